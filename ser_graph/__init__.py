@@ -1,0 +1,1 @@
+"""On-device speech emotion recognition by knowledge transfer through a graph."""

@@ -1,0 +1,40 @@
+"""The one exception that a user's mistake raises: one line that says what was given and what to do."""
+
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something given by the user cannot be used.
+
+    The message is one line: what was given, what was expected, what to do. The command line prints it
+    without a traceback.
+    """
+
+
+def bad_value(what: str, given: object, expected: Iterable[object]) -> InputError:
+    """An `InputError` for a name that is not in a closed list.
+
+    Args:
+        what: what kind of thing was named, e.g. ``"backbone"``.
+        given: what the user gave.
+        expected: every value that would have been accepted.
+
+    Examples:
+        >>> raise bad_value("backbone", "cnn7", ["vgg15", "cnn6"])
+        Traceback (most recent call last):
+        ...
+        ser_graph.errors.InputError: Bad backbone 'cnn7', expected one of ['cnn6', 'vgg15']
+    """
+    return InputError(f"Bad {what} {given!r}, expected one of {sorted(expected, key=str)}")
+
+
+def shorten(names: Iterable[object], limit: int = 3) -> str:
+    """The first few names of a long list, for a message of one line.
+
+    Examples:
+        >>> shorten(["a.wav", "b.wav", "c.wav", "d.wav"])
+        'a.wav, b.wav, c.wav and 1 more'
+    """
+    listed = [str(name) for name in names]
+    rest = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f" and {rest} more" if rest > 0 else "")
