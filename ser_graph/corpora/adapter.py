@@ -1,0 +1,228 @@
+"""What a corpus adapter is, and how a folder of clips becomes a clip table.
+
+An adapter says in what names a corpus keeps its codes. Everything else is the same for all of them and stands
+here: walking the folder, setting aside what is not a clip, finding the same clip twice, reading durations.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from ser_graph.corpora.vocabulary import COLUMNS, NUMBERS
+from ser_graph.errors import InputError, shorten
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".flv", ".avi", ".mov", ".mkv", ".wmv"})
+
+_LOOK_DEEPER = 2  # levels below those that are accepted, only to say where the clips would have been
+
+Record = Mapping[str, str | float]
+"""What the name of one clip tells: columns of the clip table and their values."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How one corpus is laid out.
+
+    Attributes:
+        name: what `load_corpus` calls it, lower case.
+        title: its name in print.
+        pattern: the layout in words, for messages, e.g. ``"Actor_NN/03-01-EE-II-SS-RR-AA.wav"``.
+        parse: from the path of a file, relative to the corpus root, to its `Record`, or None where the
+            name does not fit. Two files with equal records are taken for the same clip, so a record holds
+            everything that tells clips apart. It reads only the path, never the file.
+        emotions: every emotion of the complete corpus.
+        n_clips: the number of clips of the complete corpus, one number a release; empty where unknown.
+        language: ISO 639-1 code; becomes the column ``language``. Empty: no such column.
+        depth: how many folders may lie between the root and a clip.
+        left_out: emotions that `load_corpus` leaves out unless they are asked for.
+        skip: for a path that does not parse, why it is rightly no clip (a song, say), or None.
+        enrich: adds what only a table beside the clips tells; gets the clip table and the root.
+        split: the corpus's own norm, from clip table to clip table; None: speaker-independent.
+    """
+
+    name: str
+    title: str
+    pattern: str
+    parse: Callable[[PurePosixPath], Record | None]
+    emotions: tuple[str, ...]
+    n_clips: tuple[int, ...] = ()
+    language: str = ""
+    depth: int = 2
+    left_out: tuple[str, ...] = ()
+    skip: Callable[[PurePosixPath], str | None] = lambda path: None
+    enrich: Callable[[pd.DataFrame, Path], pd.DataFrame] | None = None
+    split: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+
+
+@dataclass
+class Scan:
+    """What was found below a corpus root.
+
+    Attributes:
+        records: file -> `Record` of each clip, sorted by file.
+        unparsed: files that look like audio but whose names do not fit.
+        skipped: how many files are rightly no clips, by reason.
+        duplicates: pairs of files with the same record; only the first of a pair is in `records`.
+    """
+
+    records: dict[str, Record] = field(default_factory=dict)
+    unparsed: list[str] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
+
+
+def scan_names(adapter: Adapter, names: Iterable[str]) -> Scan:
+    """Sort relative file names into clips, clips found twice, files that do not fit, and files to skip.
+
+    Examples:
+        >>> from ser_graph.corpora.emovo import ADAPTER
+        >>> found = scan_names(ADAPTER, ["f1/rab-f1-b1.wav", "f1/hello.wav", "f1/rab-f1-b1.flac"])
+        >>> found.unparsed, found.duplicates
+        (['f1/hello.wav'], [('f1/rab-f1-b1.flac', 'f1/rab-f1-b1.wav')])
+    """
+    scan = Scan()
+    first_with: dict[frozenset[tuple[str, str | float]], str] = {}
+    for name in sorted(names):
+        path = PurePosixPath(name)
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            scan.skipped["video"] += 1
+        elif (record := adapter.parse(path)) is not None:
+            first = first_with.setdefault(frozenset(record.items()), name)
+            if first == name:
+                scan.records[name] = record
+            else:
+                scan.duplicates.append((first, name))
+        elif reason := adapter.skip(path):
+            scan.skipped[reason] += 1
+        else:
+            scan.unparsed.append(name)
+    return scan
+
+
+def scan_corpus(adapter: Adapter, root: str | Path) -> Scan:
+    """Find the clips of a corpus below a folder.
+
+    Raises:
+        InputError: the folder is missing or holds no clip that fits; names the folder, the pattern and the
+            first files found, and the folder above or below where clips were found.
+    """
+    folder = corpus_folder(root)
+    names = list(_walk(folder, adapter.depth + _LOOK_DEEPER))
+    near = [name for name in names if name.count("/") <= adapter.depth]
+    scan = scan_names(adapter, near)
+    if not scan.records:
+        raise _nothing_found(adapter, folder, names)
+    scan.unparsed += sorted(name for name in set(names) - set(near) if _is_audio(name))
+    return scan
+
+
+def clip_table(adapter: Adapter, scan: Scan, root: str | Path) -> pd.DataFrame:
+    """The clip table of what was scanned, without durations and splits.
+
+    Examples:
+        >>> from ser_graph.corpora.emovo import ADAPTER
+        >>> table = clip_table(ADAPTER, scan_names(ADAPTER, ["f1/rab-f1-b1.wav"]), ".")
+        >>> table.loc["f1/rab-f1-b1.wav", ["emotion", "speaker", "gender", "sentence"]].tolist()
+        ['anger', 'f1', 'female', 'b1']
+    """
+    folder = Path(root).expanduser().resolve()
+    table = pd.DataFrame(list(scan.records.values()), index=pd.Index(list(scan.records)))
+    if adapter.language:
+        table["language"] = adapter.language
+    if adapter.enrich is not None:
+        table = adapter.enrich(table, folder)
+    table = tidy(table)
+    table.attrs = {
+        "corpus": adapter.name,
+        "root": str(folder),
+        "unparsed": list(scan.unparsed),
+        "skipped": dict(scan.skipped),
+    }
+    return table
+
+
+def tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """The same rows in the form of a clip table: fixed columns first, text or numbers, NaN, sorted by file.
+
+    Examples:
+        >>> tidy(pd.DataFrame({"speaker": ["03"], "note": [""]}, index=["b.wav"])).loc["b.wav"].tolist()
+        [nan, '03', nan, nan, nan, nan]
+    """
+    extras = [column for column in table.columns if column not in COLUMNS]
+    table = table.reindex(columns=[*COLUMNS, *extras])
+    for column in table.columns:
+        table[column] = _numbers(table[column]) if column in NUMBERS else _text(table[column])
+    table.index = pd.Index(table.index.astype(str), name="file")
+    return table.sort_index()
+
+
+def read_durations(root: str | Path, files: Sequence[str]) -> np.ndarray:
+    """Seconds of each clip from its header, NaN where the header cannot be read."""
+    folder = Path(root)
+    with ThreadPoolExecutor() as pool:  # the time goes into opening files, not into Python
+        return np.fromiter(pool.map(lambda file: _duration(folder / file), files), float, len(files))
+
+
+def corpus_folder(root: str | Path) -> Path:
+    """The folder with ``~`` resolved; an `InputError` where it is none."""
+    folder = Path(root).expanduser()
+    if not folder.exists():
+        raise InputError(f"No folder {folder}; give the folder that holds the corpus")
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file; give the folder that holds the corpus")
+    return folder
+
+
+def _walk(folder: Path, depth: int) -> Iterator[str]:
+    """Relative names of audio and video files, at most `depth` folders down, nothing hidden."""
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place).relative_to(folder)
+        level = len(here.parts)
+        folders[:] = sorted(name for name in folders if level < depth and not name.startswith("."))
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES | VIDEO_SUFFIXES:
+                yield (here / name).as_posix()
+
+
+def _nothing_found(adapter: Adapter, folder: Path, names: Sequence[str]) -> InputError:
+    what = f"No {adapter.title} clips in {folder}: expected {adapter.pattern}"
+    deeper = next((name for name in sorted(names) if adapter.parse(PurePosixPath(name))), None)
+    if deeper is not None:
+        below = folder.joinpath(*PurePosixPath(deeper).parts[:-adapter.depth - 1])
+        return InputError(f"{what}, found {deeper}; did you mean {below}?")
+    found = f"found {shorten(sorted(names))}" if names else "found no audio files"
+    parent = folder.resolve().parent
+    if any(adapter.parse(PurePosixPath(name)) for name in _walk(parent, adapter.depth)):
+        return InputError(f"{what}, {found}; did you mean {parent}?")
+    return InputError(f"{what}, {found}; give the folder that holds the corpus as it is handed out")
+
+
+def _is_audio(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES
+
+
+def _duration(path: Path) -> float:
+    try:
+        info = soundfile.info(path)
+    except (soundfile.SoundFileError, OSError):
+        return np.nan
+    return info.frames / info.samplerate if info.samplerate else np.nan
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    return pd.to_numeric(column).astype(float)
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """Text with NaN for what is missing, in the type that this pandas gives to text."""
+    text = column.astype(object).where(column.notna() & (column.astype(object) != ""), np.nan)
+    text = text.map(lambda value: value if isinstance(value, float) else str(value))
+    return text.astype(pd.Series(["text"]).dtype)

@@ -1,0 +1,83 @@
+"""The words every clip table is written in, and the spellings of others that mean the same.
+
+Canonical emotions are nouns, genders are ``female`` and ``male``, splits are ``train``, ``dev`` and ``test``.
+"""
+
+from collections.abc import Mapping
+
+EMOTIONS = (
+    "anger",
+    "boredom",
+    "calm",
+    "disgust",
+    "fear",
+    "guilt",
+    "happiness",
+    "neutral",
+    "sadness",
+    "surprise",
+)
+GENDERS = ("female", "male")
+SPLITS = ("train", "dev", "test")
+
+COLUMNS = ("emotion", "speaker", "gender", "duration", "split")
+"""The columns that every clip table has, in this order."""
+
+NUMBERS = ("duration", "age", "arousal", "valence", "dominance")
+"""The columns that hold numbers; every other one holds text, so that speaker ``03`` stays ``03``."""
+
+_EMOTION_SPELLINGS = {
+    "anger": "angry ang rage",
+    "boredom": "bored bor",
+    "calm": "calmness cal",
+    "disgust": "disgusted dis",
+    "fear": "fearful fea afraid scared anxiety",
+    "guilt": "guilty gui",
+    "happiness": "happy hap joy joyful",
+    "neutral": "neutrality neu",
+    "sadness": "sad",
+    "surprise": "surprised sur ps pleasant_surprise pleasant_surprised",
+}
+_GENDER_SPELLINGS = {"female": "f fem woman w", "male": "m man"}
+_SPLIT_SPELLINGS = {
+    "train": "training trn",
+    "dev": "devel development val valid validation",
+    "test": "testing tst eval evaluation",
+}
+_COLUMN_SPELLINGS = {
+    "file": "path wav filename file_name filepath file_path audio",
+    "emotion": "label emo emotions",
+    "speaker": "speaker_id spk actor spk_id speakers",
+    "gender": "sex",
+    "split": "subset partition",
+}
+
+
+def _spellings(table: Mapping[str, str]) -> dict[str, str]:
+    return {word: name for name, others in table.items() for word in (name, *others.split())}
+
+
+EMOTION_ALIASES = _spellings(_EMOTION_SPELLINGS)
+GENDER_ALIASES = _spellings(_GENDER_SPELLINGS)
+SPLIT_ALIASES = _spellings(_SPLIT_SPELLINGS)
+COLUMN_ALIASES = _spellings(_COLUMN_SPELLINGS)
+
+
+def plain(spelling: object) -> str:
+    """A spelling without what differs between corpora by accident: case, outer blanks, ``-`` for ``_``.
+
+    Examples:
+        >>> plain(" Pleasant-Surprise ")
+        'pleasant_surprise'
+    """
+    return str(spelling).strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def canonical_emotion(spelling: str) -> str | None:
+    """The canonical noun for a spelling of an emotion, or None where it is not known.
+
+    Examples:
+        >>> canonical_emotion("Angry"), canonical_emotion("ps"), canonical_emotion("contempt")
+        ('anger', 'surprise', None)
+    """
+    return EMOTION_ALIASES.get(plain(spelling))
