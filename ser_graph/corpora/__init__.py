@@ -1,1 +1,38 @@
-""""""
+"""From a folder of clips to a clip table: one row a clip, its emotion, its speaker, its split."""
+
+from ser_graph.corpora.adapter import Adapter
+from ser_graph.corpora.loading import ADAPTERS, load_corpus
+from ser_graph.corpora.splits import (
+    check_split,
+    demos_deviation,
+    demos_split,
+    leave_one_speaker_out,
+    ravdess_split,
+    search_demos_split,
+    speaker_overlap,
+    speaker_split,
+)
+from ser_graph.corpora.table import load_table, name_emotions, read_table, write_table
+from ser_graph.corpora.vocabulary import COLUMNS, EMOTIONS, GENDERS, SPLITS
+
+__all__ = [
+    "ADAPTERS",
+    "COLUMNS",
+    "EMOTIONS",
+    "GENDERS",
+    "SPLITS",
+    "Adapter",
+    "check_split",
+    "demos_deviation",
+    "demos_split",
+    "leave_one_speaker_out",
+    "load_corpus",
+    "load_table",
+    "name_emotions",
+    "ravdess_split",
+    "read_table",
+    "search_demos_split",
+    "speaker_overlap",
+    "speaker_split",
+    "write_table",
+]

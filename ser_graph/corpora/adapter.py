@@ -21,6 +21,9 @@ from ser_graph.errors import InputError, shorten
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".flv", ".avi", ".mov", ".mkv", ".wmv"})
 
+TEXT = pd.Series(["text"]).dtype
+"""The type that this pandas gives to text: ``str`` from 3.0, ``object`` before."""
+
 _LOOK_DEEPER = 2  # levels below those that are accepted, only to say where the clips would have been
 
 Record = Mapping[str, str | float]
@@ -153,8 +156,8 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     """The same rows in the form of a clip table: fixed columns first, text or numbers, NaN, sorted by file.
 
     Examples:
-        >>> tidy(pd.DataFrame({"speaker": ["03"], "note": [""]}, index=["b.wav"])).loc["b.wav"].tolist()
-        [nan, '03', nan, nan, nan, nan]
+        >>> tidy(pd.DataFrame({"speaker": ["03"], "note": [""]}, index=["b.wav"])).isna().iloc[0].tolist()
+        [True, False, True, True, True, True]
     """
     extras = [column for column in table.columns if column not in COLUMNS]
     table = table.reindex(columns=[*COLUMNS, *extras])
@@ -194,15 +197,17 @@ def _walk(folder: Path, depth: int) -> Iterator[str]:
 
 def _nothing_found(adapter: Adapter, folder: Path, names: Sequence[str]) -> InputError:
     what = f"No {adapter.title} clips in {folder}: expected {adapter.pattern}"
-    deeper = next((name for name in sorted(names) if adapter.parse(PurePosixPath(name))), None)
-    if deeper is not None:
-        below = folder.joinpath(*PurePosixPath(deeper).parts[:-adapter.depth - 1])
-        return InputError(f"{what}, found {deeper}; did you mean {below}?")
     found = f"found {shorten(sorted(names))}" if names else "found no audio files"
     parent = folder.resolve().parent
-    if any(adapter.parse(PurePosixPath(name)) for name in _walk(parent, adapter.depth)):
-        return InputError(f"{what}, {found}; did you mean {parent}?")
-    return InputError(f"{what}, {found}; give the folder that holds the corpus as it is handed out")
+    near = _home(adapter, folder, names) or _home(adapter, parent, _walk(parent, adapter.depth))
+    hint = f"did you mean {near}?" if near else "give the folder that holds the corpus as it is handed out"
+    return InputError(f"{what}, {found}; {hint}")
+
+
+def _home(adapter: Adapter, folder: Path, names: Iterable[str]) -> Path | None:
+    """The folder that all clips among some names below `folder` share, None where there are no clips."""
+    fitting = [folder / name for name in names if adapter.parse(PurePosixPath(name)) is not None]
+    return Path(os.path.commonpath([file.parent for file in fitting])) if fitting else None
 
 
 def _is_audio(name: str) -> bool:
@@ -225,4 +230,4 @@ def _text(column: pd.Series) -> pd.Series:
     """Text with NaN for what is missing, in the type that this pandas gives to text."""
     text = column.astype(object).where(column.notna() & (column.astype(object) != ""), np.nan)
     text = text.map(lambda value: value if isinstance(value, float) else str(value))
-    return text.astype(pd.Series(["text"]).dtype)
+    return text.astype(TEXT)

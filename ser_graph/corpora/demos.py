@@ -1,0 +1,84 @@
+"""DEMoS, the Database of Elicited Mood in Speech: Italian, elicited by music, films and pictures.
+
+Layout: ``DEMOS/{NP|PR}_{f|m}_{SS}_{emo}{NN}{a|b|c}.wav``; neutral is
+``NEU/{f|m}_{SS}_neu{NN}{a|b|c}.wav``, without the prefix.
+
+=======  ==========================================================================================
+code     meaning
+=======  ==========================================================================================
+NP, PR   non-prototypical or prototypical: whether listeners agreed on the emotion
+f, m     female, male
+SS       speaker 01 to 69, without 35
+emo      col guilt, dis disgust, gio happiness, pau fear, rab anger, sor surprise, tri sadness,
+         neu neutral
+NN       number of the sample, and a letter for the take
+=======  ==========================================================================================
+
+9,365 emotional clips and 332 neutral ones of 68 speakers, 23 women and 45 men. The neutral ones are left out
+as in the paper; ``load_corpus("demos", folder, emotions="all")`` keeps them.
+
+In Table 2 of the paper the column F/M is printed in the order of the Italian codes against rows in the order
+of the English names. The true numbers are anger 516/961, disgust 596/1082, fear 415/741, guilt 400/729,
+happiness 524/871, sadness 532/998, surprise 349/651.
+
+Given out on request by its authors, for research. Parada-Cabaleiro, Costantini, Batliner, Schmitt and
+Schuller, "DEMoS: an Italian emotional speech corpus", Language Resources and Evaluation 54, 2020.
+"""
+
+import re
+from pathlib import PurePosixPath
+
+from ser_graph.corpora.adapter import Adapter, Record
+from ser_graph.corpora.splits import demos_split
+
+EMOTIONS = {
+    "col": "guilt",
+    "dis": "disgust",
+    "gio": "happiness",
+    "neu": "neutral",
+    "pau": "fear",
+    "rab": "anger",
+    "sor": "surprise",
+    "tri": "sadness",
+}
+GENDERS = {"f": "female", "m": "male"}
+TYPICALITIES = {"NP": "non-prototypical", "PR": "prototypical"}
+
+_NAME = re.compile(rf"(?:(NP|PR)_)?([fm])_(\d\d)_({'|'.join(EMOTIONS)})(\d+)([a-z]?)")
+
+
+def parse(path: PurePosixPath) -> Record | None:
+    """Read the codes in the name of a clip.
+
+    Examples:
+        >>> parse(PurePosixPath("DEMOS/NP_f_01_col07b.wav"))
+        {'emotion': 'guilt', 'speaker': '01', 'gender': 'female', 'sample': '07', 'take': 'b',
+         'typicality': 'non-prototypical'}
+        >>> parse(PurePosixPath("NEU/m_02_neu01a.wav"))
+        {'emotion': 'neutral', 'speaker': '02', 'gender': 'male', 'sample': '01', 'take': 'a'}
+    """
+    match = _NAME.fullmatch(path.stem)
+    if match is None:
+        return None
+    prefix, gender, speaker, emotion, sample, take = match.groups()
+    record = {
+        "emotion": EMOTIONS[emotion],
+        "speaker": speaker,
+        "gender": GENDERS[gender],
+        "sample": sample,
+        "take": take,
+    }
+    return {**record, "typicality": TYPICALITIES[prefix]} if prefix else record
+
+
+ADAPTER = Adapter(
+    name="demos",
+    title="DEMoS",
+    pattern="DEMOS/{NP|PR}_{f|m}_SS_{emo}NN{a|b|c}.wav",
+    parse=parse,
+    emotions=tuple(sorted(EMOTIONS.values())),
+    n_clips=(9365, 9697),
+    language="it",
+    left_out=("neutral",),
+    split=demos_split,
+)

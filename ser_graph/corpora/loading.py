@@ -1,0 +1,143 @@
+"""From the name of a corpus and a folder to its clip table."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ser_graph.corpora import crema_d, demos, emodb, emovo, nemo, ravdess, savee, synthetic, tess, urdu
+from ser_graph.corpora.adapter import TEXT, Adapter, clip_table, read_durations, scan_corpus
+from ser_graph.corpora.splits import speaker_split
+from ser_graph.corpora.table import TABLE_SUFFIXES, Labels, load_table, name_emotions
+from ser_graph.errors import InputError, bad_value, shorten
+
+ADAPTERS: dict[str, Adapter] = {
+    module.ADAPTER.name: module.ADAPTER
+    for module in (ravdess, demos, emovo, nemo, emodb, crema_d, savee, tess, urdu, synthetic)
+}
+"""Every corpus that `load_corpus` knows by name."""
+
+Split = str | Callable[[pd.DataFrame], pd.DataFrame] | None
+
+
+def load_corpus(
+    name: str,
+    root: str | Path,
+    *,
+    split: Split = "default",
+    emotions: str | Collection[str] = "default",
+    labels: Labels = "strict",
+) -> pd.DataFrame:
+    """The clip table of a corpus.
+
+    Args:
+        name: a corpus of `ADAPTERS`, or ``"table"`` for any other that a CSV or jsonl file describes.
+        root: the folder of the corpus, or that file (then `name` is only what the table is called).
+        split: ``"default"`` for the corpus's own norm (RAVDESS: the paper's; DEMoS: the list that ships with
+            the package; a table: its column ``split``; else speaker-independent), ``"speaker-independent"``,
+            a function from table to table such as ``lambda table: speaker_split(table, seed=1)``, or None.
+        emotions: which clips to load by their emotion: ``"default"`` is as in the paper (DEMoS without
+            neutral), ``"all"``, or the emotions to keep, e.g. ``["anger", "happiness"]``.
+        labels: other names for emotions, e.g. ``{"calm": "neutral"}`` to merge two; for a table also
+            ``"keep"`` to accept emotions outside the vocabulary; see `name_emotions`.
+
+    Returns:
+        A DataFrame indexed by ``file``, the path relative to the root, sorted. Columns ``emotion, speaker,
+        gender, duration`` (seconds, from the header), ``split``, and what the corpus knows besides; NaN is
+        missing. ``attrs``: ``corpus``, ``root``, ``unparsed`` (files whose names do not fit) and ``skipped``
+        (how many were left out, by reason).
+
+    Raises:
+        InputError: nothing that fits in the folder, or the same clip twice.
+
+    Examples:
+        >>> load_corpus("emovo", "~/corpora/emovo")  # doctest: +SKIP
+                           emotion speaker  gender  duration  split sentence language
+        file
+        f1/dis-f1-b1.wav   disgust      f1  female     2.041    dev       b1       it
+        ...
+        >>> load_corpus("ravdes", ".")
+        Traceback (most recent call last):
+        ...
+        ser_graph.errors.InputError: Bad corpus 'ravdes', expected one of ['crema_d', 'demos', ...]
+    """
+    table = _load(name, Path(root).expanduser(), labels)
+    table = _keep_emotions(table, emotions)
+    return _split(table, split)
+
+
+def find_adapter(name: str) -> Adapter:
+    """The adapter of a corpus by its name; ``crema-d`` and ``CREMA_D`` are the same.
+
+    Examples:
+        >>> find_adapter("CREMA-D").title
+        'CREMA-D'
+    """
+    key = name.lower().replace("-", "_")
+    if key not in ADAPTERS:
+        raise bad_value("corpus", name, [*ADAPTERS, "table"])
+    return ADAPTERS[key]
+
+
+def is_table(name: str, root: str | Path) -> bool:
+    """Whether a corpus is described by a table, not by the names of its files.
+
+    Examples:
+        >>> is_table("emovo", "emovo"), is_table("mine", "mine/labels.csv"), is_table("table", "mine")
+        (False, True, True)
+    """
+    return name == "table" or Path(root).suffix.lower() in TABLE_SUFFIXES
+
+
+def _load(name: str, root: Path, labels: Labels) -> pd.DataFrame:
+    if is_table(name, root):
+        table = load_table(root, labels=labels)
+        table.attrs["corpus"] = name
+        return table
+    adapter = find_adapter(name)
+    scan = scan_corpus(adapter, root)
+    if scan.duplicates:
+        pairs = [f"{first} = {second}" for first, second in scan.duplicates]
+        raise InputError(
+            f"{root} holds {len(pairs)} clips of {adapter.title} twice: {shorten(pairs)}; "
+            "delete one copy of each"
+        )
+    table = clip_table(adapter, scan, root)
+    table["duration"] = read_durations(table.attrs["root"], list(table.index))
+    return table.assign(emotion=name_emotions(table["emotion"], labels))
+
+
+def _keep_emotions(table: pd.DataFrame, emotions: str | Collection[str]) -> pd.DataFrame:
+    present = set(table["emotion"].dropna())
+    if emotions == "all":
+        return table
+    if emotions == "default":
+        adapter = ADAPTERS.get(table.attrs["corpus"])
+        left_out = set(adapter.left_out if adapter else ())
+    elif isinstance(emotions, str):
+        raise bad_value("emotions", emotions, ["all", "default", "a list of emotions"])
+    else:
+        for emotion in set(emotions) - present:
+            raise bad_value("emotion", emotion, present)
+        left_out = present - set(emotions)
+    out = table["emotion"].isin(left_out)
+    kept = table[~out]
+    counts = table.loc[out, "emotion"].value_counts().to_dict()
+    kept.attrs["skipped"] = {**table.attrs["skipped"], **counts}
+    return kept
+
+
+def _split(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+    if callable(split):
+        return split(table)
+    if split is None:
+        return table.assign(split=pd.Series(np.nan, table.index, dtype=TEXT))
+    if split == "speaker-independent":
+        return speaker_split(table)
+    if split != "default":
+        raise bad_value("split", split, ["default", "speaker-independent", "None", "a function"])
+    if table["split"].notna().any():
+        return table
+    adapter = ADAPTERS.get(table.attrs["corpus"])
+    return adapter.split(table) if adapter and adapter.split else speaker_split(table)

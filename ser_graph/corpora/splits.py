@@ -1,0 +1,354 @@
+"""Who is trained on and who is tested on: splits by speaker, and what is wrong with a split.
+
+Every function takes a clip table and returns a new one with the column ``split`` filled in; the table it was
+given stays as it was.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib import resources
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from ser_graph.corpora.vocabulary import SPLITS
+from ser_graph.errors import InputError, bad_value, shorten
+
+DEMOS_SPEAKERS = {"female": (9, 7, 7), "male": (18, 18, 9)}
+"""Speakers of DEMoS in train, dev and test, by gender, as in Table 2 of the paper."""
+
+DEMOS_COUNTS = pd.DataFrame(
+    {
+        "anger": (586, 531, 360),
+        "disgust": (666, 608, 404),
+        "fear": (461, 404, 291),
+        "guilt": (453, 395, 281),
+        "happiness": (561, 471, 363),
+        "sadness": (606, 543, 381),
+        "surprise": (396, 358, 246),
+    },
+    index=list(SPLITS),
+)
+"""Clips of DEMoS in train, dev and test, by emotion, as in Table 2 of the paper."""
+
+_DRAWS = 100  # seeded draws of speakers that `speaker_split` chooses from
+
+
+def speaker_split(
+    table: pd.DataFrame, fractions: Sequence[float] = (0.6, 0.2, 0.2), seed: int = 0
+) -> pd.DataFrame:
+    """Split by speaker: no speaker in two splits, genders balanced, emotions as even as they can be.
+
+    The speakers are drawn 100 times, each time with the same numbers of women and men a split; the draw is
+    kept whose clips of each emotion come nearest to the fractions. The same speakers, clips and seed give the
+    same split, whatever the order of the rows.
+
+    Args:
+        table: a clip table in which every clip has a speaker.
+        fractions: shares of train, dev and test; 0 leaves a split empty. They are shares of the speakers.
+        seed: another seed draws other speakers.
+
+    Raises:
+        InputError: clips without a speaker, or fewer speakers than splits.
+
+    Examples:
+        >>> table = pd.DataFrame({"speaker": list("abcdef"), "gender": ["female", "male"] * 3})
+        >>> sorted(speaker_split(table)["split"])
+        ['dev', 'test', 'train', 'train', 'train', 'train']
+    """
+    shares = _shares(fractions)
+    counts = _speaker_counts(table)
+    capacity = _apportion(len(counts), shares)
+    genders = _speaker_genders(table, counts.index)
+    rng = np.random.default_rng(seed)
+    draws = [_draw(genders, capacity, rng) for _ in range(_DRAWS)]
+    wanted = np.outer(shares, counts.to_numpy().sum(axis=0))
+    best = min(draws, key=lambda codes: _distance(codes, counts.to_numpy(), wanted))
+    return assign_split(
+        table, {speaker: SPLITS[code] for speaker, code in zip(counts.index, best, strict=True)}
+    )
+
+
+def leave_one_speaker_out(table: pd.DataFrame, *, dev: bool = False) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each speaker in turn as the test split, the others to train on.
+
+    Args:
+        table: a clip table in which every clip has a speaker.
+        dev: also hold out the next speaker, in sorted order and around the end, as the dev split.
+
+    Yields:
+        The test speaker, and the table with that split.
+
+    Examples:
+        >>> table = pd.DataFrame({"speaker": ["a", "b", "c"]})
+        >>> for speaker, fold in leave_one_speaker_out(table, dev=True):
+        ...     print(speaker, fold["split"].tolist())
+        a ['test', 'dev', 'train']
+        b ['train', 'test', 'dev']
+        c ['dev', 'train', 'test']
+    """
+    speakers = list(_speaker_counts(table).index)
+    if len(speakers) < 2 + dev:
+        raise InputError(
+            f"Leaving one speaker out needs {2 + dev}, the table has {len(speakers)}; load more speakers"
+        )
+    for place, speaker in enumerate(speakers):
+        names = dict.fromkeys(speakers, "train")
+        if dev:
+            names[speakers[(place + 1) % len(speakers)]] = "dev"
+        names[speaker] = "test"
+        yield speaker, assign_split(table, names)
+
+
+def ravdess_split(table: pd.DataFrame) -> pd.DataFrame:
+    """The split of the paper: 10, 8 and 6 actors, half of them women; 600, 480 and 360 clips.
+
+    Among the actors with odd and with even numbers, a quarter is drawn for test and 43 % of the rest for dev.
+
+    Examples:
+        >>> table = pd.DataFrame({"speaker": [f"{actor:02d}" for actor in range(1, 25)]})
+        >>> ravdess_split(table).groupby("split")["speaker"].agg(" ".join).to_dict()
+        {'dev': '03 04 05 06 13 14 15 16', 'test': '01 02 07 08 17 18',
+         'train': '09 10 11 12 19 20 21 22 23 24'}
+    """
+    names = {}
+    for first in (1, 2):
+        actors = [f"{actor:02d}" for actor in range(first, 25, 2)]
+        rest, test = train_test_split(actors, test_size=0.25, random_state=12345)
+        train, dev = train_test_split(rest, test_size=0.43, random_state=12345)
+        for split, speakers in zip(SPLITS, (train, dev, test), strict=True):
+            names.update(dict.fromkeys(speakers, split))
+    return assign_split(table, names)
+
+
+def demos_split(table: pd.DataFrame) -> pd.DataFrame:
+    """The split of DEMoS that ships with the package, with every count of Table 2 of the paper.
+
+    The paper's own lists of speakers are unpublished. Many lists have its counts, and `search_demos_split`
+    found this one: the speakers are the paper's in number, not in name.
+
+    Examples:
+        >>> demos_split(pd.DataFrame({"speaker": ["01", "02", "03"]}))["split"].tolist()
+        ['train', 'train', 'test']
+    """
+    return assign_split(table, _demos_speakers())
+
+
+def demos_deviation(table: pd.DataFrame) -> pd.DataFrame:
+    """How many clips more than Table 2 of the paper each split of DEMoS has, by emotion, neutral aside.
+
+    Examples:
+        >>> table = pd.DataFrame({"emotion": ["fear"] * 461, "split": "train"})
+        >>> int(demos_deviation(table).loc["train", "fear"])
+        0
+    """
+    counts = pd.crosstab(table["split"], table["emotion"])
+    return counts.reindex(index=DEMOS_COUNTS.index, columns=DEMOS_COUNTS.columns, fill_value=0) - DEMOS_COUNTS
+
+
+def search_demos_split(table: pd.DataFrame, rounds: int = 20_000, seed: int = 0) -> pd.DataFrame:
+    """Find the speakers whose class counts come nearest to Table 2 of the paper.
+
+    A local search: the best swap of two speakers of one gender, until no swap helps; then a few random swaps
+    and on from there, keeping the best, until the counts are those of Table 2 (some seconds). Deterministic.
+
+    Args:
+        table: the whole of DEMoS.
+        rounds: how many times to start anew from the best so far, at most.
+        seed: of the first draw and of the random swaps.
+
+    Returns:
+        ``speaker, gender, split``, one row a speaker: what ships as ``demos_split.csv``.
+    """
+    counts = _speaker_counts(table[table["emotion"].isin(DEMOS_COUNTS.columns)])
+    genders = _speaker_genders(table, counts.index)
+    per_speaker = counts[list(DEMOS_COUNTS.columns)].to_numpy()
+    codes = _nearest(per_speaker, genders, DEMOS_SPEAKERS, DEMOS_COUNTS.to_numpy(), rounds, seed)
+    splits = [SPLITS[code] for code in codes]
+    return pd.DataFrame({"speaker": counts.index, "gender": genders, "split": splits})
+
+
+def assign_split(table: pd.DataFrame, split_of: dict[str, str]) -> pd.DataFrame:
+    """A copy of the table with the split of each speaker.
+
+    Examples:
+        >>> assign_split(pd.DataFrame({"speaker": ["a", "b"]}), {"a": "train", "b": "test"})["split"].tolist()
+        ['train', 'test']
+    """
+    for name in set(split_of.values()) - set(SPLITS):
+        raise bad_value("split", name, SPLITS)
+    unknown = sorted(set(table["speaker"].dropna()) - set(split_of))
+    if unknown:
+        raise InputError(
+            f"No split for the speakers {shorten(unknown)}; the split knows {shorten(sorted(split_of))}; "
+            "name one for each, or split by speaker_split"
+        )
+    return table.assign(split=table["speaker"].map(split_of))
+
+
+def speaker_overlap(table: pd.DataFrame) -> pd.DataFrame:
+    """The speakers who are in more than one split: clips of each in train, dev and test.
+
+    Examples:
+        >>> table = pd.DataFrame({"speaker": ["a", "a", "b"], "split": ["train", "test", "dev"]})
+        >>> speaker_overlap(table).loc["a"].tolist()
+        [1, 0, 1]
+    """
+    counts = pd.crosstab(table["speaker"], table["split"]).reindex(columns=list(SPLITS), fill_value=0)
+    return counts[(counts > 0).sum(axis=1) > 1]
+
+
+def check_split(table: pd.DataFrame, *, allow_shared_speakers: bool = False) -> None:
+    """Refuse a split that would make a result look better than it is.
+
+    Args:
+        table: a clip table.
+        allow_shared_speakers: accept speakers in two splits, for corpora that are split so by their norm.
+
+    Raises:
+        InputError: a split that is not train, dev or test, no training clips, or a speaker in two splits.
+
+    Examples:
+        >>> check_split(pd.DataFrame({"speaker": ["a", "a"], "split": ["train", "test"]}))
+        Traceback (most recent call last):
+        ...
+        ser_graph.errors.InputError: 1 speaker is in two splits: a (train, test); split by speaker_split, or
+        pass allow_shared_speakers=True if you mean it
+    """
+    for name in sorted(set(table["split"].dropna()) - set(SPLITS)):
+        raise bad_value("split", name, SPLITS)
+    if not (table["split"] == "train").any():
+        raise InputError("No clip is in the train split; split the table, by speaker_split for instance")
+    shared = speaker_overlap(table)
+    if len(shared) and not allow_shared_speakers:
+        named = [f"{speaker} ({', '.join(row.index[row > 0])})" for speaker, row in shared.iterrows()]
+        who = "1 speaker is" if len(shared) == 1 else f"{len(shared)} speakers are"
+        raise InputError(
+            f"{who} in two splits: {shorten(named)}; split by speaker_split, or pass "
+            "allow_shared_speakers=True if you mean it"
+        )
+
+
+@cache
+def _demos_speakers() -> dict[str, str]:
+    with (resources.files("ser_graph.corpora") / "demos_split.csv").open() as file:
+        rows = pd.read_csv(file, dtype=str)
+    return dict(zip(rows["speaker"], rows["split"], strict=True))
+
+
+def _shares(fractions: Sequence[float]) -> np.ndarray:
+    shares = np.asarray(fractions, float)
+    if shares.shape != (3,) or not (shares >= 0).all() or not np.isclose(shares.sum(), 1):
+        raise InputError(
+            f"Bad fractions {tuple(fractions)}, expected three shares of train, dev and test that add up to 1"
+        )
+    return shares
+
+
+def _speaker_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Clips of each emotion, a row a speaker, sorted; clips without a label are an emotion of their own."""
+    nameless = table.index[table["speaker"].isna()]
+    if len(nameless):
+        raise InputError(
+            f"{len(nameless)} of {len(table)} clips have no speaker ({shorten(nameless)}); "
+            "a split by speaker needs one for each: fill in the column speaker, or load with split=None"
+        )
+    emotions = table["emotion"].fillna("") if "emotion" in table else pd.Series("", index=table.index)
+    return pd.crosstab(table["speaker"].to_numpy(), emotions.to_numpy())
+
+
+def _speaker_genders(table: pd.DataFrame, speakers: pd.Index) -> np.ndarray:
+    """The gender of each speaker, empty where it is not known."""
+    if "gender" not in table:
+        return np.full(len(speakers), "", dtype=object)
+    genders = table.assign(gender=table["gender"].fillna("")).groupby("speaker")["gender"]
+    return genders.max().reindex(speakers).to_numpy(object)
+
+
+def _apportion(n_speakers: int, shares: np.ndarray) -> np.ndarray:
+    """Speakers a split: the largest remainder, at least one where the share is positive."""
+    needed = int((shares > 0).sum())
+    if n_speakers < needed:
+        raise InputError(
+            f"{needed} splits need as many speakers, the table has {n_speakers}; set a fraction to 0, as in "
+            "(0.5, 0, 0.5), or load with split=None"
+        )
+    sizes = np.where(shares > 0, 1, 0)
+    while sizes.sum() < n_speakers:
+        sizes[np.argmax(shares * n_speakers - sizes)] += 1
+    return sizes
+
+
+def _draw(genders: np.ndarray, capacity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A split for each speaker at random, each gender spread over the splits in proportion to their sizes."""
+    codes = np.full(len(genders), -1)
+    left = capacity.copy()
+    for gender in sorted(set(genders)):
+        members = rng.permutation(np.flatnonzero(genders == gender))
+        wanted = capacity * len(members) / len(genders)
+        for member in members:
+            code = np.argmax(np.where(left > 0, wanted, -np.inf))
+            codes[member] = code
+            wanted[code] -= 1
+            left[code] -= 1
+    return codes
+
+
+def _distance(codes: np.ndarray, counts: np.ndarray, wanted: np.ndarray) -> float:
+    """Clips too many or too few, over all splits and emotions."""
+    return float(np.abs(_totals(codes, counts) - wanted).sum())
+
+
+def _totals(codes: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.stack([counts[codes == code].sum(axis=0) for code in range(len(SPLITS))])
+
+
+def _nearest(
+    counts: np.ndarray,
+    genders: np.ndarray,
+    sizes: dict[str, tuple[int, int, int]],
+    wanted: np.ndarray,
+    rounds: int,
+    seed: int,
+) -> np.ndarray:
+    """Splits of the speakers, `sizes` a gender, such that `_distance` is as small as a swap search finds."""
+    rng = np.random.default_rng(seed)
+    codes = np.empty(len(genders), int)
+    for gender, size in sizes.items():
+        codes[genders == gender] = rng.permutation(np.repeat(range(len(SPLITS)), size))
+    people = range(len(genders))
+    pairs = np.array([pair for pair in combinations(people, 2) if genders[pair[0]] == genders[pair[1]]])
+    best = codes = _descend(codes, counts, pairs, wanted)
+    for _ in range(rounds):
+        if _distance(best, counts, wanted) == 0:
+            break
+        codes = best.copy()
+        for one, other in rng.choice(pairs, size=rng.integers(2, 6)):
+            codes[[one, other]] = codes[[other, one]]
+        codes = _descend(codes, counts, pairs, wanted)
+        if _distance(codes, counts, wanted) <= _distance(best, counts, wanted):
+            best = codes
+    return best
+
+
+def _descend(codes: np.ndarray, counts: np.ndarray, pairs: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Do the best swap until none helps."""
+    codes = codes.copy()
+    excess = _totals(codes, counts) - wanted
+    while True:
+        useful = pairs[codes[pairs[:, 0]] != codes[pairs[:, 1]]]
+        one, other = useful.T
+        gain = counts[other] - counts[one]  # what the split of `one` gains and that of `other` loses
+        after = np.repeat(excess[None], len(useful), axis=0)
+        row = np.arange(len(useful))
+        after[row, codes[one]] += gain
+        after[row, codes[other]] -= gain
+        distances = np.abs(after).sum(axis=(1, 2))
+        nearest = distances.argmin()
+        if distances[nearest] >= np.abs(excess).sum():
+            return codes
+        excess = after[nearest]
+        swap = list(useful[nearest])
+        codes[swap] = codes[swap[::-1]]

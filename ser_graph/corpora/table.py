@@ -1,0 +1,334 @@
+"""Any other corpus: a table that says of each file what is felt in it and by whom. And the stored clip table.
+
+What is read: CSV and TSV with a header, also audformat's (index ``file``, or ``file,start,end`` where every
+segment is the whole file) and nkululeko's (``file,emotion,speaker,gender,language,split``), EmoBox's jsonl
+(``key,dataset,wav,emo``), or a DataFrame.
+
+==========  =======================================================================================
+column      other names for it
+==========  =======================================================================================
+file        path, wav, filename, file_name, filepath, file_path, audio
+emotion     label, emo, emotions
+speaker     speaker_id, spk, actor, spk_id, speakers
+gender      sex; values f, fem, woman, w, m, man
+split       subset, partition; values training, devel, development, val, valid, validation, testing, eval
+duration    seconds, or a pandas time such as ``0 days 00:00:02.5``; read from the files where missing
+==========  =======================================================================================
+
+Only ``file`` and ``emotion`` are needed; case does not matter. Emotions may be spelled as adjectives, as
+three letters or in capitals (angry, hap, NEU). Every other column is kept. Columns hold text, except
+``duration, age, arousal, valence`` and ``dominance``, which hold numbers.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from ser_graph.corpora.adapter import read_durations, tidy
+from ser_graph.corpora.vocabulary import (
+    COLUMN_ALIASES,
+    COLUMNS,
+    EMOTION_ALIASES,
+    EMOTIONS,
+    GENDER_ALIASES,
+    GENDERS,
+    SPLIT_ALIASES,
+    SPLITS,
+    canonical_emotion,
+    plain,
+)
+from ser_graph.errors import InputError, bad_value, shorten
+from ser_graph.files import atomic_file
+
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl"})
+
+Labels = Mapping[str, str | None] | Literal["strict", "keep"]
+"""What to do with emotions that are not in the vocabulary; see `name_emotions`."""
+
+_NO_GENDER = frozenset({"", "unknown", "other", "nan", "none"})
+
+
+def load_table(
+    source: str | Path | pd.DataFrame,
+    root: str | Path | None = None,
+    *,
+    labels: Labels = "strict",
+) -> pd.DataFrame:
+    """The clip table of a corpus that is described by a table.
+
+    Args:
+        source: a CSV, TSV or jsonl file, or a DataFrame.
+        root: the folder that the names in the table start from; the folder of the table by default, or the
+            common folder of absolute names.
+        labels: what to do with other emotions than the usual ones, see `name_emotions`.
+
+    Returns:
+        The clip table; ``split`` is what the table says, missing where it does not say.
+
+    Raises:
+        InputError: no column for the file or the emotion, an unknown spelling, one file with two labels, no
+            file found.
+    """
+    name = "the DataFrame" if isinstance(source, pd.DataFrame) else str(Path(source).expanduser())
+    rows = _named_columns(_read(source), name)
+    rows = _without_segments(rows, name)
+    files, folder = _relative(rows.pop("file"), _start(source, root), free=root is None)
+    rows = _one_row_a_file(rows.set_axis(pd.Index(files, name="file")), name)
+    rows["emotion"] = name_emotions(rows["emotion"], labels)
+    for column, aliases, expected in (("gender", GENDER_ALIASES, GENDERS), ("split", SPLIT_ALIASES, SPLITS)):
+        if column in rows:
+            rows[column] = _respell(rows[column], column, aliases, expected)
+    if "duration" in rows:
+        rows["duration"] = _seconds(rows["duration"], name)
+    table = tidy(rows)
+    table.attrs = {"corpus": "table", "root": str(folder), "unparsed": [], "skipped": {}}
+    return _with_durations(table, folder, name)
+
+
+def name_emotions(emotions: pd.Series, labels: Labels = "strict") -> pd.Series:
+    """Emotions in the usual words.
+
+    Args:
+        emotions: a Series by file, in any of the accepted spellings; missing ones stay missing.
+        labels: ``"strict"`` refuses other emotions, ``"keep"`` leaves them as they are written, and a mapping
+            says what they are called here (None: treat the clip as unlabelled). A mapping goes before the
+            known spellings, so that ``{"calm": "neutral"}`` merges two classes.
+
+    Examples:
+        >>> said = pd.Series(["ANG", "happy", "frustrated"], index=["a.wav", "b.wav", "c.wav"])
+        >>> name_emotions(said, {"frustrated": "frustration"}).tolist()
+        ['anger', 'happiness', 'frustration']
+        >>> name_emotions(said)
+        Traceback (most recent call last):
+        ...
+        ser_graph.errors.InputError: Unknown emotions: 'frustrated' (1 clip, c.wav); accepted are anger,
+        boredom, ...
+    """
+    if isinstance(labels, str) and labels not in ("strict", "keep"):
+        raise bad_value("labels", labels, ["strict", "keep", "a mapping such as {'exc': 'happiness'}"])
+    mapping = {} if isinstance(labels, str) else {plain(old): new for old, new in labels.items()}
+    names: dict[str, str | float] = {}
+    unknown: list[str] = []
+    for spelling in emotions.dropna().unique():
+        canonical = canonical_emotion(spelling)
+        if plain(spelling) in mapping or canonical in mapping:
+            new = mapping.get(plain(spelling), mapping.get(str(canonical)))
+            names[spelling] = np.nan if new is None else new
+        elif canonical or labels == "keep":
+            names[spelling] = canonical or str(spelling).strip()
+        else:
+            unknown.append(spelling)
+    if unknown:
+        raise _unknown_emotions(emotions, unknown)
+    return emotions.map(names)
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Store a clip table as CSV, whole or not at all; `read_table` gives the same table back.
+
+    The attributes of the table (corpus, root) are not stored: a stored table can move with its clips.
+
+    Examples:
+        >>> import tempfile
+        >>> table = tidy(pd.DataFrame({"emotion": [np.nan], "speaker": ["03"]}, index=["NA.wav"]))
+        >>> path = Path(tempfile.mkdtemp()) / "clips.csv"
+        >>> write_table(table, path)
+        >>> pd.testing.assert_frame_equal(read_table(path), table)
+    """
+    with atomic_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", *table.columns])
+        for row in table.itertuples():
+            writer.writerow("" if cell != cell else cell for cell in row)  # only NaN differs from itself
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a clip table that `write_table` stored; any other table is for `load_table`."""
+    path = Path(path)
+    try:
+        rows = _read_csv(path, ",")
+    except FileNotFoundError:
+        raise InputError(f"No file {path}") from None
+    wanted = ["file", *COLUMNS]
+    if list(rows.columns[: len(wanted)]) != wanted:
+        raise InputError(
+            f"{path} is no stored clip table: expected the columns {', '.join(wanted)}, "
+            f"found {shorten(rows.columns, 6)}; read other tables with load_table"
+        )
+    return tidy(rows.set_index("file"))
+
+
+def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+    if isinstance(source, pd.DataFrame):
+        return source.reset_index(drop=source.index.names == [None])
+    path = Path(source).expanduser()
+    if path.is_dir():
+        found = sorted(file.name for file in path.iterdir() if file.suffix.lower() in TABLE_SUFFIXES)
+        raise InputError(
+            f"{path} is a folder; give the table itself, {shorten(found) or 'a .csv or .jsonl file'}"
+        )
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise InputError(
+            f"{path} is no table: expected a file that ends in {', '.join(sorted(TABLE_SUFFIXES))}"
+        )
+    if not path.is_file():
+        raise InputError(f"No file {path}")
+    if path.suffix.lower() == ".jsonl":
+        return _read_jsonl(path)
+    return _read_csv(path, "\t" if path.suffix.lower() == ".tsv" else ",")
+
+
+def _read_csv(path: Path, separator: str) -> pd.DataFrame:
+    """A CSV as text; only empty cells are missing, as a clip may be called NA.wav and a speaker None."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = [row for row in csv.reader(file, delimiter=separator) if row]
+    if not rows:
+        raise InputError(f"{path} is empty; expected a header and a row for each clip")
+    header, *body = rows
+    for number, row in enumerate(body, start=2):
+        if len(row) != len(header):
+            raise InputError(
+                f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}; repair the row"
+            )
+    return pd.DataFrame(body, columns=header, dtype=object).replace("", np.nan)
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+    try:
+        return pd.DataFrame([json.loads(line) for line in lines])
+    except ValueError as error:
+        raise InputError(f"{path} is no jsonl ({error}); expected one JSON object a line") from None
+
+
+def _start(source: str | Path | pd.DataFrame, root: str | Path | None) -> Path:
+    """The folder that relative names start from."""
+    if root is not None:
+        return Path(root).expanduser().resolve()
+    return Path.cwd() if isinstance(source, pd.DataFrame) else Path(source).expanduser().resolve().parent
+
+
+def _named_columns(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows with our names for the columns; a column that already has our name goes before its aliases."""
+    found: dict[str, list[str]] = {}
+    for column in rows.columns:
+        found.setdefault(COLUMN_ALIASES.get(plain(column), plain(column)), []).append(column)
+    names = {}
+    for ours, theirs in found.items():
+        exact = [column for column in theirs if plain(column) == ours]
+        if len(exact or theirs) > 1:
+            raise InputError(
+                f"{name} has several columns for {ours}: {', '.join(exact or theirs)}; keep one of them"
+            )
+        names[(exact or theirs)[0]] = ours
+    for needed in ("file", "emotion"):
+        if needed not in found:
+            known = [alias for alias, ours in COLUMN_ALIASES.items() if ours == needed]
+            raise InputError(
+                f"{name} has no column {needed}: found {shorten(rows.columns, 8)}; "
+                f"call it one of {', '.join(known)}"
+            )
+    return rows.rename(columns=names)
+
+
+def _without_segments(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows without audformat's ``start, end``, which have to span whole files."""
+    if not {"start", "end"} <= set(rows.columns):
+        return rows
+    starts = rows["start"].map(lambda value: pd.Timedelta(value if pd.notna(value) else 0))
+    parts = (starts != pd.Timedelta(0)) | rows["end"].notna()
+    if parts.any():
+        raise InputError(
+            f"{name} labels parts of files ({int(parts.sum())} rows with a start or an end, first "
+            f"{rows.loc[parts, 'file'].iloc[0]}); a clip is a whole file: cut the parts into their own files"
+        )
+    return rows.drop(columns=["start", "end"])
+
+
+def _relative(files: pd.Series, root: Path, *, free: bool) -> tuple[list[str], Path]:
+    """Names relative to the root; where the root is ours to choose, it gives way to absolute names."""
+    if files.isna().any():
+        raise InputError(f"{int(files.isna().sum())} rows have no file; delete them or fill the column in")
+    paths = [Path(os.path.normpath(root / str(file).strip().replace("\\", "/"))) for file in files]
+    outside = [path for path in paths if not path.is_relative_to(root)]
+    if outside and not free:
+        raise InputError(f"{outside[0]} is not below the root {root}; give a folder that holds all the clips")
+    if outside:
+        root = Path(os.path.commonpath([path.parent for path in paths]))
+    return [path.relative_to(root).as_posix() for path in paths], root
+
+
+def _one_row_a_file(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    if not len(rows):
+        raise InputError(f"{name} has no rows; expected one for each clip")
+    rows = rows[~rows.reset_index().astype(str).duplicated().to_numpy()]
+    twice = rows.index[rows.index.duplicated()]
+    if len(twice):
+        given = rows.loc[twice[0]]
+        column = next(column for column in given if len(set(given[column].astype(str))) > 1)
+        values = " and ".join(repr(value) for value in given[column].astype(str).unique()[:2])
+        raise InputError(
+            f"{name} has several rows for {twice.nunique()} files: {twice[0]} has {column} {values}; "
+            "keep one row a file"
+        )
+    return rows
+
+
+def _respell(
+    column: pd.Series, what: str, aliases: Mapping[str, str], expected: tuple[str, ...]
+) -> pd.Series:
+    missing = _NO_GENDER if what == "gender" else frozenset({""})
+    names: dict[str, str | float] = {}
+    for spelling in column.dropna().unique():
+        if plain(spelling) not in aliases and plain(spelling) not in missing:
+            rows = column.index[column == spelling]
+            known = ", ".join(sorted(aliases))
+            raise InputError(
+                f"Bad {what} {spelling!r} ({len(rows)} rows, {shorten(rows)}), expected "
+                f"{' or '.join(expected)}; accepted spellings are {known}"
+            )
+        names[spelling] = aliases.get(plain(spelling), np.nan)
+    return column.map(names)
+
+
+def _seconds(column: pd.Series, name: str) -> pd.Series:
+    """Seconds from numbers or from pandas times."""
+    numbers = pd.to_numeric(column.astype(object), errors="coerce")
+    if numbers[column.notna()].notna().all() and not pd.api.types.is_timedelta64_dtype(column):
+        return numbers
+    times = pd.to_timedelta(column, errors="coerce")
+    bad = column[times.isna() & column.notna()]
+    if len(bad):
+        raise InputError(f"{name}: bad duration {bad.iloc[0]!r} of {bad.index[0]}, expected seconds")
+    return times.dt.total_seconds()
+
+
+def _with_durations(table: pd.DataFrame, folder: Path, name: str) -> pd.DataFrame:
+    """Durations from the headers where the table has none; refuses a root below which no clip is."""
+    if not any((folder / file).is_file() for file in table.index):
+        raise InputError(
+            f"None of the {len(table)} files of {name} is in {folder} (first: {table.index[0]}); "
+            "give the folder that the names start from: load_table(table, root=FOLDER)"
+        )
+    unknown = table.index[table["duration"].isna()]
+    table.loc[unknown, "duration"] = read_durations(folder, list(unknown))
+    return table
+
+
+def _unknown_emotions(emotions: pd.Series, unknown: list[str]) -> InputError:
+    named = []
+    for spelling in unknown:
+        files = emotions.index[emotions == spelling]
+        named.append(f"{spelling!r} ({len(files)} clip{'s' * (len(files) > 1)}, {shorten(files, 2)})")
+    others = sorted(set(EMOTION_ALIASES) - set(EMOTIONS))
+    return InputError(
+        f"Unknown emotions: {shorten(named, 5)}; accepted are {', '.join(EMOTIONS)}, also spelled "
+        f"{', '.join(others)}; rename them with labels={{{unknown[0]!r}: NAME}}, "
+        "or keep them with labels='keep'"
+    )
