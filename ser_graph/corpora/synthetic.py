@@ -278,7 +278,7 @@ def make_corpus(
         >>> table.groupby("gender").size().to_dict()
         {'female': 21, 'male': 21}
     """
-    from ser_graph.corpora import load_corpus  # its registry holds this module's adapter
+    from ser_graph.corpora.loading import load_corpus  # it knows this module's adapter
 
     language = _preset(preset)
     _check_difficulty(difficulty)
