@@ -1,0 +1,321 @@
+"""What is there in a corpus, and what is wrong with it: every clip is decoded, nothing is changed.
+
+==============  ========  ==========================================================================
+problem         severity  meaning
+==============  ========  ==========================================================================
+missing         error     no such file
+pointer         error     the text that git-lfs leaves in place of a file it has not fetched
+empty           error     no bytes, or no samples
+not audio       error     not a file that libsndfile can open
+truncated       error     the header promises more than there is, or decoding stops
+not finite      error     samples that are NaN or infinite
+silent          error     no sample is louder than -60 dB of full scale
+too short       error     less than 0.1 s
+same audio      either    the samples are those of another clip; an error where the labels differ
+low rate        warning   below 16 kHz
+==============  ========  ==========================================================================
+
+`check_corpus` adds what concerns the corpus as a whole: the same clip twice, names that do not fit, classes and
+clips that are missing, speakers in two splits.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import soundfile
+from tqdm import tqdm
+
+from ser_graph.corpora.adapter import Adapter, Scan, clip_table, scan_corpus
+from ser_graph.corpora.loading import find_adapter, is_table
+from ser_graph.corpora.splits import speaker_overlap
+from ser_graph.corpora.table import load_table
+from ser_graph.corpora.vocabulary import EMOTIONS
+from ser_graph.errors import InputError, shorten
+
+SILENCE = 1e-3  # -60 dB; the quietest clip of RAVDESS, a whispered "calm", peaks at 4.5e-3
+SHORTEST = 0.1  # seconds
+LOWEST_RATE = 16_000  # Hz, what speech models are trained on
+
+_WARNINGS = frozenset({"low rate", "same audio"})
+_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
+_POINTER = b"version https://git-lfs"
+_STREAMED = 0xFFFFFFFF  # the size that programs write who cannot go back to the header
+_WAV_SIZES = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+
+@dataclass
+class _Clip:
+    """What decoding one file told: empty values where it could not be decoded."""
+
+    rate: int = 0
+    channels: int = 0
+    seconds: float = 0.0
+    digest: str = ""
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+def check_clips(table: pd.DataFrame, root: str | Path | None = None) -> pd.DataFrame:
+    """Decode every clip of a table and say what is wrong.
+
+    Args:
+        table: a clip table.
+        root: the folder that its files start from; by default the one it was loaded from.
+
+    Returns:
+        A row a problem: ``file, problem, detail, severity``; no rows where all is well.
+
+    Examples:
+        >>> clips = pd.DataFrame({"emotion": ["fear"]}, index=["lost.wav"])
+        >>> check_clips(clips, root=".")[["file", "problem", "severity"]].values.tolist()
+        [['lost.wav', 'missing', 'error']]
+    """
+    return _frame(_problems(table, _examine_all(table, _root(table, root))))
+
+
+def check_corpus(name: str, folder: str | Path) -> dict[str, Any]:
+    """What is in a folder, and what is wrong with it; a corpus that is broken in parts is checked all the same.
+
+    Args:
+        name: as for `load_corpus`.
+        folder: the folder of the corpus, or the table that describes it.
+
+    Returns:
+        A dictionary of plain values: ``corpus, root``, ``clips`` (how many), ``speakers`` and ``emotions`` (name ->
+        clips), ``hours``, ``rates`` and ``channels`` (value -> clips), ``skipped`` (reason -> files) and
+        ``problems``, dictionaries of ``file, problem, detail, severity``, errors first.
+
+    Raises:
+        InputError: an unknown corpus, no such folder, or nothing in it that fits.
+    """
+    if is_table(name, folder):
+        table = load_table(folder, labels="keep")
+        found = list(_table_problems(table))
+    else:
+        adapter = find_adapter(name)
+        scan = scan_corpus(adapter, folder)
+        table = clip_table(adapter, scan, folder)
+        found = list(_corpus_problems(adapter, scan, table))
+    clips = _examine_all(table, _root(table, None))
+    found = [*_problems(table, clips), *found]
+    return {
+        "corpus": name,
+        "root": table.attrs["root"],
+        "clips": len(table),
+        "speakers": _counts(table["speaker"]),
+        "emotions": _counts(table["emotion"]),
+        "hours": sum(clip.seconds for clip in clips) / 3600,
+        "rates": _counts(pd.Series([clip.rate for clip in clips if clip.rate], dtype=int)),
+        "channels": _counts(pd.Series([clip.channels for clip in clips if clip.channels], dtype=int)),
+        "skipped": table.attrs["skipped"],
+        "problems": sorted(found, key=lambda problem: problem["severity"]),
+    }
+
+
+def format_report(report: dict[str, Any], limit: int = 5) -> str:
+    """The report of `check_corpus` as text, with the first problems of each kind.
+
+    Examples:
+        >>> report = {"corpus": "mine", "root": "/data/mine", "clips": 2, "speakers": {"a": 2}, "hours": 0.001,
+        ...     "emotions": {"fear": 2}, "rates": {16000: 2}, "channels": {1: 2}, "skipped": {}, "problems": []}
+        >>> print(format_report(report))
+        mine in /data/mine
+        clips     2 (0.00 hours)
+        speakers  a 2
+        emotions  fear 2
+        rates     16000 Hz 2
+        channels  1: 2
+        problems  none
+    """
+    lines = [
+        f"{report['corpus']} in {report['root']}",
+        f"clips     {report['clips']:,} ({report['hours']:.2f} hours)",
+        f"speakers  {_speakers(report['speakers'])}",
+        f"emotions  {_listed(report['emotions'])}",
+        f"rates     {', '.join(f'{rate} Hz {n}' for rate, n in report['rates'].items()) or 'unknown'}",
+        f"channels  {', '.join(f'{channels}: {n}' for channels, n in report['channels'].items()) or 'unknown'}",
+    ]
+    if report["skipped"]:
+        lines.append(f"skipped   {_listed(report['skipped'])}")
+    lines.append(f"problems  {_severities(report['problems'])}")
+    kinds: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for problem in report["problems"]:
+        kinds.setdefault((problem["severity"], problem["problem"]), []).append(problem)
+    for (severity, kind), problems in kinds.items():
+        lines.append(f"  {severity}: {kind}" + (f" ({len(problems)})" if len(problems) > 1 else ""))
+        lines += [f"    {': '.join(filter(None, (one['file'], one['detail'])))}" for one in problems[:limit]]
+        if len(problems) > limit:
+            lines.append(f"    and {len(problems) - limit} more")
+    return "\n".join(lines)
+
+
+def _examine_all(table: pd.DataFrame, root: Path) -> list[_Clip]:
+    with ThreadPoolExecutor() as pool:  # libsndfile and the hash run without Python's lock
+        clips = pool.map(lambda file: _examine(root / file), table.index)
+        return list(tqdm(clips, "checking", len(table), unit=" clips", disable=None))
+
+
+def _examine(path: Path) -> _Clip:
+    if not path.is_file():
+        return _broken("missing", "no such file; fetch it, or take its row out of the table")
+    with path.open("rb") as file:
+        head = file.read(len(_POINTER))
+    if not head:
+        return _broken("empty", "0 bytes; fetch it again")
+    if head == _POINTER:
+        return _broken("pointer", "a git-lfs pointer in place of the sound; fetch it with git lfs pull")
+    try:
+        return _decode(path)
+    except soundfile.SoundFileError as error:
+        if head.startswith(_MAGIC):
+            return _broken("truncated", f"decoding stops ({str(error).strip().rstrip('.')}); fetch it again")
+        return _broken("not audio", f"libsndfile cannot open it: it starts with {head[:8]!r}")
+
+
+def _decode(path: Path) -> _Clip:
+    with soundfile.SoundFile(path) as file:
+        promised, log = file.frames, file.extra_info
+        samples = file.read(dtype="float32", always_2d=True)
+        clip = _Clip(file.samplerate, file.channels, len(samples) / file.samplerate)
+    clip.problems = [*_cut(promised, len(samples), log), *_sound_problems(samples, clip)]
+    if not clip.problems:
+        content = hashlib.blake2b(samples.tobytes(), digest_size=16, person=f"{clip.rate}".encode())
+        clip.digest = content.hexdigest()
+    if 0 < clip.rate < LOWEST_RATE:
+        clip.problems.append(("low rate", f"{clip.rate} Hz: nothing above {clip.rate // 2} Hz can be heard"))
+    return clip
+
+
+def _cut(promised: int, decoded: int, log: str) -> Iterator[tuple[str, str]]:
+    """Whether there is less than the header says; libsndfile corrects a short WAV and notes it in its log."""
+    sizes = _WAV_SIZES.search(log)
+    if sizes and int(sizes[1]) > int(sizes[2]) and int(sizes[1]) != _STREAMED:
+        yield "truncated", f"the header promises {sizes[1]} bytes of sound, there are {sizes[2]}; fetch it again"
+    elif decoded < promised:
+        yield "truncated", f"the header promises {promised} frames, {decoded} can be decoded; fetch it again"
+    elif "File ended unexpectedly" in log:
+        yield "truncated", "the stream ends without its end mark; fetch it again"
+
+
+def _sound_problems(samples: np.ndarray, clip: _Clip) -> Iterator[tuple[str, str]]:
+    if not len(samples):
+        yield "empty", "a header without samples; fetch it again"
+        return
+    if not np.isfinite(samples).all():
+        share = 1 - np.isfinite(samples).mean()
+        yield "not finite", f"{share:.2%} of the samples are NaN or infinite; leave it out or make it anew"
+    elif np.ptp(samples) < 2 * SILENCE:  # peak to peak, so that a constant offset is no sound
+        yield "silent", f"no sample is above {20 * np.log10(SILENCE):.0f} dB of full scale; leave it out"
+    if clip.seconds < SHORTEST:
+        yield "too short", f"{clip.seconds:.3f} s, under {SHORTEST} s; leave it out"
+
+
+def _problems(table: pd.DataFrame, clips: list[_Clip]) -> list[dict[str, str]]:
+    """The problems of every clip, in the order of the table, and the clips that are the same audio."""
+    first: dict[str, int] = {}
+    found = []
+    for place, (file, clip) in enumerate(zip(table.index, clips, strict=True)):
+        found += [_problem(file, problem, detail) for problem, detail in clip.problems]
+        if clip.digest and first.setdefault(clip.digest, place) != place:
+            found.append(_same_audio(table, first[clip.digest], place))
+    return found
+
+
+def _same_audio(table: pd.DataFrame, one: int, other: int) -> dict[str, str]:
+    detail = f"the same audio as {table.index[one]}"
+    labels = [table["emotion"].iloc[place] for place in (one, other)]
+    if pd.notna(labels).all() and labels[0] != labels[1]:
+        detail += f", which is labelled {labels[0]}, this one {labels[1]}; leave both out, or correct one"
+        return _problem(table.index[other], "same audio", detail, "error")
+    return _problem(table.index[other], "same audio", f"{detail}; keep one, or keep both in one split")
+
+
+def _corpus_problems(adapter: Adapter, scan: Scan, table: pd.DataFrame) -> Iterator[dict[str, str]]:
+    for one, other in scan.duplicates:
+        yield _problem(other, "twice", f"the same clip as {one}; delete one of them", "error")
+    for file in scan.unparsed:
+        yield _problem(file, "name", f"does not fit {adapter.pattern}; it is not loaded", "warning")
+    if adapter.n_clips:
+        yield from _missing_parts(adapter, table)
+    if table["gender"].isna().all():
+        yield _problem("", "gender", "no gender is known; splits cannot be balanced by gender", "warning")
+
+
+def _missing_parts(adapter: Adapter, table: pd.DataFrame) -> Iterator[dict[str, str]]:
+    """Classes that are absent, and clips that a complete corpus has."""
+    absent = set(adapter.emotions) - set(table["emotion"]) - set(adapter.left_out)
+    if absent:
+        yield _problem("", "class", f"no clip of {', '.join(sorted(absent))}", "warning")
+    if len(table) in adapter.n_clips:
+        return
+    complete = " or ".join(f"{n:,}" for n in adapter.n_clips)
+    detail = f"{complete} clips expected, {len(table):,} found"
+    speakers = table["speaker"].value_counts().sort_index()
+    usual = int(speakers.mode().max())
+    short = speakers[speakers < usual]
+    # Where most speakers have as many clips, the others are the incomplete ones; in DEMoS, say, no two agree.
+    if len(short) and (speakers == usual).mean() > 0.5:
+        named = [f"{speaker} ({n} of {usual})" for speaker, n in short.items()]
+        detail += f"; short are the speakers {shorten(named, 10)}"
+    else:
+        detail += f", of {len(speakers)} speakers"
+    yield _problem("", "clips", detail, "warning")
+
+
+def _table_problems(table: pd.DataFrame) -> Iterator[dict[str, str]]:
+    for emotion, n in _counts(table["emotion"]).items():
+        if emotion not in EMOTIONS:
+            yield _problem("", "class", f"{emotion!r} ({n} clips) is not in the vocabulary", "warning")
+    for speaker, row in speaker_overlap(table).iterrows():
+        splits = ", ".join(row.index[row > 0])
+        yield _problem("", "split", f"speaker {speaker} is in {splits}; split by speaker", "warning")
+
+
+def _problem(file: str, problem: str, detail: str, severity: str | None = None) -> dict[str, str]:
+    severity = severity or ("warning" if problem in _WARNINGS else "error")
+    return {"file": file, "problem": problem, "detail": detail, "severity": severity}
+
+
+def _broken(problem: str, detail: str) -> _Clip:
+    return _Clip(problems=[(problem, detail)])
+
+
+def _frame(problems: list[dict[str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(problems, columns=["file", "problem", "detail", "severity"])
+
+
+def _root(table: pd.DataFrame, root: str | Path | None) -> Path:
+    root = table.attrs.get("root") if root is None else root
+    if root is None:
+        raise InputError(
+            "The table does not say where its clips are; give the folder: check_clips(table, root=FOLDER)"
+        )
+    return Path(root).expanduser()
+
+
+def _counts(values: pd.Series) -> dict[Any, int]:
+    """How often each value occurs, sorted by value, as plain Python."""
+    return {key: int(n) for key, n in values.value_counts().sort_index().items()}
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in counts.items()) or "none"
+
+
+def _speakers(counts: dict[str, int]) -> str:
+    if len(counts) <= 10:
+        return _listed(counts)
+    fewest, most = min(counts.values()), max(counts.values())
+    return f"{len(counts)}, {fewest if fewest == most else f'{fewest} to {most}'} clips each"
+
+
+def _severities(problems: list[dict[str, str]]) -> str:
+    counts = Counter(problem["severity"] for problem in problems)
+    return ", ".join(f"{n} {severity}{'s' * (n > 1)}" for severity, n in sorted(counts.items())) or "none"
