@@ -1,1 +1,70 @@
-"""On-device speech emotion recognition by knowledge transfer through a graph."""
+"""On-device speech emotion recognition by knowledge transfer through a graph.
+
+A large speech model embeds the clips of a corpus; clips whose embeddings are close become neighbours; a small CNN
+learns emotions from log-mel spectrograms with a loss that keeps neighbours close. The CNN alone is used on the
+device.
+
+    import ser_graph as sg
+
+    source = sg.load_corpus("ravdess", "data/ravdess/raw")
+    target = sg.load_corpus("emovo", "data/emovo/raw")
+    upstream = sg.Upstream.from_pretrained("facebook/wav2vec2-base").finetune(source)
+    data = sg.build_graph(target, upstream, epsilon=0.99, n_neighbors=6)
+    student = sg.train(data, backbone="cnn6", alpha=0.1, layer="fc2")
+    sg.evaluate(sg.predict(student, data, "test"))
+"""
+
+import importlib
+from typing import Any
+
+# Where each public name lives. Loaded on first use: torch, PyG and transformers take seconds to import.
+_HOMES = {
+    "EmotionGraph": "graph",
+    "InputError": "errors",
+    "LogMel": "audio",
+    "LogMelSettings": "audio",
+    "NeighborLoader": "graph",
+    "Student": "downstream",
+    "TrainingSettings": "downstream",
+    "Upstream": "upstream",
+    "add_clips": "graph",
+    "build_graph": "graph",
+    "check_clips": "audio.checking",
+    "check_corpus": "audio.checking",
+    "confusion_matrix": "evaluation",
+    "evaluate": "evaluation",
+    "graph_statistics": "graph",
+    "leave_one_speaker_out": "corpora",
+    "load_corpus": "corpora",
+    "load_graph": "graph",
+    "load_recipe": "recipe",
+    "load_student": "downstream",
+    "log_mels": "audio",
+    "make_backbone": "downstream",
+    "make_corpus": "corpora.synthetic",
+    "mixing_matrix": "inspection",
+    "neighbour_loss": "downstream",
+    "plot_confusion_matrix": "evaluation",
+    "plot_history": "evaluation",
+    "plot_mixing": "inspection",
+    "plot_similarities": "inspection",
+    "predict": "downstream",
+    "run": "experiment",
+    "save_graph": "graph",
+    "speaker_split": "corpora",
+    "train": "downstream",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ser_graph' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"ser_graph.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -47,14 +47,14 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Write a folder that is there whole or not at all; an older folder of that name is replaced at the end."""
+    """Write a folder that is there whole or not at all; an older one of that name is replaced at the end."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
@@ -63,11 +63,11 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         part.chmod(0o755)  # mkdtemp makes folders that only their owner can read
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            os.replace(path, old / path.name)
-            os.replace(part, path)
+            path.replace(old / path.name)
+            part.replace(path)
             shutil.rmtree(old)
         else:
-            os.replace(part, path)
+            part.replace(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -1,1 +1,18 @@
-""""""
+"""The graph -> a trained student."""
+
+from ser_graph.downstream.backbones import BACKBONES, make_backbone
+from ser_graph.downstream.neighbour_loss import neighbour_loss
+from ser_graph.downstream.prediction import predict
+from ser_graph.downstream.student import Student, load_student
+from ser_graph.downstream.training import TrainingSettings, train
+
+__all__ = [
+    "BACKBONES",
+    "Student",
+    "TrainingSettings",
+    "load_student",
+    "make_backbone",
+    "neighbour_loss",
+    "predict",
+    "train",
+]

@@ -1,0 +1,311 @@
+"""The command line: a thin skin over the library. Heavy imports stay inside the commands: --help is fast."""
+
+import contextlib
+import json
+import logging
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ser_graph.errors import InputError
+
+app = typer.Typer(
+    help="Speech emotion recognition on the device, by knowledge transfer through a graph.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Graph = Annotated[Path, typer.Argument(help="Folder of a stored graph (with meta.json).")]
+Model = Annotated[Path, typer.Argument(help="Folder of a trained student (with model.safetensors).")]
+UpstreamName = Annotated[
+    str, typer.Option(help="A folder in the Hugging Face layout, a model of its hub, or 'small'.")
+]
+CorpusName = Annotated[str, typer.Argument(help="Name of the corpus, e.g. ravdess, or 'table' for a CSV.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of the corpus, or the CSV of 'table'.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out clips that cannot be used, and list them.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default the GPU where there is one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on standard error and exit code 1."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    warnings.showwarning = lambda message, *_, **__: print(f"Warning: {message}", file=sys.stderr)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    with _one_line_errors():
+        app()
+
+
+@contextlib.contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        _fail(" ".join(str(error).split()))
+    except OSError as error:
+        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    except Exception as error:
+        # Libraries write files in ways of their own, and each says "disk full" in its own words.
+        if "No space left" in str(error) or shutil.disk_usage(Path.cwd()).free < 2**20:
+            _fail(f"No space left on the disk ({str(error).splitlines()[0]}); make room and run the command again")
+        raise
+
+
+def _fail(message: str) -> None:
+    print(f"Error: {message}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/demo"),
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Change the recipe: KEY=VALUE.")] = None,
+) -> None:
+    """The whole way on built-in, synthetic speech, in two minutes on two cores, without any download."""
+    run_recipe("demo", out, settings or [])
+
+
+@app.command("run")
+def run_recipe(
+    recipe: Annotated[
+        str, typer.Argument(help="A TOML file, or a recipe that ships with ser_graph: emovo, nemo, demo.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the run; the same folder continues it.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the recipe: KEY=VALUE, e.g. --set upstream.model=FOLDER. Repeatable."),
+    ] = None,
+    skip_bad: SkipBad = False,
+    device: Device = None,
+) -> None:
+    """Run a recipe: every stage from the clips to the students' numbers.
+
+    Finished stages are not done again, interrupted ones continue: after a stop, give the same command again.
+    """
+    from ser_graph.evaluation.tables import format_results
+    from ser_graph.experiment import run
+    from ser_graph.recipe import load_recipe, parse_changes
+
+    results = run(load_recipe(recipe, parse_changes(settings or [])), out, skip_bad=skip_bad, device=device)
+    print(f"\n{format_results(results)}\n\nRun folder {out} (figures in {out / 'figures'})")
+
+
+@app.command()
+def check(corpus: CorpusName, folder: Folder, as_json: Json = False) -> None:
+    """What is there in a corpus folder, and what is wrong with it."""
+    from ser_graph.audio.checking import check_corpus, format_report
+
+    report = check_corpus(corpus, folder)
+    print(json.dumps(report, indent=2, ensure_ascii=False) if as_json else format_report(report))
+
+
+@app.command()
+def finetune(
+    corpus: CorpusName,
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="Folder for the fine-tuned upstream.")],
+    upstream: UpstreamName = "facebook/wav2vec2-base",
+    epochs: Annotated[int, typer.Option(min=1)] = 20,
+    learning_rate: float = 3e-5,
+    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    seconds: Annotated[float, typer.Option(help="Length that clips are repeated or cut to.")] = 4.0,
+    seed: Seed = 0,
+    skip_bad: SkipBad = False,
+    device: Device = None,
+) -> None:
+    """Fine-tune an upstream on the emotions of a source corpus. An interrupted training continues."""
+    model = _upstream(upstream, seed)
+    checkpoints = out.with_name(f".{out.name}.checkpoints")
+    model.finetune(
+        _table(corpus, folder, skip_bad),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        seconds=seconds,
+        seed=seed,
+        checkpoints=checkpoints,
+        device=device,
+    )
+    model.save(out)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    print(f"dev accuracy {_share(model.info['dev_accuracy'])}, test accuracy {_share(model.info['test_accuracy'])}")
+    print(f"Upstream {out}")
+
+
+@app.command()
+def embed(
+    corpus: CorpusName,
+    folder: Folder,
+    upstream: UpstreamName,
+    out: Annotated[Path, typer.Option(help="CSV to write: a row a clip, a column a dimension.")],
+    cache: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings by content.")] = None,
+    skip_bad: SkipBad = False,
+    device: Device = None,
+) -> None:
+    """Embed the clips of a corpus, and write the embeddings as a table for any other program."""
+    import pandas as pd
+
+    from ser_graph.files import atomic_file
+
+    table = _table(corpus, folder, skip_bad)
+    embeddings = _upstream(upstream).embed(table, cache=cache, device=device)
+    with atomic_file(out) as part:
+        pd.DataFrame(embeddings.numpy(), index=table.index).to_csv(part, float_format="%.9g")
+    print(f"{len(table):,} embeddings of {embeddings.shape[1]} dimensions in {out}")
+
+
+@app.command()
+def build(
+    corpus: CorpusName,
+    folder: Folder,
+    upstream: UpstreamName,
+    out: Annotated[Path, typer.Option(help="Folder for the graph.")],
+    epsilon: Annotated[str, typer.Option(help="Least similarity of an edge, or 'none'.")] = "0.99",
+    n_neighbors: Annotated[int, typer.Option(min=1, help="Most neighbours of a clip.")] = 6,
+    scope: Annotated[str, typer.Option(help="train, train+dev or all.")] = "train",
+    method: Annotated[str, typer.Option(help="auto, exact or nndescent.")] = "auto",
+    cache: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings by content.")] = None,
+    seed: Seed = 0,
+    skip_bad: SkipBad = False,
+    device: Device = None,
+) -> None:
+    """Build the graph of a corpus."""
+    from ser_graph.graph import build_graph, save_graph
+
+    features = out.with_name(f".{out.name}.x.npy")
+    data = build_graph(
+        _table(corpus, folder, skip_bad),
+        _upstream(upstream),
+        epsilon=_epsilon(epsilon),
+        n_neighbors=n_neighbors,
+        scope=scope,  # type: ignore[arg-type]  # build_graph checks it
+        method=method,
+        seed=seed,
+        cache=cache,
+        out=features,
+        device=device,
+    )
+    save_graph(data, out, x_file=features)
+    stats(out)
+
+
+@app.command()
+def stats(graph: Graph, as_json: Json = False) -> None:
+    """The key figures of a graph."""
+    from ser_graph.graph import graph_statistics, load_graph
+
+    figures = graph_statistics(load_graph(graph))
+    if as_json:
+        print(figures.to_json(indent=2))
+    else:
+        print("\n".join(f"{name:20} {_figure(value)}" for name, value in figures.items()))
+
+
+@app.command()
+def train(
+    graph: Graph,
+    out: Annotated[Path, typer.Option(help="Folder for the trained student.")],
+    backbone: Annotated[str, typer.Option(help="cnn6, resnet9 or vgg15.")] = "resnet9",
+    alpha: Annotated[float, typer.Option(help="Weight of the neighbour loss; 0 trains the baseline.")] = 0.1,
+    n_neighbors: Annotated[int | None, typer.Option(help="Neighbours of a clip; all by default.")] = None,
+    layer: Annotated[str, typer.Option(help="fc1 or fc2.")] = "fc2",
+    distance: Annotated[str, typer.Option(help="cosine, l2 or kl.")] = "cosine",
+    reduction: Annotated[str, typer.Option(help="mean (official code) or sum (the paper's equation).")] = "mean",
+    protocol: Annotated[str, typer.Option(help="clean or paper.")] = "clean",
+    epochs: Annotated[int, typer.Option(min=1)] = 50,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Train a student on a graph. An interrupted training continues."""
+    from ser_graph.downstream import train as train_student
+    from ser_graph.graph import load_graph
+
+    checkpoint = out.with_name(f".{out.name}.checkpoint")
+    student = train_student(
+        load_graph(graph),
+        backbone=backbone,
+        alpha=alpha,
+        n_neighbors=n_neighbors,
+        layer=layer,
+        distance=distance,
+        reduction=reduction,
+        protocol=protocol,
+        epochs=epochs,
+        seed=seed,
+        checkpoint=checkpoint,
+        device=device,
+    )
+    student.save(out)
+    checkpoint.unlink(missing_ok=True)
+    print(f"{backbone} of {student.n_params:,} parameters, epoch {student.info['epoch']} kept, in {out}")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    graph: Graph,
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    predictions: Annotated[Path | None, typer.Option(help="CSV to write: a row a clip.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Accuracy and UAR of a student on a split of a graph, with intervals over speakers."""
+    from ser_graph.downstream import load_student, predict
+    from ser_graph.evaluation import confusion_matrix
+    from ser_graph.evaluation import evaluate as measure
+    from ser_graph.files import atomic_file
+    from ser_graph.graph import load_graph
+
+    table = predict(load_student(model), load_graph(graph), split)
+    metrics = measure(table)
+    if predictions is not None:
+        with atomic_file(predictions) as part:
+            table.to_csv(part)
+    if as_json:
+        print(json.dumps(metrics, indent=2))
+        return
+    print("\n".join(f"{name:20} {_figure(value)}" for name, value in metrics.items()))
+    print(f"\n{confusion_matrix(table).to_string()}")
+
+
+def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:
+    """The checked clip table of a corpus."""
+    from ser_graph.audio.checking import usable_clips
+    from ser_graph.corpora import check_split, load_corpus
+
+    table = usable_clips(load_corpus(corpus, folder), skip_bad=skip_bad)
+    check_split(table)
+    return table
+
+
+def _upstream(name: str, seed: int = 0) -> Any:
+    from ser_graph.upstream import Upstream
+
+    return Upstream.small(seed=seed) if name == "small" else Upstream.from_pretrained(name, seed=seed)
+
+
+def _epsilon(text: str) -> float | None:
+    if text.lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"Bad epsilon {text!r}, expected a number or 'none'") from None
+
+
+def _figure(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"

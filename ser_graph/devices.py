@@ -1,0 +1,45 @@
+"""Where and how precisely to compute: the same choice for the upstream and the students."""
+
+import contextlib
+from typing import Literal
+
+import torch
+
+from ser_graph.errors import InputError, bad_value
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device of that name, or the first GPU where there is one, else the CPU.
+
+    Raises:
+        InputError: `name` is not a device of this machine.
+    """
+    if name is None or name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"Bad device {name!r}: {str(error).splitlines()[0]}; try 'cpu'") from None
+    return device
+
+
+def gains_by_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed by the hardware itself: there it is 1.7 to 3 times faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
+
+
+def autocast(device: torch.device, precision: Precision = "auto") -> contextlib.AbstractContextManager[object]:
+    """A context in which matrix products and convolutions run in the chosen precision."""
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise bad_value("precision", precision, ["auto", "float32", "bfloat16"])
+    if precision == "bfloat16" or (precision == "auto" and gains_by_bfloat16(device)):
+        return torch.autocast(device.type, torch.bfloat16)
+    return contextlib.nullcontext()

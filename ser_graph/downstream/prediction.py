@@ -1,0 +1,100 @@
+"""Student + spectrograms -> probabilities, a row per clip."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ser_graph.audio.features import log_mels
+from ser_graph.devices import Precision, autocast
+from ser_graph.downstream.student import Student
+from ser_graph.errors import InputError
+from ser_graph.graph import ClipGraph
+
+
+@torch.inference_mode()
+def predict_logits(
+    student: Student,
+    x: Tensor,
+    rows: Tensor | None = None,
+    *,
+    batch_size: int = 64,
+    device: torch.device | None = None,
+    precision: Precision = "float32",
+) -> Tensor:
+    """Logits of some clips, in blocks.
+
+    Args:
+        student: the model; put into evaluation mode.
+        x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
+        rows: [M] int64 indices of the clips; None takes all.
+        batch_size: clips at a time; the result does not depend on it.
+        device: where the student is; the CPU by default.
+        precision: of the forward pass.
+
+    Returns:
+        [M, n_classes] float32 on the CPU.
+    """
+    device = device or torch.device("cpu")
+    rows = torch.arange(len(x)) if rows is None else rows
+    student.eval()
+    logits = [torch.empty(0, len(student.emotions))]
+    for start in range(0, len(rows), batch_size):
+        with autocast(device, precision):
+            logits.append(student(x[rows[start : start + batch_size]].to(device)).logits.float().cpu())
+    return torch.cat(logits)
+
+
+def predict(
+    student: Student,
+    clips: ClipGraph | pd.DataFrame,
+    split: str | None = None,
+    *,
+    root: str | Path | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """What a student says of clips.
+
+    Args:
+        student: the model.
+        clips: a graph, whose spectrograms are used, or a clip table, whose files are read.
+        split: only the clips of this split (``"train"``, ``"dev"``, ``"test"``); None takes all.
+        root: the corpus folder of a clip table, by default the one that it was loaded from.
+        progress: show a progress bar while files are read.
+
+    Returns:
+        A table by file: `emotion` and `speaker` as in the clip table, `predicted`, and the probability of
+        each emotion as ``p_anger`` and so on, float64 that sum to 1.
+
+    Raises:
+        InputError: no clip in that split, or spectrograms of other settings than the student was trained on.
+    """
+    table = clips.table if isinstance(clips, ClipGraph) else clips
+    chosen = pd.Series(True, index=table.index) if split is None else table["split"] == split
+    if not chosen.any():
+        raise InputError(f"No clip to predict{'' if split is None else f' in the split {split!r}'}")
+    rows = torch.tensor(chosen.to_numpy(bool)).nonzero()[:, 0]
+    if isinstance(clips, ClipGraph):
+        _check_features(student, clips)
+        logits = predict_logits(student, clips.x, rows)
+    else:
+        logits = predict_logits(
+            student, log_mels(table[chosen], student.features, root=root, progress=progress)
+        )
+    probabilities = logits.double().softmax(1)
+    predictions = table.loc[chosen.to_numpy(), ["emotion", "speaker"]].copy()
+    predictions["predicted"] = [student.emotions[code] for code in logits.argmax(1).tolist()]
+    for code, emotion in enumerate(student.emotions):
+        predictions[f"p_{emotion}"] = probabilities[:, code].numpy()
+    return predictions
+
+
+def _check_features(student: Student, data: ClipGraph) -> None:
+    graph, own = data.meta["features"], student.features.to_dict()
+    for key, value in own.items():
+        if graph.get(key) != value:
+            raise InputError(
+                f"The graph's spectrograms have {key}={graph.get(key)!r}, the student expects {value!r}; "
+                "predict from the clip table instead"
+            )

@@ -1,0 +1,98 @@
+"""A student: a small CNN with its standardisation, and everything needed to use it alone."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ser_graph.audio.features import Standardise
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.downstream.backbones import Output, count_parameters, make_backbone
+from ser_graph.errors import InputError
+from ser_graph.files import atomic_folder, read_json, write_json
+
+FORMAT_VERSION = 1
+
+
+class Student(nn.Module):
+    """Log-mel spectrograms as measured -> standardised -> backbone.
+
+    Attributes:
+        emotions: the classes in code order.
+        features: what its spectrograms look like.
+        info: how it was made: backbone, training settings, data hash, history.
+        standardise: the first layer, fitted on the training clips.
+        backbone: the CNN.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        emotions: list[str],
+        features: LogMelSettings | None = None,
+        info: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.emotions = list(emotions)
+        self.features = features or LogMelSettings()
+        self.info = {"backbone": backbone, **(info or {})}
+        self.standardise = Standardise(self.features.n_mels)
+        self.backbone = make_backbone(backbone, len(self.emotions))
+
+    def forward(self, x: Tensor) -> Output:
+        """[B, n_frames, n_mels] spectrograms of any float type -> `fc1` and `fc2` (the logits)."""
+        return self.backbone(self.standardise(x))
+
+    @property
+    def n_params(self) -> int:
+        """Number of trainable parameters."""
+        return count_parameters(self)
+
+    def save(self, folder: str | Path) -> Path:
+        """Store the student as a folder: `model.safetensors` and `model.json`."""
+        with atomic_folder(folder) as part:
+            write_student(self, part)
+        return Path(folder)
+
+
+def write_student(student: Student, folder: Path) -> None:
+    """Write a student's two files into a folder."""
+    save_file(
+        {name: value.contiguous() for name, value in student.state_dict().items()},
+        folder / "model.safetensors",
+    )
+    write_json(
+        folder / "model.json",
+        {
+            "format": "ser_graph.student",
+            "version": FORMAT_VERSION,
+            "emotions": student.emotions,
+            "features": student.features.to_dict(),
+            "info": student.info,
+        },
+    )
+
+
+def load_student(folder: str | Path) -> Student:
+    """Load a stored student, in evaluation mode.
+
+    Raises:
+        InputError: no student there, a damaged one, or one of a newer format.
+    """
+    folder = Path(folder).expanduser()
+    if not (folder / "model.json").exists() or not (folder / "model.safetensors").exists():
+        raise InputError(
+            f"{folder} is not a trained student (model.json and model.safetensors expected in it)"
+        )
+    stored = read_json(folder / "model.json")
+    if stored.get("format") != "ser_graph.student" or stored.get("version", 0) > FORMAT_VERSION:
+        raise InputError(f"{folder} was stored by another version of ser_graph; train the student anew")
+    info = stored["info"]
+    student = Student(info["backbone"], stored["emotions"], LogMelSettings(**stored["features"]), info)
+    try:
+        student.load_state_dict(load_file(folder / "model.safetensors"))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise InputError(f"The student in {folder} is damaged ({str(error).splitlines()[0]})") from None
+    return student.eval()

@@ -1,0 +1,340 @@
+"""`ClipGraph` -> trained student: cross entropy plus alpha times the neighbour loss."""
+
+import math
+import time
+import warnings
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.metrics import recall_score
+from torch import Tensor
+from torch.nn import functional
+from tqdm.auto import tqdm
+
+from ser_graph.audio.features import Standardise
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.devices import Precision, autocast, pick_device
+from ser_graph.downstream.backbones import BACKBONES, LAYERS
+from ser_graph.downstream.neighbour_loss import DISTANCES, REDUCTIONS, neighbour_loss
+from ser_graph.downstream.prediction import predict_logits
+from ser_graph.downstream.student import Student
+from ser_graph.errors import InputError, bad_value
+from ser_graph.files import atomic_file, content_hash
+from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
+
+PROTOCOLS = ("clean", "paper")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a student is trained; the defaults are the paper's.
+
+    Attributes:
+        backbone: ``"cnn6"``, ``"resnet9"`` or ``"vgg15"``.
+        alpha: weight of the neighbour loss; 0 trains the baseline.
+        n_neighbors: neighbours a seed, the most similar ones; None takes all that the graph holds.
+        layer: whose output the neighbour loss compares, ``"fc1"`` or ``"fc2"`` (the logits).
+        distance: ``"cosine"``, ``"l2"`` or ``"kl"``.
+        reduction: ``"mean"`` (official code) or ``"sum"`` (the paper's equation 2; the cross entropy is then
+            summed too).
+        edge_weights: weigh the neighbour loss by the similarity of the edge.
+        protocol: ``"clean"`` trains on train and keeps the epoch that is best on dev; ``"paper"`` trains on
+            train + dev and keeps the last epoch.
+        transductive: allow neighbours that are not training clips. A result then says so.
+        epochs: number of passes over the seeds.
+        batch_size: seeds in one step.
+        learning_rate: of Adam, in the first epochs.
+        decay: factor on the learning rate every `decay_every` epochs.
+        decay_every: epochs between two decays.
+        seed: of the initial weights and of the order of the seeds.
+        precision: of the forward pass; ``"auto"`` is bfloat16 where the hardware gains by it.
+    """
+
+    backbone: str = "resnet9"
+    alpha: float = 0.1
+    n_neighbors: int | None = None
+    layer: str = "fc2"
+    distance: str = "cosine"
+    reduction: str = "mean"
+    edge_weights: bool = True
+    protocol: str = "clean"
+    transductive: bool = False
+    epochs: int = 50
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    decay: float = 0.9
+    decay_every: int = 5
+    seed: int = 0
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("backbone", BACKBONES),
+            ("layer", LAYERS),
+            ("distance", DISTANCES),
+            ("reduction", REDUCTIONS),
+            ("protocol", PROTOCOLS),
+            ("precision", ("auto", "float32", "bfloat16")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise bad_value(name, getattr(self, name), allowed)
+        if not (math.isfinite(self.alpha) and self.alpha >= 0):
+            raise InputError(f"Bad alpha {self.alpha!r}, expected 0 or more")
+        for name in ("epochs", "batch_size", "decay_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"Bad {name} {getattr(self, name)!r}, expected at least 1")
+        if self.n_neighbors is not None and self.n_neighbors < 1:
+            raise InputError(f"Bad n_neighbors {self.n_neighbors!r}, expected at least 1, or None for all")
+
+
+def train(
+    data: ClipGraph,
+    settings: TrainingSettings | None = None,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str | None = None,
+    progress: bool = True,
+    **changes: Any,
+) -> Student:
+    """Train a student on a graph; with ``alpha=0`` its baseline, by the very same code.
+
+    Args:
+        data: the graph.
+        settings: how to train.
+        checkpoint: a file that is written after every epoch. A call that finds one of the same data and
+            settings there continues it, and ends where the uninterrupted run would have.
+        device: e.g. ``"cpu"``; by default the GPU where there is one.
+        progress: show a progress bar.
+        **changes: single settings by name, e.g. ``backbone="cnn6", alpha=0``.
+
+    Returns:
+        The student, on the CPU and in evaluation mode. ``student.info["history"]`` has one row an epoch:
+        `loss`, `supervised_loss`, `neighbour_loss`, `edge_coverage` (share of seeds with a neighbour),
+        `dev_uar`.
+
+    Raises:
+        InputError: a bad setting, no labelled training clip, or neighbours from outside the training clips.
+    """
+    settings = replace(settings or TrainingSettings(), **_known(changes))
+    seeds = training_nodes(data, settings.protocol)
+    _check(data, seeds, settings)
+    run = _Run(data, seeds, settings, pick_device(device))
+    if checkpoint is not None:
+        run.resume(Path(checkpoint))
+    bar = tqdm(
+        total=settings.epochs,
+        initial=len(run.history),
+        desc=_title(settings),
+        unit="epoch",
+        disable=not progress,
+    )
+    with bar:
+        while len(run.history) < settings.epochs:
+            row = run.epoch()
+            bar.update()
+            bar.set_postfix_str(_shown(row))
+            if checkpoint is not None:
+                run.save(Path(checkpoint))
+    return run.finish()
+
+
+def training_nodes(data: ClipGraph, protocol: str) -> Tensor:
+    """[N] bool: the clips that a protocol trains on."""
+    return data.train_mask | data.val_mask if protocol == "paper" else data.train_mask
+
+
+class _Run:
+    """One training: everything that changes from epoch to epoch, and how it is stored."""
+
+    def __init__(
+        self, data: ClipGraph, seeds: Tensor, settings: TrainingSettings, device: torch.device
+    ) -> None:
+        self.data, self.settings, self.device = data, settings, device
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] | None = None
+        self.student = self._new_student(seeds).to(device, memory_format=torch.channels_last)
+        self.optimiser = torch.optim.Adam(self.student.parameters(), settings.learning_rate)
+        self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay)
+        self.generator = torch.Generator()
+        # A baseline looks at no neighbour: its seeds are all it needs to read and to forward.
+        n = (settings.n_neighbors or -1) if settings.alpha > 0 else 0
+        self.loader = NeighborLoader(
+            data,
+            [n],
+            neighbor_sampler=TopNeighborSampler(data, [n]),
+            input_nodes=seeds,
+            batch_size=settings.batch_size,
+            shuffle=True,
+            generator=self.generator,
+        )
+        self.dev = data.val_mask.nonzero()[:, 0] if settings.protocol == "clean" else torch.empty(0)
+
+    def _new_student(self, seeds: Tensor) -> Student:
+        data, settings = self.data, self.settings
+        info = {
+            "settings": asdict(settings),
+            "data_hash": data.meta["data_hash"],
+            "corpus": data.meta["corpus"],
+            "graph": {key: data.meta["graph"][key] for key in ("epsilon", "n_neighbors", "scope", "n_edges")},
+            "n_train": int(seeds.sum()),
+        }
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            student = Student(settings.backbone, data.emotions, LogMelSettings(**data.meta["features"]), info)
+        student.standardise = Standardise.fit(data.x, seeds.nonzero()[:, 0])
+        return student
+
+    def epoch(self) -> dict[str, float]:
+        """Train one epoch, measure on dev, append to the history and return its row."""
+        number, start = len(self.history), time.perf_counter()
+        # Seeded by epoch, so that a resumed run shuffles as the uninterrupted one.
+        self.generator.manual_seed(int(content_hash(self.settings.seed, number)[:15], 16))
+        self.student.train()
+        sums = torch.zeros(5)
+        for batch in self.loader:
+            sums += self._step(batch)
+        loss, supervised, neighbour, covered, steps = sums.tolist()
+        n_seeds = len(self.loader.dataset)
+        row = {
+            "epoch": number + 1,
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "loss": loss / steps,
+            "supervised_loss": supervised / steps,
+            "neighbour_loss": neighbour / steps,
+            "edge_coverage": covered / n_seeds,
+        }
+        if not math.isfinite(loss):
+            raise InputError(f"The loss is not finite in epoch {number + 1}; lower learning_rate or alpha")
+        if self.settings.alpha > 0 and covered == 0 and number == 0:
+            warnings.warn(
+                "No training clip has a neighbour: alpha has no effect; lower epsilon", stacklevel=3
+            )
+        self.scheduler.step()
+        row.update(self._measure_on_dev())
+        row["seconds"] = time.perf_counter() - start
+        self.history.append(row)
+        self._keep_best(row)
+        return row
+
+    def _step(self, batch: Any) -> Tensor:
+        """One optimiser step; returns loss, supervised and neighbour loss, seeds with an edge, and 1."""
+        settings, n = self.settings, batch.batch_size
+        labels = batch.y[:n]
+        x = batch.x.to(self.device)
+        with autocast(self.device, settings.precision):
+            outputs = self.student(x)
+        supervised = functional.cross_entropy(
+            outputs.logits[:n].float(), labels.to(self.device), ignore_index=-1, reduction="sum"
+        )
+        if settings.reduction == "mean":
+            supervised = supervised / max(int((labels >= 0).sum()), 1)
+        neighbour = neighbour_loss(
+            getattr(outputs, settings.layer),
+            batch.edge_index.to(self.device),
+            batch.edge_weight.to(self.device) if settings.edge_weights else None,
+            distance=settings.distance,
+            reduction=settings.reduction,
+        )
+        loss = supervised + settings.alpha * neighbour
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        covered = len(batch.edge_index[1].unique())
+        return torch.tensor([loss.item(), supervised.item(), neighbour.item(), covered, 1])
+
+    def _measure_on_dev(self) -> dict[str, float]:
+        rows = self.dev[self.data.y[self.dev] >= 0] if len(self.dev) else self.dev
+        if not len(rows):
+            return {}
+        logits = predict_logits(
+            self.student, self.data.x, rows, device=self.device, precision=self.settings.precision
+        )
+        true, predicted = self.data.y[rows], logits.argmax(1)
+        recall = recall_score(true, predicted, labels=true.unique(), average="macro", zero_division=0)
+        return {"dev_uar": float(recall), "dev_accuracy": float((true == predicted).double().mean())}
+
+    def _keep_best(self, row: dict[str, float]) -> None:
+        """Remember the weights of the best epoch on dev; the earliest of equal ones."""
+        earlier = [past["dev_uar"] for past in self.history[:-1] if "dev_uar" in past]
+        if "dev_uar" in row and row["dev_uar"] > max(earlier, default=-1.0):
+            self.best = {
+                name: value.detach().cpu().clone() for name, value in self.student.state_dict().items()
+            }
+
+    def finish(self) -> Student:
+        """The student with the weights to keep."""
+        student = self.student.to("cpu", memory_format=torch.contiguous_format)
+        chosen = len(self.history)
+        if self.best is not None:
+            student.load_state_dict(self.best)
+            scores = [row["dev_uar"] for row in self.history]
+            chosen = scores.index(max(scores)) + 1
+        student.info.update(history=self.history, epoch=chosen)
+        return student.eval()
+
+    def _identity(self) -> str:
+        return content_hash(asdict(self.settings), self.data.meta["data_hash"], self.data.meta["graph"])
+
+    def save(self, path: Path) -> None:
+        """Write the state after an epoch."""
+        state = {
+            "identity": self._identity(),
+            "student": self.student.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "history": self.history,
+            "best": self.best,
+        }
+        with atomic_file(path) as part:
+            torch.save(state, part)
+
+    def resume(self, path: Path) -> None:
+        """Continue from a checkpoint of this very run; another one is left alone until overwritten."""
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise InputError(
+                f"The checkpoint {path} is damaged, delete it ({str(error).splitlines()[0]})"
+            ) from None
+        if state["identity"] != self._identity():
+            return
+        self.student.load_state_dict(state["student"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.history, self.best = state["history"], state["best"]
+
+
+def _known(changes: dict[str, Any]) -> dict[str, Any]:
+    for name in changes:
+        if name not in TrainingSettings.__dataclass_fields__:
+            raise bad_value("training setting", name, TrainingSettings.__dataclass_fields__)
+    return changes
+
+
+def _check(data: ClipGraph, seeds: Tensor, settings: TrainingSettings) -> None:
+    if not (seeds & (data.y >= 0)).any():
+        raise InputError("No labelled training clip; check the split and the emotions of the clip table")
+    if settings.alpha == 0 or settings.transductive:
+        return
+    source, target = data.edge_index
+    outside = source[seeds[target] & ~seeds[source]]
+    if len(outside):
+        file = data.table.index[int(outside[0])]
+        raise InputError(
+            f"{len(outside)} edges lead from training clips to others, e.g. {file}; build the graph with "
+            "scope='train' (protocol clean) or 'train+dev' (protocol paper), or pass transductive=True"
+        )
+
+
+def _title(settings: TrainingSettings) -> str:
+    kind = f"NSL, alpha {settings.alpha:g}" if settings.alpha else "baseline"
+    return f"{settings.backbone} {kind}"
+
+
+def _shown(row: dict[str, float]) -> str:
+    shown = {"loss": "loss", "neighbour_loss": "neighbour", "edge_coverage": "coverage", "dev_uar": "dev UAR"}
+    return ", ".join(f"{name} {row[key]:.3f}" for key, name in shown.items() if key in row)

@@ -1,0 +1,86 @@
+"""Pictures of results: confusion matrices and learning curves."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+
+def plot_confusion_matrix(counts: pd.DataFrame, ax: Axes | None = None, title: str = "") -> Axes:
+    """Recall in colour, counts in figures: rows are true emotions, columns predicted ones.
+
+    Args:
+        counts: result of `confusion_matrix`.
+        ax: where to draw; a new figure by default.
+        title: of the axes.
+    """
+    ax = ax or new_axes(5.4, 4.8)
+    values = counts.to_numpy()
+    shares = values / np.maximum(values.sum(1, keepdims=True), 1)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(values):
+        ax.text(
+            column,
+            row,
+            f"{count:,}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if shares[row, column] > 0.55 else "black",
+        )
+    ax.set_xticks(range(values.shape[1]), labels=list(counts.columns), rotation=45, ha="right")
+    ax.set_yticks(range(values.shape[0]), labels=list(counts.index))
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    ax.set_title(title)
+    return ax
+
+
+def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], ax: Axes | None = None) -> Axes:
+    """UAR on dev by epoch, a line per student; the cross entropy on training clips where there is no dev.
+
+    Args:
+        histories: name of a student -> its ``info["history"]``.
+        ax: where to draw; a new figure by default.
+    """
+    ax = ax or new_axes(6.0, 3.6)
+    with_dev = all("dev_uar" in row for rows in histories.values() for row in rows)
+    key = "dev_uar" if with_dev else "supervised_loss"
+    for name, rows in histories.items():
+        ax.plot([row["epoch"] for row in rows], [row[key] for row in rows], label=name)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("UAR on dev" if with_dev else "cross entropy on training clips")
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+    return ax
+
+
+def plot_students(table: pd.DataFrame, ax: Axes | None = None, chance: float | None = None) -> Axes:
+    """UAR of students with its confidence interval.
+
+    Args:
+        table: a row per student with `uar`, `uar_low` and `uar_high`; the index names them.
+        ax: where to draw; a new figure by default.
+        chance: UAR of guessing, drawn as a line.
+    """
+    ax = ax or new_axes(6.0, 0.9 + 0.45 * len(table))
+    places = np.arange(len(table))[::-1]
+    low = table["uar"] - table["uar_low"].astype(float).fillna(table["uar"])
+    high = table["uar_high"].astype(float).fillna(table["uar"]) - table["uar"]
+    ax.errorbar(table["uar"], places, xerr=[low.clip(lower=0), high.clip(lower=0)], fmt="o", capsize=4)
+    ax.set_yticks(places, labels=list(table.index))
+    ax.set_ylim(-0.6, len(table) - 0.4)
+    if chance is not None:
+        ax.axvline(chance, linestyle=":", color="grey")
+        ax.annotate("chance", (chance, -0.55), color="grey", fontsize=8, ha="left")
+    ax.set_xlabel("UAR on test, 95 % interval over speakers")
+    ax.grid(alpha=0.3, axis="x")
+    return ax
+
+
+def new_axes(width: float, height: float) -> Axes:
+    """Axes of a figure of their own (inches), without touching pyplot's state."""
+    return Figure(figsize=(width, height), layout="constrained", dpi=150).subplots()

@@ -1,0 +1,142 @@
+"""Predictions -> accuracy and UAR, with intervals that respect that a speaker's clips are not independent."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import accuracy_score, recall_score
+from sklearn.metrics import confusion_matrix as _confusion_matrix
+
+from ser_graph.errors import InputError
+
+
+def evaluate(
+    predictions: pd.DataFrame, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> dict[str, Any]:
+    """Accuracy and UAR of predictions, with confidence intervals by bootstrap over speakers.
+
+    Args:
+        predictions: a table with `emotion`, `predicted` and `speaker`; clips without an emotion are left out.
+        n_resamples: bootstrap resamples.
+        level: of the intervals.
+        seed: of the bootstrap.
+
+    Returns:
+        `accuracy`, `accuracy_low`, `accuracy_high`, `uar`, `uar_low`, `uar_high`, `uar_batchwise`, `n_test`,
+        `n_test_speakers`. The bounds are None where there are fewer than two speakers to draw from.
+
+    Raises:
+        InputError: no clip with a known emotion.
+    """
+    known = predictions[predictions["emotion"].notna()]
+    if not len(known):
+        raise InputError("No clip with a known emotion to evaluate on")
+    true, predicted = known["emotion"], known["predicted"]
+    bounds = bootstrap(known, n_resamples=n_resamples, level=level, seed=seed)
+    return {
+        "accuracy": float(accuracy_score(true, predicted)),
+        **bounds["accuracy"],
+        "uar": uar(true, predicted),
+        **bounds["uar"],
+        "uar_batchwise": uar_batchwise(true, predicted),
+        "n_test": len(known),
+        "n_test_speakers": int(known["speaker"].nunique()),
+    }
+
+
+def uar(true: Sequence[Any] | pd.Series, predicted: Sequence[Any] | pd.Series) -> float:
+    """Unweighted average recall: the mean over the classes of the test set of the share found of each.
+
+    Examples:
+        >>> uar(["anger", "anger", "anger", "fear"], ["anger", "anger", "fear", "fear"])
+        0.8333333333333333
+    """
+    classes = sorted(set(true))
+    return float(recall_score(true, predicted, labels=classes, average="macro", zero_division=0))
+
+
+def uar_batchwise(
+    true: Sequence[Any] | pd.Series, predicted: Sequence[Any] | pd.Series, *, batch_size: int = 16
+) -> float:
+    """What the paper's code calls UAR, to compare with its Table 3; not the true UAR, and lower than it.
+
+    The recalls are averaged within each batch of 16 clips, in which a class that does not occur counts as 0,
+    and then over batches.
+
+    Examples:
+        >>> uar_batchwise(["anger", "anger", "fear"], ["anger", "anger", "fear"], batch_size=2)
+        0.5
+    """
+    classes = sorted(set(true))
+    true, predicted = np.asarray(true, dtype=object), np.asarray(predicted, dtype=object)
+    batches = range(0, len(true), batch_size)
+    recalls = [
+        recall_score(
+            true[start : start + batch_size],
+            predicted[start : start + batch_size],
+            labels=classes,
+            average="macro",
+            zero_division=0,
+        )
+        for start in batches
+    ]
+    return float(np.mean(recalls))
+
+
+def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Counts of clips by true emotion (rows) and predicted emotion (columns)."""
+    known = predictions[predictions["emotion"].notna()]
+    classes = sorted(set(known["emotion"]) | set(known["predicted"]))
+    counts = _confusion_matrix(known["emotion"], known["predicted"], labels=classes)
+    return pd.DataFrame(
+        counts, index=pd.Index(classes, name="emotion"), columns=pd.Index(classes, name="predicted")
+    )
+
+
+def bootstrap(
+    predictions: pd.DataFrame, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> dict[str, dict[str, float | None]]:
+    """Percentile intervals of accuracy and UAR when whole speakers are drawn with replacement.
+
+    A resample's UAR is over the classes that occur in it.
+
+    Returns:
+        For `accuracy` and `uar`: `..._low` and `..._high`, None with fewer than two speakers.
+    """
+    matrices = _speaker_confusions(predictions)
+    n = len(matrices)
+    if n < 2:
+        return {name: {f"{name}_low": None, f"{name}_high": None} for name in ("accuracy", "uar")}
+    rng = np.random.default_rng(seed)
+    # How often each speaker was drawn -> the summed confusion matrix of each resample.
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples)
+    confusions = np.einsum("rs,sij->rij", drawn, matrices)
+    correct = np.einsum("rii->ri", confusions)
+    support = confusions.sum(2)
+    with np.errstate(invalid="ignore"):
+        values = {
+            "accuracy": correct.sum(1) / support.sum(1),
+            "uar": np.nanmean(correct / np.where(support > 0, support, np.nan), axis=1),
+        }
+    tail = (1 - level) / 2
+    return {
+        name: {
+            f"{name}_low": float(np.quantile(value, tail)),
+            f"{name}_high": float(np.quantile(value, 1 - tail)),
+        }
+        for name, value in values.items()
+    }
+
+
+def _speaker_confusions(predictions: pd.DataFrame) -> np.ndarray:
+    """[n_speakers, n_classes, n_classes] confusion matrix of each speaker."""
+    classes = sorted(set(predictions["emotion"]) | set(predictions["predicted"]))
+    # A clip without a speaker stands for itself.
+    speakers = predictions["speaker"].where(predictions["speaker"].notna(), predictions.index.to_series())
+    return np.stack(
+        [
+            _confusion_matrix(part["emotion"], part["predicted"], labels=classes)
+            for _, part in predictions.groupby(speakers, sort=True)
+        ]
+    )

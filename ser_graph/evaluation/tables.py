@@ -1,0 +1,57 @@
+"""Results of a run as tables to read."""
+
+from typing import Any
+
+import pandas as pd
+
+
+def students_table(results: dict[str, Any]) -> pd.DataFrame:
+    """The students of a `results.json`, a row each, indexed by name."""
+    return pd.DataFrame(results["students"]).set_index("name")
+
+
+def format_results(results: dict[str, Any]) -> str:
+    """What a run found, as plain text of at most 110 columns."""
+    graph, upstream = results["graph"], results["upstream"]
+    lines = [f"{results['name']}: {results['title']}", ""]
+    if upstream.get("test_accuracy") is not None:
+        lines += [
+            f"Upstream   {upstream['n_params'] / 1e6:.1f} M parameters, accuracy on {upstream['corpus']}: "
+            f"dev {_percent(upstream['dev_accuracy'])}, test {_percent(upstream['test_accuracy'])}"
+        ]
+    lines += [
+        f"Graph      {graph['n_clips']:,} clips, {graph['n_edges']:,} edges among {graph['n_in_scope']:,} training "
+        f"clips, coverage {_percent(graph['coverage'])}",
+        f"           same emotion {_percent(graph['homophily'])} (chance {_percent(graph['homophily_chance'])}), "
+        f"same speaker {_percent(graph['same_speaker'])} (chance {_percent(graph['same_speaker_chance'])})",
+        f"Test       {results['n_test']:,} clips of {results['n_test_speakers']} speakers, none of them in training"
+        if not results["shared_speakers"]
+        else f"Test       {results['n_test']:,} clips; speakers also in training: {results['shared_speakers']}",
+        "",
+    ]
+    rows = [
+        {
+            "student": student["name"],
+            "accuracy [95 %]": _interval(student, "accuracy"),
+            "UAR [95 %]": _interval(student, "uar"),
+            "size": f"{student['size_mb']:.1f} MB",
+            "one clip": f"{student['latency_ms']:.0f} ms",
+        }
+        for student in results["students"]
+    ]
+    lines.append(pd.DataFrame(rows).to_string(index=False))
+    lines += [
+        "",
+        "Intervals by bootstrap over test speakers; latency on one CPU thread, waveform to probabilities.",
+    ]
+    return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _interval(student: dict[str, Any], name: str) -> str:
+    low, high = student[f"{name}_low"], student[f"{name}_high"]
+    bounds = "one speaker" if low is None else f"{100 * low:.1f}-{100 * high:.1f}"
+    return f"{100 * student[name]:.1f} [{bounds}]"

@@ -1,0 +1,389 @@
+"""A recipe, run from the clips to the students' numbers: every stage stored, none done twice.
+
+A run folder:
+
+    recipe.toml, environment.json    what was asked for, and with what it was made
+    source/, target/                 clip tables, and what is wrong with the clips
+    upstream/                        the fine-tuned upstream, in the Hugging Face layout
+    embeddings/                      embeddings by content
+    graph/                           the graph, see `ser_graph.graph.storage`
+    students/NAME/                   model.safetensors, model.json, history.csv, predictions.csv, metrics.json
+    figures/                         PNGs
+    results.json                     every number, see `summarise`
+"""
+
+import logging
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tomli_w
+
+from ser_graph.audio.checking import check_clips
+from ser_graph.corpora import (
+    check_split,
+    load_corpus,
+    read_table,
+    speaker_overlap,
+    speaker_split,
+    write_table,
+)
+from ser_graph.downstream import Student, TrainingSettings, load_student, predict, train
+from ser_graph.downstream.student import write_student
+from ser_graph.edge import latency_ms, size_mb
+from ser_graph.errors import InputError
+from ser_graph.evaluation import (
+    confusion_matrix,
+    evaluate,
+    plot_confusion_matrix,
+    plot_history,
+    plot_students,
+)
+from ser_graph.evaluation.tables import students_table
+from ser_graph.files import atomic_file, atomic_folder, content_hash, environment, read_json, write_json
+from ser_graph.graph import ClipGraph, build_graph, graph_statistics, load_graph, save_graph
+from ser_graph.inspection import plot_mixing, plot_similarities
+from ser_graph.recipe import Corpus, Recipe, recipe_values, student_name
+from ser_graph.upstream import Upstream
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    skip_bad: bool = False,
+    device: str | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Run a recipe; what an earlier call finished in the same folder is used as it is.
+
+    Args:
+        recipe: what to do.
+        out: the run folder.
+        skip_bad: leave out clips that cannot be used, and list them, instead of stopping.
+        device: e.g. ``"cpu"``; by default the GPU where there is one.
+        progress: show progress bars.
+
+    Returns:
+        The content of `results.json`.
+
+    Raises:
+        InputError: a mistake in the recipe, the corpora or the folder; found before the long work where
+            that is possible.
+    """
+    out = Path(out).expanduser()
+    _claim(out, recipe)
+    source = None
+    if recipe.source is not None and recipe.upstream.finetune:
+        source = prepare_corpus(recipe.source, out / "source", skip_bad=skip_bad, progress=progress)
+    target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad, progress=progress)
+    _check_space(out, recipe, target)
+    upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
+    data = prepare_graph(recipe, upstream, target, out, device=device, progress=progress)
+    for settings in recipe.training_settings():
+        prepare_student(data, settings, out, device=device, progress=progress)
+    results = summarise(recipe, upstream, data, out)
+    write_json(out / "results.json", results)
+    _draw(recipe, data, results, out)
+    return results
+
+
+def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False, progress: bool = True) -> pd.DataFrame:
+    """Load, split and check a corpus; its clip table and `problems.csv` are kept in `folder`."""
+    table = _load(corpus, folder)
+    asked = content_hash(corpus.model_dump(), table.index.tolist(), _file_sizes(table), skip_bad)
+    if _finished(folder, asked):
+        checked = read_table(folder / "clips.csv")
+        checked.attrs.update(table.attrs)
+        return checked
+    logger.info("Checking the %d clips of %s", len(table), table.attrs["corpus"])
+    problems = check_clips(table, progress=progress)
+    bad = problems[problems["severity"] == "error"]
+    if len(bad):
+        with atomic_file(folder / "problems.csv") as part:
+            problems.to_csv(part, index=False)
+        table = _without(table, bad, folder, skip_bad)
+    check_split(table, allow_shared_speakers=corpus.shared_speakers)
+    with _stage(folder, asked, problems=len(problems), left_out=bad["file"].tolist()) as part_folder:
+        write_table(table, part_folder / "clips.csv")
+        problems.to_csv(part_folder / "problems.csv", index=False)
+    return table
+
+
+def _load(corpus: Corpus, folder: Path) -> pd.DataFrame:
+    root = Path(corpus.root) if corpus.root else folder.parent / "corpora" / folder.name
+    if corpus.corpus == "synthetic":
+        from ser_graph.corpora.synthetic import make_corpus
+
+        make_corpus(root, **corpus.make)  # type: ignore[arg-type]
+    split: Any = "default"
+    if corpus.split == "speaker-independent":
+
+        def split(table: pd.DataFrame) -> pd.DataFrame:
+            return speaker_split(table, corpus.fractions, corpus.seed)
+
+    return load_corpus(corpus.corpus, root, split=split, emotions=corpus.emotions, labels=corpus.labels or "strict")
+
+
+def _file_sizes(table: pd.DataFrame) -> list[int]:
+    paths = [Path(table.attrs["root"]) / file for file in table.index]
+    return [path.stat().st_size if path.exists() else -1 for path in paths]
+
+
+def _without(table: pd.DataFrame, bad: pd.DataFrame, folder: Path, skip_bad: bool) -> pd.DataFrame:
+    """The table without bad clips, if the user allows to leave them out."""
+    files = bad["file"].unique()
+    first = bad.iloc[0]
+    if not skip_bad:
+        raise InputError(
+            f"{len(files)} of {len(table)} clips of {table.attrs['corpus']} cannot be used, e.g. "
+            f"{first['file']} ({first['problem']}: {first['detail']}); see {folder / 'problems.csv'}, mend them, "
+            "or leave them out with --skip-bad"
+        )
+    logger.warning("Leaving out %d clips, listed in %s", len(files), folder / "problems.csv")
+    kept = table.drop(index=files)
+    if not len(kept):
+        raise InputError(f"No usable clip is left of {table.attrs['corpus']}; see {folder / 'problems.csv'}")
+    return kept
+
+
+def prepare_upstream(
+    recipe: Recipe,
+    source: pd.DataFrame | None,
+    out: Path,
+    *,
+    device: str | None = None,
+    progress: bool = True,
+) -> Upstream:
+    """The upstream of a recipe: loaded, and fine-tuned on the source corpus unless that is done already."""
+    part = recipe.upstream
+    if source is None:
+        return _pretrained(part.model, part.seed)
+    folder, checkpoints = out / "upstream", out / ".checkpoints" / "upstream"
+    source_rows = source[["emotion", "speaker", "split"]].astype(str).to_csv()
+    asked = content_hash(part.model_dump(), source_rows, _file_sizes(source))
+    if _finished(folder, asked):
+        return Upstream.from_pretrained(folder)
+    upstream = _pretrained(part.model, part.seed)
+    logger.info("Fine-tuning %s on %s", part.model, source.attrs["corpus"])
+    settings = part.model_dump(exclude={"model", "finetune"})
+    upstream.finetune(source, checkpoints=checkpoints, device=device, progress=progress, **settings)
+    upstream.save(folder)
+    write_json(folder / "stage.json", {"asked": asked})
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return upstream
+
+
+def _pretrained(model: str, seed: int) -> Upstream:
+    return Upstream.small(seed=seed) if model == "small" else Upstream.from_pretrained(model, seed=seed)
+
+
+def prepare_graph(
+    recipe: Recipe,
+    upstream: Upstream,
+    target: pd.DataFrame,
+    out: Path,
+    *,
+    device: str | None = None,
+    progress: bool = True,
+) -> ClipGraph:
+    """The graph of a recipe: embedded and built, unless that is done already."""
+    folder = out / "graph"
+    target_rows = target[["emotion", "speaker", "gender", "split"]].astype(str).to_csv()
+    asked = content_hash(
+        upstream.fingerprint(),
+        target_rows,
+        _file_sizes(target),
+        recipe.embedding.model_dump(),
+        asdict(recipe.features),
+        recipe.graph.model_dump(),
+        recipe.scope,
+    )
+    if not _finished(folder, asked):
+        logger.info("Building the graph of %d clips", len(target))
+        embedding = recipe.embedding.model_dump()
+        if embedding["seconds"] == "own":
+            embedding["seconds"] = None
+        x_file = out / ".x.npy"
+        data = build_graph(
+            target,
+            upstream,
+            epsilon=recipe.epsilon,
+            n_neighbors=recipe.graph.n_neighbors,
+            scope=recipe.scope,  # type: ignore[arg-type]
+            method=recipe.graph.method,
+            seed=recipe.graph.seed,
+            features=recipe.features,
+            out=x_file,
+            cache=out / "embeddings",
+            progress=progress,
+            device=device,
+            **embedding,
+        )
+        save_graph(data, folder, x_file=x_file)
+        write_json(folder / "stage.json", {"asked": asked})
+    return load_graph(folder)
+
+
+def prepare_student(
+    data: ClipGraph,
+    settings: TrainingSettings,
+    out: Path,
+    *,
+    device: str | None = None,
+    progress: bool = True,
+) -> None:
+    """Train, measure and store a student, unless that is done already."""
+    name = student_name(settings)
+    folder = out / "students" / name
+    asked = content_hash(asdict(settings), data.meta["data_hash"], data.meta["graph"])
+    if _finished(folder, asked):
+        return
+    checkpoint = out / ".checkpoints" / f"{name}.pt"
+    student = train(data, settings, checkpoint=checkpoint, device=device, progress=progress)
+    predictions = predict(student, data, "test")
+    metrics = evaluate(predictions)
+    with _stage(folder, asked) as part:
+        write_student(student, part)
+        pd.DataFrame(student.info["history"]).to_csv(part / "history.csv", index=False)
+        predictions.to_csv(part / "predictions.csv")
+        metrics.update(size_mb=size_mb(part), latency_ms=latency_ms(student), n_params=student.n_params)
+        write_json(part / "metrics.json", metrics)
+    checkpoint.unlink(missing_ok=True)
+
+
+def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) -> dict[str, Any]:
+    """Everything a run found, from its stored stages: the content of `results.json`."""
+    students = [_student_row(settings, out) for settings in recipe.training_settings()]
+    synthetic = data.meta["corpus"] == "synthetic"
+    info = upstream.info
+    overlap = speaker_overlap(data.table)
+    return {
+        "name": recipe.name,
+        "title": _title(recipe, data, synthetic),
+        "synthetic": synthetic,
+        "protocol": recipe.protocol,
+        "transductive": recipe.scope == "all",
+        "students": students,
+        "graph": {
+            **_finite(graph_statistics(data).to_dict()),
+            "n_in_scope": data.meta["graph"]["n_in_scope"],
+            "epsilon": recipe.epsilon,
+        },
+        "upstream": {
+            "model": recipe.upstream.model,
+            "n_params": upstream.n_params,
+            "corpus": info.get("corpus"),
+            "dev_accuracy": info.get("dev_accuracy"),
+            "test_accuracy": info.get("test_accuracy"),
+        },
+        "n_test": students[0]["n_test"],
+        "n_test_speakers": students[0]["n_test_speakers"],
+        "shared_speakers": sorted(map(str, overlap.index)),
+        "data_hash": data.meta["data_hash"],
+        "recipe": recipe_values(recipe),
+        "environment": environment(),
+    }
+
+
+def _student_row(settings: TrainingSettings, out: Path) -> dict[str, Any]:
+    name = student_name(settings)
+    folder = out / "students" / name
+    chosen = {key: getattr(settings, key) for key in ("backbone", "alpha", "n_neighbors", "layer", "seed")}
+    epoch = read_json(folder / "model.json")["info"]["epoch"]
+    return {"name": name, **chosen, **read_json(folder / "metrics.json"), "epoch": epoch}
+
+
+def _title(recipe: Recipe, data: ClipGraph, synthetic: bool) -> str:
+    source = recipe.source.corpus if recipe.source and recipe.upstream.finetune else "no fine-tuning"
+    if synthetic:
+        return f"synthetic speech, protocol {recipe.protocol}"
+    return f"{source} -> {data.meta['corpus']}, protocol {recipe.protocol}"
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """NaN as None, for JSON."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }
+
+
+def _draw(recipe: Recipe, data: ClipGraph, results: dict[str, Any], out: Path) -> None:
+    """The figures of a run."""
+    students: dict[str, Student] = {
+        row["name"]: load_student(out / "students" / row["name"]) for row in results["students"]
+    }
+    histories = {name: student.info["history"] for name, student in students.items()}
+    axes = {
+        "similarities": plot_similarities(data),
+        "mixing": plot_mixing(data),
+        "history": plot_history(histories),
+        "students": plot_students(students_table(results), chance=1 / len(data.emotions)),
+    }
+    for name in students:
+        predictions = pd.read_csv(out / "students" / name / "predictions.csv", index_col="file")
+        axes[f"confusion-{name}"] = plot_confusion_matrix(confusion_matrix(predictions), title=name)
+    for name, ax in axes.items():
+        figure = ax.figure
+        figure.suptitle(results["title"], fontsize=8, color="grey")
+        with atomic_file(out / "figures" / f"{name}.png") as part:
+            figure.savefig(part, format="png")
+
+
+def _claim(out: Path, recipe: Recipe) -> None:
+    """Take a folder for a recipe; a folder of another recipe is refused, only its students may change."""
+    values = recipe_values(recipe)
+    stored = out / "recipe.toml"
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file, expected a folder for the run")
+    if stored.exists():
+        import tomllib
+
+        before = tomllib.loads(stored.read_text("utf-8"))
+        for part in ("protocol", "source", "target", "upstream", "embedding", "features", "graph"):
+            if before.get(part) != values.get(part):
+                raise InputError(
+                    f"{out} holds a run of another recipe (its [{part}] differs); choose another folder with --out"
+                )
+    elif out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty and holds no run; choose another folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_file(stored) as part_file:
+        part_file.write_text(tomli_w.dumps(values), "utf-8")
+    write_json(out / "environment.json", environment())
+
+
+def _check_space(out: Path, recipe: Recipe, target: pd.DataFrame) -> None:
+    """Refuse to begin the long work on a disk that cannot hold its results."""
+    features = recipe.features
+    graph = len(target) * features.n_frames * features.n_mels * 2
+    students = 0.25e9 * len(recipe.training_settings())
+    needed = graph + students + (1.5e9 if recipe.upstream.model != "small" else 0.05e9)
+    free = shutil.disk_usage(out).free
+    if free < needed:
+        raise InputError(
+            f"The run needs about {needed / 1e9:.1f} GB in {out}, where {free / 1e9:.1f} GB are free; "
+            "make room or choose another folder with --out"
+        )
+
+
+def _finished(folder: Path, asked: str) -> bool:
+    """Whether a stage was finished with the same inputs and settings."""
+    mark = folder / "stage.json"
+    return mark.exists() and read_json(mark).get("asked") == asked
+
+
+@contextmanager
+def _stage(folder: Path, asked: str, **notes: Any) -> Iterator[Path]:
+    """Write a stage's folder with the mark of what was asked for, whole or not at all."""
+    with atomic_folder(folder) as part:
+        yield part
+        write_json(part / "stage.json", {"asked": asked, **notes})

@@ -1,0 +1,99 @@
+"""`EmotionGraph`: the same graph as a PyG `InMemoryDataset`, for those who expect one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch_geometric.data import InMemoryDataset
+
+from ser_graph.corpora import ADAPTERS, load_corpus
+from ser_graph.errors import InputError, bad_value
+from ser_graph.graph.building import build_graph
+from ser_graph.graph.storage import load_graph, save_graph
+from ser_graph.upstream import Upstream
+
+_WHERE = "data/README.md says where each corpus is had from and how its folder looks"
+
+
+class EmotionGraph(InMemoryDataset):
+    """The graph of a corpus as a PyG dataset of one `Data`: ``dataset[0]``.
+
+    The clips are expected in ``root/raw``; the graph is built once and kept in ``root/processed``.
+
+    Args:
+        root: folder of the dataset, e.g. ``"data/emovo"``.
+        name: name of the corpus, e.g. ``"emovo"``; by default the name of the folder. ``"synthetic"`` is made
+            on the spot.
+        upstream: the model that embeds the clips, or its name or folder; not needed once the graph is built.
+        split: as in `load_corpus`.
+        transform: as in PyG, applied on every access.
+        force_reload: build the graph anew.
+        **settings: settings of `build_graph`: `epsilon`, `n_neighbors`, `scope`, `method`, ...
+
+    Raises:
+        InputError: no clips in ``root/raw``, no upstream to build with, or a graph built with other settings.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        name: str | None = None,
+        upstream: Upstream | str | Path | None = None,
+        *,
+        split: Any = "default",
+        transform: Callable[..., Any] | None = None,
+        force_reload: bool = False,
+        **settings: Any,
+    ) -> None:
+        self.name = name or Path(root).name
+        if self.name not in ADAPTERS:
+            raise bad_value("corpus", self.name, ADAPTERS)
+        self._upstream, self._split, self._settings = upstream, split, settings
+        super().__init__(str(root), transform, force_reload=force_reload, log=False)
+        self.data, self.slices = load_graph(self.processed_dir), None
+        self._check_built_as_asked()
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        """Not known beforehand: every corpus has its own."""
+        return []
+
+    @property
+    def processed_file_names(self) -> list[str]:
+        """The parts of a stored graph."""
+        return ["meta.json", "clips.csv", "graph.safetensors", "x.npy"]
+
+    def download(self) -> None:
+        """Make the synthetic corpus, or say where the corpus is had from."""
+        raw = Path(self.raw_dir)
+        if self._is_built() or any(raw.iterdir()):
+            return
+        if self.name != "synthetic":
+            raise InputError(f"No clips in {raw}; put {ADAPTERS[self.name].title} there ({_WHERE})")
+        from ser_graph.corpora.synthetic import make_corpus
+
+        make_corpus(raw)
+
+    def process(self) -> None:
+        """Build the graph and store it."""
+        if self._upstream is None:
+            raise InputError(f"No graph in {self.processed_dir} yet; give the upstream to build it with")
+        upstream = self._upstream
+        if not isinstance(upstream, Upstream):
+            upstream = Upstream.from_pretrained(upstream)
+        table = load_corpus(self.name, self.raw_dir, split=self._split)
+        features = Path(self.root) / ".x.npy"
+        data = build_graph(table, upstream, out=features, **self._settings)
+        save_graph(data, self.processed_dir, x_file=features)
+
+    def _is_built(self) -> bool:
+        return (Path(self.processed_dir) / "meta.json").exists()
+
+    def _check_built_as_asked(self) -> None:
+        built = self.data.meta["graph"]
+        for key, wanted in self._settings.items():
+            if key in built and key != "method" and built[key] != wanted:
+                raise InputError(
+                    f"The graph in {self.processed_dir} was built with {key}={built[key]!r}, not {wanted!r}; "
+                    "pass force_reload=True to build it anew"
+                )

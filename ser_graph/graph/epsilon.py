@@ -1,0 +1,110 @@
+"""What epsilon does to a graph: the similarities it cuts, the coverage it leaves, a plain word on both."""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ser_graph.errors import InputError
+from ser_graph.graph.neighbours import pair_similarity
+
+_SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+_BINS = 60
+
+
+class UselessEpsilon(UserWarning):
+    """Epsilon leaves almost no clip a neighbour, or lets nearly every pair through."""
+
+
+def edge_figures(edge_index: Tensor, ids: Tensor) -> dict[str, Any]:
+    """Edges, and the share of clips in scope with at least one neighbour.
+
+    Args:
+        edge_index: [2, E] edges that were kept.
+        ids: [N, k] ranked neighbours they were kept from, -1 = none.
+    """
+    n = len(ids)
+    return {
+        "n_in_scope": n,
+        "n_edges": edge_index.shape[1],
+        "coverage": len(edge_index[1].unique()) / n if n else 0.0,
+    }
+
+
+def similarity_figures(
+    unit: Tensor, nearest: Tensor, epsilon: float | None, *, seed: int = 0, n_pairs: int = 200_000
+) -> dict[str, Any]:
+    """The similarities of nearest neighbours beside those of random pairs.
+
+    Args:
+        unit: [N, D] rows of length 1.
+        nearest: [N, k] similarities of the nearest neighbours, -inf = none.
+        epsilon: the threshold, or None.
+        seed: of the sample of random pairs.
+        n_pairs: size of that sample.
+
+    Returns:
+        ``similarity_quantiles`` of the nearest neighbours, ``similarity_histogram`` (edges from `low` to
+        `high`, counts of `nearest` and of random `pairs`), and ``pairs_above_epsilon``, a share.
+    """
+    near = nearest[nearest > -torch.inf].double()
+    pairs = _random_pairs(unit, n_pairs, seed)
+    if not len(near):
+        return {"similarity_quantiles": {}, "similarity_histogram": {}, "pairs_above_epsilon": 0.0}
+    low, high = float(min(near.min(), pairs.min())), float(max(near.max(), pairs.max())) + 1e-9
+    some = near[:: max(1, len(near) // 1_000_000)]  # torch.quantile takes 16 million values at most
+    quantiles = some.quantile(torch.tensor(_SHARES, dtype=torch.float64)).tolist()
+    return {
+        "similarity_quantiles": dict(zip(map(str, _SHARES), quantiles, strict=True)),
+        "similarity_histogram": {
+            "low": low,
+            "high": high,
+            "nearest": near.histc(_BINS, low, high).long().tolist(),
+            "pairs": pairs.histc(_BINS, low, high).long().tolist(),
+        },
+        "pairs_above_epsilon": 1.0 if epsilon is None else float((pairs > epsilon).double().mean()),
+    }
+
+
+def _random_pairs(unit: Tensor, n_pairs: int, seed: int) -> Tensor:
+    n = len(unit)
+    if n < 2:
+        return torch.zeros(1, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.randint(n, (n_pairs,), generator=generator)
+    b = (a + torch.randint(1, n, (n_pairs,), generator=generator)) % n
+    return pair_similarity(unit, a, b).double()
+
+
+def complain(figures: dict[str, Any]) -> None:
+    """Say in plain words when epsilon is of no use.
+
+    Args:
+        figures: ``meta["graph"]`` of a graph.
+
+    Raises:
+        InputError: no edge is left.
+    """
+    epsilon, quantiles = figures["epsilon"], figures["similarity_quantiles"]
+    if epsilon is None or not quantiles:
+        return
+    seen = (
+        f"nearest neighbours have a median similarity of {quantiles['0.5']:.3f} and a 99th percentile of "
+        f"{quantiles['0.99']:.3f}; try epsilon={quantiles['0.25']:.2f}, or None for no threshold"
+    )
+    if figures["n_edges"] == 0:
+        raise InputError(f"epsilon={epsilon} leaves no edge: {seen}")
+    if figures["coverage"] < 0.1:
+        warnings.warn(
+            f"epsilon={epsilon} leaves only {figures['coverage']:.1%} of the clips a neighbour: {seen}",
+            UselessEpsilon,
+            stacklevel=3,
+        )
+    elif figures["pairs_above_epsilon"] > 0.5:
+        warnings.warn(
+            f"epsilon={epsilon} decides little: {figures['pairs_above_epsilon']:.0%} of random pairs are above "
+            f"it; {seen}",
+            UselessEpsilon,
+            stacklevel=3,
+        )

@@ -1,0 +1,106 @@
+"""Adding clips to a graph without building it anew."""
+
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.errors import InputError
+from ser_graph.graph.building import assemble, build_graph, scope_nodes, top_edges
+from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.epsilon import complain, edge_figures, similarity_figures
+from ser_graph.graph.neighbours import exact_candidates, rank, unit_rows
+from ser_graph.upstream import Upstream
+
+
+def add_clips(
+    data: ClipGraph,
+    table: pd.DataFrame,
+    upstream: Upstream | None = None,
+    *,
+    emb: Tensor | None = None,
+    x: Tensor | None = None,
+    **settings: Any,
+) -> ClipGraph:
+    """Add clips to a graph: the edges are those that building it anew with exact search would give.
+
+    New clips are compared with all others, and old clips with the new ones; nothing old is compared again.
+
+    Args:
+        data: the graph, left as it is.
+        table: clip table of M new clips, with a split.
+        upstream: the model that embedded the others; not needed where `emb` is given.
+        emb: [M, D] embeddings of the new clips.
+        x: [M, n_frames, n_mels] spectrograms of the new clips.
+        **settings: `root`, `cache` and `progress` as in `build_graph`.
+
+    Returns:
+        A new graph: the old clips in their order, then the new ones.
+
+    Raises:
+        InputError: a clip is in the graph already, or the upstream is not the one that made the graph.
+    """
+    already = data.table.index.intersection(table.index)
+    if len(already):
+        raise InputError(f"{len(already)} clips are in the graph already, e.g. {already[0]}")
+    made_by = (data.meta.get("upstream") or {}).get("fingerprint")
+    if upstream and made_by and upstream.fingerprint() != made_by:
+        raise InputError("This upstream is not the one that the graph was made with; build the graph anew")
+    new = build_graph(
+        table,
+        upstream,
+        epsilon=None,
+        n_neighbors=1,
+        scope="all",
+        features=LogMelSettings(**data.meta["features"]),
+        emb=emb,
+        x=x,
+        **data.meta["embedding"],
+        **settings,
+    )
+    joined = pd.concat([data.table, new.table])
+    joined.attrs = dict(data.table.attrs)
+    both = torch.cat([data.emb, new.emb])
+    graph = data.meta["graph"]
+    nodes = scope_nodes(joined, graph["scope"])
+    ids, similarity = _updated_neighbours(unit_rows(both[nodes]), nodes, data, graph["n_neighbors"])
+    edge_index, edge_weight = top_edges(ids, similarity, graph["epsilon"], graph["n_neighbors"])
+    result = assemble(joined, both, torch.cat([data.x, new.x]), nodes[edge_index], edge_weight)
+    result.meta = {**data.meta, **result.meta}
+    result.meta["graph"] = {
+        **graph,
+        "n_clips": len(joined),
+        **edge_figures(edge_index, ids),
+        **similarity_figures(unit_rows(both[nodes]), similarity, graph["epsilon"], seed=graph["seed"]),
+    }
+    complain(result.meta["graph"])
+    return result
+
+
+def _updated_neighbours(unit: Tensor, nodes: Tensor, data: ClipGraph, k: int) -> tuple[Tensor, Tensor]:
+    """Ranked neighbours of all clips in scope, by their place in `nodes`.
+
+    Old clips keep the neighbours they have and meet the new clips; new clips meet everyone.
+    """
+    old = torch.arange(int((nodes < data.num_nodes).sum()))
+    new = torch.arange(len(old), len(nodes))
+    met = exact_candidates(unit, old, new, k)
+    known = _known_neighbours(data, nodes[: len(old)], k)
+    of_new = exact_candidates(unit, new, torch.arange(len(nodes)), k)
+    width = max(met.shape[1] + known.shape[1], of_new.shape[1])
+    candidates = torch.full((len(nodes), width), -1)
+    candidates[: len(old), : met.shape[1] + known.shape[1]] = torch.cat([met, known], dim=1)
+    candidates[len(old) :, : of_new.shape[1]] = of_new
+    return rank(unit, candidates, k)
+
+
+def _known_neighbours(data: ClipGraph, nodes: Tensor, k: int) -> Tensor:
+    """[len(nodes), k] neighbours in the graph by their place in `nodes`, -1 = none."""
+    place = torch.full((data.num_nodes,), -1).index_copy(0, nodes, torch.arange(len(nodes)))
+    sources, seeds = place[data.edge_index]
+    first = torch.searchsorted(seeds, torch.arange(len(nodes)))
+    known = torch.full((len(nodes), k), -1)
+    known[seeds, torch.arange(len(seeds)) - first[seeds]] = sources
+    return known

@@ -1,0 +1,118 @@
+"""Subgraphs for training: PyG's `NeighborLoader` with the most similar neighbours, nothing to compile."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch_geometric.loader
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.sampler import BaseSampler, NodeSamplerInput, SamplerOutput
+
+from ser_graph.errors import InputError
+
+
+class TopNeighborSampler(BaseSampler):
+    """Samples the strongest in-edges of every seed: the same ones every time.
+
+    pyg-lib draws neighbours at random, also where the most similar ones are wanted, and needs a compiled
+    extension. This one sorts each seed's edges once, so that the top n of a seed are a slice.
+
+    Args:
+        data: graph with `edge_index` (neighbour -> seed) and, optionally, `edge_weight`.
+        num_neighbors: neighbours for each hop, -1 = all.
+    """
+
+    def __init__(self, data: Data, num_neighbors: Sequence[int]) -> None:
+        if not num_neighbors or min(num_neighbors) < -1:
+            raise InputError(
+                f"Bad num_neighbors {list(num_neighbors)}, expected a count (or -1 = all) for each hop"
+            )
+        self.num_neighbors = list(num_neighbors)
+        source, target = data.edge_index
+        weight = data.get("edge_weight")
+        order = torch.arange(len(target)) if weight is None else weight.argsort(descending=True, stable=True)
+        self._permutation = order[target[order].argsort(stable=True)]
+        self._source = source[self._permutation]
+        degrees = target.bincount(minlength=data.num_nodes)
+        self._start = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
+
+    @property
+    def edge_permutation(self) -> Tensor:
+        """[E] the graph's edge number of each edge in this sampler's order."""
+        return self._permutation
+
+    def sample_from_nodes(self, inputs: NodeSamplerInput, **_: Any) -> SamplerOutput:
+        """The subgraph of some seeds, which stand first and in order; a repeated seed keeps its own row."""
+        nodes = inputs.node
+        frontier, offset = nodes, 0  # nodes reached by the last hop, and the local number of the first
+        rows, cols, edges = [], [], []
+        node_counts, edge_counts = [len(nodes)], []
+        for count in self.num_neighbors:
+            edge, of = self._top_edges(frontier, count)
+            sources, known = self._source[edge], len(nodes)
+            nodes, local = _append_new(nodes, sources)
+            rows.append(local)
+            cols.append(of + offset)
+            edges.append(edge)
+            frontier, offset = nodes[known:], known
+            node_counts.append(len(frontier))
+            edge_counts.append(len(edge))
+        return SamplerOutput(
+            node=nodes,
+            row=torch.cat(rows),
+            col=torch.cat(cols),
+            edge=torch.cat(edges),
+            batch=None,
+            num_sampled_nodes=node_counts,
+            num_sampled_edges=edge_counts,
+            metadata=(inputs.input_id, inputs.time),
+        )
+
+    def sample_from_edges(self, *_: Any, **__: Any) -> SamplerOutput:
+        """Not for link prediction: the neighbour loss starts from clips."""
+        raise InputError("TopNeighborSampler samples around nodes; use NeighborLoader or NodeLoader with it")
+
+    def _top_edges(self, nodes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The first `count` edges of each node, and the place of that node in `nodes`."""
+        start = self._start[nodes]
+        taken = self._start[nodes + 1] - start
+        if count >= 0:
+            taken = taken.clamp_max(count)
+        of = torch.arange(len(nodes)).repeat_interleave(taken)
+        within = torch.arange(len(of)) - (taken.cumsum(0) - taken)[of]
+        return start[of] + within, of
+
+
+def _append_new(nodes: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+    """`nodes` with those of `sources` that were not in it, and the local number of each source.
+
+    Where a node stands several times (a repeated seed), its first row is meant.
+    """
+    everyone = torch.cat([nodes, sources])
+    unique, code = everyone.unique(return_inverse=True)
+    first = torch.full((len(unique),), len(everyone)).scatter_reduce(
+        0, code, torch.arange(len(everyone)), reduce="amin"
+    )
+    is_new = torch.zeros(len(everyone), dtype=torch.bool).index_fill_(0, first[first >= len(nodes)], True)
+    place = torch.arange(len(everyone))
+    place[is_new] = len(nodes) + torch.arange(int(is_new.sum()))
+    return torch.cat([nodes, everyone[is_new]]), place[first[code[len(nodes) :]]]
+
+
+class NeighborLoader(torch_geometric.loader.NeighborLoader):
+    """PyG's `NeighborLoader`, sampling the most similar neighbours; needs neither pyg-lib nor torch-sparse.
+
+    A drop-in: ``NeighborLoader(data, num_neighbors=[6], batch_size=16, input_nodes=data.train_mask)``. A
+    batch holds its ``batch.batch_size`` seeds first, each neighbour once, and the edges among them with
+    their `edge_weight`; ``batch.n_id`` are the nodes' numbers in the whole graph.
+
+    Args:
+        data: the graph.
+        num_neighbors: neighbours for each hop; one hop for the neighbour loss. -1 = all, 0 = none.
+        **settings: `batch_size`, `input_nodes`, `shuffle`, `generator` and whatever else PyG's takes.
+    """
+
+    def __init__(self, data: Data, num_neighbors: Sequence[int], **settings: Any) -> None:
+        sampler = settings.pop("neighbor_sampler", None) or TopNeighborSampler(data, num_neighbors)
+        super().__init__(data, list(num_neighbors), neighbor_sampler=sampler, **settings)

@@ -1,0 +1,202 @@
+"""Waveforms -> embeddings: the projector's output, averaged over the frames that hold the clip."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, fit_length, load_waveform
+from ser_graph.devices import Precision, autocast, pick_device
+from ser_graph.errors import InputError
+from ser_graph.files import atomic_file, content_hash
+
+if TYPE_CHECKING:
+    from ser_graph.upstream.model import Upstream
+
+_SHARD = 256  # clips embedded between two writes to the cache
+
+
+def embed(
+    upstream: "Upstream",
+    table: pd.DataFrame,
+    *,
+    seconds: float | None = 8.43,
+    batch_size: int = 16,
+    root: str | Path | None = None,
+    cache: str | Path | None = None,
+    device: str | None = None,
+    precision: Precision = "float32",
+    progress: bool = True,
+) -> Tensor:
+    """Embed every clip of a table.
+
+    Args:
+        upstream: the model.
+        table: clip table of N clips.
+        seconds: clips are repeated or cut to this length (official code: 8.43 s), but not beyond what the
+            model can see; None keeps each clip's own length.
+        batch_size: clips in one forward pass; the result does not depend on it.
+        root: the corpus folder, by default the one that the table was loaded from.
+        cache: a folder that keeps embeddings by content (audio, model, settings): clips found there are not
+            embedded again, and a killed run continues where it was.
+        device: e.g. ``"cpu"``; by default the GPU where there is one.
+        precision: ``"float32"``, ``"bfloat16"``, or ``"auto"`` (bfloat16 where the hardware gains by it).
+            Thresholds close to 1 want float32.
+        progress: show a progress bar.
+
+    Returns:
+        [N, D] float32 embeddings, in the order of the table.
+
+    Raises:
+        InputError: a clip cannot be read, or an embedding is not finite; the message names the clip.
+    """
+    paths = clip_paths(table, root)
+    n_samples = _length(upstream, seconds)
+    store = _Cache(cache, upstream, seconds=seconds, precision=precision)
+    target = pick_device(device)
+    upstream.model.to(target).eval()
+    with tqdm(total=len(paths), desc="embedding", unit="clip", disable=not progress, delay=1) as bar:
+        for start in range(0, len(paths), _SHARD):
+            shard = paths[start : start + _SHARD]
+            waveforms = _load(shard, n_samples)
+            keys = [_key(waveform) for waveform in waveforms]
+            new = {key: wave for key, wave in zip(keys, waveforms, strict=True) if key not in store}
+            found = len(shard) - len(new)
+            bar.update(found)
+            for batch in _batches(upstream, new, batch_size):
+                with torch.inference_mode(), autocast(target, precision):
+                    emb = _forward(upstream, [new[key] for key in batch])
+                store.add(batch, emb.float().cpu())
+                bar.update(len(batch))
+            store.keep(keys)
+            store.write()
+    embeddings = store.rows()
+    if not torch.isfinite(embeddings).all():
+        row = int((~torch.isfinite(embeddings).all(1)).nonzero()[0])
+        raise InputError(
+            f"The embedding of {paths[row]} is not finite; listen to the clip, or try precision='float32'"
+        )
+    return embeddings
+
+
+def _length(upstream: "Upstream", seconds: float | None) -> int | None:
+    if seconds is None:
+        return None
+    if seconds < 0.1:
+        raise InputError(f"Bad seconds {seconds!r}, expected at least 0.1")
+    wanted = round(seconds * SAMPLE_RATE)
+    return min(wanted, upstream.max_samples or wanted)
+
+
+def _load(paths: list[Path], n_samples: int | None) -> list[Tensor]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waveforms = list(pool.map(load_waveform, paths))
+    return waveforms if n_samples is None else [fit_length(waveform, n_samples) for waveform in waveforms]
+
+
+def _key(waveform: Tensor) -> str:
+    return hashlib.blake2b(waveform.numpy().data, digest_size=16).hexdigest()
+
+
+def _batches(upstream: "Upstream", waveforms: dict[str, Tensor], size: int) -> Iterator[list[str]]:
+    """Batches of similar lengths; of equal lengths where the model cannot be told what is padding.
+
+    wav2vec 2.0 base was trained without an attention mask and normalises over the time axis (group norm):
+    padding would change what it says of the clip itself.
+    """
+    by_length = sorted(waveforms, key=lambda key: len(waveforms[key]))
+    mixed = upstream.max_samples is not None or bool(upstream.extractor.return_attention_mask)
+    batch: list[str] = []
+    for key in by_length:
+        full = len(batch) == size
+        if batch and (full or (not mixed and len(waveforms[batch[0]]) != len(waveforms[key]))):
+            yield batch
+            batch = []
+        batch.append(key)
+    if batch:
+        yield batch
+
+
+def _forward(upstream: "Upstream", waveforms: list[Tensor]) -> Tensor:
+    """[B, D] mean of the projector's output over each clip's own frames."""
+    inputs = upstream.extractor(
+        [waveform.numpy() for waveform in waveforms],
+        sampling_rate=SAMPLE_RATE,
+        padding="max_length" if upstream.max_samples else True,
+        return_tensors="pt",
+    ).to(upstream.model.device)
+    projected: list[Tensor] = []
+    hook = upstream.model.projector.register_forward_hook(
+        lambda _module, _inputs, output: projected.append(output)
+    )
+    try:
+        upstream.model(**inputs)
+    finally:
+        hook.remove()
+    frames = projected[0].float()  # [B, n_frames, D]
+    lengths = torch.tensor([len(waveform) for waveform in waveforms], device=frames.device)
+    n_frames = _frame_counts(upstream, lengths, frames.shape[1])
+    own = torch.arange(frames.shape[1], device=frames.device) < n_frames[:, None]
+    return (frames * own[..., None]).sum(1) / n_frames[:, None]
+
+
+def _frame_counts(upstream: "Upstream", lengths: Tensor, n_frames: int) -> Tensor:
+    """How many of the `n_frames` output frames belong to clips of these lengths in samples."""
+    if upstream.max_samples:  # Whisper: a fixed window, evenly divided
+        counts = (lengths * n_frames + upstream.max_samples - 1) // upstream.max_samples
+    else:
+        counts = upstream.model._get_feat_extract_output_lengths(lengths)
+    return counts.clamp(1, n_frames)
+
+
+class _Cache:
+    """Embeddings by content: in memory for this call, and in shards of a folder for the next one."""
+
+    def __init__(self, folder: str | Path | None, upstream: "Upstream", **settings: object) -> None:
+        self._folder: Path | None = None
+        self._known: dict[str, Tensor] = {}
+        self._unwritten: list[str] = []
+        self._order: list[str] = []
+        if folder is not None:
+            self._folder = Path(folder).expanduser() / content_hash(upstream.fingerprint(), settings)
+            for shard in sorted(self._folder.glob("*.safetensors")):
+                self._read(shard)
+
+    def _read(self, shard: Path) -> None:
+        try:
+            tensors = load_file(shard)
+        except Exception as error:  # safetensors raises its own kinds for a damaged file
+            raise InputError(f"The embedding cache file {shard} is damaged ({error}); delete it") from None
+        keys = [bytes(row).hex() for row in tensors["key"].numpy()]
+        self._known.update(zip(keys, tensors["emb"], strict=True))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._known
+
+    def add(self, keys: list[str], embeddings: Tensor) -> None:
+        self._known.update(zip(keys, embeddings, strict=True))
+        self._unwritten += keys
+
+    def keep(self, keys: list[str]) -> None:
+        """Remember the order of the table."""
+        self._order += keys
+
+    def write(self) -> None:
+        if self._folder is None or not self._unwritten:
+            return
+        keys = torch.tensor([list(bytes.fromhex(key)) for key in self._unwritten], dtype=torch.uint8)
+        emb = torch.stack([self._known[key] for key in self._unwritten])
+        with atomic_file(self._folder / f"{self._unwritten[0]}.safetensors") as part:
+            save_file({"key": keys, "emb": emb}, part)
+        self._unwritten = []
+
+    def rows(self) -> Tensor:
+        return torch.stack([self._known[key] for key in self._order])

@@ -1,0 +1,256 @@
+"""Fine-tuning of the upstream on a source corpus, with transformers' Trainer."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, fit_length, load_waveform
+from ser_graph.devices import Precision, gains_by_bfloat16, pick_device
+from ser_graph.errors import InputError
+from ser_graph.files import content_hash, read_json, write_json
+from ser_graph.upstream.quiet import quiet_transformers
+
+if TYPE_CHECKING:
+    from ser_graph.upstream.model import Upstream
+
+
+def finetune(
+    upstream: "Upstream",
+    table: pd.DataFrame,
+    *,
+    epochs: int = 20,
+    learning_rate: float = 3e-5,
+    batch_size: int = 16,
+    seconds: float = 4.0,
+    freeze_feature_encoder: bool = True,
+    seed: int = 0,
+    root: str | Path | None = None,
+    checkpoints: str | Path | None = None,
+    device: str | None = None,
+    precision: Precision = "auto",
+    progress: bool = True,
+) -> "Upstream":
+    """Fine-tune an upstream on the training clips of a corpus; the last epoch is kept, as in the paper.
+
+    Args:
+        upstream: the model, changed in place.
+        table: clip table with `emotion` and `split`. Clips of `dev` and `test` are only measured.
+        epochs: number of passes over the training clips.
+        learning_rate: of Adam, constant.
+        batch_size: clips in one step.
+        seconds: clips are repeated or cut to this length, but not beyond what the model can see.
+        freeze_feature_encoder: leave the convolutions of wav2vec 2.0 and kin as they are.
+        seed: of the head's initial weights and the order of the clips.
+        root: the corpus folder, by default the one that the table was loaded from.
+        checkpoints: a folder for one checkpoint an epoch. A call that finds an unfinished one of the very
+            same model, data and settings there continues it. Remove it when the result is stored.
+        device: e.g. ``"cpu"``; by default the GPU where there is one.
+        precision: of the forward pass; ``"auto"`` is bfloat16 where the hardware gains by it.
+        progress: show progress bars.
+
+    Returns:
+        The same upstream; ``upstream.info`` holds settings, accuracies and the history by epoch.
+
+    Raises:
+        InputError: no training clip, fewer than two emotions, or a clip that cannot be read.
+    """
+    settings = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "seconds": seconds,
+        "freeze_feature_encoder": freeze_feature_encoder,
+        "seed": seed,
+        "precision": precision,
+    }
+    labelled = _labelled(table)
+    emotions = sorted(labelled.loc[labelled["split"] == "train", "emotion"].unique())
+    upstream.set_emotions(emotions, seed=seed)
+    if freeze_feature_encoder and hasattr(upstream.model, "freeze_feature_encoder"):
+        upstream.model.freeze_feature_encoder()
+    n_samples = min(round(seconds * SAMPLE_RATE), upstream.max_samples or 2**62)
+    sets = {
+        str(split): _Clips(part, emotions, n_samples, root)
+        for split, part in labelled.groupby("split", sort=False)
+        if split in ("train", "dev", "test")
+    }
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary if checkpoints is None else checkpoints)
+        history = _train(upstream, sets, settings, folder, device, progress)
+    upstream.info.update(
+        {
+            "finetuned": True,
+            "untrained": [],
+            "corpus": table.attrs.get("corpus"),
+            "settings": settings,
+            "n_train": len(sets["train"]),
+            "dev_accuracy": history["dev"],
+            "test_accuracy": history["test"],
+            "history": history["epochs"],
+        }
+    )
+    return upstream
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    if "split" not in table or not (table["split"] == "train").any():
+        raise InputError(
+            "The source corpus has no training clip; give it a split (load_corpus(..., split=...))"
+        )
+    labelled = table[table["emotion"].notna()]
+    n_emotions = labelled.loc[labelled["split"] == "train", "emotion"].nunique()
+    if n_emotions < 2:
+        raise InputError(
+            f"Fine-tuning needs at least 2 emotions among the training clips, found {n_emotions}"
+        )
+    return labelled
+
+
+class _Clips(Dataset):
+    """Waveforms of one length with their emotion codes; clips of emotions never trained are left out."""
+
+    def __init__(
+        self, table: pd.DataFrame, emotions: Sequence[str], n_samples: int, root: str | Path | None
+    ) -> None:
+        known = table[table["emotion"].isin(emotions)]
+        self._paths = clip_paths(known, root)
+        self._codes = [list(emotions).index(emotion) for emotion in known["emotion"]]
+        self._n_samples = n_samples
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+        return fit_length(load_waveform(self._paths[row]), self._n_samples), self._codes[row]
+
+
+def _train(
+    upstream: "Upstream",
+    sets: dict[str, _Clips],
+    settings: dict[str, Any],
+    folder: Path,
+    device: str | None,
+    progress: bool,
+) -> dict[str, Any]:
+    """Run transformers' Trainer; returns dev and test accuracy and the history by epoch."""
+    from transformers import Trainer, TrainingArguments
+    from transformers.trainer_callback import PrinterCallback
+
+    target = pick_device(device)
+    use_bfloat16 = settings["precision"] == "bfloat16" or (
+        settings["precision"] == "auto" and gains_by_bfloat16(target)
+    )
+    has_dev = "dev" in sets and len(sets["dev"]) > 0
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=settings["epochs"],
+        learning_rate=settings["learning_rate"],
+        lr_scheduler_type="constant",
+        weight_decay=0.0,  # AdamW without decay is the paper's Adam
+        max_grad_norm=0.0,
+        per_device_train_batch_size=settings["batch_size"],
+        per_device_eval_batch_size=settings["batch_size"],
+        seed=settings["seed"],
+        bf16=use_bfloat16,
+        use_cpu=target.type == "cpu",
+        eval_strategy="epoch" if has_dev else "no",
+        save_strategy="epoch",
+        save_total_limit=1,
+        logging_strategy="epoch",
+        report_to="none",
+        disable_tqdm=True,  # _epoch_bar shows one bar instead of three
+        dataloader_pin_memory=target.type == "cuda",
+        remove_unused_columns=False,
+    )
+
+    def collate(clips: list[tuple[Tensor, int]]) -> dict[str, Tensor]:
+        inputs = upstream.extractor(
+            [waveform.numpy() for waveform, _ in clips],
+            sampling_rate=SAMPLE_RATE,
+            padding="max_length" if upstream.max_samples else True,
+            return_tensors="pt",
+        )
+        return {**inputs, "labels": torch.tensor([code for _, code in clips])}
+
+    def accuracy(outputs: Any) -> dict[str, float]:
+        return {"accuracy": float((np.argmax(outputs.predictions, 1) == outputs.label_ids).mean())}
+
+    trainer = Trainer(
+        model=upstream.model,
+        args=arguments,
+        data_collator=collate,
+        train_dataset=sets["train"],
+        eval_dataset=sets["dev"] if has_dev else None,
+        compute_metrics=accuracy,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_epoch_bar(progress))
+    run = content_hash(
+        settings, upstream.model.config.to_dict(), *(sorted(map(str, s._paths)) for s in sets.values())
+    )
+    with quiet_transformers():
+        trainer.train(resume_from_checkpoint=_resume_point(folder, run))
+        epochs = _history(trainer.state.log_history)
+        tested = trainer.evaluate(sets["test"]) if len(sets.get("test", ())) else {}
+    return {
+        "dev": epochs[-1].get("dev_accuracy") if epochs else None,
+        "test": tested.get("eval_accuracy"),
+        "epochs": epochs,
+    }
+
+
+def _epoch_bar(progress: bool) -> Any:
+    """A Trainer callback with one bar for the whole training and the dev accuracy behind it."""
+    from transformers import TrainerCallback
+
+    bar = tqdm(desc="fine-tuning", unit="step", disable=not progress, delay=1)
+
+    class EpochBar(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            bar.reset(state.max_steps)
+            bar.update(state.global_step)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            bar.update()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            shown = {"loss": "loss", "eval_accuracy": "dev accuracy"}
+            text = [f"{name} {float(logs[key]):.3f}" for key, name in shown.items() if key in (logs or {})]
+            if text:
+                bar.set_postfix_str(", ".join(text))
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            bar.close()
+
+    return EpochBar()
+
+
+def _resume_point(folder: Path, run: str) -> str | None:
+    """The checkpoint to continue, if the folder holds one of this very run; another run's is removed."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    mark = folder / "run.json"
+    if mark.exists() and read_json(mark) == run:
+        return get_last_checkpoint(str(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    write_json(mark, run)
+    return None
+
+
+def _history(log: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The Trainer's log as one row an epoch: epoch, loss, dev_loss, dev_accuracy."""
+    names = {"loss": "loss", "eval_loss": "dev_loss", "eval_accuracy": "dev_accuracy"}
+    rows: dict[int, dict[str, float]] = {}
+    for entry in log:
+        row = rows.setdefault(round(entry["epoch"]), {"epoch": round(entry["epoch"])})
+        row.update({new: entry[old] for old, new in names.items() if old in entry})
+    return [row for row in rows.values() if "loss" in row]

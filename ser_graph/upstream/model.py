@@ -1,0 +1,186 @@
+"""The upstream: a large speech model that classifies emotions, and whose projector embeds clips."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+import ser_graph.audio.torchaudio_import  # noqa: F401  (transformers imports torchaudio too)
+from ser_graph.audio.reading import SAMPLE_RATE
+from ser_graph.errors import InputError
+from ser_graph.files import atomic_folder, content_hash, read_json, write_json
+from ser_graph.upstream.quiet import quiet_transformers
+
+INFO_FILE = "ser_graph.json"
+
+
+class Upstream:
+    """A Hugging Face audio classifier with a `projector`: wav2vec 2.0, HuBERT, WavLM, Whisper and kin.
+
+    The embedding of a clip is the output of the `projector` layer (hidden size -> 256), averaged over time.
+
+    Attributes:
+        model: the `...ForSequenceClassification` / `...ForAudioClassification` module.
+        extractor: its feature extractor.
+        emotions: the classes of its head in code order; empty before fine-tuning.
+        info: how it was made: where the weights came from, the fine-tuning and its accuracy.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        extractor: Any,
+        emotions: Sequence[str] = (),
+        info: dict[str, Any] | None = None,
+    ) -> None:
+        _check_has_projector(model)
+        if extractor.sampling_rate != SAMPLE_RATE:
+            raise InputError(
+                f"The upstream expects {extractor.sampling_rate} Hz, expected a model of {SAMPLE_RATE} Hz"
+            )
+        self.model = model
+        self.extractor = extractor
+        self.emotions = list(emotions)
+        self.info = info or {}
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | Path, *, seed: int = 0) -> "Upstream":
+        """Load a local folder in the Hugging Face layout, or a model of the Hugging Face hub by name.
+
+        Args:
+            name_or_folder: e.g. ``"facebook/wav2vec2-base"``, or a folder with `config.json`,
+                `model.safetensors` and `preprocessor_config.json`; also one made by `save`.
+            seed: for the layers that the checkpoint does not hold (projector and classifier).
+
+        Raises:
+            InputError: neither such a folder nor a model that can be had; or not a model with a projector.
+        """
+        from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+
+        name = str(Path(name_or_folder).expanduser()) if _is_folder(name_or_folder) else str(name_or_folder)
+        try:
+            with quiet_transformers(), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                model, loading = AutoModelForAudioClassification.from_pretrained(
+                    name, output_loading_info=True, use_safetensors=True
+                )
+                extractor = AutoFeatureExtractor.from_pretrained(name)
+        except (OSError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"No upstream {str(name_or_folder)!r}: expected a folder with config.json, model.safetensors "
+                f"and preprocessor_config.json, or a model of the Hugging Face hub ({reason})"
+            ) from None
+        stored = Path(name) / INFO_FILE
+        info: dict[str, Any] = (
+            read_json(stored) if stored.exists() else {"weights": str(name_or_folder), "finetuned": False}
+        )
+        info["untrained"] = sorted(loading["missing_keys"])
+        return cls(model, extractor, info.get("emotions", ()), info)
+
+    @classmethod
+    def small(cls, *, seed: int = 0) -> "Upstream":
+        """A small untrained wav2vec 2.0 of the same class as the large one, for demonstrations and tests.
+
+        It has 0.6 M parameters, one output frame per 40 ms and the same 256-d projector. Train all of it
+        with ``finetune(..., freeze_feature_encoder=False)``.
+        """
+        from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
+
+        config = Wav2Vec2Config(
+            conv_dim=(48, 64, 64, 96, 96),
+            conv_kernel=(20, 5, 5, 3, 3),
+            conv_stride=(10, 4, 4, 2, 2),
+            hidden_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=192,
+            num_conv_pos_embeddings=16,
+            num_conv_pos_embedding_groups=8,
+            classifier_proj_size=256,
+            feat_extract_norm="layer",
+            mask_time_prob=0.0,
+            layerdrop=0.0,
+            hidden_dropout=0.0,
+            attention_dropout=0.0,
+            feat_proj_dropout=0.0,
+            final_dropout=0.0,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = Wav2Vec2ForSequenceClassification(config)
+        extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
+        return cls(model, extractor, info={"weights": "small", "finetuned": False})
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions of an embedding."""
+        return self.model.projector.out_features
+
+    @property
+    def max_samples(self) -> int | None:
+        """The longest clip in samples that the model can see (Whisper's window), None for any length."""
+        return getattr(self.extractor, "n_samples", None)
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def fingerprint(self) -> str:
+        """A hash of weights, architecture and preprocessing: equal for equal embeddings."""
+        config = self.model.config.to_dict()
+        skipped = {"_name_or_path", "transformers_version", "dtype", "architectures"}
+        parts: list[object] = [{key: value for key, value in config.items() if key not in skipped}]
+        parts.append(self.extractor.to_dict())
+        for name, value in self.model.state_dict().items():
+            parts += [name, value.detach().cpu().contiguous().view(torch.uint8).numpy().data]
+        return content_hash(*parts)
+
+    def set_emotions(self, emotions: Sequence[str], *, seed: int = 0) -> None:
+        """Give the model a new head for these classes."""
+        head = self.model.classifier
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            new_head = nn.Linear(head.in_features, len(emotions))
+        self.model.classifier = new_head.to(head.weight.device)
+        self.model.config.num_labels = len(emotions)
+        self.model.config.id2label = dict(enumerate(emotions))
+        self.model.config.label2id = {emotion: code for code, emotion in enumerate(emotions)}
+        self.model.num_labels = len(emotions)
+        self.emotions = list(emotions)
+
+    def finetune(self, table: pd.DataFrame, **settings: Any) -> "Upstream":
+        """Fine-tune on a corpus, in place; see `ser_graph.upstream.finetuning.finetune`."""
+        from ser_graph.upstream.finetuning import finetune
+
+        return finetune(self, table, **settings)
+
+    def embed(self, table: pd.DataFrame, **settings: Any) -> Tensor:
+        """Embed every clip of a corpus; see `ser_graph.upstream.embedding.embed`."""
+        from ser_graph.upstream.embedding import embed
+
+        return embed(self, table, **settings)
+
+    def save(self, folder: str | Path) -> Path:
+        """Store model, extractor and `info` as a folder that `from_pretrained` and transformers load."""
+        with atomic_folder(folder) as part, quiet_transformers():
+            self.model.save_pretrained(part)
+            self.extractor.save_pretrained(part)
+            write_json(part / INFO_FILE, {**self.info, "emotions": self.emotions})
+        return Path(folder)
+
+
+def _is_folder(name_or_folder: str | Path) -> bool:
+    return Path(name_or_folder).expanduser().is_dir()
+
+
+def _check_has_projector(model: Any) -> None:
+    if not isinstance(getattr(model, "projector", None), nn.Linear):
+        raise InputError(
+            f"{type(model).__name__} has no `projector` layer; expected an audio classifier of the "
+            "wav2vec 2.0, HuBERT, WavLM or Whisper kind"
+        )
