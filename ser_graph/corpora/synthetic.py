@@ -21,9 +21,8 @@ contains the smaller one and an interrupted run goes on where it stopped.
 What an emotion does to a voice follows the tables of Murray & Arnott (1993, JASA 93: 1097-1108) for anger,
 happiness, sadness, fear and disgust, of Juslin & Laukka (2003, Psychological Bulletin 129: 770-814) for
 vocal effort and regularity and for calm (their tenderness), and of Banse & Scherer (1996, Journal of
-Personality and Social Psychology 70: 614-636) for guilt (their shame, which listeners and classifiers
-confuse with sadness). Surprise is a high, wide pitch that ends in a rise. The directions are theirs; the
-sizes are ours.
+Personality and Social Psychology 70: 614-636) for guilt (their shame: soft, near sadness). Surprise is a
+high, wide pitch that ends in a rise. The directions are theirs; the sizes are ours.
 """
 
 import hashlib
@@ -37,6 +36,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import soundfile
+from joblib import Parallel, delayed  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 from tqdm import tqdm
@@ -53,8 +53,10 @@ PARAMETERS_FILE = "synthetic.json"
 """The file in the corpus folder that says how the corpus was made."""
 
 _LONG = 300  # clips: from here on a progress bar is worth its line
+_MANY = 1000  # clips: from here on further processes save more time than they take to start (2 s)
 
-# What an emotion acts on, with the unit of its effects and how far a clip strays from them (see `_manner`).
+# What an emotion acts on. The number is how far clips of one emotion stray from each other at difficulty 1, in
+# the unit of the comment; `_EFFECTS` has the same units.
 _SPREAD = {
     "pitch": 2.0,  # semitones
     "range": 0.4,  # octaves of the height of pitch accents: 1 doubles it
@@ -70,15 +72,14 @@ _SPREAD = {
     "smile": 0.015,  # octaves by which all formants rise when the lips spread
 }
 
+# What an emotion changes in a neutral voice.
 _EFFECTS: dict[str, dict[str, float]] = {
     "neutral": {},
     "calm": dict(pitch=-1, range=-0.5, rate=-0.15, energy=-3, tilt=3, breath=3, rough=-0.5),
     "happiness": dict(
         pitch=4, range=0.8, slope=1, final=1, rate=0.1, energy=3, tilt=-1, breath=2, rough=-0.5, smile=0.06
     ),
-    "sadness": dict(
-        pitch=-1.5, range=-0.9, slope=-1.5, final=-1, rate=-0.3, energy=-6, tilt=5, breath=4, slur=0.3
-    ),
+    "sadness": dict(pitch=-1.5, range=-0.9, slope=-1.5, final=-1, rate=-0.3, energy=-6, tilt=5, breath=4, slur=0.3),
     "anger": dict(
         pitch=4, range=0.7, slope=1, final=-1, rate=0.2, energy=8, tilt=-5, breath=-3, rough=1, slur=-0.1
     ),
@@ -160,7 +161,7 @@ def _stop(centre: float, f2: float, voicing: float = 0.0) -> Phone:
 
 
 # Source vowels: men's means of American English (Peterson & Barney 1952, JASA 24: 175-184). Target vowels:
-# a five-vowel triangle with two front rounded ones. Consonants: rounded loci, after Klatt & Klatt 1990.
+# a five-vowel triangle with two front rounded ones. Consonants: round numbers of our own.
 PRESETS = {
     "source": Preset(
         prefix="s",
@@ -262,7 +263,7 @@ def make_corpus(
         root: the folder; made where it is missing.
         preset: ``"source"`` or ``"target"``.
         n_clips: how many clips, balanced over emotions, speakers and genders; None: the preset's number.
-        n_speakers: how many speakers, half of them women; None: the preset's number.
+        n_speakers: how many speakers, half of them women, at least 3; None: the preset's number.
         difficulty: 0 (emotions far apart, quiet room) to 1 (overlapping, noisy).
         seed: another seed, another corpus.
 
@@ -284,6 +285,7 @@ def make_corpus(
     _check_difficulty(difficulty)
     n_clips = language.n_clips if n_clips is None else n_clips
     n_speakers = language.n_speakers if n_speakers is None else n_speakers
+    _check_counts(n_clips, n_speakers, language)
     clips = list(corpus_clips(preset, n_clips, n_speakers))
     made_with = {
         "preset": preset,
@@ -298,12 +300,25 @@ def make_corpus(
     # The parameters are there before the first clip, so that an interrupted folder cannot mix two corpora.
     write_json(folder / PARAMETERS_FILE, {**made_with, "finished": False})
     missing = [clip for clip in clips if not (folder / _file(preset, clip)).exists()]
-    for clip in tqdm(missing, desc="Built-in speech", unit="clip", disable=len(missing) < _LONG):
-        wave = synthesise(*clip, preset=preset, difficulty=difficulty, seed=seed)
-        with atomic_file(folder / _file(preset, clip)) as part:
-            soundfile.write(part, wave, RATE, subtype="PCM_16", format="WAV")
+    _write_clips(folder, missing, preset, difficulty, seed)
     write_json(folder / PARAMETERS_FILE, {**made_with, "finished": True})
     return load_corpus("synthetic", folder)
+
+
+def _write_clips(folder: Path, clips: list[Clip], preset: str, difficulty: float, seed: int) -> None:
+    """Make clips, many of them in several processes."""
+    make = delayed(_write_clip)
+    pool = Parallel(n_jobs=1 if len(clips) < _MANY else -1, return_as="generator_unordered")
+    made = pool(make(folder, clip, preset, difficulty, seed) for clip in clips)
+    few = len(clips) < _LONG
+    for _ in tqdm(made, desc="Built-in speech", unit="clip", total=len(clips), disable=few):
+        pass
+
+
+def _write_clip(folder: Path, clip: Clip, preset: str, difficulty: float, seed: int) -> None:
+    wave = synthesise(*clip, preset=preset, difficulty=difficulty, seed=seed)
+    with atomic_file(folder / _file(preset, clip)) as part:
+        soundfile.write(part, wave, RATE, subtype="PCM_16", format="WAV")
 
 
 def corpus_clips(preset: str, n_clips: int, n_speakers: int) -> Iterator[Clip]:
@@ -316,9 +331,6 @@ def corpus_clips(preset: str, n_clips: int, n_speakers: int) -> Iterator[Clip]:
         >>> [tuple(clip) for clip in corpus_clips("source", 9, 2)][::4]
         [('neutral', 1, 0, 0), ('anger', 1, 0, 0), ('neutral', 2, 1, 0)]
     """
-    for name, number in {"n_clips": n_clips, "n_speakers": n_speakers}.items():
-        if number < 1:
-            raise InputError(f"Bad {name} {number!r}, expected at least 1")
     language = _preset(preset)
     for k in range(n_clips):
         turn, emotion = divmod(k, len(language.emotions))
@@ -474,9 +486,7 @@ def _voice(who: Speaker, manner: dict[str, float]) -> Voice:
     )
 
 
-def _record(
-    speech: Floats, energy: float, difficulty: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _record(speech: Floats, energy: float, difficulty: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Speech [T] in a room, through a microphone.
 
     The level is turned up and down as recording engineers do, so that loudness alone tells little: about
@@ -513,6 +523,16 @@ def _preset(name: str) -> Preset:
 def _check_difficulty(difficulty: float) -> None:
     if not 0 <= difficulty <= 1:
         raise InputError(f"Bad difficulty {difficulty!r}, expected a number from 0 to 1")
+
+
+def _check_counts(n_clips: int, n_speakers: int, language: Preset) -> None:
+    """Refuse a corpus too small for a speaker-independent split into train, dev and test."""
+    least = {"n_speakers": 3, "n_clips": 2 * len(language.emotions) + 1}
+    for name, number in {"n_speakers": n_speakers, "n_clips": n_clips}.items():
+        if number < least[name]:
+            raise InputError(
+                f"Bad {name} {number!r}, expected at least {least[name]}: three splits need three speakers"
+            )
 
 
 def _check_folder(folder: Path, asked: dict[str, object]) -> None:

@@ -34,7 +34,7 @@ _UPPER_FORMANTS = (3500.0, 4500.0, 5500.0)
 """Hz: a uniform tube of 17.5 cm, an adult man's tract, resonates once every 1000 Hz."""
 
 _BANDWIDTHS = np.array([70.0, 90.0, 150.0, 250.0, 300.0, 400.0])
-"""Hz, of F1 to F6; the middle of the ranges in Klatt & Klatt 1990."""
+"""Hz, of F1 to F6, as usual for adults."""
 
 _SCHWA = np.array([500.0, 1500.0, 2500.0])
 """Hz: F1 to F3 of the uniform tube, towards which slurred vowels move."""
@@ -236,9 +236,7 @@ def _tilted(wave: Floats, decibels: float) -> Floats:
     return lfilter([1 - pole], [1, -pole], wave)
 
 
-def _frication(
-    phones: Sequence[Phone], frames: Sequence[int], levels: Floats, rng: np.random.Generator
-) -> Floats:
+def _frication(phones: Sequence[Phone], frames: Sequence[int], levels: Floats, rng: np.random.Generator) -> Floats:
     """[sum(frames) * HOP] noise of the consonants."""
     wave = np.zeros(sum(frames) * HOP)
     start = 0

@@ -150,6 +150,18 @@ def test_an_interrupted_corpus_is_completed_with_the_same_bytes(small, tmp_path)
     assert kept.stat().st_mtime_ns == made
 
 
+def test_several_processes_make_the_same_bytes(small, tmp_path, monkeypatch):
+    root, _ = small
+    monkeypatch.setattr("ser_graph.corpora.synthetic._MANY", 1)
+    make_corpus(tmp_path, n_clips=28, n_speakers=4)
+    assert contents(tmp_path) == contents(root)
+
+
+def test_the_smallest_corpus_has_all_three_splits(tmp_path):
+    table = make_corpus(tmp_path, n_clips=15, n_speakers=3)
+    assert set(table["split"]) == {"train", "dev", "test"}
+
+
 def test_a_killed_run_does_not_look_finished_nor_mix_with_another(tmp_path, monkeypatch):
     def killed(*args, **kwargs):
         raise KeyboardInterrupt
@@ -157,12 +169,12 @@ def test_a_killed_run_does_not_look_finished_nor_mix_with_another(tmp_path, monk
     with monkeypatch.context() as patch:
         patch.setattr("ser_graph.corpora.synthetic.soundfile.write", killed)
         with pytest.raises(KeyboardInterrupt):
-            make_corpus(tmp_path, n_clips=7, n_speakers=1)
+            make_corpus(tmp_path, n_clips=21, n_speakers=3)
     assert not list(tmp_path.rglob("*.wav"))
     assert not list(tmp_path.rglob("*.part"))
     assert read_json(tmp_path / "synthetic.json")["finished"] is False
     with pytest.raises(InputError, match=r"holds built-in speech of seed 0, not seed 1"):
-        make_corpus(tmp_path, n_clips=7, n_speakers=1, seed=1)
+        make_corpus(tmp_path, n_clips=21, n_speakers=3, seed=1)
 
 
 @pytest.mark.parametrize("other", [{"difficulty": 0.6}, {"seed": 3}, {"preset": "source"}, {"n_clips": 29}])
@@ -178,7 +190,14 @@ def test_other_parameters_in_the_same_folder_are_refused(small, other):
 
 @pytest.mark.parametrize(
     "bad",
-    [{"difficulty": 2}, {"difficulty": float("nan")}, {"n_clips": 0}, {"n_speakers": 0}, {"preset": "x"}],
+    [
+        {"difficulty": 2},
+        {"difficulty": float("nan")},
+        {"n_clips": 0},
+        {"n_clips": 14},
+        {"n_speakers": 2},
+        {"preset": "x"},
+    ],
 )
 def test_bad_parameters_are_refused_before_anything_is_written(tmp_path, bad):
     [name] = bad
