@@ -184,7 +184,7 @@ def _decode(path: Path) -> _Clip:
         promised, log = file.frames, file.extra_info
         samples = file.read(dtype="float32", always_2d=True)
         clip = _Clip(file.samplerate, file.channels, len(samples) / file.samplerate)
-    clip.problems = [*_cut(promised, len(samples), log), *_sound_problems(samples, clip)]
+    clip.problems = list(_cut(promised, len(samples), log)) or list(_sound_problems(samples, clip))
     if not clip.problems:
         content = hashlib.blake2b(samples.tobytes(), digest_size=16, person=f"{clip.rate}".encode())
         clip.digest = content.hexdigest()

@@ -223,7 +223,11 @@ def _duration(path: Path) -> float:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    return pd.to_numeric(column).astype(float)
+    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    bad = column[numbers.isna() & column.notna() & (column.astype(object) != "")]
+    if len(bad):
+        raise InputError(f"Bad {column.name} {bad.iloc[0]!r} of {bad.index[0]}, expected a number")
+    return numbers
 
 
 def _text(column: pd.Series) -> pd.Series:

@@ -100,8 +100,7 @@ def _load(name: str, root: Path, labels: Labels) -> pd.DataFrame:
     if scan.duplicates:
         pairs = [f"{first} = {second}" for first, second in scan.duplicates]
         raise InputError(
-            f"{root} holds {len(pairs)} clips of {adapter.title} twice: {shorten(pairs)}; "
-            "delete one copy of each"
+            f"{root} holds {len(pairs)} clips of {adapter.title} twice: {shorten(pairs)}; delete one copy of each"
         )
     table = clip_table(adapter, scan, root)
     table["duration"] = read_durations(table.attrs["root"], list(table.index))

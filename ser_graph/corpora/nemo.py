@@ -71,9 +71,7 @@ def add_texts(table: pd.DataFrame, root: Path) -> pd.DataFrame:
     if not {"file_id", "raw_text"} <= set(rows.columns):
         return table
     rows = rows.apply(lambda column: column.str.strip())  # speaker_id, for one, carries stray blanks
-    texts = dict(
-        zip(rows["file_id"].map(lambda file: PurePosixPath(file).stem), rows["raw_text"], strict=True)
-    )
+    texts = dict(zip(rows["file_id"].map(lambda file: PurePosixPath(file).stem), rows["raw_text"], strict=True))
     return table.assign(text=[texts.get(PurePosixPath(file).stem, "") for file in table.index])
 
 

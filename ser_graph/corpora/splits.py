@@ -6,8 +6,8 @@ given stays as it was.
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib import resources
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,12 +33,11 @@ DEMOS_COUNTS = pd.DataFrame(
 )
 """Clips of DEMoS in train, dev and test, by emotion, as in Table 2 of the paper."""
 
+_DEMOS_LIST = Path(__file__).with_name("demos_split.csv")
 _DRAWS = 100  # seeded draws of speakers that `speaker_split` chooses from
 
 
-def speaker_split(
-    table: pd.DataFrame, fractions: Sequence[float] = (0.6, 0.2, 0.2), seed: int = 0
-) -> pd.DataFrame:
+def speaker_split(table: pd.DataFrame, fractions: Sequence[float] = (0.6, 0.2, 0.2), seed: int = 0) -> pd.DataFrame:
     """Split by speaker: no speaker in two splits, genders balanced, emotions as even as they can be.
 
     The speakers are drawn 100 times, each time with the same numbers of women and men a split; the draw is
@@ -66,9 +65,7 @@ def speaker_split(
     draws = [_draw(genders, capacity, rng) for _ in range(_DRAWS)]
     wanted = np.outer(shares, counts.to_numpy().sum(axis=0))
     best = min(draws, key=lambda codes: _distance(codes, counts.to_numpy(), wanted))
-    return assign_split(
-        table, {speaker: SPLITS[code] for speaker, code in zip(counts.index, best, strict=True)}
-    )
+    return assign_split(table, {speaker: SPLITS[code] for speaker, code in zip(counts.index, best, strict=True)})
 
 
 def leave_one_speaker_out(table: pd.DataFrame, *, dev: bool = False) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -233,8 +230,7 @@ def check_split(table: pd.DataFrame, *, allow_shared_speakers: bool = False) -> 
 
 @cache
 def _demos_speakers() -> dict[str, str]:
-    with (resources.files("ser_graph.corpora") / "demos_split.csv").open() as file:
-        rows = pd.read_csv(file, dtype=str)
+    rows = pd.read_csv(_DEMOS_LIST, dtype=str)
     return dict(zip(rows["speaker"], rows["split"], strict=True))
 
 

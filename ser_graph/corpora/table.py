@@ -142,7 +142,8 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
         >>> pd.testing.assert_frame_equal(read_table(path), table)
     """
     with atomic_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        # Quoted text keeps even a carriage return in a name, and shows that speaker "03" is no number.
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(["file", *table.columns])
         for row in table.itertuples():
             writer.writerow("" if cell != cell else cell for cell in row)  # only NaN differs from itself
@@ -170,13 +171,9 @@ def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     path = Path(source).expanduser()
     if path.is_dir():
         found = sorted(file.name for file in path.iterdir() if file.suffix.lower() in TABLE_SUFFIXES)
-        raise InputError(
-            f"{path} is a folder; give the table itself, {shorten(found) or 'a .csv or .jsonl file'}"
-        )
+        raise InputError(f"{path} is a folder; give the table itself, {shorten(found) or 'a .csv or .jsonl file'}")
     if path.suffix.lower() not in TABLE_SUFFIXES:
-        raise InputError(
-            f"{path} is no table: expected a file that ends in {', '.join(sorted(TABLE_SUFFIXES))}"
-        )
+        raise InputError(f"{path} is no table: expected a file that ends in {', '.join(sorted(TABLE_SUFFIXES))}")
     if not path.is_file():
         raise InputError(f"No file {path}")
     if path.suffix.lower() == ".jsonl":
@@ -280,9 +277,7 @@ def _one_row_a_file(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     return rows
 
 
-def _respell(
-    column: pd.Series, what: str, aliases: Mapping[str, str], expected: tuple[str, ...]
-) -> pd.Series:
+def _respell(column: pd.Series, what: str, aliases: Mapping[str, str], expected: tuple[str, ...]) -> pd.Series:
     missing = _NO_GENDER if what == "gender" else frozenset({""})
     names: dict[str, str | float] = {}
     for spelling in column.dropna().unique():

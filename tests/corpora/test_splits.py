@@ -1,0 +1,166 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ser_graph.corpora import (
+    SPLITS,
+    check_split,
+    demos_deviation,
+    demos_split,
+    leave_one_speaker_out,
+    ravdess_split,
+    search_demos_split,
+    speaker_overlap,
+    speaker_split,
+)
+from ser_graph.corpora.adapter import clip_table, scan_names
+from ser_graph.corpora.demos import ADAPTER as DEMOS
+from ser_graph.corpora.splits import _DEMOS_LIST, assign_split
+from ser_graph.errors import InputError
+
+
+@st.composite
+def tables(draw):
+    """Clip tables of 3 to 9 speakers, each with a gender and some clips."""
+    n_clips = draw(st.lists(st.integers(1, 6), min_size=3, max_size=9))
+    genders = draw(
+        st.lists(st.sampled_from(["female", "male", None]), min_size=len(n_clips), max_size=len(n_clips))
+    )
+    rows = [
+        {"speaker": f"s{speaker}", "gender": genders[speaker], "emotion": draw(st.sampled_from("xyz"))}
+        for speaker, n in enumerate(n_clips)
+        for _ in range(n)
+    ]
+    return pd.DataFrame(rows, index=[f"{clip:03d}.wav" for clip in range(len(rows))])
+
+
+FRACTIONS = st.sampled_from([(0.6, 0.2, 0.2), (0.4, 0.3, 0.3), (0.98, 0.01, 0.01), (0.5, 0, 0.5), (1, 0, 0)])
+
+
+@settings(deadline=None, max_examples=40)
+@given(tables(), FRACTIONS, st.integers(0, 3), st.randoms(use_true_random=False))
+def test_speaker_split_holds_its_promises(table, fractions, seed, random):
+    before = table.copy()
+    split = speaker_split(table, fractions, seed)
+    pd.testing.assert_frame_equal(table, before)
+    assert not len(speaker_overlap(split))
+    assert split["split"].notna().all()
+    assert set(split["split"]) == {name for name, share in zip(SPLITS, fractions, strict=True) if share}
+    order = list(table.index)
+    random.shuffle(order)
+    shuffled = speaker_split(table.loc[order], fractions, seed)
+    assert shuffled["split"].reindex(table.index).equals(split["split"])
+
+
+def people(women: int, men: int) -> pd.DataFrame:
+    genders = ["female"] * women + ["male"] * men
+    rows = [(f"{n:02d}", gender, emotion) for n, gender in enumerate(genders) for emotion in ("fear", "anger")]
+    return pd.DataFrame(rows, columns=["speaker", "gender", "emotion"])
+
+
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 5))
+@settings(deadline=None, max_examples=25)
+def test_genders_are_spread_in_proportion(women, men, seed):
+    assume(women + men >= 3)
+    split = speaker_split(people(women, men), seed=seed).drop_duplicates("speaker")
+    sizes = split["split"].value_counts()
+    expected = sizes * women / (women + men)
+    found = split[split["gender"] == "female"]["split"].value_counts().reindex(sizes.index, fill_value=0)
+    assert (np.abs(found - expected) < 1.5).all()
+
+
+def test_sizes_and_seeds():
+    split = speaker_split(people(12, 12), (0.5, 0.25, 0.25))
+    people_of = split.drop_duplicates("speaker")
+    counts = pd.crosstab(people_of["gender"], people_of["split"])[list(SPLITS)]
+    assert counts.to_numpy().tolist() == [[6, 3, 3], [6, 3, 3]]
+    assert len({tuple(speaker_split(people(6, 6), seed=seed)["split"]) for seed in range(5)}) > 1
+
+
+def test_emotions_are_spread_where_speakers_differ():
+    rows = [(f"{n:02d}", emotion) for n in range(12) for emotion in [("anger", "fear")[n % 2]] * 5]
+    split = speaker_split(pd.DataFrame(rows, columns=["speaker", "emotion"]), (0.5, 0.25, 0.25))
+    assert (pd.crosstab(split["split"], split["emotion"]) > 0).all(axis=None)
+
+
+def test_speaker_split_refuses_what_cannot_be_split():
+    with pytest.raises(InputError, match="3 splits need as many speakers, the table has 2"):
+        speaker_split(people(1, 1))
+    with pytest.raises(InputError, match=r"Bad fractions \(0.5, 0.2, 0.2\)"):
+        speaker_split(people(3, 3), (0.5, 0.2, 0.2))
+    nameless = people(3, 3)
+    nameless.loc[4, "speaker"] = None
+    with pytest.raises(InputError, match="1 of 12 clips have no speaker"):
+        speaker_split(nameless)
+
+
+def test_ravdess_split_is_the_papers():
+    actors = pd.DataFrame({"speaker": [f"{n:02d}" for n in range(1, 25)]})
+    split = ravdess_split(actors)
+    assert split["split"].value_counts().to_dict() == {"train": 10, "dev": 8, "test": 6}
+    women = split[split["speaker"].astype(int) % 2 == 0]
+    assert women["split"].value_counts().to_dict() == {"train": 5, "dev": 4, "test": 3}
+    assert ravdess_split(actors.tail(3))["split"].tolist() == split["split"].tail(3).tolist()
+
+
+def test_demos_split_ships_with_the_speakers_of_the_paper():
+    speakers = pd.read_csv(_DEMOS_LIST, dtype=str)
+    counts = pd.crosstab(speakers["gender"], speakers["split"])[list(SPLITS)]
+    assert counts.loc["female"].tolist() == [9, 7, 7]
+    assert counts.loc["male"].tolist() == [18, 18, 9]
+    with pytest.raises(InputError, match="No split for the speakers 35"):
+        demos_split(pd.DataFrame({"speaker": ["35"]}))
+
+
+def test_demos_split_has_every_count_of_table_2(real_corpus):
+    names = real_corpus("demos_names.txt").read_text().split()
+    table = demos_split(clip_table(DEMOS, scan_names(DEMOS, names), "."))
+    deviation = demos_deviation(table)
+    assert int(deviation.abs().to_numpy().sum()) == 0, f"clips more than Table 2:\n{deviation}"
+    emotional = table[table["emotion"] != "neutral"]
+    assert emotional["split"].value_counts().to_dict() == {"train": 3729, "dev": 3310, "test": 2326}
+    genders = pd.read_csv(_DEMOS_LIST, dtype=str).set_index("speaker")["gender"]
+    assert (table["gender"] == table["speaker"].map(genders)).all()
+
+
+def test_the_shipped_demos_split_is_what_the_search_finds(real_corpus):
+    names = real_corpus("demos_names.txt").read_text().split()
+    found = search_demos_split(clip_table(DEMOS, scan_names(DEMOS, names), "."))
+    assert found.astype(str).to_csv(index=False) == _DEMOS_LIST.read_text()
+
+
+def test_leave_one_speaker_out():
+    table = people(2, 2)
+    folds = list(leave_one_speaker_out(table))
+    assert [speaker for speaker, _ in folds] == ["00", "01", "02", "03"]
+    for speaker, fold in folds:
+        assert (fold.loc[fold["split"] == "test", "speaker"] == speaker).all()
+        assert fold["split"].value_counts().to_dict() == {"train": 6, "test": 2}
+        check_split(fold)
+    for _, fold in leave_one_speaker_out(table, dev=True):
+        assert fold["split"].value_counts().to_dict() == {"train": 4, "dev": 2, "test": 2}
+    assert "split" not in table
+    with pytest.raises(InputError, match="needs 3, the table has 2"):
+        next(leave_one_speaker_out(people(1, 1), dev=True))
+
+
+def test_check_split():
+    table = people(2, 2).assign(split=["train", "train", "train", "test", "dev", "dev", "test", "test"])
+    with pytest.raises(InputError, match=r"1 speaker is in two splits: 01 \(train, test\)"):
+        check_split(table)
+    check_split(table, allow_shared_speakers=True)
+    assert speaker_overlap(table).to_dict("index") == {"01": {"train": 1, "dev": 0, "test": 1}}
+    check_split(table[table["speaker"] != "01"])
+    with pytest.raises(InputError, match="Bad split 'fold1'"):
+        check_split(table.assign(split="fold1"))
+    with pytest.raises(InputError, match="No clip is in the train split"):
+        check_split(table.assign(split="test"))
+
+
+def test_splits_keep_the_attributes():
+    table = people(3, 3)
+    table.attrs = {"root": "/data"}
+    assert speaker_split(table).attrs == {"root": "/data"}
+    assert assign_split(table, dict.fromkeys(table["speaker"], "train")).attrs == {"root": "/data"}

@@ -1,0 +1,197 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ser_graph.corpora import COLUMNS, load_table, name_emotions, read_table, write_table
+from ser_graph.corpora.adapter import tidy
+from ser_graph.errors import InputError
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
+CELL = st.one_of(st.just(np.nan), TEXT, st.sampled_from(["NA", "nan", "03", "1e5", "None", " x ", '"', "a,b"]))
+SECONDS = st.one_of(st.just(np.nan), st.floats(allow_nan=False, allow_infinity=False))
+
+
+@st.composite
+def clip_tables(draw):
+    files = draw(
+        st.lists(st.one_of(TEXT, st.sampled_from(["NA.wav", "NULL"])), min_size=1, max_size=5, unique=True)
+    )
+    column = {name: draw(st.lists(CELL, min_size=len(files), max_size=len(files))) for name in (*COLUMNS, "note")}
+    column["duration"] = draw(st.lists(SECONDS, min_size=len(files), max_size=len(files)))
+    return tidy(pd.DataFrame(column, index=files))
+
+
+@settings(deadline=None, max_examples=60)
+@given(table=clip_tables())
+def test_a_stored_table_comes_back_exactly(tmp_path_factory, table):
+    path = tmp_path_factory.mktemp("stored") / "clips.csv"
+    write_table(table, path)
+    pd.testing.assert_frame_equal(read_table(path), table, check_exact=True)
+    assert [file.name for file in path.parent.iterdir()] == ["clips.csv"]
+
+
+def test_an_interrupted_write_leaves_the_old_table(tmp_path, monkeypatch):
+    table = tidy(pd.DataFrame({"speaker": ["03"]}, index=["NA.wav"]))
+    write_table(table, tmp_path / "clips.csv")
+    monkeypatch.setattr(pd.DataFrame, "itertuples", lambda self: iter([None]))
+    with pytest.raises(TypeError):
+        write_table(table.assign(speaker="04"), tmp_path / "clips.csv")
+    assert read_table(tmp_path / "clips.csv")["speaker"].tolist() == ["03"]
+
+
+def test_read_table_refuses_other_tables(tmp_path):
+    (tmp_path / "other.csv").write_text("file,label\na.wav,x\n")
+    with pytest.raises(InputError, match="is no stored clip table"):
+        read_table(tmp_path / "other.csv")
+    with pytest.raises(InputError, match="No file"):
+        read_table(tmp_path / "none.csv")
+
+
+@pytest.fixture
+def write(make_clips):
+    """Write a table beside a.wav and b.wav, and give its path."""
+
+    def _write(text: str, name: str = "clips.csv"):
+        path = make_clips("a.wav", "b.wav", "NA.wav") / name
+        path.write_text(text, "utf-8")
+        return path
+
+    return _write
+
+
+def refusal(source, **options) -> str:
+    with pytest.raises(InputError) as caught:
+        load_table(source, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["path,emo,spk,sex,subset", "WAV,Label,speaker_id,Gender,split", "filename,emotion,actor,sex,partition"],
+)
+def test_other_names_of_columns_and_values(write, header):
+    table = load_table(write(f"{header}\nb.wav,ANG,03,F,devel\na.wav,happy,04,man,Train\n"))
+    assert list(table.index) == ["a.wav", "b.wav"]
+    assert table.drop(columns="duration").to_numpy().tolist() == [
+        ["happiness", "04", "male", "train"],
+        ["anger", "03", "female", "dev"],
+    ]
+    assert table["duration"].tolist() == pytest.approx([0.2, 0.2])
+
+
+def test_only_empty_cells_are_missing(write):
+    table = load_table(write("file,emotion,speaker,note\nNA.wav,neu,None,nan\na.wav,,,\n"))
+    assert table.loc["NA.wav", ["emotion", "speaker", "note"]].tolist() == ["neutral", "None", "nan"]
+    assert table.loc["a.wav", ["emotion", "speaker", "note"]].isna().all()
+
+
+def test_nkululeko(write):
+    table = load_table(write("file,emotion,speaker,gender,language,split\na.wav,angry,s1,male,english,test\n"))
+    assert table.iloc[0][["emotion", "speaker", "split", "language"]].tolist() == ["anger", "s1", "test", "english"]
+
+
+def test_emobox(write):
+    rows = [{"key": "x-1", "dataset": "x", "wav": name, "emo": "sad"} for name in ("a.wav", "b.wav")]
+    table = load_table(write("\n".join(map(json.dumps, rows)) + "\n", "test.jsonl"))
+    assert table["emotion"].tolist() == ["sadness", "sadness"]
+    assert table["key"].tolist() == ["x-1", "x-1"]
+    assert "is no jsonl" in refusal(write("{broken\n", "bad.jsonl"))
+
+
+def test_audformat_whole_files(write):
+    path = write("file,start,end,emotion,duration\na.wav,0 days,,anger,0 days 00:00:02.500000\n")
+    assert load_table(path)["duration"].tolist() == [2.5]
+    parts = "file,start,end,emotion\na.wav,0 days,0 days 00:00:01,anger\nb.wav,0 days,,fear\n"
+    assert "labels parts of files (1 rows with a start or an end, first a.wav)" in refusal(write(parts))
+
+
+def test_audformat_frames(make_clips):
+    root = make_clips("a.wav", "b.wav")
+    whole = pd.MultiIndex.from_arrays(
+        [["a.wav", "b.wav"], pd.to_timedelta([0, 0]), pd.to_timedelta([pd.NaT, pd.NaT])],
+        names=["file", "start", "end"],
+    )
+    for index in (whole, pd.Index(["a.wav", "b.wav"], name="file")):
+        table = load_table(pd.DataFrame({"emotion": ["anger", "fear"]}, index=index), root)
+        assert table["emotion"].to_dict() == {"a.wav": "anger", "b.wav": "fear"}
+        assert table.attrs["root"] == str(root)
+
+
+def test_names_start_from_the_table_the_root_or_the_top(write, make_clips, tmp_path):
+    make_clips("deep/c.wav")
+    assert list(load_table(write("file,emotion\n./deep/../a.wav,fear\n")).index) == ["a.wav"]
+    path = write("file,emotion\nc.wav,fear\n")
+    assert list(load_table(path, tmp_path / "deep").index) == ["c.wav"]
+    (tmp_path / "lists").mkdir()
+    absolute = write(f"file,emotion\n{tmp_path}/deep/c.wav,fear\n{tmp_path}/a.wav,fear\n", "lists/clips.csv")
+    table = load_table(absolute)
+    assert list(table.index) == ["a.wav", "deep/c.wav"]
+    assert table.attrs["root"] == str(tmp_path)
+    assert "is not below the root" in refusal(absolute, root=tmp_path / "deep")
+
+
+def test_files_that_are_not_there(write):
+    assert "None of the 1 files" in refusal(write("file,emotion\nx/a.wav,fear\n"))
+    table = load_table(write("file,emotion\na.wav,fear\nlost.wav,fear\n"))
+    assert table["duration"].isna().tolist() == [False, True]
+
+
+def test_unknown_emotions_name_label_rows_and_spellings(write):
+    path = write("file,emotion\na.wav,contempt\nb.wav,angry\n")
+    message = refusal(path)
+    for part in ("'contempt' (1 clip, a.wav)", "accepted are anger, boredom", "angry", "labels={'contempt': NAME}"):
+        assert part in message
+    assert load_table(path, labels="keep")["emotion"].tolist() == ["contempt", "anger"]
+    assert load_table(path, labels={"Contempt": "disgust"})["emotion"].tolist() == ["disgust", "anger"]
+    assert load_table(path, labels={"contempt": None})["emotion"].isna().tolist() == [True, False]
+    assert "Bad labels 'all'" in refusal(path, labels="all")
+
+
+def test_a_mapping_goes_before_the_known_spellings():
+    said = pd.Series(["angry", "anger", "calm", np.nan])
+    assert name_emotions(said, {"angry": "rage"}).tolist()[:3] == ["rage", "anger", "calm"]
+    assert name_emotions(said, {"anger": "rage"}).tolist()[:2] == ["rage", "rage"]
+    assert name_emotions(said).isna().tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("file,emotion\n", "has no rows"),
+        ("name,emotion\na.wav,fear\n", "has no column file: found name, emotion; call it one of file, path, wav"),
+        ("file,feeling\na.wav,fear\n", "has no column emotion"),
+        ("path,wav,emotion\na.wav,a.wav,fear\n", "several columns for file: path, wav"),
+        ("file,emotion\na.wav,fear,x\n", "row 2: 3 cells, but the header has 2"),
+        ("file,emotion\n,fear\n", "1 rows have no file"),
+        ("file,emotion\na.wav,fear\na.wav,sad\n", "a.wav has emotion 'fear' and 'sad'"),
+        ("file,emotion\na.wav,fear\n./a.wav,sad\n", "a.wav has emotion 'fear' and 'sad'"),
+        ("file,emotion,gender\na.wav,fear,x\n", "Bad gender 'x' (1 rows, a.wav)"),
+        ("file,emotion,split\na.wav,fear,fold1\n", "Bad split 'fold1'"),
+        ("file,emotion,duration\na.wav,fear,long\n", "bad duration 'long' of a.wav"),
+        ("file,emotion,age\na.wav,fear,old\n", "Bad age 'old' of a.wav"),
+    ],
+)
+def test_refusals(write, text, message):
+    assert message in refusal(write(text))
+
+
+def test_equal_rows_are_one_and_our_names_go_first(write):
+    table = load_table(write("file,label,emotion\na.wav,x,fear\na.wav,x,fear\n"))
+    assert table[["emotion", "label"]].to_numpy().tolist() == [["fear", "x"]]
+
+
+def test_what_is_no_table(tmp_path):
+    assert "is no table" in refusal(tmp_path / "clips.xlsx")
+    assert "No file" in refusal(tmp_path / "clips.csv")
+
+
+def test_a_byte_order_mark_and_tabs(write):
+    table = load_table(write("\ufefffile\temotion\tgender\na.wav\tfear\tunknown\n", "clips.tsv"))
+    assert table["emotion"].tolist() == ["fear"]
+    assert table["gender"].isna().all()
