@@ -223,11 +223,18 @@ def _duration(path: Path) -> float:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    numbers = column.map(_number).astype(float)
     bad = column[numbers.isna() & column.notna() & (column.astype(object) != "")]
     if len(bad):
         raise InputError(f"Bad {column.name} {bad.iloc[0]!r} of {bad.index[0]}, expected a number")
     return numbers
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]  # what is no number is NaN
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def _text(column: pd.Series) -> pd.Series:

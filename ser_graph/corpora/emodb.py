@@ -12,9 +12,8 @@ E     emotion by its German name: W anger, L boredom, E disgust, A fear, F happi
 v     version, a letter
 ====  =============================================================================================
 
-535 clips, 816 in version 2.0. From https://zenodo.org/records/7447302 (version 1) and, with version 2.0,
-https://audeering.github.io/datasets/datasets/emodb.html. Burkhardt, Paeschke, Rolfes, Sendlmeier and Weiss,
-"A Database of German Emotional Speech", Interspeech 2005.
+535 clips, 816 in version 2.0. From http://emodb.bilderbar.info/docu/, free to use. Burkhardt, Paeschke,
+Rolfes, Sendlmeier and Weiss, "A Database of German Emotional Speech", Interspeech 2005.
 """
 
 import re
@@ -31,20 +30,20 @@ EMOTIONS = {
     "T": "sadness",
     "N": "neutral",
 }
-GENDERS = {
-    "03": "male",
-    "08": "female",
-    "09": "female",
-    "10": "male",
-    "11": "male",
-    "12": "male",
-    "13": "female",
-    "14": "female",
-    "15": "male",
-    "16": "female",
+SPEAKERS = {
+    "03": ("male", 31),
+    "08": ("female", 34),
+    "09": ("female", 21),
+    "10": ("male", 32),
+    "11": ("male", 26),
+    "12": ("male", 30),
+    "13": ("female", 32),
+    "14": ("female", 35),
+    "15": ("male", 25),
+    "16": ("female", 31),
 }
 
-_NAME = re.compile(rf"({'|'.join(GENDERS)})([a-z]\d\d)([{''.join(EMOTIONS)}])([a-z]?)")
+_NAME = re.compile(rf"({'|'.join(SPEAKERS)})([a-z]\d\d)([{''.join(EMOTIONS)}])([a-z]?)")
 
 
 def parse(path: PurePosixPath) -> Record | None:
@@ -52,18 +51,21 @@ def parse(path: PurePosixPath) -> Record | None:
 
     Examples:
         >>> parse(PurePosixPath("wav/03a01Fa.wav"))
-        {'emotion': 'happiness', 'speaker': '03', 'gender': 'male', 'sentence': 'a01', 'repetition': 'a'}
+        {'emotion': 'happiness', 'speaker': '03', 'gender': 'male', 'sentence': 'a01', 'repetition': 'a',
+         'age': 31}
     """
     match = _NAME.fullmatch(path.stem)
     if match is None:
         return None
     speaker, text, emotion, version = match.groups()
+    gender, age = SPEAKERS[speaker]
     return {
         "emotion": EMOTIONS[emotion],
         "speaker": speaker,
-        "gender": GENDERS[speaker],
+        "gender": gender,
         "sentence": text,
         "repetition": version,
+        "age": age,
     }
 
 

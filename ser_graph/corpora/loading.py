@@ -18,7 +18,8 @@ ADAPTERS: dict[str, Adapter] = {
 }
 """Every corpus that `load_corpus` knows by name."""
 
-Split = str | Callable[[pd.DataFrame], pd.DataFrame] | None
+Splitter = Callable[[pd.DataFrame], pd.DataFrame]
+Split = str | Splitter | None
 
 
 def load_corpus(
@@ -62,9 +63,12 @@ def load_corpus(
         ...
         ser_graph.errors.InputError: Bad corpus 'ravdes', expected one of ['crema_d', 'demos', ...]
     """
-    table = _load(name, Path(root).expanduser(), labels)
-    table = _keep_emotions(table, emotions)
-    return _split(table, split)
+    folder = Path(root).expanduser()
+    adapter = None if is_table(name, folder) else find_adapter(name)
+    table = load_table(folder, labels=labels) if adapter is None else _load(adapter, folder, labels)
+    table.attrs["corpus"] = adapter.name if adapter else name
+    table = _keep_emotions(table, emotions, adapter.left_out if adapter else ())
+    return _split(table, split, adapter.split if adapter else None)
 
 
 def find_adapter(name: str) -> Adapter:
@@ -90,12 +94,7 @@ def is_table(name: str, root: str | Path) -> bool:
     return name == "table" or Path(root).suffix.lower() in TABLE_SUFFIXES
 
 
-def _load(name: str, root: Path, labels: Labels) -> pd.DataFrame:
-    if is_table(name, root):
-        table = load_table(root, labels=labels)
-        table.attrs["corpus"] = name
-        return table
-    adapter = find_adapter(name)
+def _load(adapter: Adapter, root: Path, labels: Labels) -> pd.DataFrame:
     scan = scan_corpus(adapter, root)
     if scan.duplicates:
         pairs = [f"{first} = {second}" for first, second in scan.duplicates]
@@ -107,27 +106,26 @@ def _load(name: str, root: Path, labels: Labels) -> pd.DataFrame:
     return table.assign(emotion=name_emotions(table["emotion"], labels))
 
 
-def _keep_emotions(table: pd.DataFrame, emotions: str | Collection[str]) -> pd.DataFrame:
+def _keep_emotions(table: pd.DataFrame, emotions: str | Collection[str], left_out: Collection[str]) -> pd.DataFrame:
     present = set(table["emotion"].dropna())
-    if emotions == "all":
-        return table
-    if emotions == "default":
-        adapter = ADAPTERS.get(table.attrs["corpus"])
-        left_out = set(adapter.left_out if adapter else ())
-    elif isinstance(emotions, str):
-        raise bad_value("emotions", emotions, ["all", "default", "a list of emotions"])
+    if isinstance(emotions, str):
+        if emotions not in ("all", "default"):
+            raise bad_value("emotions", emotions, ["all", "default", "a list of emotions"])
+        left_out = left_out if emotions == "default" else ()
     else:
-        for emotion in set(emotions) - present:
+        for emotion in sorted(set(emotions) - present):
             raise bad_value("emotion", emotion, present)
         left_out = present - set(emotions)
-    out = table["emotion"].isin(left_out)
+    out = table["emotion"].isin(list(left_out))
     kept = table[~out]
+    if not len(kept):
+        raise InputError(f"No clips are left without {', '.join(sorted(left_out))}; keep them with emotions='all'")
     counts = table.loc[out, "emotion"].value_counts().to_dict()
     kept.attrs["skipped"] = {**table.attrs["skipped"], **counts}
     return kept
 
 
-def _split(table: pd.DataFrame, split: Split) -> pd.DataFrame:
+def _split(table: pd.DataFrame, split: Split, norm: Splitter | None) -> pd.DataFrame:
     if callable(split):
         return split(table)
     if split is None:
@@ -138,5 +136,4 @@ def _split(table: pd.DataFrame, split: Split) -> pd.DataFrame:
         raise bad_value("split", split, ["default", "speaker-independent", "None", "a function"])
     if table["split"].notna().any():
         return table
-    adapter = ADAPTERS.get(table.attrs["corpus"])
-    return adapter.split(table) if adapter and adapter.split else speaker_split(table)
+    return (norm or speaker_split)(table)

@@ -193,7 +193,7 @@ def _read_csv(path: Path, separator: str) -> pd.DataFrame:
             raise InputError(
                 f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}; repair the row"
             )
-    return pd.DataFrame(body, columns=header, dtype=object).replace("", np.nan)
+    return pd.DataFrame([[cell or np.nan for cell in row] for row in body], columns=header, dtype=object)
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:

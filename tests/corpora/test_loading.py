@@ -73,6 +73,11 @@ def test_demos_leaves_neutral_out_unless_asked(make_clips):
     assert sorted(load_corpus("demos", root, emotions="all")["emotion"]) == ["guilt", "happiness", "neutral"]
 
 
+def test_nothing_but_what_is_left_out(make_clips):
+    with pytest.raises(InputError, match="No clips are left without neutral; keep them with emotions='all'"):
+        load_corpus("demos", make_clips("NEU/f_01_neu00a.wav"))
+
+
 def test_ravdess_without_its_song(make_clips):
     root = make_clips("Actor_01/03-01-05-01-01-01-01.wav", "Actor_01/03-02-05-01-01-01-01.wav")
     table = load_corpus("ravdess", root)
@@ -150,7 +155,7 @@ def test_the_other_corpora_load_and_split(make_clips, name, files):
 def test_a_table_by_its_name_or_its_path(make_clips):
     root = make_clips("a.wav", "b.wav")
     (root / "clips.csv").write_text("file,emotion,split\na.wav,angry,train\nb.wav,happy,valid\n")
-    for name in ("table", "mine"):
+    for name in ("table", "mine", "demos"):
         table = load_corpus(name, root / "clips.csv")
         assert table["split"].tolist() == ["train", "dev"]
         assert table.attrs["corpus"] == name
