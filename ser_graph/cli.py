@@ -278,10 +278,11 @@ def evaluate(
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:
     """The checked clip table of a corpus."""
-    from ser_graph.audio.checking import usable_clips
+    from ser_graph.audio.checking import check_clips, usable_clips
     from ser_graph.corpora import check_split, load_corpus
 
-    table = usable_clips(load_corpus(corpus, folder), skip_bad=skip_bad)
+    table = load_corpus(corpus, folder)
+    table = usable_clips(table, check_clips(table), skip_bad=skip_bad)
     check_split(table)
     return table
 

@@ -24,7 +24,7 @@ from typing import Any
 import pandas as pd
 import tomli_w
 
-from ser_graph.audio.checking import check_clips
+from ser_graph.audio.checking import check_clips, usable_clips
 from ser_graph.corpora import (
     check_split,
     load_corpus,
@@ -82,8 +82,8 @@ def run(
     _claim(out, recipe)
     source = None
     if recipe.source is not None and recipe.upstream.finetune:
-        source = prepare_corpus(recipe.source, out / "source", skip_bad=skip_bad, progress=progress)
-    target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad, progress=progress)
+        source = prepare_corpus(recipe.source, out / "source", skip_bad=skip_bad)
+    target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad)
     _check_space(out, recipe, target)
     upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
     data = prepare_graph(recipe, upstream, target, out, device=device, progress=progress)
@@ -95,7 +95,7 @@ def run(
     return results
 
 
-def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False, progress: bool = True) -> pd.DataFrame:
+def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> pd.DataFrame:
     """Load, split and check a corpus; its clip table and `problems.csv` are kept in `folder`."""
     table = _load(corpus, folder)
     asked = content_hash(corpus.model_dump(), table.index.tolist(), _file_sizes(table), skip_bad)
@@ -104,17 +104,16 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False, prog
         checked.attrs.update(table.attrs)
         return checked
     logger.info("Checking the %d clips of %s", len(table), table.attrs["corpus"])
-    problems = check_clips(table, progress=progress)
-    bad = problems[problems["severity"] == "error"]
-    if len(bad):
-        with atomic_file(folder / "problems.csv") as part:
-            problems.to_csv(part, index=False)
-        table = _without(table, bad, folder, skip_bad)
-    check_split(table, allow_shared_speakers=corpus.shared_speakers)
-    with _stage(folder, asked, problems=len(problems), left_out=bad["file"].tolist()) as part_folder:
-        write_table(table, part_folder / "clips.csv")
-        problems.to_csv(part_folder / "problems.csv", index=False)
-    return table
+    problems = check_clips(table)
+    usable = usable_clips(table, problems, skip_bad=skip_bad)
+    left_out = table.index.difference(usable.index).tolist()
+    if left_out:
+        logger.warning("Leaving out %d clips, listed in %s", len(left_out), folder / "problems.csv")
+    check_split(usable, allow_shared_speakers=corpus.shared_speakers)
+    with _stage(folder, asked, left_out=left_out) as part:
+        write_table(usable, part / "clips.csv")
+        problems.to_csv(part / "problems.csv", index=False)
+    return usable
 
 
 def _load(corpus: Corpus, folder: Path) -> pd.DataFrame:
@@ -135,23 +134,6 @@ def _load(corpus: Corpus, folder: Path) -> pd.DataFrame:
 def _file_sizes(table: pd.DataFrame) -> list[int]:
     paths = [Path(table.attrs["root"]) / file for file in table.index]
     return [path.stat().st_size if path.exists() else -1 for path in paths]
-
-
-def _without(table: pd.DataFrame, bad: pd.DataFrame, folder: Path, skip_bad: bool) -> pd.DataFrame:
-    """The table without bad clips, if the user allows to leave them out."""
-    files = bad["file"].unique()
-    first = bad.iloc[0]
-    if not skip_bad:
-        raise InputError(
-            f"{len(files)} of {len(table)} clips of {table.attrs['corpus']} cannot be used, e.g. "
-            f"{first['file']} ({first['problem']}: {first['detail']}); see {folder / 'problems.csv'}, mend them, "
-            "or leave them out with --skip-bad"
-        )
-    logger.warning("Leaving out %d clips, listed in %s", len(files), folder / "problems.csv")
-    kept = table.drop(index=files)
-    if not len(kept):
-        raise InputError(f"No usable clip is left of {table.attrs['corpus']}; see {folder / 'problems.csv'}")
-    return kept
 
 
 def prepare_upstream(
@@ -308,7 +290,7 @@ def _title(recipe: Recipe, data: ClipGraph, synthetic: bool) -> str:
     return f"{source} -> {data.meta['corpus']}, protocol {recipe.protocol}"
 
 
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
+def _finite(values: dict[Any, Any]) -> dict[str, Any]:
     """NaN as None, for JSON."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -332,32 +314,21 @@ def _draw(recipe: Recipe, data: ClipGraph, results: dict[str, Any], out: Path) -
         predictions = pd.read_csv(out / "students" / name / "predictions.csv", index_col="file")
         axes[f"confusion-{name}"] = plot_confusion_matrix(confusion_matrix(predictions), title=name)
     for name, ax in axes.items():
-        figure = ax.figure
+        figure = ax.get_figure(root=True)
+        assert figure is not None
         figure.suptitle(results["title"], fontsize=8, color="grey")
         with atomic_file(out / "figures" / f"{name}.png") as part:
             figure.savefig(part, format="png")
 
 
 def _claim(out: Path, recipe: Recipe) -> None:
-    """Take a folder for a recipe; a folder of another recipe is refused, only its students may change."""
-    values = recipe_values(recipe)
-    stored = out / "recipe.toml"
+    """Take a folder for a run, and note in it what is asked for and with what."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, expected a folder for the run")
-    if stored.exists():
-        import tomllib
-
-        before = tomllib.loads(stored.read_text("utf-8"))
-        for part in ("protocol", "source", "target", "upstream", "embedding", "features", "graph"):
-            if before.get(part) != values.get(part):
-                raise InputError(
-                    f"{out} holds a run of another recipe (its [{part}] differs); choose another folder with --out"
-                )
-    elif out.exists() and any(out.iterdir()):
+    if out.exists() and any(out.iterdir()) and not (out / "recipe.toml").exists():
         raise InputError(f"{out} is not empty and holds no run; choose another folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_file(stored) as part_file:
-        part_file.write_text(tomli_w.dumps(values), "utf-8")
+    with atomic_file(out / "recipe.toml") as part:
+        part.write_text(tomli_w.dumps(recipe_values(recipe)), "utf-8")
     write_json(out / "environment.json", environment())
 
 
@@ -376,9 +347,16 @@ def _check_space(out: Path, recipe: Recipe, target: pd.DataFrame) -> None:
 
 
 def _finished(folder: Path, asked: str) -> bool:
-    """Whether a stage was finished with the same inputs and settings."""
+    """Whether a stage was finished with the same inputs and settings; a result of others is not overwritten."""
     mark = folder / "stage.json"
-    return mark.exists() and read_json(mark).get("asked") == asked
+    if not mark.exists():
+        return False
+    if read_json(mark).get("asked") != asked:
+        raise InputError(
+            f"{folder} holds the result of other settings or inputs; choose another folder with --out, or delete "
+            "this one (and what was made from it) to make it anew"
+        )
+    return True
 
 
 @contextmanager

@@ -163,14 +163,8 @@ class Recipe(_Part):
         for backbone, seed, alpha, n_neighbors, layer in grid:
             # A baseline has no neighbours: it is the same for all n_neighbors and layers.
             key = (backbone, seed, alpha) if alpha == 0 else (backbone, seed, alpha, n_neighbors, layer)
-            cell = {
-                "backbone": backbone,
-                "seed": seed,
-                "alpha": alpha,
-                "n_neighbors": n_neighbors,
-                "layer": layer,
-            }
-            cells.setdefault(key, replace(shared, **cell))
+            cell = replace(shared, backbone=backbone, seed=seed, alpha=alpha, n_neighbors=n_neighbors, layer=layer)
+            cells.setdefault(key, cell)
         return sorted(cells.values(), key=lambda settings: settings.alpha > 0)
 
 

@@ -80,6 +80,32 @@ def check_clips(table: pd.DataFrame, root: str | Path | None = None) -> pd.DataF
     return _frame(_problems(table, _examine_all(table, _root(table, root))))
 
 
+def usable_clips(table: pd.DataFrame, problems: pd.DataFrame, *, skip_bad: bool = False) -> pd.DataFrame:
+    """The clips of a table that can be used, if the user allows to leave out the others.
+
+    Args:
+        table: a clip table.
+        problems: what `check_clips` said of it.
+        skip_bad: leave out clips with an error, instead of refusing the table.
+
+    Raises:
+        InputError: a clip cannot be used and `skip_bad` is False, or none can; names the first one.
+    """
+    bad = problems[problems["severity"] == "error"]
+    if not len(bad):
+        return table
+    files, first = bad["file"].unique(), bad.iloc[0]
+    example = f"{first['file']} ({first['problem']}: {first['detail']})"
+    if len(files) == len(table):
+        raise InputError(f"None of the {len(table)} clips can be used, e.g. {example}")
+    if not skip_bad:
+        raise InputError(
+            f"{len(files)} of {len(table)} clips cannot be used, e.g. {example}; list them with 'ser-graph check', "
+            "mend them, or leave them out (--skip-bad)"
+        )
+    return table.drop(index=list(files))
+
+
 def check_corpus(name: str, folder: str | Path) -> dict[str, Any]:
     """What is in a folder, and what is wrong with it; a corpus that is broken in parts is checked all the same.
 

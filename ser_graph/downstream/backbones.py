@@ -45,9 +45,7 @@ class Backbone(nn.Module):
         fc1_after_relu: which side of its ReLU the output `fc1` shows.
     """
 
-    def __init__(
-        self, features: nn.Module, channels: int, n_classes: int, *, fc1_after_relu: bool = False
-    ) -> None:
+    def __init__(self, features: nn.Module, channels: int, n_classes: int, *, fc1_after_relu: bool = False) -> None:
         super().__init__()
         self.features = features
         self.fc1 = nn.Linear(channels, FC1)

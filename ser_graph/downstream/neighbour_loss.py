@@ -69,10 +69,9 @@ def neighbour_loss(
     outputs = outputs.float()
     neighbour, seed = edge_index
     distances = DISTANCES[distance](outputs[seed], outputs[neighbour])
-    if edge_weight is None:
-        count = distances.numel()
-    else:
+    count = distances.numel()
+    if edge_weight is not None:
         distances = distances * edge_weight
-        count = edge_weight.count_nonzero().clamp_min(1)
+        count = int(edge_weight.count_nonzero())
     total = distances.sum()
     return total / max(count, 1) if reduction == "mean" else total

@@ -79,9 +79,7 @@ def predict(
         _check_features(student, clips)
         logits = predict_logits(student, clips.x, rows)
     else:
-        logits = predict_logits(
-            student, log_mels(table[chosen], student.features, root=root, progress=progress)
-        )
+        logits = predict_logits(student, log_mels(table[chosen], student.features, root=root, progress=progress))
     probabilities = logits.double().softmax(1)
     predictions = table.loc[chosen.to_numpy(), ["emotion", "speaker"]].copy()
     predictions["predicted"] = [student.emotions[code] for code in logits.argmax(1).tolist()]

@@ -83,9 +83,7 @@ def load_student(folder: str | Path) -> Student:
     """
     folder = Path(folder).expanduser()
     if not (folder / "model.json").exists() or not (folder / "model.safetensors").exists():
-        raise InputError(
-            f"{folder} is not a trained student (model.json and model.safetensors expected in it)"
-        )
+        raise InputError(f"{folder} is not a trained student (model.json and model.safetensors expected in it)")
     stored = read_json(folder / "model.json")
     if stored.get("format") != "ser_graph.student" or stored.get("version", 0) > FORMAT_VERSION:
         raise InputError(f"{folder} was stored by another version of ser_graph; train the student anew")

@@ -148,13 +148,13 @@ def training_nodes(data: ClipGraph, protocol: str) -> Tensor:
 class _Run:
     """One training: everything that changes from epoch to epoch, and how it is stored."""
 
-    def __init__(
-        self, data: ClipGraph, seeds: Tensor, settings: TrainingSettings, device: torch.device
-    ) -> None:
+    def __init__(self, data: ClipGraph, seeds: Tensor, settings: TrainingSettings, device: torch.device) -> None:
         self.data, self.settings, self.device = data, settings, device
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
-        self.student = self._new_student(seeds).to(device, memory_format=torch.channels_last)
+        self.student = self._new_student(seeds).to(device)
+        # 1.3 to 1.5 times faster on CPUs and GPUs; torch's stubs do not know this form of `to`.
+        self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.Adam(self.student.parameters(), settings.learning_rate)
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay)
         self.generator = torch.Generator()
@@ -208,9 +208,7 @@ class _Run:
         if not math.isfinite(loss):
             raise InputError(f"The loss is not finite in epoch {number + 1}; lower learning_rate or alpha")
         if self.settings.alpha > 0 and covered == 0 and number == 0:
-            warnings.warn(
-                "No training clip has a neighbour: alpha has no effect; lower epsilon", stacklevel=3
-            )
+            warnings.warn("No training clip has a neighbour: alpha has no effect; lower epsilon", stacklevel=3)
         self.scheduler.step()
         row.update(self._measure_on_dev())
         row["seconds"] = time.perf_counter() - start
@@ -259,13 +257,12 @@ class _Run:
         """Remember the weights of the best epoch on dev; the earliest of equal ones."""
         earlier = [past["dev_uar"] for past in self.history[:-1] if "dev_uar" in past]
         if "dev_uar" in row and row["dev_uar"] > max(earlier, default=-1.0):
-            self.best = {
-                name: value.detach().cpu().clone() for name, value in self.student.state_dict().items()
-            }
+            self.best = {name: value.detach().cpu().clone() for name, value in self.student.state_dict().items()}
 
     def finish(self) -> Student:
         """The student with the weights to keep."""
-        student = self.student.to("cpu", memory_format=torch.contiguous_format)
+        student = self.student.to("cpu")
+        student.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         chosen = len(self.history)
         if self.best is not None:
             student.load_state_dict(self.best)

@@ -69,17 +69,16 @@ def uar_batchwise(
         0.5
     """
     classes = sorted(set(true))
-    true, predicted = np.asarray(true, dtype=object), np.asarray(predicted, dtype=object)
-    batches = range(0, len(true), batch_size)
+    said, meant = np.asarray(predicted, dtype=object), np.asarray(true, dtype=object)
     recalls = [
         recall_score(
-            true[start : start + batch_size],
-            predicted[start : start + batch_size],
+            meant[start : start + batch_size],
+            said[start : start + batch_size],
             labels=classes,
             average="macro",
             zero_division=0,
         )
-        for start in batches
+        for start in range(0, len(meant), batch_size)
     ]
     return float(np.mean(recalls))
 

@@ -110,9 +110,7 @@ def scope_nodes(table: pd.DataFrame, scope: Scope) -> Tensor:
     return torch.tensor(inside.to_numpy(bool)).nonzero()[:, 0]
 
 
-def top_edges(
-    ids: Tensor, similarity: Tensor, epsilon: float | None, n_neighbors: int
-) -> tuple[Tensor, Tensor]:
+def top_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, n_neighbors: int) -> tuple[Tensor, Tensor]:
     """Ranked neighbour lists -> directed edges neighbour -> seed.
 
     Args:
@@ -133,20 +131,14 @@ def top_edges(
     return torch.stack([ids[kept], seeds[kept]]), similarity[kept]
 
 
-def assemble(
-    table: pd.DataFrame, emb: Tensor, x: Tensor, edge_index: Tensor, edge_weight: Tensor
-) -> ClipGraph:
+def assemble(table: pd.DataFrame, emb: Tensor, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> ClipGraph:
     """Put the parts of a graph together: codes and masks come from the table."""
     names = {column: sorted(map(str, table[column].dropna().unique())) for column in _CODED}
     codes = {
-        column: torch.from_numpy(
-            pd.Categorical(table[column], categories=names[column]).codes.astype("int64")
-        )
+        column: torch.from_numpy(pd.Categorical(table[column], categories=names[column]).codes.astype("int64"))
         for column in _CODED
     }
-    masks = {
-        mask: torch.tensor((table["split"] == split).to_numpy(bool)) for split, mask in _MASKS.items()
-    }
+    masks = {mask: torch.tensor((table["split"] == split).to_numpy(bool)) for split, mask in _MASKS.items()}
     data = ClipGraph(
         x=x,
         emb=emb,
@@ -181,9 +173,7 @@ def data_hash(table: pd.DataFrame, emb: Tensor) -> str:
 def _neighbour_edges(emb: Tensor, settings: dict[str, Any]) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Edges among some clips, and the figures of how they were found."""
     k, seed, epsilon = settings["n_neighbors"], settings["seed"], settings["epsilon"]
-    ids, similarity = nearest_neighbours(
-        emb, k, method=settings["method"], seed=seed, n_jobs=settings["n_jobs"]
-    )
+    ids, similarity = nearest_neighbours(emb, k, method=settings["method"], seed=seed, n_jobs=settings["n_jobs"])
     edge_index, edge_weight = top_edges(ids, similarity, epsilon, k)
     figures = {
         "recall": sampled_recall(emb, ids, seed=seed),
@@ -193,9 +183,7 @@ def _neighbour_edges(emb: Tensor, settings: dict[str, Any]) -> tuple[Tensor, Ten
     return edge_index, edge_weight, figures
 
 
-def _check_settings(
-    table: pd.DataFrame, epsilon: float | None, n_neighbors: int, scope: str, method: str
-) -> None:
+def _check_settings(table: pd.DataFrame, epsilon: float | None, n_neighbors: int, scope: str, method: str) -> None:
     if scope not in _SCOPES:
         raise bad_value("scope", scope, _SCOPES)
     if method not in METHODS:
@@ -209,13 +197,9 @@ def _check_settings(
         raise InputError(f"The clip {twice} stands in the table twice; keep one row a clip")
     wanted = _SCOPES[scope]
     if wanted and not table["split"].isin(wanted).any():
-        raise InputError(
-            f"No clip in the split {'+'.join(wanted)}; give the table a split, or use scope='all'"
-        )
+        raise InputError(f"No clip in the split {'+'.join(wanted)}; give the table a split, or use scope='all'")
 
 
 def _check_rows(name: str, values: Tensor, table: pd.DataFrame) -> None:
     if len(values) != len(table):
-        raise InputError(
-            f"{name} has {len(values)} rows, expected {len(table)}, one for each clip of the table"
-        )
+        raise InputError(f"{name} has {len(values)} rows, expected {len(table)}, one for each clip of the table")

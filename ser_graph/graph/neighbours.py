@@ -91,9 +91,7 @@ class NNDescent:
         # k + 1: the row itself is among its neighbours. A wider search than asked for costs little, and its
         # best k are found more surely.
         wanted = min(max(k + 1, 15), len(unit))
-        index = Index(
-            unit.numpy(), metric="cosine", n_neighbors=wanted, random_state=self.seed, n_jobs=self.n_jobs
-        )
+        index = Index(unit.numpy(), metric="cosine", n_neighbors=wanted, random_state=self.seed, n_jobs=self.n_jobs)
         return torch.from_numpy(np.asarray(index.neighbor_graph[0], dtype=np.int64))
 
 
@@ -154,9 +152,7 @@ def unit_rows(emb: Tensor) -> Tensor:
     bad = ~(torch.isfinite(norms) & (norms > 0))
     if bad.any():
         rows = bad.nonzero()[:, 0].tolist()
-        raise InputError(
-            f"Embedding {rows[0]} is zero or not finite ({len(rows)} of {len(emb)}); embed it anew"
-        )
+        raise InputError(f"Embedding {rows[0]} is zero or not finite ({len(rows)} of {len(emb)}); embed it anew")
     return (emb.double() / norms[:, None]).float()
 
 

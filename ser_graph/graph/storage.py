@@ -61,16 +61,12 @@ def load_graph(folder: str | Path) -> ClipGraph:
     """
     folder = Path(folder).expanduser()
     if not (folder / "meta.json").exists():
-        raise InputError(
-            f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'"
-        )
+        raise InputError(f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'")
     meta = read_json(folder / "meta.json")
     if meta.pop("format", None) != "ser_graph.graph":
         raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
     if meta.pop("version") > FORMAT_VERSION:
-        raise InputError(
-            f"{folder} was stored by a newer ser_graph; update this one (pip install -U ser-graph)"
-        )
+        raise InputError(f"{folder} was stored by a newer ser_graph; update this one (pip install -U ser-graph)")
     try:
         tensors = load_file(folder / "graph.safetensors")
         x = map_array(folder / "x.npy")

@@ -134,9 +134,7 @@ def _forward(upstream: "Upstream", waveforms: list[Tensor]) -> Tensor:
         return_tensors="pt",
     ).to(upstream.model.device)
     projected: list[Tensor] = []
-    hook = upstream.model.projector.register_forward_hook(
-        lambda _module, _inputs, output: projected.append(output)
-    )
+    hook = upstream.model.projector.register_forward_hook(lambda _module, _inputs, output: projected.append(output))
     try:
         upstream.model(**inputs)
     finally:

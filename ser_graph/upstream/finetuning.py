@@ -103,15 +103,11 @@ def finetune(
 
 def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     if "split" not in table or not (table["split"] == "train").any():
-        raise InputError(
-            "The source corpus has no training clip; give it a split (load_corpus(..., split=...))"
-        )
+        raise InputError("The source corpus has no training clip; give it a split (load_corpus(..., split=...))")
     labelled = table[table["emotion"].notna()]
     n_emotions = labelled.loc[labelled["split"] == "train", "emotion"].nunique()
     if n_emotions < 2:
-        raise InputError(
-            f"Fine-tuning needs at least 2 emotions among the training clips, found {n_emotions}"
-        )
+        raise InputError(f"Fine-tuning needs at least 2 emotions among the training clips, found {n_emotions}")
     return labelled
 
 
