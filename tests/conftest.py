@@ -3,8 +3,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
+import torch
+
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.graph import ClipGraph, build_graph
 
 _SHARED = Path(os.environ.get("SER_GRAPH_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -35,3 +40,31 @@ def make_clips(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def toy_graph() -> ClipGraph:
+    """120 clips of 8 speakers with 3 emotions, which embeddings and spectrograms of 31 frames both show."""
+    rng = np.random.default_rng(0)
+    emotion, speaker = np.arange(120) % 3, np.arange(120) // 15
+    table = pd.DataFrame(
+        {
+            "emotion": np.array(["anger", "fear", "sadness"])[emotion],
+            "speaker": [f"s{code}" for code in speaker],
+            "gender": np.array(["female", "male"])[speaker % 2],
+            "duration": 0.5,
+            "split": np.array(["train"] * 5 + ["dev"] + ["test"] * 2)[speaker],
+        },
+        index=pd.Index([f"s{speaker[clip]}/{clip:03d}.wav" for clip in range(120)], name="file"),
+    )
+    table.attrs = {"corpus": "toy", "root": "nowhere"}
+    emb = rng.normal(size=(3, 16))[emotion] + 0.25 * rng.normal(size=(120, 16))
+    x = rng.normal(size=(3, 64))[emotion][:, None] + rng.normal(size=(120, 31, 64)) - 5
+    return build_graph(
+        table,
+        emb=torch.from_numpy(emb).float(),
+        x=torch.from_numpy(x).half(),
+        epsilon=0.96,
+        n_neighbors=4,
+        features=LogMelSettings(n_samples=8192),
+    )
