@@ -63,9 +63,15 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         part.chmod(0o755)  # mkdtemp makes folders that only their owner can read
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            path.replace(old / path.name)
-            part.replace(path)
-            shutil.rmtree(old)
+            try:
+                path.replace(old / path.name)
+                part.replace(path)
+            except BaseException:
+                if not path.exists():
+                    (old / path.name).replace(path)
+                raise
+            finally:
+                shutil.rmtree(old)
         else:
             part.replace(path)
     finally:
