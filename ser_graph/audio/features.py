@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.log_mel import LogMel, LogMelSettings
 from ser_graph.audio.reading import clip_paths, fit_length, load_waveform
-from ser_graph.errors import InputError
+from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_file
 
 
@@ -43,6 +43,8 @@ def log_mels(
     Raises:
         InputError: a clip cannot be read; the message names it.
     """
+    if dtype not in ("float16", "float32"):
+        raise bad_value("dtype", dtype, ["float16", "float32"])
     settings = settings or LogMelSettings()
     shape = (len(table), settings.n_frames, settings.n_mels)
     paths = clip_paths(table, root)
@@ -52,10 +54,12 @@ def log_mels(
         return torch.from_numpy(spectrograms)
     if not len(table):
         raise InputError("No clip to compute spectrograms of")
+    out = Path(out).expanduser()
     with atomic_file(out) as part:
         mapped = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
-        with part.open("r+b") as file:  # take the space now: a full disk would kill a mapped write later
-            os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+        if hasattr(os, "posix_fallocate"):  # take the space now: a full disk would kill a mapped write later
+            with part.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
         _fill(mapped, paths, settings, progress)
         mapped.flush()
     return map_array(out)
@@ -111,9 +115,11 @@ class Standardise(nn.Module):
 
         Args:
             x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
-            rows: [M] int64 indices of the training clips; None takes all.
+            rows: [M] int64 indices of the training clips, or their [N] bool mask; None takes all.
         """
         rows = torch.arange(len(x)) if rows is None else rows
+        if rows.dtype == torch.bool:
+            rows = rows.nonzero()[:, 0]
         if not len(rows):
             raise InputError("No training clip to fit the standardisation on; check the split")
         total = torch.zeros(x.shape[-1], dtype=torch.float64)

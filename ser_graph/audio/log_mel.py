@@ -49,8 +49,14 @@ class LogMelSettings:
             raise bad_value("mel_scale", self.mel_scale, ["slaney", "htk"])
         if self.n_samples < self.n_fft:
             raise InputError(f"n_samples={self.n_samples} is shorter than one window of n_fft={self.n_fft}")
-        if min(self.hop_length, self.n_mels, self.floor) <= 0:
-            raise InputError("hop_length, n_mels and floor must be greater than 0")
+        if min(self.sample_rate, self.n_fft, self.hop_length, self.n_mels, self.floor) <= 0:
+            raise InputError("sample_rate, n_fft, hop_length, n_mels and floor must be greater than 0")
+        f_max = self.sample_rate / 2 if self.f_max is None else self.f_max
+        if not 0 <= self.f_min < f_max <= self.sample_rate / 2:
+            raise InputError(
+                f"Bad f_min={self.f_min} and f_max={self.f_max}, expected 0 <= f_min < f_max <= "
+                f"{self.sample_rate / 2:g} (half the sample_rate)"
+            )
 
     @property
     def n_frames(self) -> int:

@@ -31,7 +31,7 @@ def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
     path = Path(path)
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: a .raw file tells no rate
         raise InputError(_why_unreadable(path, error)) from None
     if not len(samples):
         raise InputError(f"{path} holds no samples")
