@@ -12,10 +12,11 @@ A run folder:
     results.json                     every number, see `summarise`
 """
 
+import hashlib
 import logging
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,8 @@ from typing import Any
 
 import pandas as pd
 import tomli_w
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ser_graph.audio.checking import check_clips, usable_clips
 from ser_graph.corpora import (
@@ -33,7 +36,7 @@ from ser_graph.corpora import (
     speaker_split,
     write_table,
 )
-from ser_graph.downstream import Student, TrainingSettings, load_student, predict, train
+from ser_graph.downstream import TrainingSettings, load_student, predict, train
 from ser_graph.downstream.student import write_student
 from ser_graph.edge import latency_ms, size_mb
 from ser_graph.errors import InputError
@@ -91,7 +94,7 @@ def run(
         prepare_student(data, settings, out, device=device, progress=progress)
     results = summarise(recipe, upstream, data, out)
     write_json(out / "results.json", results)
-    _draw(recipe, data, results, out)
+    _draw(data, results, out)
     return results
 
 
@@ -150,7 +153,7 @@ def prepare_upstream(
         return _pretrained(part.model, part.seed)
     folder, checkpoints = out / "upstream", out / ".checkpoints" / "upstream"
     source_rows = source[["emotion", "speaker", "split"]].astype(str).to_csv()
-    asked = content_hash(part.model_dump(), source_rows, _file_sizes(source))
+    asked = content_hash(part.model_dump(), _model_files(part.model), source_rows, _file_sizes(source))
     if _finished(folder, asked):
         return Upstream.from_pretrained(folder)
     upstream = _pretrained(part.model, part.seed)
@@ -161,6 +164,16 @@ def prepare_upstream(
     write_json(folder / "stage.json", {"asked": asked})
     shutil.rmtree(checkpoints, ignore_errors=True)
     return upstream
+
+
+def _model_files(model: str) -> list[tuple[str, str]]:
+    """The files of a local model and their hashes, so that another model in the same folder is noticed."""
+    folder = Path(model).expanduser()
+    found = []
+    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
+        with path.open("rb") as file:
+            found.append((path.name, hashlib.file_digest(file, "blake2b").hexdigest()))
+    return found
 
 
 def _pretrained(model: str, seed: int) -> Upstream:
@@ -298,27 +311,36 @@ def _finite(values: dict[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _draw(recipe: Recipe, data: ClipGraph, results: dict[str, Any], out: Path) -> None:
-    """The figures of a run."""
-    students: dict[str, Student] = {
-        row["name"]: load_student(out / "students" / row["name"]) for row in results["students"]
+def _draw(data: ClipGraph, results: dict[str, Any], out: Path) -> None:
+    """The figures of a run: each alone, and the first four together as `overview.png`."""
+    names = [row["name"] for row in results["students"]]
+    histories = {name: load_student(out / "students" / name).info["history"] for name in names}
+    predictions = {
+        name: pd.read_csv(out / "students" / name / "predictions.csv", index_col="file") for name in names
     }
-    histories = {name: student.info["history"] for name, student in students.items()}
-    axes = {
-        "similarities": plot_similarities(data),
-        "mixing": plot_mixing(data),
-        "history": plot_history(histories),
-        "students": plot_students(students_table(results), chance=1 / len(data.emotions)),
+    students, chance = students_table(results), 1 / len(data.emotions)
+    plots: dict[str, Callable[[Axes | None], Axes]] = {
+        "similarities": lambda ax: plot_similarities(data, ax),
+        "mixing": lambda ax: plot_mixing(data, ax=ax),
+        "history": lambda ax: plot_history(histories, ax),
+        "students": lambda ax: plot_students(students, ax, chance),
     }
-    for name in students:
-        predictions = pd.read_csv(out / "students" / name / "predictions.csv", index_col="file")
-        axes[f"confusion-{name}"] = plot_confusion_matrix(confusion_matrix(predictions), title=name)
-    for name, ax in axes.items():
-        figure = ax.get_figure(root=True)
-        assert figure is not None
-        figure.suptitle(results["title"], fontsize=8, color="grey")
-        with atomic_file(out / "figures" / f"{name}.png") as part:
-            figure.savefig(part, format="png")
+    overview = Figure(figsize=(12, 8.5), layout="constrained", dpi=150)
+    for (name, plot), ax in zip(plots.items(), overview.subplots(2, 2).flat, strict=True):
+        plot(ax)
+        _save(plot(None), results["title"], out / "figures" / f"{name}.png")
+    _save(overview.axes[0], f"{results['name']}: {results['title']}", out / "figures" / "overview.png")
+    for name, table in predictions.items():
+        ax = plot_confusion_matrix(confusion_matrix(table), title=name)
+        _save(ax, results["title"], out / "figures" / f"confusion-{name}.png")
+
+
+def _save(ax: Axes, title: str, path: Path) -> None:
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.suptitle(title, fontsize=9, color="grey")
+    with atomic_file(path) as part:
+        figure.savefig(part, format="png")
 
 
 def _claim(out: Path, recipe: Recipe) -> None:

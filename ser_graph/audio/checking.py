@@ -114,9 +114,10 @@ def check_corpus(name: str, folder: str | Path) -> dict[str, Any]:
         folder: the folder of the corpus, or the table that describes it.
 
     Returns:
-        A dictionary of plain values: ``corpus, root``, ``clips`` (how many), ``speakers`` and ``emotions`` (name ->
-        clips), ``hours``, ``rates`` and ``channels`` (value -> clips), ``skipped`` (reason -> files) and
-        ``problems``, dictionaries of ``file, problem, detail, severity``, errors first.
+        A dictionary of plain values: ``corpus, root``, ``clips`` and ``speakers`` (how many), ``emotions``,
+        ``genders`` and ``clips_by_speaker`` (name -> clips), ``hours``, ``rates`` and ``channels`` (value ->
+        clips), ``skipped`` (reason -> files) and ``problems``, dictionaries of ``file, problem, detail, severity``,
+        errors first.
 
     Raises:
         InputError: an unknown corpus, no such folder, or nothing in it that fits.
@@ -135,8 +136,10 @@ def check_corpus(name: str, folder: str | Path) -> dict[str, Any]:
         "corpus": name,
         "root": table.attrs["root"],
         "clips": len(table),
-        "speakers": _counts(table["speaker"]),
+        "speakers": int(table["speaker"].nunique()),
         "emotions": _counts(table["emotion"]),
+        "genders": _counts(table["gender"]),
+        "clips_by_speaker": _counts(table["speaker"]),
         "hours": sum(clip.seconds for clip in clips) / 3600,
         "rates": _counts(pd.Series([clip.rate for clip in clips if clip.rate], dtype=int)),
         "channels": _counts(pd.Series([clip.channels for clip in clips if clip.channels], dtype=int)),
@@ -149,12 +152,14 @@ def format_report(report: dict[str, Any], limit: int = 5) -> str:
     """The report of `check_corpus` as text, with the first problems of each kind.
 
     Examples:
-        >>> report = {"corpus": "mine", "root": "/data/mine", "clips": 2, "speakers": {"a": 2}, "hours": 0.001,
+        >>> report = {"corpus": "mine", "root": "/data/mine", "clips": 2, "speakers": 1, "hours": 0.001,
+        ...     "clips_by_speaker": {"a": 2}, "genders": {"female": 2},
         ...     "emotions": {"fear": 2}, "rates": {16000: 2}, "channels": {1: 2}, "skipped": {}, "problems": []}
         >>> print(format_report(report))
         mine in /data/mine
         clips     2 (0.00 hours)
-        speakers  a 2
+        speakers  1 (2 clips each)
+        genders   female 2
         emotions  fear 2
         rates     16000 Hz 2
         channels  1: 2
@@ -163,7 +168,8 @@ def format_report(report: dict[str, Any], limit: int = 5) -> str:
     lines = [
         f"{report['corpus']} in {report['root']}",
         f"clips     {report['clips']:,} ({report['hours']:.2f} hours)",
-        f"speakers  {_speakers(report['speakers'])}",
+        f"speakers  {report['speakers']}{_clips_each(report['clips_by_speaker'])}",
+        f"genders   {_listed(report['genders'])}",
         f"emotions  {_listed(report['emotions'])}",
         f"rates     {', '.join(f'{rate} Hz {n}' for rate, n in report['rates'].items()) or 'unknown'}",
         f"channels  {', '.join(f'{channels}: {n}' for channels, n in report['channels'].items()) or 'unknown'}",
@@ -335,11 +341,11 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {n}" for name, n in counts.items()) or "none"
 
 
-def _speakers(counts: dict[str, int]) -> str:
-    if len(counts) <= 10:
-        return _listed(counts)
+def _clips_each(counts: dict[str, int]) -> str:
+    if not counts:
+        return ""
     fewest, most = min(counts.values()), max(counts.values())
-    return f"{len(counts)}, {fewest if fewest == most else f'{fewest} to {most}'} clips each"
+    return f" ({fewest if fewest == most else f'{fewest} to {most}'} clips each)"
 
 
 def _severities(problems: list[dict[str, str]]) -> str:

@@ -1,0 +1,141 @@
+"""The command line: every command by hand, and every user's mistake in one line."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_graph import cli
+from ser_graph.corpora.synthetic import make_corpus
+from ser_graph.upstream import Upstream
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    root = tmp_path_factory.mktemp("corpus") / "target"
+    make_corpus(root, "target", n_clips=63, n_speakers=9)
+    return root
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory):
+    return Upstream.small().save(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run a command line; returns exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ser-graph", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def one_line(error):
+    lines = [line for line in error.splitlines() if line.strip()]
+    assert len(lines) == 1, error
+    assert "Traceback" not in error
+    return lines[0]
+
+
+def test_check_as_text_and_json(call, corpus):
+    code, out, _ = call("check", "synthetic", corpus)
+    assert code == 0 and "63" in out
+    code, out, _ = call("check", "synthetic", corpus, "--json")
+    report = json.loads(out)
+    assert code == 0 and report["clips"] == 63
+    assert report["emotions"]["anger"] == 9 and report["speakers"] == 9
+
+
+def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
+    graph, student, table = tmp_path / "graph", tmp_path / "student", tmp_path / "p.csv"
+    build = ("build", "synthetic", corpus, "--upstream", upstream, "--out", graph, "--epsilon", "none")
+    assert call(*build, "--n-neighbors", 3)[0] == 0
+    code, out, _ = call("stats", graph, "--json")
+    figures = json.loads(out)
+    assert code == 0 and figures["n_clips"] == 63 and figures["coverage"] == 1
+    trained = call("train", graph, "--out", student, "--epochs", 1, "--alpha", 0.1)
+    assert trained[0] == 0 and "4,956,871" in trained[1]
+    code, out, _ = call("evaluate", student, graph, "--json", "--predictions", table)
+    assert code == 0 and 0 <= json.loads(out)["uar"] <= 1
+    assert table.read_text().startswith("file,emotion,speaker,predicted,p_anger")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["graph", "p.csv", "student"]
+
+
+def test_finetune_and_embed(call, corpus, tmp_path):
+    out = tmp_path / "tuned"
+    tune = ("finetune", "synthetic", corpus, "--upstream", "small", "--out", out, "--epochs", 1, "--seconds", 0.5)
+    code, text, _ = call(*tune)
+    assert code == 0 and "test accuracy" in text
+    code, text, _ = call("embed", "synthetic", corpus, "--upstream", out, "--out", tmp_path / "e.csv")
+    assert code == 0 and "63 embeddings of 256 dimensions" in text
+    assert len((tmp_path / "e.csv").read_text().splitlines()) == 64
+
+
+def test_mistakes_are_one_line_and_not_zero(call, corpus, upstream, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    build = ("build", "synthetic", corpus, "--upstream", upstream, "--out", tmp_path / "g")
+    cases = [
+        (("check", "synthetic", tmp_path / "nowhere"), "nowhere"),
+        (("check", "synthetic", empty), "empty"),
+        (("check", "klingon", corpus), "klingon"),
+        (("run", "nosuch", "--out", tmp_path / "r"), "nosuch"),
+        (("run", "demo", "--out", tmp_path / "r", "--set", "graph.epsilonn=1"), "graph.epsilonn"),
+        ((*build, "--epsilon", "high"), "high"),
+        ((*build, "--epsilon", "0.99999999"), "leaves no edge"),
+        ((*build, "--scope", "testing"), "testing"),
+        (("train", empty, "--out", tmp_path / "s"), "not a stored graph"),
+        (("evaluate", empty, empty), "not a trained student"),
+        (("embed", "synthetic", corpus, "--upstream", empty, "--out", tmp_path / "e.csv"), "config.json"),
+    ]
+    for arguments, word in cases:
+        code, _, error = call(*arguments)
+        assert code == 1, arguments
+        assert word in one_line(error), (arguments, error)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty"]
+
+
+def test_bad_clips_are_named_and_left_out_on_request(call, upstream, tmp_path):
+    root = tmp_path / "target"
+    table = make_corpus(root, "target", n_clips=63, n_speakers=9)
+    soundfile.write(root / table.index[3], np.zeros(16_000), 16_000)
+    (root / table.index[7]).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    build = ("build", "synthetic", root, "--upstream", upstream, "--out", tmp_path / "g", "--epsilon", "none")
+    code, _, error = call(*build)
+    assert code == 1 and "--skip-bad" in one_line(error) and "2 of 63" in error
+    assert call(*build, "--skip-bad")[0] == 0
+    assert json.loads(call("stats", tmp_path / "g", "--json")[1])["n_clips"] == 61
+
+
+def test_help_is_fast_and_complete():
+    """--help must not import torch: it is asked for often."""
+    code = (
+        "import sys; sys.argv = ['ser-graph', '--help']\n"
+        "from ser_graph.cli import app\n"
+        "try: app()\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'pandas' not in sys.modules\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for command in ("demo", "check", "run", "finetune", "embed", "build", "train", "evaluate", "stats"):
+        assert f" {command} " in shown
+
+
+def test_a_full_disk_is_one_line(call, corpus, upstream, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", str(tmp_path / "g"))
+
+    monkeypatch.setattr("ser_graph.graph.save_graph", full)
+    code, _, error = call(
+        "build", "synthetic", corpus, "--upstream", upstream, "--out", tmp_path / "g", "--epsilon", "none"
+    )
+    assert code == 1 and "No space left on device" in one_line(error)

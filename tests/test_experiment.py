@@ -1,0 +1,206 @@
+"""A whole run at toy size: stored stages, resuming, refusing."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+import ser_graph.downstream.training as training
+import ser_graph.experiment as experiment
+from ser_graph.corpora.synthetic import make_corpus
+from ser_graph.downstream import load_student, predict
+from ser_graph.errors import InputError
+from ser_graph.evaluation import evaluate
+from ser_graph.graph import load_graph
+from ser_graph.recipe import make_recipe
+
+
+def toy_recipe(folder, **changes):
+    values = {
+        "name": "toy",
+        "source": {"corpus": "synthetic", "root": str(folder / "source")},
+        "target": {"corpus": "synthetic", "root": str(folder / "target")},
+        "upstream": {
+            "model": "small",
+            "epochs": 1,
+            "learning_rate": 1e-3,
+            "seconds": 0.5,
+            "freeze_feature_encoder": False,
+        },
+        "embedding": {"seconds": 1.0},
+        "features": {"n_samples": 8192},
+        "graph": {"epsilon": "none", "n_neighbors": 2},
+        "students": {"n_neighbors": [2], "training": {"epochs": 2}},
+    }
+    for key, value in changes.items():
+        part, _, name = key.partition("__")
+        if name:
+            values[part] = {**values[part], name: value}
+        else:
+            values[part] = value
+    return make_recipe(values)
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpora")
+    make_corpus(folder / "source", "source", n_clips=48, n_speakers=6)
+    make_corpus(folder / "target", "target", n_clips=63, n_speakers=9)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(corpora, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "toy"
+    results = experiment.run(toy_recipe(corpora), out, progress=False)
+    return out, results
+
+
+@pytest.fixture
+def a_copy(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "toy")
+    return tmp_path / "toy"
+
+
+def test_results_hold_what_is_promised(finished):
+    out, results = finished
+    assert json.loads((out / "results.json").read_text()) == results
+    assert len(results["students"]) == 2
+    for student in results["students"]:
+        for key in ("backbone", "alpha", "n_neighbors", "layer", "seed", "accuracy", "uar", "uar_low", "uar_high"):
+            assert key in student
+        assert student["n_params"] == 4_956_871
+        assert 0 <= student["uar"] <= 1
+        assert student["latency_ms"] > 0
+        assert 19 < student["size_mb"] < 21
+    for key in ("n_clips", "n_edges", "coverage", "homophily", "homophily_chance", "same_speaker", "recall"):
+        assert key in results["graph"]
+    assert results["synthetic"] and "synthetic" in results["title"]
+    assert results["shared_speakers"] == []
+    assert results["environment"]["packages"]["torch"].startswith("2.13")
+
+
+def test_run_folder_holds_every_part(finished):
+    out, results = finished
+    for file in ("recipe.toml", "environment.json", "source/clips.csv", "target/problems.csv", "graph/meta.json"):
+        assert (out / file).exists(), file
+    for student in results["students"]:
+        for file in ("model.safetensors", "model.json", "history.csv", "predictions.csv", "metrics.json"):
+            assert (out / "students" / student["name"] / file).exists(), file
+        assert (out / "figures" / f"confusion-{student['name']}.png").stat().st_size > 5000
+    for figure in ("similarities", "mixing", "history", "students"):
+        assert (out / "figures" / f"{figure}.png").stat().st_size > 5000
+    assert not list((out / ".checkpoints").rglob("*.pt"))
+    assert not list(out.rglob("*.part"))
+
+
+def test_numbers_follow_from_the_stored_parts(finished):
+    out, results = finished
+    data = load_graph(out / "graph")
+    for student in results["students"]:
+        folder = out / "students" / student["name"]
+        stored = pd.read_csv(folder / "predictions.csv", index_col="file")
+        again = predict(load_student(folder), data, "test")
+        assert (stored["predicted"] == again["predicted"]).all()
+        assert evaluate(again)["uar"] == student["uar"]
+    assert results["graph"]["n_edges"] == data.edge_index.shape[1]
+    speakers = data.table.groupby("split")["speaker"].unique()
+    assert not set(speakers["train"]) & set(speakers["test"])
+
+
+def test_finished_stages_are_not_done_again(finished, corpora, a_copy, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("done again")
+
+    for name in ("train", "build_graph", "check_clips"):
+        monkeypatch.setattr(experiment, name, fail)
+    monkeypatch.setattr(experiment.Upstream, "finetune", fail)
+    results = experiment.run(toy_recipe(corpora), a_copy, progress=False)
+    assert results["students"] == finished[1]["students"]
+
+
+def test_more_students_join_a_finished_run(finished, corpora, a_copy):
+    results = experiment.run(toy_recipe(corpora, students__alpha=[0.0, 0.1, 1.0]), a_copy, progress=False)
+    assert len(results["students"]) == 3
+    assert results["students"][:2] == finished[1]["students"]
+
+
+def test_killed_training_continues_to_the_same_student(finished, corpora, a_copy, monkeypatch):
+    name = finished[1]["students"][1]["name"]
+    wanted = load_student(a_copy / "students" / name).state_dict()
+    shutil.rmtree(a_copy / "students" / name)
+    save = training._Run.save
+
+    def killed(self, path):
+        save(self, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Run, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run(toy_recipe(corpora), a_copy, progress=False)
+    assert not (a_copy / "students" / name).exists()
+    monkeypatch.setattr(training._Run, "save", save)
+    epochs = []
+    epoch = training._Run.epoch
+    monkeypatch.setattr(training._Run, "epoch", lambda self: epochs.append(1) or epoch(self))
+    experiment.run(toy_recipe(corpora), a_copy, progress=False)
+    assert len(epochs) == 1  # the first of the two epochs was not done again
+    got = load_student(a_copy / "students" / name).state_dict()
+    assert all(torch.equal(got[key], wanted[key]) for key in wanted)
+
+
+def test_results_of_other_settings_are_not_overwritten(corpora, a_copy):
+    with pytest.raises(InputError, match="graph holds the result of other settings"):
+        experiment.run(toy_recipe(corpora, graph__n_neighbors=3), a_copy, progress=False)
+    with pytest.raises(InputError, match="upstream holds the result of other settings"):
+        experiment.run(toy_recipe(corpora, upstream__epochs=2), a_copy, progress=False)
+
+
+def test_foreign_folders_are_left_alone(corpora, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match="holds no run"):
+        experiment.run(toy_recipe(corpora), tmp_path, progress=False)
+    with pytest.raises(InputError, match="is a file"):
+        experiment.run(toy_recipe(corpora), tmp_path / "thesis.tex", progress=False)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_bad_clips_stop_a_run_before_the_long_work(corpora, tmp_path, monkeypatch):
+    shutil.copytree(corpora, tmp_path / "corpora")
+    clip = sorted((tmp_path / "corpora" / "target").rglob("*.wav"))[5]
+    soundfile.write(clip, np.zeros(16_000), 16_000)
+    called = []
+    monkeypatch.setattr(experiment.Upstream, "finetune", lambda *_, **__: called.append(1))
+    with pytest.raises(InputError, match=rf"{clip.name}.*silent.*--skip-bad"):
+        experiment.run(toy_recipe(tmp_path / "corpora"), tmp_path / "run", progress=False)
+    assert not called
+    corpus = toy_recipe(tmp_path / "corpora").target
+    table = experiment.prepare_corpus(corpus, tmp_path / "kept", skip_bad=True)
+    assert len(table) == 62
+    assert clip.name in (tmp_path / "kept" / "problems.csv").read_text()
+
+
+def test_a_full_disk_is_noticed_first(corpora, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=10_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(InputError, match=r"needs about .* GB .*free"):
+        experiment.run(toy_recipe(corpora), tmp_path / "run", progress=False)
+
+
+def test_useless_epsilon_names_a_better_one_and_keeps_the_upstream(corpora, a_copy):
+    shutil.rmtree(a_copy / "graph")
+    with pytest.raises(InputError, match=r"epsilon=0.9999999 leaves no edge.*try epsilon="):
+        experiment.run(toy_recipe(corpora, graph__epsilon=0.9999999), a_copy, progress=False)
+    assert (a_copy / "upstream" / "stage.json").exists()
+
+
+def test_a_changed_corpus_is_noticed(corpora, a_copy, tmp_path):
+    shutil.copytree(corpora, tmp_path / "corpora")
+    clip = next(iter(sorted((tmp_path / "corpora" / "target").rglob("*.wav"))))
+    clip.unlink()
+    with pytest.raises(InputError, match="target holds the result of other settings or inputs"):
+        experiment.run(toy_recipe(tmp_path / "corpora"), a_copy, progress=False)

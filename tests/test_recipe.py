@@ -1,0 +1,138 @@
+"""Recipes: what ships is valid, defaults are those of the library, and every mistake names its key."""
+
+import inspect
+import tomllib
+
+import pytest
+import tomli_w
+
+from ser_graph import recipe as module
+from ser_graph.downstream import TrainingSettings
+from ser_graph.errors import InputError
+from ser_graph.graph import build_graph
+from ser_graph.recipe import (
+    load_recipe,
+    make_recipe,
+    parse_changes,
+    recipe_values,
+    shipped_recipes,
+    student_name,
+)
+from ser_graph.upstream.embedding import embed
+from ser_graph.upstream.finetuning import finetune
+
+SMALLEST = {"name": "x", "target": {"corpus": "synthetic"}, "upstream": {"finetune": False}}
+
+
+def defaults_of(function):
+    return {name: value.default for name, value in inspect.signature(function).parameters.items()}
+
+
+@pytest.mark.parametrize(
+    ("part", "function", "only_recipe"),
+    [
+        (module.UpstreamPart, finetune, {"model", "finetune"}),
+        (module.EmbeddingPart, embed, set()),
+        (module.GraphPart, build_graph, {"scope"}),
+    ],
+)
+def test_recipe_defaults_are_the_functions_defaults(part, function, only_recipe):
+    expected = defaults_of(function)
+    for name, field in part.model_fields.items():
+        if name not in only_recipe:
+            assert field.default == expected[name], name
+
+
+@pytest.mark.parametrize("name", ["demo", "emovo", "nemo"])
+def test_shipped_recipes_load(name):
+    assert name in shipped_recipes()
+    assert load_recipe(name).name == name
+
+
+def test_paper_settings_of_real_recipes():
+    recipe = load_recipe("emovo")
+    assert recipe.upstream.model == "facebook/wav2vec2-base"
+    assert (recipe.upstream.epochs, recipe.upstream.learning_rate, recipe.upstream.seconds) == (20, 3e-5, 4.0)
+    assert (recipe.epsilon, recipe.features.n_frames) == (0.99, 373)
+
+
+def test_written_recipe_reads_back_as_the_same():
+    for name in shipped_recipes():
+        recipe = load_recipe(name)
+        assert make_recipe(tomllib.loads(tomli_w.dumps(recipe_values(recipe)))) == recipe
+
+
+def test_a_baseline_is_trained_once_for_all_neighbours_and_layers():
+    recipe = make_recipe(
+        {
+            **SMALLEST,
+            "graph": {"n_neighbors": 9},
+            "students": {
+                "alpha": [0.1, 0.0],
+                "n_neighbors": [3, 9],
+                "layer": ["fc1", "fc2"],
+                "backbone": ["cnn6", "resnet9"],
+                "seed": [0, 1],
+            },
+        }
+    )
+    settings = recipe.training_settings()
+    names = [student_name(one) for one in settings]
+    assert len(set(names)) == len(names) == 2 * 2 * (1 + 2 * 2)
+    assert [one.alpha for one in settings[:4]] == [0.0] * 4
+
+
+def test_scope_follows_the_protocol():
+    assert make_recipe(SMALLEST).scope == "train"
+    assert make_recipe({**SMALLEST, "protocol": "paper"}).scope == "train+dev"
+    assert make_recipe({**SMALLEST, "graph": {"scope": "all"}}).scope == "all"
+    assert all(
+        one.protocol == "paper" for one in make_recipe({**SMALLEST, "protocol": "paper"}).training_settings()
+    )
+
+
+def test_training_settings_reach_the_students():
+    recipe = make_recipe({**SMALLEST, "students": {"training": {"epochs": 3, "distance": "kl"}}})
+    assert {(one.epochs, one.distance) for one in recipe.training_settings()} == {(3, "kl")}
+    assert isinstance(recipe.training_settings()[0], TrainingSettings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"graph.epsilonn": 0.9}, ["graph.epsilonn", "'epsilon'"]),
+        ({"graf.epsilon": 0.9}, ["graf", "'graph'"]),
+        ({"features.n_mel": 64}, ["n_mel"]),
+        ({"graph.n_neighbors": 0}, ["graph.n_neighbors", "0"]),
+        ({"graph.epsilon": "high"}, ["graph.epsilon", "high"]),
+        ({"target.corpus": "emov"}, ["emov", "emovo"]),
+        ({"students.backbone": ["cnn7"]}, ["cnn7", "'cnn6'"]),
+        ({"students.training.epoch": 3}, ["epoch", "'epochs'"]),
+        ({"students.n_neighbors": [9]}, ["students.n_neighbors", "9", "graph.n_neighbors"]),
+        ({"protocol": "dirty"}, ["protocol", "dirty"]),
+        ({"upstream.finetune": True}, ["source"]),
+    ],
+)
+def test_mistakes_name_the_key_in_one_line(tmp_path, changes, words):
+    file = tmp_path / "mine.toml"
+    file.write_text(tomli_w.dumps(SMALLEST))
+    with pytest.raises(InputError) as raised:
+        load_recipe(file, changes)
+    message = str(raised.value)
+    assert "\n" not in message
+    for word in [*words, "mine.toml"]:
+        assert word in message
+
+
+def test_unreadable_recipes(tmp_path):
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = [")
+    with pytest.raises(InputError, match="broken.toml is not valid TOML"):
+        load_recipe(broken)
+    with pytest.raises(InputError, match=r"No recipe 'paper2'.*'demo'"):
+        load_recipe("paper2")
+
+
+def test_changes_without_a_value_are_refused():
+    with pytest.raises(InputError, match="KEY=VALUE"):
+        parse_changes(["graph.epsilon"])
