@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import ser_graph.audio.torchaudio_import  # noqa: F401  (transformers imports torchaudio too)
@@ -68,7 +69,7 @@ class Upstream:
                     name, output_loading_info=True, use_safetensors=True
                 )
                 extractor = AutoFeatureExtractor.from_pretrained(name)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(
                 f"No upstream {str(name_or_folder)!r}: expected a folder with config.json, model.safetensors "
@@ -85,7 +86,7 @@ class Upstream:
     def small(cls, *, seed: int = 0) -> "Upstream":
         """A small untrained wav2vec 2.0 of the same class as the large one, for demonstrations and tests.
 
-        It has 0.6 M parameters, one output frame per 40 ms and the same 256-d projector. Train all of it
+        It has 0.3 M parameters, one output frame per 40 ms and the same 256-d projector. Train all of it
         with ``finetune(..., freeze_feature_encoder=False)``.
         """
         from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
@@ -167,11 +168,12 @@ class Upstream:
 
     def save(self, folder: str | Path) -> Path:
         """Store model, extractor and `info` as a folder that `from_pretrained` and transformers load."""
+        folder = Path(folder).expanduser()
         with atomic_folder(folder) as part, quiet_transformers():
             self.model.save_pretrained(part)
             self.extractor.save_pretrained(part)
             write_json(part / INFO_FILE, {**self.info, "emotions": self.emotions})
-        return Path(folder)
+        return folder
 
 
 def _is_folder(name_or_folder: str | Path) -> bool:

@@ -1,0 +1,257 @@
+import json
+
+import pandas as pd
+import pytest
+import torch
+from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTForAudioClassification,
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForSequenceClassification,
+    Wav2Vec2Model,
+    WhisperFeatureExtractor,
+)
+
+from ser_graph.errors import InputError
+from ser_graph.upstream import Upstream
+
+
+def tiny_config(**changes) -> Wav2Vec2Config:
+    return Wav2Vec2Config(
+        **{
+            "conv_dim": (16, 16),
+            "conv_kernel": (10, 8),
+            "conv_stride": (5, 8),
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 16,
+            "num_conv_pos_embeddings": 4,
+            "num_conv_pos_embedding_groups": 2,
+            "classifier_proj_size": 8,
+            "feat_extract_norm": "layer",
+        }
+        | changes
+    )
+
+
+def tiny(seed: int = 0, **changes) -> Upstream:
+    torch.manual_seed(seed)
+    model = Wav2Vec2ForSequenceClassification(tiny_config(**changes))
+    return Upstream(model, Wav2Vec2FeatureExtractor(return_attention_mask=True))
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def refusal(source) -> str:
+    with pytest.raises(InputError) as caught:
+        Upstream.from_pretrained(source)
+    assert "\n" not in str(caught.value)
+    assert str(source) in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_small_upstream_is_made_by_its_seed_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    one, again, other = Upstream.small(seed=3), Upstream.small(seed=3), Upstream.small(seed=4)
+    assert torch.equal(torch.rand(3), expected)  # the user's own random numbers are left alone
+    for name, value in one.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name])
+    assert one.fingerprint() == again.fingerprint() != other.fingerprint()
+    assert one.dim == 256
+    assert one.max_samples is None
+    assert 0.25e6 < one.n_params < 0.35e6
+    assert one.model._get_feat_extract_output_lengths(16_000) == 24  # a frame each 40 ms
+
+
+def test_every_weight_counts_in_the_fingerprint():
+    upstream = tiny()
+    seen = {upstream.fingerprint()}
+    weights = upstream.model.state_dict()
+    assert len(weights) > 20
+    for value in weights.values():
+        last = value.view(-1)[-1:]
+        before = last.clone()
+        last.copy_(torch.nextafter(before, before + 1))
+        seen.add(upstream.fingerprint())
+        last.copy_(before)
+    assert len(seen) == len(weights) + 1
+    assert upstream.fingerprint() == tiny().fingerprint()
+
+
+def test_architecture_and_preprocessing_count_in_the_fingerprint():
+    seen = [tiny().fingerprint(), tiny(layer_norm_eps=1e-3).fingerprint()]
+    for change in ({"do_normalize": False}, {"return_attention_mask": False}, {"padding_value": 1.0}):
+        upstream = tiny()
+        vars(upstream.extractor).update(change)
+        seen.append(upstream.fingerprint())
+    assert len(set(seen)) == len(seen)
+
+
+def test_neither_training_mode_nor_frozen_layers_count_in_the_fingerprint():
+    upstream = tiny()
+    before = upstream.fingerprint()
+    upstream.model.train().freeze_feature_encoder()
+    assert upstream.fingerprint() == before
+
+
+@pytest.mark.parametrize("emotions", [[], ["joy", "anger", "fear"]])
+def test_a_stored_upstream_comes_back(tmp_path, make_clips, emotions):
+    upstream = tiny()
+    if emotions:
+        upstream.set_emotions(emotions)
+    upstream.info["note"] = "kept"
+    upstream.save(tmp_path / "upstream")
+    found = Upstream.from_pretrained(tmp_path / "upstream")
+    assert found.fingerprint() == upstream.fingerprint()
+    assert found.emotions == emotions
+    assert found.info["note"] == "kept"
+    assert found.info["untrained"] == []
+    table = pd.DataFrame(index=["a.wav", "b.wav"])
+    root = make_clips("a.wav", "b.wav")
+    assert torch.equal(
+        found.embed(table, root=root, device="cpu", progress=False),
+        upstream.embed(table, root=root, device="cpu", progress=False),
+    )
+    found.save(tmp_path / "again")
+    assert Upstream.from_pretrained(tmp_path / "again").fingerprint() == upstream.fingerprint()
+
+
+def test_a_stored_upstream_replaces_an_older_one(tmp_path):
+    assert tiny(0).save(tmp_path / "upstream") == tmp_path / "upstream"
+    (tmp_path / "upstream" / "old.txt").touch()
+    tiny(1).save(tmp_path / "upstream")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["upstream"]
+    assert sorted(path.name for path in (tmp_path / "upstream").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "ser_graph.json",
+    ]
+    assert Upstream.from_pretrained(tmp_path / "upstream").fingerprint() == tiny(1).fingerprint()
+
+
+def test_home_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tiny().save("~/upstream") == tmp_path / "upstream"
+    assert Upstream.from_pretrained("~/upstream").fingerprint() == tiny().fingerprint()
+
+
+def test_plain_transformers_loads_a_stored_upstream(tmp_path):
+    upstream = tiny()
+    upstream.set_emotions(["joy", "anger"])
+    upstream.save(tmp_path / "upstream")
+    model, loading = AutoModelForAudioClassification.from_pretrained(
+        tmp_path / "upstream", output_loading_info=True
+    )
+    assert not loading["missing_keys"]
+    assert not loading["unexpected_keys"]
+    assert model.config.id2label == {0: "joy", 1: "anger"}
+    assert model.config.label2id == {"joy": 0, "anger": 1}
+    extractor = AutoFeatureExtractor.from_pretrained(tmp_path / "upstream")
+    inputs = extractor([0.1, -0.2] * 400, sampling_rate=16_000, return_tensors="pt")
+    with torch.inference_mode():
+        assert torch.equal(model.eval()(**inputs).logits, upstream.model.eval()(**inputs).logits)
+
+
+def test_layers_that_a_checkpoint_lacks_are_named_and_made_by_the_seed(tmp_path):
+    torch.manual_seed(0)
+    base = Wav2Vec2Model(tiny_config())
+    base.save_pretrained(tmp_path / "base")
+    Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "base")
+    one, again, other = (Upstream.from_pretrained(tmp_path / "base", seed=seed) for seed in (5, 5, 6))
+    heads = ["classifier.bias", "classifier.weight", "projector.bias", "projector.weight"]
+    assert one.info["untrained"] == heads
+    assert one.info["finetuned"] is False
+    assert one.info["weights"] == str(tmp_path / "base")
+    assert one.fingerprint() == again.fingerprint() != other.fingerprint()
+    for name, value in base.state_dict().items():
+        assert torch.equal(other.model.wav2vec2.state_dict()[name], value)
+
+
+def test_a_folder_that_is_not_there(tmp_path, offline):
+    assert "No upstream" in refusal(tmp_path / "none")
+    assert "Hugging Face hub" in refusal("nobody/no-such-model")
+
+
+def test_a_folder_without_files(tmp_path, offline):
+    assert "expected a folder with config.json" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "preprocessor_config.json"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123\n"],
+    ids=["missing", "empty", "pointer"],
+)
+def test_a_folder_with_a_file_that_is_lost(tmp_path, offline, lost, content):
+    tiny().save(tmp_path / "upstream")
+    (tmp_path / "upstream" / lost).unlink()
+    if content is not None:
+        (tmp_path / "upstream" / lost).write_bytes(content)
+    assert "No upstream" in refusal(tmp_path / "upstream")
+
+
+def test_a_truncated_model(tmp_path, offline):
+    path = tiny().save(tmp_path / "upstream") / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "No upstream" in refusal(tmp_path / "upstream")
+
+
+def test_a_model_without_a_projector(tmp_path):
+    config = ASTConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_length=32,
+        num_mel_bins=16,
+    )
+    ASTForAudioClassification(config).save_pretrained(tmp_path)
+    ASTFeatureExtractor(max_length=32, num_mel_bins=16).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="ASTForAudioClassification has no `projector` layer") as caught:
+        Upstream.from_pretrained(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_another_sampling_rate():
+    with pytest.raises(InputError, match="expects 8000 Hz, expected a model of 16000 Hz"):
+        Upstream(tiny().model, WhisperFeatureExtractor(sampling_rate=8000))
+
+
+def test_a_new_head_for_new_emotions(tmp_path):
+    upstream, other = tiny(), tiny()
+    before = {name: value.clone() for name, value in upstream.model.state_dict().items()}
+    upstream.set_emotions(["joy", "anger", "fear"], seed=1)
+    other.set_emotions(["joy", "anger", "fear"], seed=2)
+    assert upstream.emotions == ["joy", "anger", "fear"]
+    after = upstream.model.state_dict()
+    assert after["classifier.weight"].shape == (3, 8)
+    assert not torch.equal(after["classifier.weight"], other.model.classifier.weight)
+    assert {name for name in before if not name.startswith("classifier")} == {
+        name for name, value in before.items() if torch.equal(value, after[name])
+    }
+    other.set_emotions(["joy", "anger", "fear"], seed=1)
+    assert upstream.fingerprint() == other.fingerprint()
+    upstream.save(tmp_path / "upstream")
+    config = json.loads((tmp_path / "upstream" / "config.json").read_text())
+    assert config["id2label"] == {"0": "joy", "1": "anger", "2": "fear"}
+
+
+def test_a_new_head_can_be_trained():
+    upstream = tiny()
+    upstream.set_emotions(["a", "b", "c", "d", "e"])
+    output = upstream.model(torch.zeros(2, 4000), labels=torch.tensor([4, 0]))
+    assert output.logits.shape == (2, 5)
+    output.loss.backward()
+    assert upstream.model.classifier.weight.grad.any()
