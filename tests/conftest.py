@@ -1,3 +1,4 @@
+import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,15 @@ def real_corpus() -> Callable[[str], Path]:
     return find
 
 
+@pytest.fixture(scope="session")
+def whisper_folder() -> Path:
+    """The folder of a real speech model, a small Whisper for clips of 6 s; skipped where it is not at hand."""
+    path = _SHARED / "models" / "whisper-base-6s"
+    if not path.exists():
+        pytest.skip("needs a real model, whisper-base-6s, in the folder that SER_GRAPH_SHARED names")
+    return path
+
+
 @pytest.fixture
 def make_clips(tmp_path: Path) -> Callable[..., Path]:
     """Write a short clip of noise under each of some names; a different one each, the same in every run."""
@@ -43,7 +53,13 @@ def make_clips(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def toy_graph() -> ClipGraph:
+def toy_graph(_toy_graph: ClipGraph) -> ClipGraph:
+    """A graph of a test's own, to look at or to change; see `_toy_graph`."""
+    return copy.deepcopy(_toy_graph)
+
+
+@pytest.fixture(scope="session")
+def _toy_graph() -> ClipGraph:
     """120 clips of 8 speakers with 3 emotions, which embeddings and spectrograms of 31 frames both show."""
     rng = np.random.default_rng(0)
     emotion, speaker = np.arange(120) % 3, np.arange(120) // 15

@@ -81,6 +81,9 @@ def build_graph(
     if x is None:
         x = log_mels(table, features, root=root, out=out, progress=progress)
     _check_rows("x", x, table)
+    expected = (features.n_frames, features.n_mels)
+    if x.shape[1:] != expected:
+        raise InputError(f"x has spectrograms of {tuple(x.shape[1:])}, expected {expected} as features say")
 
     nodes = scope_nodes(table, scope)
     settings = {

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch_geometric.data import InMemoryDataset
 
+from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.building import build_graph
@@ -90,8 +91,9 @@ class EmotionGraph(InMemoryDataset):
         return (Path(self.processed_dir) / "meta.json").exists()
 
     def _check_built_as_asked(self) -> None:
-        built = self.data.meta["graph"]
+        built = {**self._data.meta["graph"], "features": self._data.meta["features"]}
         for key, wanted in self._settings.items():
+            wanted = wanted.to_dict() if isinstance(wanted, LogMelSettings) else wanted
             if key in built and key != "method" and built[key] != wanted:
                 raise InputError(
                     f"The graph in {self.processed_dir} was built with {key}={built[key]!r}, not {wanted!r}; "

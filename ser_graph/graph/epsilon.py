@@ -1,5 +1,6 @@
 """What epsilon does to a graph: the similarities it cuts, the coverage it leaves, a plain word on both."""
 
+import math
 import warnings
 from typing import Any
 
@@ -77,6 +78,17 @@ def _random_pairs(unit: Tensor, n_pairs: int, seed: int) -> Tensor:
     return pair_similarity(unit, a, b).double()
 
 
+def _suggestion(quantile: float) -> float:
+    """The round number just below a similarity; finer the closer to 1 that is.
+
+    Examples:
+        >>> _suggestion(0.948), _suggestion(0.5), _suggestion(0.99962)
+        (0.94, 0.49, 0.9996)
+    """
+    digits = min(max(2, math.ceil(-math.log10(max(1 - quantile, 1e-6)))), 6)
+    return max(round((math.ceil(quantile * 10**digits) - 1) / 10**digits, digits), -1.0)
+
+
 def complain(figures: dict[str, Any]) -> None:
     """Say in plain words when epsilon is of no use.
 
@@ -91,7 +103,7 @@ def complain(figures: dict[str, Any]) -> None:
         return
     seen = (
         f"nearest neighbours have a median similarity of {quantiles['0.5']:.3f} and a 99th percentile of "
-        f"{quantiles['0.99']:.3f}; try epsilon={quantiles['0.25']:.2f}, or None for no threshold"
+        f"{quantiles['0.99']:.3f}; try epsilon={_suggestion(quantiles['0.25']):g}, or None for no threshold"
     )
     if figures["n_edges"] == 0:
         raise InputError(f"epsilon={epsilon} leaves no edge: {seen}")

@@ -11,7 +11,7 @@ from ser_graph.errors import InputError
 from ser_graph.graph.building import assemble, build_graph, scope_nodes, top_edges
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.epsilon import complain, edge_figures, similarity_figures
-from ser_graph.graph.neighbours import exact_candidates, rank, unit_rows
+from ser_graph.graph.neighbours import exact_candidates, pair_similarity, rank, unit_rows
 from ser_graph.upstream import Upstream
 
 
@@ -60,12 +60,15 @@ def add_clips(
         **data.meta["embedding"],
         **settings,
     )
+    if new.emb.shape[1] != data.emb.shape[1]:
+        raise InputError(f"emb has {new.emb.shape[1]} dimensions, expected {data.emb.shape[1]} as in the graph")
     joined = pd.concat([data.table, new.table])
     joined.attrs = dict(data.table.attrs)
     both = torch.cat([data.emb, new.emb])
     graph = data.meta["graph"]
     nodes = scope_nodes(joined, graph["scope"])
-    ids, similarity = _updated_neighbours(unit_rows(both[nodes]), nodes, data, graph["n_neighbors"])
+    unit = unit_rows(both[nodes])
+    ids, similarity = _updated_neighbours(unit, nodes, data, graph["n_neighbors"])
     edge_index, edge_weight = top_edges(ids, similarity, graph["epsilon"], graph["n_neighbors"])
     result = assemble(joined, both, torch.cat([data.x, new.x]), nodes[edge_index], edge_weight)
     result.meta = {**data.meta, **result.meta}
@@ -73,7 +76,12 @@ def add_clips(
         **graph,
         "n_clips": len(joined),
         **edge_figures(edge_index, ids),
-        **similarity_figures(unit_rows(both[nodes]), similarity, graph["epsilon"], seed=graph["seed"]),
+        **similarity_figures(
+            unit,
+            _sampled_similarities(unit, graph["n_neighbors"], graph["seed"]),
+            graph["epsilon"],
+            seed=graph["seed"],
+        ),
     }
     complain(result.meta["graph"])
     return result
@@ -94,6 +102,22 @@ def _updated_neighbours(unit: Tensor, nodes: Tensor, data: ClipGraph, k: int) ->
     candidates[: len(old), : met.shape[1] + known.shape[1]] = torch.cat([met, known], dim=1)
     candidates[len(old) :, : of_new.shape[1]] = of_new
     return rank(unit, candidates, k)
+
+
+def _sampled_similarities(unit: Tensor, k: int, seed: int, *, sample: int = 2000) -> Tensor:
+    """[<= sample, k] similarities of the nearest neighbours of some rows, for the figures.
+
+    The graph does not say how similar the neighbours are that epsilon cut off; so they are searched anew.
+    """
+    n = len(unit)
+    rows = torch.arange(n)
+    if n > sample:
+        rows = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:sample]
+    ids = exact_candidates(unit, rows, torch.arange(n), k)
+    similarity = pair_similarity(unit, rows[:, None].expand_as(ids), ids)
+    similarity[ids == rows[:, None]] = -torch.inf
+    nearest, _ = similarity.sort(dim=1, descending=True)
+    return nearest[:, :k]
 
 
 def _known_neighbours(data: ClipGraph, nodes: Tensor, k: int) -> Tensor:

@@ -63,7 +63,7 @@ def load_graph(folder: str | Path) -> ClipGraph:
     if not (folder / "meta.json").exists():
         raise InputError(f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'")
     meta = read_json(folder / "meta.json")
-    if meta.pop("format", None) != "ser_graph.graph":
+    if not isinstance(meta, dict) or meta.pop("format", None) != "ser_graph.graph":
         raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
     if meta.pop("version") > FORMAT_VERSION:
         raise InputError(f"{folder} was stored by a newer ser_graph; update this one (pip install -U ser-graph)")
@@ -75,7 +75,14 @@ def load_graph(folder: str | Path) -> ClipGraph:
         raise InputError(
             f"The graph in {folder} is damaged ({str(error).splitlines()[0]}); build it anew"
         ) from None
-    if not len(x) == len(table) == len(tensors["y"]):
+    if sorted(tensors) != sorted(_TENSORS):
+        raise InputError(f"The graph in {folder} is damaged (not the tensors of a graph); build it anew")
+    lengths = {len(tensors[name]) for name in _TENSORS if not name.startswith("edge_")}
+    if (
+        lengths != {len(x)}
+        or len(x) != len(table)
+        or tensors["edge_index"].shape[1:] != tensors["edge_weight"].shape
+    ):
         raise InputError(f"The graph in {folder} is damaged (its parts differ in length); build it anew")
     data = ClipGraph(x=x, **tensors, num_nodes=len(table))
     table.attrs.update(corpus=meta["corpus"], root=meta["root"])

@@ -114,7 +114,7 @@ def test_rows_without_direction_are_refused(bad):
 
 @pytest.mark.parametrize(("k", "method"), [(0, "auto"), (-1, "exact"), (3, "faiss")])
 def test_bad_settings(k, method):
-    with pytest.raises(InputError, match="^Bad (number of neighbours|neighbour search method '?faiss)"):
+    with pytest.raises(InputError, match=r"^Bad (number of neighbours|neighbour search method '?faiss)"):
         nearest_neighbours(noise(5), k, method=method)
 
 

@@ -1,0 +1,128 @@
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.errors import InputError
+from ser_graph.graph import build_graph
+from ser_graph.graph import epsilon as epsilon_module
+from ser_graph.graph.epsilon import UselessEpsilon, edge_figures, similarity_figures
+from ser_graph.graph.neighbours import nearest_neighbours, unit_rows
+
+
+@pytest.fixture(autouse=True)
+def few_random_pairs(monkeypatch):
+    """The histogram's 200,000 random pairs are most of the time of building a small graph."""
+    whole = epsilon_module._random_pairs
+    monkeypatch.setattr(epsilon_module, "_random_pairs", lambda unit, n, seed: whole(unit, min(n, 2000), seed))
+
+
+def build(emb, epsilon, **more):
+    index = pd.Index([f"{clip}.wav" for clip in range(len(emb))], name="file")
+    table = pd.DataFrame(
+        {"emotion": "anger", "speaker": "s", "gender": "male", "duration": 1.0, "split": "train"}, index=index
+    )
+    features = LogMelSettings(n_samples=512, n_mels=4)
+    return build_graph(table, emb=emb, x=torch.zeros(len(emb), 1, 4), features=features, epsilon=epsilon, **more)
+
+
+def blob(n, spread, seed=0):
+    """Rows around one direction; the smaller the spread, the more similar."""
+    return torch.ones(n, 16) + spread * torch.randn(n, 16, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.sampled_from([3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003]), st.integers(3, 60), st.integers(0, 99))
+@pytest.mark.filterwarnings("ignore::ser_graph.graph.epsilon.UselessEpsilon")
+def test_the_suggested_epsilon_leaves_edges(spread, n, seed):
+    emb = blob(n, spread, seed)
+    with pytest.raises(InputError, match=r"^epsilon=0.99999999 leaves no edge: ") as caught:
+        build(emb, 0.99999999)
+    suggested = re.search(r"try epsilon=(-?[\d.]+), or None", str(caught.value)).group(1)
+    figures = build(emb, float(suggested)).meta["graph"]
+    assert figures["n_edges"] >= 0.5 * n * min(6, n - 1)
+
+
+@pytest.mark.filterwarnings("ignore::ser_graph.graph.epsilon.UselessEpsilon")
+def test_the_suggestion_for_equal_and_for_opposite_clips():
+    for emb, shown in ((torch.tensor([[1.0, 0.0], [0.5, 0.75**0.5]]), "0.49"), (torch.eye(2), "-0.01")):
+        with pytest.raises(InputError, match=f"try epsilon={shown}, or None"):
+            build(emb, 0.9)
+        assert build(emb, float(shown)).meta["graph"]["n_edges"] == 2
+    assert build(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), None).edge_weight.tolist() == [-1, -1]
+
+
+def test_low_coverage_is_called_out():
+    emb = torch.cat([blob(2, 0.001), torch.eye(16).repeat(2, 1) * torch.linspace(-3, 3, 32)[:, None]])
+    emb[2:] += torch.randn(32, 16, generator=torch.Generator().manual_seed(0)) * 2
+    with pytest.warns(
+        UselessEpsilon, match=r"epsilon=0.999 leaves only 5.9% of the clips a neighbour.*try"
+    ) as told:
+        data = build(emb, 0.999)
+    assert data.meta["graph"]["coverage"] == 2 / 34
+    assert told[0].filename == build.__code__.co_filename
+
+
+def test_too_low_an_epsilon_is_called_out():
+    with pytest.warns(UselessEpsilon, match="epsilon=0.1 decides little: 100% of random pairs are above it"):
+        build(blob(40, 0.1), 0.1)
+
+
+def test_a_useful_epsilon_and_none_are_silent(toy_graph):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for epsilon in (0.96, None):
+            graph = build(toy_graph.emb, epsilon).meta["graph"]
+            assert graph["epsilon"] == epsilon
+        build(blob(40, 0.001), None)
+
+
+def test_figures_by_hand():
+    edge_index = torch.tensor([[1, 2, 0], [0, 0, 3]])
+    assert edge_figures(edge_index, torch.zeros(8, 2)) == {"n_in_scope": 8, "n_edges": 3, "coverage": 0.25}
+    assert edge_figures(edge_index[:, :0], torch.zeros(0, 2)) == {"n_in_scope": 0, "n_edges": 0, "coverage": 0.0}
+
+
+def test_histogram_and_quantiles():
+    emb = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
+    unit, nearest = unit_rows(emb), nearest_neighbours(emb, 5)[1]
+    figures = similarity_figures(unit, nearest, 0.4, n_pairs=2000)
+    histogram = figures["similarity_histogram"]
+    assert sum(histogram["nearest"]) == 1000
+    assert sum(histogram["pairs"]) == 2000
+    edges = np.linspace(histogram["low"], histogram["high"], 61)
+    expected = np.histogram(nearest.double().numpy(), edges)[0]
+    assert np.abs(np.array(histogram["nearest"]) - expected).sum() <= 2  # a value on an edge may round either way
+    assert edges[0] <= float(nearest.min())
+    assert edges[-1] > float(nearest.max())
+    quantiles = figures["similarity_quantiles"]
+    for share, value in quantiles.items():
+        assert value == pytest.approx(np.quantile(nearest.double().numpy(), float(share)))
+    # Random pairs are pairs of two different clips: the share above epsilon is that of all pairs.
+    similarity = (unit @ unit.T)[~torch.eye(200, dtype=torch.bool)]
+    assert figures["pairs_above_epsilon"] == pytest.approx(float((similarity > 0.4).double().mean()), abs=0.03)
+    assert similarity_figures(unit, nearest, None)["pairs_above_epsilon"] == 1.0
+
+
+def test_missing_neighbours_are_not_counted():
+    unit = torch.eye(3)
+    nearest = torch.tensor([[0.5, -torch.inf], [0.5, 0.25], [-torch.inf, -torch.inf]])
+    figures = similarity_figures(unit, nearest, 0.4, n_pairs=10)
+    assert sum(figures["similarity_histogram"]["nearest"]) == 3
+    assert figures["similarity_quantiles"]["0.5"] == 0.5
+
+
+@pytest.mark.filterwarnings("ignore::ser_graph.graph.epsilon.UselessEpsilon")
+def test_two_clips_and_one():
+    graph = build(blob(2, 0.001), 0.9).meta["graph"]
+    assert (graph["n_edges"], graph["coverage"]) == (2, 1.0)
+    assert sum(graph["similarity_histogram"]["nearest"]) == 2
+    alone = build(blob(1, 0.1), 0.9)
+    assert alone.edge_index.shape == (2, 0)
+    assert alone.meta["graph"]["similarity_quantiles"] == {}

@@ -1,0 +1,192 @@
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+import torch_geometric.loader
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_geometric.data import Data
+from torch_geometric.sampler import NodeSamplerInput
+
+from ser_graph.errors import InputError
+from ser_graph.graph import NeighborLoader, TopNeighborSampler
+
+
+def top_edges(data, node, count):
+    """The oracle: numbers of a node's in-edges by descending weight, equal ones in the graph's order."""
+    target = data.edge_index[1].numpy()
+    weight = data.edge_weight.numpy()
+    edges = sorted(np.flatnonzero(target == node).tolist(), key=lambda edge: -weight[edge])
+    return edges if count < 0 else edges[:count]
+
+
+def expected_edges(data, seeds, counts):
+    """(edge number, place of its target) of every edge that is sampled, hop by hop, and the nodes reached."""
+    nodes, frontier, edges = list(seeds), list(enumerate(seeds)), []
+    for count in counts:
+        reached = []
+        for place, node in frontier:
+            for edge in top_edges(data, node, count):
+                source = int(data.edge_index[0, edge])
+                edges.append((edge, place))
+                if source not in nodes:
+                    reached.append((len(nodes), source))
+                    nodes.append(source)
+        frontier = reached
+    return edges, nodes
+
+
+def sample(data, counts, seeds):
+    sampler = TopNeighborSampler(data, counts)
+    out = sampler.sample_from_nodes(NodeSamplerInput(input_id=None, node=torch.tensor(seeds)))
+    return out, sampler.edge_permutation[out.edge]
+
+
+@st.composite
+def graphs(draw):
+    """Random graphs in any edge order, with equal weights and isolated nodes, and some seeds, also repeated."""
+    n, seed = draw(st.integers(2, 12)), draw(st.integers(0, 999))
+    generator = np.random.default_rng(seed)
+    pairs = [(a, b) for a in range(n) for b in range(n) if a != b and generator.random() < 0.4]
+    generator.shuffle(pairs)
+    edge_index = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T.contiguous()
+    weight = torch.from_numpy(generator.integers(1, 6, len(pairs)) / 8).float()
+    data = Data(edge_index=edge_index, edge_weight=weight, num_nodes=n)
+    seeds = draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=6))
+    return data, seeds
+
+
+@settings(deadline=None, max_examples=80)
+@given(graphs(), st.sampled_from([[2], [1], [-1], [0], [2, 2], [-1, 1], [1, -1, 3], [0, 2]]))
+def test_sampling_is_the_brute_force_oracle(drawn, counts):
+    data, seeds = drawn
+    out, edge = sample(data, counts, seeds)
+    expected, nodes = expected_edges(data, seeds, counts)
+    assert out.node[: len(seeds)].tolist() == seeds
+    assert out.node.tolist() == nodes
+    assert list(zip(edge.tolist(), out.col.tolist(), strict=True)) == expected
+    source, target = data.edge_index[:, edge]
+    assert torch.equal(out.node[out.row], source)
+    assert torch.equal(out.node[out.col], target)
+    assert sum(out.num_sampled_nodes) == len(nodes)
+    assert sum(out.num_sampled_edges) == len(expected)
+    assert len(out.num_sampled_nodes) == len(counts) + 1
+
+
+def test_repeated_seeds_by_hand():
+    # 0 <- 2 (0.9), 0 <- 1 (0.5), 2 <- 0 (0.9); seed 0 stands twice, and its neighbour 2 is a seed as well.
+    data = Data(
+        edge_index=torch.tensor([[1, 2, 0], [0, 0, 2]]), edge_weight=torch.tensor([0.5, 0.9, 0.9]), num_nodes=4
+    )
+    out, edge = sample(data, [1], [0, 2, 0, 3])
+    assert out.node.tolist() == [0, 2, 0, 3]
+    assert edge.tolist() == [1, 2, 1]
+    assert out.row.tolist() == [1, 0, 1]
+    assert out.col.tolist() == [0, 1, 2]
+
+
+def test_without_weights_the_order_of_the_graph_counts():
+    data = Data(edge_index=torch.tensor([[3, 1, 2], [0, 0, 0]]), num_nodes=4)
+    out, edge = sample(data, [2], [0])
+    assert edge.tolist() == [0, 1]
+    assert out.node.tolist() == [0, 3, 1]
+
+
+@pytest.mark.parametrize("counts", [[], [-2], [3, -5]])
+def test_bad_num_neighbors(toy_graph, counts):
+    with pytest.raises(InputError, match="Bad num_neighbors"):
+        TopNeighborSampler(toy_graph, counts)
+
+
+def test_links_are_refused(toy_graph):
+    with pytest.raises(InputError, match="samples around nodes"):
+        TopNeighborSampler(toy_graph, [1]).sample_from_edges(None)
+
+
+def loaders(data, **settings):
+    """Ours, and PyG's two with our sampler."""
+    sampler = TopNeighborSampler(data, [3])
+    return {
+        "ours": NeighborLoader(data, [3], **settings),
+        "neighbor": torch_geometric.loader.NeighborLoader(data, [3], neighbor_sampler=sampler, **settings),
+        "node": torch_geometric.loader.NodeLoader(data, node_sampler=sampler, **settings),
+    }
+
+
+@pytest.mark.parametrize("kind", ["ours", "neighbor", "node"])
+def test_what_a_batch_holds(toy_graph, kind):
+    loader = loaders(toy_graph, batch_size=20, input_nodes=toy_graph.train_mask)[kind]
+    weights = dict(zip(map(tuple, toy_graph.edge_index.T.tolist()), toy_graph.edge_weight.tolist(), strict=True))
+    seen = []
+    for batch in loader:
+        seeds = batch.n_id[: batch.batch_size]
+        seen += seeds.tolist()
+        assert len(batch.n_id.unique()) == len(batch.n_id) == batch.num_nodes
+        for name in ("x", "emb", "y", "speaker", "train_mask"):
+            assert torch.equal(batch[name], toy_graph[name][batch.n_id])
+        ends = batch.n_id[batch.edge_index]
+        assert torch.equal(toy_graph.edge_index[:, batch.e_id], ends)
+        assert batch.edge_weight.tolist() == [weights[tuple(pair)] for pair in ends.T.tolist()]
+        assert (batch.edge_index[1] < batch.batch_size).all()
+        of_seeds = toy_graph.degrees()[seeds].clamp_max(3)
+        assert torch.equal(batch.edge_index[1].bincount(minlength=batch.batch_size), of_seeds)
+    assert seen == toy_graph.train_mask.nonzero()[:, 0].tolist()
+
+
+def test_the_three_loaders_agree(toy_graph):
+    how = {"batch_size": 16, "input_nodes": toy_graph.train_mask}
+    for batches in zip(*loaders(toy_graph, **how).values(), strict=True):
+        for other in batches[1:]:
+            for name in ("n_id", "edge_index", "edge_weight", "e_id", "x"):
+                assert torch.equal(batches[0][name], other[name])
+
+
+def seeds_of(loader):
+    return [batch.n_id[: batch.batch_size].tolist() for batch in loader]
+
+
+def test_shuffling_is_seeded_and_visits_each_seed_once(toy_graph):
+    def epoch(seed):
+        generator = torch.Generator().manual_seed(seed)
+        how = {"batch_size": 16, "shuffle": True, "generator": generator, "input_nodes": toy_graph.train_mask}
+        return seeds_of(NeighborLoader(toy_graph, [2], **how))
+
+    first, again, other = epoch(1), epoch(1), epoch(2)
+    assert first == again
+    assert first != other
+    assert [len(batch) for batch in first] == [16, 16, 16, 16, 11]
+    assert sorted(chain(*first)) == sorted(chain(*other)) == list(range(75))
+
+
+def test_seeds_as_mask_or_as_index(toy_graph):
+    index = toy_graph.val_mask.nonzero()[:, 0]
+    by_mask = seeds_of(NeighborLoader(toy_graph, [2], batch_size=8, input_nodes=toy_graph.val_mask))
+    by_index = seeds_of(NeighborLoader(toy_graph, [2], batch_size=8, input_nodes=index))
+    assert by_mask == by_index
+    assert list(chain(*by_mask)) == index.tolist()
+    repeated = torch.tensor([5, 5, 3])
+    (batch,) = NeighborLoader(toy_graph, [2], batch_size=3, input_nodes=repeated)
+    assert batch.n_id[:3].tolist() == [5, 5, 3]
+    assert torch.equal(batch.x[0], batch.x[1])
+
+
+def test_no_neighbours_at_all(toy_graph):
+    (batch,) = NeighborLoader(toy_graph, [0], batch_size=75, input_nodes=toy_graph.train_mask)
+    assert batch.num_nodes == 75
+    assert batch.edge_index.shape == (2, 0)
+    assert batch.edge_weight.shape == (0,)
+
+
+def test_all_neighbours_are_the_graph(toy_graph):
+    (batch,) = NeighborLoader(toy_graph, [-1], batch_size=120)
+    assert batch.n_id.tolist() == list(range(120))
+    assert torch.equal(batch.edge_index, toy_graph.edge_index)
+
+
+def test_a_worker_samples_the_same(toy_graph):
+    how = {"num_neighbors": [2], "batch_size": 40, "input_nodes": toy_graph.train_mask}
+    with_worker = list(NeighborLoader(toy_graph, num_workers=1, **how))
+    for one, other in zip(NeighborLoader(toy_graph, **how), with_worker, strict=True):
+        for name in ("n_id", "edge_index", "edge_weight", "x"):
+            assert torch.equal(one[name], other[name])

@@ -1,0 +1,169 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ser_graph.errors import InputError
+from ser_graph.graph import ClipGraph, NeighborLoader, load_graph, save_graph
+from ser_graph.graph import storage as storage_module
+
+
+def test_round_trip(toy_graph, tmp_path):
+    toy_graph.table.loc["s0/000.wav", "emotion"] = np.nan
+    assert save_graph(toy_graph, tmp_path / "graph") == tmp_path / "graph"
+    loaded = load_graph(str(tmp_path / "graph"))
+    assert isinstance(loaded, ClipGraph)
+    assert set(loaded.keys()) == set(toy_graph.keys())
+    for name in set(loaded.keys()) - {"num_nodes"}:
+        assert loaded[name].dtype == toy_graph[name].dtype
+        assert torch.equal(loaded[name], toy_graph[name])
+    assert loaded.num_nodes == 120
+    assert loaded.meta == json.loads(json.dumps(toy_graph.meta))
+    pd.testing.assert_frame_equal(loaded.table, toy_graph.table, check_dtype=False)
+    assert loaded.table.attrs["corpus"] == "toy"
+    assert loaded.validate()
+
+
+def test_nothing_is_pickled(toy_graph, tmp_path):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+    assert {file.name for file in folder.iterdir()} == {"meta.json", "clips.csv", "graph.safetensors", "x.npy"}
+    assert [path.name for path in tmp_path.iterdir()] == ["graph"]
+
+
+def test_spectrograms_stay_on_disk(toy_graph, tmp_path):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+    before = (folder / "x.npy").read_bytes()
+    loaded = load_graph(folder)
+    mapped = str((folder / "x.npy").resolve())
+    assert any(line.endswith(mapped) for line in open("/proc/self/maps").read().splitlines())  # noqa: PTH123, SIM115
+    # Whoever writes to them changes a copy, never the file.
+    loaded.x[0] = 7
+    assert (folder / "x.npy").read_bytes() == before
+    assert torch.equal(load_graph(folder).x, toy_graph.x)
+    assert loaded.x[0].unique().tolist() == [7]
+
+
+def test_batches_from_disk_equal_those_in_memory(toy_graph, tmp_path):
+    loaded = load_graph(save_graph(toy_graph, tmp_path / "graph"))
+    assert torch.equal(loaded.x, toy_graph.x)
+    how = {"num_neighbors": [3], "batch_size": 20, "input_nodes": toy_graph.train_mask}
+    for one, other in zip(NeighborLoader(toy_graph, **how), NeighborLoader(loaded, **how), strict=True):
+        assert set(one.keys()) == set(other.keys())
+        for name, value in one.items():
+            assert torch.equal(value, other[name]) if isinstance(value, torch.Tensor) else value == other[name]
+
+
+def test_spectrograms_are_moved_in(toy_graph, tmp_path):
+    np.save(tmp_path / "made.npy", toy_graph.x.numpy())
+    toy_graph.x = torch.from_numpy(np.load(tmp_path / "made.npy", mmap_mode="c"))
+    inode = (tmp_path / "made.npy").stat().st_ino
+    folder = save_graph(toy_graph, tmp_path / "graph", x_file=tmp_path / "made.npy")
+    assert not (tmp_path / "made.npy").exists()
+    assert (folder / "x.npy").stat().st_ino == inode
+    assert torch.equal(load_graph(folder).x, toy_graph.x)  # and the old mapping still holds
+
+
+def test_an_older_graph_is_replaced_even_by_itself(toy_graph, tmp_path):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+    (folder / "stray").write_text("of the old one")
+    loaded = load_graph(folder)
+    loaded.meta["note"] = "new"
+    save_graph(loaded, folder)
+    assert load_graph(folder).meta["note"] == "new"
+    assert torch.equal(load_graph(folder).x, toy_graph.x)
+    assert len(list(folder.iterdir())) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["graph"]
+
+
+@pytest.mark.parametrize("step", ["write_json", "write_table", "save_file"])
+def test_a_failing_save_leaves_the_old_graph(toy_graph, tmp_path, monkeypatch, step):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage_module, step, fail)
+        with pytest.raises(OSError, match="No space"):
+            save_graph(toy_graph, folder)
+        with pytest.raises(OSError, match="No space"):
+            save_graph(toy_graph, tmp_path / "other")
+    assert torch.equal(load_graph(folder).x, toy_graph.x)
+    assert [path.name for path in tmp_path.iterdir()] == ["graph"]
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def shorten_table(path):
+    path.write_text("\n".join(path.read_text("utf-8").splitlines()[:-1]) + "\n", "utf-8")
+
+
+def edit_meta(**changes):
+    def edit(path):
+        path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **changes}), "utf-8")
+
+    return edit
+
+
+def other_tensors(path):
+    storage_module.save_file({"weight": torch.zeros(120)}, path)
+
+
+def fewer_rows(path):
+    tensors = storage_module.load_file(path)
+    storage_module.save_file({**tensors, "val_mask": tensors["val_mask"][:-1]}, path)
+
+
+DAMAGES = {
+    "meta.json": [cut, edit_meta(format="other"), edit_meta(version=99), lambda path: path.write_text("[]")],
+    "clips.csv": [shorten_table, lambda path: path.write_text(""), lambda path: path.write_bytes(b"\xff\xfe\x00")],
+    "graph.safetensors": [cut, other_tensors, fewer_rows, lambda path: path.write_bytes(b"")],
+    "x.npy": [
+        cut,
+        lambda path: np.save(path, np.zeros((119, 31, 64), "float16")),
+        lambda path: path.write_bytes(b""),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [(name, damage) for name, found in DAMAGES.items() for damage in found]
+)
+def test_damage_is_one_line_that_names_the_folder(toy_graph, tmp_path, name, damage):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+    damage(folder / name)
+    with pytest.raises(InputError, match=str(folder)) as caught:
+        load_graph(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", list(DAMAGES))
+def test_missing_parts(toy_graph, tmp_path, name):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=str(folder)):
+        load_graph(folder)
+
+
+def test_newer_and_foreign_folders_say_so(toy_graph, tmp_path):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+    edit_meta(version=2)(folder / "meta.json")
+    with pytest.raises(
+        InputError, match=r"stored by a newer ser_graph; update this one \(pip install -U ser-graph\)"
+    ):
+        load_graph(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(InputError, match="is not a stored graph"):
+        load_graph(folder)
+
+
+def test_pickles_are_not_loaded(toy_graph, tmp_path):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+    np.save(folder / "x.npy", np.array([{"a": 1}] * 120, dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match="damaged"):
+        load_graph(folder)
