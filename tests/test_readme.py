@@ -1,0 +1,122 @@
+"""Everything that the documents tell a user to type exists: commands, options, names, arguments, recipes."""
+
+import ast
+import inspect
+import re
+import shlex
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import ser_graph
+from ser_graph.cli import app
+from ser_graph.downstream import TrainingSettings
+from ser_graph.recipe import load_recipe, make_recipe, parse_changes, shipped_recipes
+from ser_graph.upstream.embedding import embed
+from ser_graph.upstream.finetuning import finetune
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md"]
+COMMANDS = typer.main.get_command(app)
+
+# Functions that pass further keyword arguments on, and to whom; methods that the documents call.
+PASSED_ON: dict[str, Callable[..., Any]] = {"build_graph": embed, "train": TrainingSettings}
+METHODS: dict[str, Callable[..., Any]] = {
+    "finetune": finetune,
+    "embed": embed,
+    "from_pretrained": ser_graph.Upstream.from_pretrained,
+    "small": ser_graph.Upstream.small,
+    "save": ser_graph.Student.save,
+}
+
+
+def blocks(language: str) -> list[str]:
+    """Code blocks of the documents in a language."""
+    pattern = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [block for document in DOCUMENTS for block in pattern.findall(document.read_text("utf-8"))]
+
+
+def commands() -> list[str]:
+    """Every `ser-graph ...` of the documents that stands on a line of its own."""
+    lines = [line.strip() for document in DOCUMENTS for line in document.read_text("utf-8").splitlines()]
+    return sorted({line for line in lines if line.startswith("ser-graph ")})
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command_parses(line: str) -> None:
+    _, name, *arguments = shlex.split(line)
+    assert name in COMMANDS.commands
+    context = COMMANDS.commands[name].make_context(name, list(arguments))
+    if name != "run":
+        return
+    recipe, settings = context.params["recipe"], context.params["settings"] or ()
+    if not recipe.endswith(".toml"):  # one of the user's own
+        load_recipe(recipe, parse_changes(list(settings)))
+
+
+def test_commands_are_found() -> None:
+    """All commands are shown or named somewhere, and none is named that does not exist."""
+    text = "".join(document.read_text("utf-8") for document in DOCUMENTS)
+    named = set(re.findall(r"ser-graph ([a-z]+)", text))
+    assert named == set(COMMANDS.commands)
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_uses_what_exists(block: str) -> None:
+    for call in (node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)):
+        if not isinstance(call.func, ast.Attribute):
+            continue
+        name = call.func.attr
+        if isinstance(call.func.value, ast.Name) and call.func.value.id == "sg":
+            assert name in ser_graph.__all__
+            takers = [getattr(ser_graph, name), *([PASSED_ON[name]] if name in PASSED_ON else [])]
+        else:
+            assert name in METHODS, f"say in METHODS whose method {name} is"
+            takers = [METHODS[name]]
+        known = {parameter for taker in takers for parameter in inspect.signature(taker).parameters}
+        for keyword in call.keywords:
+            assert keyword.arg in known, f"{name}() takes no {keyword.arg}"
+
+
+def test_python_names_exist() -> None:
+    for block in blocks("python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sg":
+                assert node.attr in ser_graph.__all__
+
+
+@pytest.mark.parametrize("block", blocks("toml"))
+def test_recipe_is_valid(block: str) -> None:
+    assert len(make_recipe(tomllib.loads(block)).training_settings()) == 9
+
+
+def test_first_commands_are_demo_and_test() -> None:
+    first, *_ = blocks("sh")
+    assert first == "make demo\nmake test\n"
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert {"demo", "test"} <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+
+
+def test_links_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for link in re.findall(r"(?<!!)\[[^\]]*\]\(([^)#]+)\)", document.read_text("utf-8")):
+            if not link.startswith("http"):
+                assert (document.parent / link).is_file(), f"{document.name}: {link}"
+
+
+def test_shipped_recipes_are_named() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert all(f"`{name}`" in text for name in shipped_recipes())
+
+
+def test_corpora_are_described() -> None:
+    from ser_graph.corpora import ADAPTERS
+
+    text = (ROOT / "data" / "README.md").read_text("utf-8")
+    for name, adapter in ADAPTERS.items():
+        assert f"| `{name}` |" in text
+        assert all(f"{n:,}" in text for n in adapter.n_clips if name != "demos")
