@@ -30,7 +30,7 @@ def test_notebook_runs_and_shows_pictures(path: Path, tmp_path: Path, monkeypatc
         monkeypatch.setenv(name, value)
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()
 
     shown = outputs(notebook)
