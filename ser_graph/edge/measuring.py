@@ -20,10 +20,11 @@ def latency_ms(student: Student, *, repeats: int = 15, threads: int = 1) -> floa
     """Median time in ms from the waveform of one clip to its probabilities, log-mel included, on the CPU.
 
     Args:
-        student: the model.
+        student: the model; put into evaluation mode.
         repeats: measurements after two that warm up.
         threads: CPU threads to use; set back afterwards.
     """
+    student.eval()
     log_mel = LogMel(student.features)
     generator = torch.Generator().manual_seed(0)
     waveform = torch.rand(1, student.features.n_samples, generator=generator) * 0.2 - 0.1

@@ -98,12 +98,12 @@ def bootstrap(
 ) -> dict[str, dict[str, float | None]]:
     """Percentile intervals of accuracy and UAR when whole speakers are drawn with replacement.
 
-    A resample's UAR is over the classes that occur in it.
+    A resample's UAR is over the classes that occur in it; clips without an emotion are left out.
 
     Returns:
         For `accuracy` and `uar`: `..._low` and `..._high`, None with fewer than two speakers.
     """
-    matrices = _speaker_confusions(predictions)
+    matrices = _speaker_confusions(predictions[predictions["emotion"].notna()])
     n = len(matrices)
     if n < 2:
         return {name: {f"{name}_low": None, f"{name}_high": None} for name in ("accuracy", "uar")}

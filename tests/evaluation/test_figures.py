@@ -1,0 +1,63 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ser_graph.evaluation import plot_confusion_matrix, plot_history, plot_students
+
+pytestmark = pytest.mark.filterwarnings("error")
+COUNTS = pd.DataFrame([[1500, 2], [0, 0]], index=["anger", "fear"], columns=["anger", "fear"])
+
+
+def drawn(ax):
+    assert isinstance(ax, Axes)
+    ax.figure.canvas.draw()
+    return ax
+
+
+def test_confusion_matrix():
+    ax = drawn(plot_confusion_matrix(COUNTS, title="cnn6"))
+    assert [text.get_text() for text in ax.texts] == ["1,500", "2", "0", "0"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["anger", "fear"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["anger", "fear"]
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("predicted", "true", "cnn6")
+    np.testing.assert_allclose(ax.images[0].get_array(), [[1500 / 1502, 2 / 1502], [0, 0]])
+
+
+HISTORY = [
+    {"epoch": 1, "dev_uar": 0.3, "supervised_loss": 2.0},
+    {"epoch": 2, "dev_uar": 0.5, "supervised_loss": 1.0},
+]
+
+
+def test_history():
+    ax = drawn(plot_history({"baseline": HISTORY, "nsl": HISTORY[:1]}))
+    assert ax.get_ylabel() == "UAR on dev"
+    assert [line.get_label() for line in ax.lines] == ["baseline", "nsl"]
+    assert ax.lines[0].get_xydata().tolist() == [[1, 0.3], [2, 0.5]]
+    without_dev = [{"epoch": row["epoch"], "supervised_loss": row["supervised_loss"]} for row in HISTORY]
+    ax = drawn(plot_history({"paper": without_dev}))
+    assert ax.get_ylabel() == "cross entropy on training clips"
+    assert ax.lines[0].get_ydata().tolist() == [2.0, 1.0]
+
+
+def test_students():
+    table = pd.DataFrame(
+        {"uar": [0.6, 0.5], "uar_low": [0.55, None], "uar_high": [0.7, None]}, index=["cnn6", "resnet9"]
+    )
+    ax = drawn(plot_students(table, chance=0.25))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["cnn6", "resnet9"]
+    (bars,) = ax.containers
+    ends = [segment.tolist() for segment in bars[2][0].get_segments()]
+    np.testing.assert_allclose(ends, [[[0.55, 1], [0.7, 1]], [[0.5, 0], [0.5, 0]]])
+    assert ax.texts[0].get_text() == "chance"
+    assert not drawn(plot_students(table)).texts
+
+
+def test_on_axes_of_ones_own():
+    ax = Figure().subplots()
+    assert plot_confusion_matrix(COUNTS, ax) is ax
+    assert plot_history({"a": HISTORY}, Figure().subplots()).lines
+    assert not plt.get_fignums()

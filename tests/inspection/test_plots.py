@@ -1,0 +1,67 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.axes import Axes
+
+from ser_graph.evaluation.figures import new_axes
+from ser_graph.inspection.plots import mixing_matrix, plot_mixing, plot_similarities
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture
+def four_clips(toy_graph):
+    """Edges into an angry clip from one angry and two fearful ones, and one between unknown clips."""
+    toy_graph.y[:6] = torch.tensor([0, 0, 1, 1, -1, -1])
+    toy_graph.edge_index = torch.tensor([[1, 2, 3, 0, 5, 0], [0, 0, 0, 2, 4, 4]])
+    return toy_graph
+
+
+def test_mixing_matrix_by_hand(four_clips):
+    counts = mixing_matrix(four_clips)
+    assert list(counts.index) == list(counts.columns) == ["anger", "fear", "sadness"]
+    assert (counts.index.name, counts.columns.name) == ("emotion", "neighbour")
+    assert counts.to_numpy().tolist() == [[1, 2, 0], [1, 0, 0], [0, 0, 0]]  # rows are seeds
+
+
+@pytest.mark.parametrize("column", ["emotion", "speaker", "gender"])
+def test_mixing_matrix_is_a_cross_table(toy_graph, column):
+    values = toy_graph.table[column].to_numpy()
+    source, target = toy_graph.edge_index.numpy()
+    names = toy_graph.meta["names"][column]
+    expected = pd.crosstab(values[target], values[source]).reindex(index=names, columns=names, fill_value=0)
+    assert mixing_matrix(toy_graph, column).to_numpy().tolist() == expected.to_numpy().tolist()
+
+
+@pytest.mark.parametrize("column", ["emotion", "speaker", "gender"])
+def test_plot_mixing(toy_graph, column):
+    ax = plot_mixing(toy_graph, column)
+    ax.figure.canvas.draw()
+    names = toy_graph.meta["names"][column]
+    assert [label.get_text() for label in ax.get_yticklabels()] == names
+    assert len(ax.texts) == len(names) ** 2
+
+
+def test_multiples_of_chance_by_hand(four_clips):
+    shown = [text.get_text() for text in plot_mixing(four_clips).texts]
+    # In scope every emotion has a third of the clips of the table; angry clips have 1 of 3 angry neighbours.
+    assert shown == ["1.0", "2.0", "0.0", "3.0", "0.0", "0.0", "0.0", "0.0", "0.0"]
+
+
+def test_plot_similarities(toy_graph):
+    ax = plot_similarities(toy_graph)
+    ax.figure.canvas.draw()
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    coverage = toy_graph.meta["graph"]["coverage"]
+    kept = f"epsilon 0.96: {coverage:.0%} of clips have a neighbour"
+    assert labels == ["random pairs", "nearest 4 neighbours", kept]
+    for patch in ax.patches:  # densities: both have the same area
+        values, edges, _ = patch.get_data()
+        assert (values * np.diff(edges)).sum() == pytest.approx(1)
+    assert ax.lines[0].get_xdata() == [0.96, 0.96]
+    toy_graph.meta["graph"]["epsilon"] = None
+    own = new_axes(3, 2)
+    assert plot_similarities(toy_graph, own) is own
+    assert isinstance(own, Axes)
+    assert not own.lines
