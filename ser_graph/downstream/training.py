@@ -278,6 +278,7 @@ class _Run:
         """Write the state after an epoch."""
         state = {
             "identity": self._identity(),
+            "features": self.data.meta["features"],
             "student": self.student.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -297,7 +298,10 @@ class _Run:
             raise InputError(
                 f"The checkpoint {path} is damaged, delete it ({str(error).splitlines()[0]})"
             ) from None
-        if state["identity"] != self._identity():
+        if not isinstance(state, dict) or "identity" not in state:
+            raise InputError(f"{path} is not a checkpoint of a training; give another name")
+        features = self.data.meta["features"]
+        if state["identity"] != self._identity() or state.get("features", features) != features:
             return
         self.student.load_state_dict(state["student"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -1,0 +1,72 @@
+import json
+
+import pytest
+import torch
+
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.downstream import Student, load_student
+from ser_graph.errors import InputError
+
+EMOTIONS = ["anger", "fear", "joy"]
+SHORT = LogMelSettings(n_samples=8192)
+
+
+@pytest.fixture
+def student():
+    torch.manual_seed(0)
+    made = Student("resnet9", EMOTIONS, SHORT, {"corpus": "toy", "history": [{"epoch": 1, "loss": 0.5}]})
+    made.standardise.mean.fill_(-5)
+    made.standardise.std.fill_(2)
+    made(torch.randn(4, 31, 64))  # BatchNorm has seen something
+    return made.eval()
+
+
+def test_round_trip(student, tmp_path):
+    assert student.save(tmp_path / "student") == tmp_path / "student"
+    loaded = load_student(str(tmp_path / "student"))
+    assert not loaded.training
+    assert loaded.emotions == EMOTIONS
+    assert loaded.features == SHORT
+    assert loaded.info == {"backbone": "resnet9", "corpus": "toy", "history": [{"epoch": 1, "loss": 0.5}]}
+    x = torch.randn(2, 31, 64)
+    for one, other in zip(student(x), loaded(x), strict=True):
+        assert torch.equal(one, other)
+    state = loaded.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in student.state_dict().items())
+    assert {file.name for file in (tmp_path / "student").iterdir()} == {"model.json", "model.safetensors"}
+
+
+def test_standardises_first(student):
+    x = torch.randn(2, 31, 64)
+    torch.testing.assert_close(student(x).logits, student.backbone((x + 5) / 2).logits)
+    torch.testing.assert_close(student(x.half()).logits, student(x.half().float()).logits)
+    assert student.n_params == 4_956_871 - 4 * 257
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def edit(**changes):
+    return lambda path: path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **changes}), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "message"),
+    [
+        ("model.safetensors", cut, "is damaged"),
+        ("model.json", edit(emotions=EMOTIONS[:2]), "is damaged"),
+        ("model.json", cut, "is not readable JSON"),
+        ("model.json", edit(format="other"), "another version"),
+        ("model.json", edit(version=2), "another version"),
+        ("model.json", lambda path: path.unlink(), "is not a trained student"),
+        ("model.safetensors", lambda path: path.unlink(), "is not a trained student"),
+    ],
+)
+def test_damaged_and_foreign_folders(student, tmp_path, file, damage, message):
+    folder = student.save(tmp_path / "student")
+    damage(folder / file)
+    with pytest.raises(InputError, match=message) as caught:
+        load_student(folder)
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,311 @@
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from ser_graph.downstream import TrainingSettings, neighbour_loss, train
+from ser_graph.downstream import training as training_module
+from ser_graph.downstream.backbones import resnet9
+from ser_graph.errors import InputError
+from ser_graph.files import content_hash
+
+QUICK = {"epochs": 2, "batch_size": 25, "precision": "float32", "progress": False, "device": "cpu"}
+
+
+def weights_equal(one, other):
+    state = other.state_dict()
+    return all(torch.equal(value, state[name]) for name, value in one.state_dict().items())
+
+
+def without_times(history):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+def shuffled_labels(data):
+    """Labels that embeddings and spectrograms say nothing about: nothing but alpha brings neighbours together."""
+    order = torch.randperm(data.num_nodes, generator=torch.Generator().manual_seed(1))
+    data.y = data.y[order]
+    return data
+
+
+def test_the_baseline_is_a_plain_loop(toy_graph):
+    student = train(toy_graph, alpha=0, protocol="paper", seed=3, batch_size=16, **without(QUICK, "batch_size"))
+    rows = (toy_graph.train_mask | toy_graph.val_mask).nonzero()[:, 0]
+    x, y = toy_graph.x.float(), toy_graph.y
+    x = (x - student.standardise.mean) / student.standardise.std
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = resnet9(3).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8)
+    for epoch in range(2):
+        generator = torch.Generator().manual_seed(int(content_hash(3, epoch)[:15], 16))
+        for batch in torch.utils.data.DataLoader(rows.tolist(), batch_size=16, shuffle=True, generator=generator):
+            optimiser.zero_grad()
+            functional.cross_entropy(model(x[batch]).logits, y[batch]).backward()
+            optimiser.step()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(student.backbone.state_dict()[name], value, rtol=1e-5, atol=1e-6)
+
+
+def without(settings, *names):
+    return {name: value for name, value in settings.items() if name not in names}
+
+
+@pytest.mark.parametrize("alpha", [0, 0.5])
+def test_the_seed_decides(toy_graph, alpha):
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    first = train(toy_graph, alpha=alpha, seed=1, **QUICK)
+    assert torch.equal(torch.random.get_rng_state(), before)  # the caller's random numbers are left alone
+    torch.manual_seed(99)
+    assert weights_equal(first, train(toy_graph, alpha=alpha, seed=1, **QUICK))
+    assert not weights_equal(first, train(toy_graph, alpha=alpha, seed=2, **QUICK))
+    assert not first.training
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("alpha", [0, 0.5])
+def test_a_resumed_run_ends_where_the_uninterrupted_one_does(toy_graph, tmp_path, monkeypatch, alpha, precision):
+    how = {**QUICK, "epochs": 3, "alpha": alpha, "precision": precision, "decay_every": 1}
+    whole = train(toy_graph, **how)
+    epoch = training_module._Run.epoch
+
+    def killed_in_the_third(run):
+        if len(run.history) == 2:
+            raise KilledError
+        return epoch(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module._Run, "epoch", killed_in_the_third)
+        with pytest.raises(KilledError):
+            train(toy_graph, checkpoint=tmp_path / "c.pt", **how)
+    done = []
+    monkeypatch.setattr(training_module._Run, "epoch", lambda run: done.append(1) or epoch(run))
+    resumed = train(toy_graph, checkpoint=tmp_path / "c.pt", **how)
+    assert len(done) == 1
+    assert weights_equal(whole, resumed)
+    assert without_times(whole.info["history"]) == without_times(resumed.info["history"])
+    assert resumed.info["epoch"] == whole.info["epoch"]
+    again = train(toy_graph, checkpoint=tmp_path / "c.pt", **how)  # finished: nothing is left to do
+    assert len(done) == 1
+    assert weights_equal(whole, again)
+
+
+def test_a_checkpoint_of_another_run_is_not_continued(toy_graph, tmp_path):
+    how = {**QUICK, "epochs": 1}
+    path = tmp_path / "c.pt"
+    train(toy_graph, checkpoint=path, **how)
+    other = train(toy_graph, alpha=1, checkpoint=path, **how)
+    assert weights_equal(other, train(toy_graph, alpha=1, **how))
+    relabelled = shuffled_labels(copy.deepcopy(toy_graph))
+    relabelled.meta["data_hash"] = "other"
+    assert weights_equal(train(relabelled, alpha=1, checkpoint=path, **how), train(relabelled, alpha=1, **how))
+    # Other spectrograms of the same clips, of which neither the settings nor the data hash know.
+    respoken = copy.deepcopy(relabelled)
+    respoken.x = -respoken.x
+    respoken.meta["features"]["floor"] = 1e-3
+    assert weights_equal(train(respoken, alpha=1, checkpoint=path, **how), train(respoken, alpha=1, **how))
+
+
+def test_damaged_and_foreign_checkpoints_are_named(toy_graph, tmp_path):
+    path = tmp_path / "c.pt"
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match=rf"The checkpoint {path} is damaged, delete it") as caught:
+        train(toy_graph, checkpoint=path, **QUICK)
+    assert "\n" not in str(caught.value)
+    torch.save({"weight": torch.zeros(1)}, path)
+    with pytest.raises(InputError, match=f"{path} is not a checkpoint of a training"):
+        train(toy_graph, checkpoint=path, **QUICK)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"reduction": "sum"},
+        {"layer": "fc1", "distance": "l2"},
+        {"edge_weights": False, "distance": "kl"},
+        {"n_neighbors": 1},
+    ],
+)
+def test_a_step_by_hand(toy_graph, changes):
+    """Clips without a label take part in the graph's term and not in the cross entropy."""
+    toy_graph.y[:40] = -1
+    settings = TrainingSettings(**{"alpha": 0.7, "batch_size": 75, "precision": "float32", **changes})
+    run = training_module._Run(toy_graph, toy_graph.train_mask, settings, torch.device("cpu"))
+    (batch,) = run.loader
+    before = copy.deepcopy(run.student).train()
+    run.student.train()
+    loss, supervised, neighbour, covered, _ = run._step(batch).tolist()
+    out = before(batch.x)
+    labels = batch.y[:75]
+    assert sorted(batch.n_id[:75].tolist()) == list(range(75))
+    reduction = settings.reduction
+    expected = functional.cross_entropy(out.logits[:75][labels >= 0], labels[labels >= 0], reduction=reduction)
+    weight = batch.edge_weight if settings.edge_weights else None
+    output = getattr(out, settings.layer)
+    term = neighbour_loss(output, batch.edge_index, weight, distance=settings.distance, reduction=reduction)
+    assert supervised == pytest.approx(float(expected.detach()), rel=1e-4)
+    assert neighbour == pytest.approx(float(term.detach()), rel=1e-4)
+    assert loss == pytest.approx(supervised + 0.7 * neighbour, rel=1e-5)
+    assert covered == int((toy_graph.degrees() > 0).sum())
+    unlabelled = batch.n_id[batch.edge_index[1]] < 40
+    assert unlabelled.any()
+    if settings.n_neighbors == 1:
+        assert batch.edge_index.shape[1] == covered
+    # And the step is Adam's with the gradient of that loss.
+    optimiser = torch.optim.Adam(before.parameters(), 1e-3)
+    (expected + 0.7 * term).backward()
+    optimiser.step()
+    for one, other in zip(before.parameters(), run.student.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)
+
+
+def test_history(toy_graph):
+    history = train(toy_graph, **{**QUICK, "epochs": 3, "decay_every": 2, "decay": 0.5}).info["history"]
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert [row["learning_rate"] for row in history] == [1e-3, 1e-3, 5e-4]
+    share = float((toy_graph.degrees()[:75] > 0).double().mean())
+    for row in history:
+        assert row["edge_coverage"] == pytest.approx(share)
+        assert row["loss"] == pytest.approx(row["supervised_loss"] + 0.1 * row["neighbour_loss"], rel=1e-4)
+        assert 0 <= row["dev_uar"] <= 1
+        assert row["seconds"] > 0
+    assert history[2]["supervised_loss"] < history[0]["supervised_loss"]
+
+
+def test_the_papers_learning_rate():
+    settings = TrainingSettings()
+    assert (settings.learning_rate, settings.decay, settings.decay_every) == (1e-3, 0.9, 5)
+    assert (settings.batch_size, settings.epochs) == (16, 50)
+
+
+def test_the_baseline_has_no_neighbours(toy_graph):
+    student = train(toy_graph, alpha=0, **QUICK)
+    assert [row["neighbour_loss"] for row in student.info["history"]] == [0, 0]
+    toy_graph.edge_index, toy_graph.edge_weight = toy_graph.edge_index[:, :0], toy_graph.edge_weight[:0]
+    with pytest.warns(UserWarning, match="No training clip has a neighbour: alpha has no effect"):
+        without_edges = train(toy_graph, alpha=5, **QUICK)
+    assert weights_equal(student, without_edges)
+
+
+def test_edges_out_of_the_training_clips_are_refused(toy_graph):
+    toy_graph.edge_index[0, :2] = 110
+    with pytest.raises(InputError, match=r"2 edges lead from training clips to others, e.g. s7/110.wav"):
+        train(toy_graph, **QUICK)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert train(toy_graph, alpha=0, **QUICK).info["settings"]["transductive"] is False
+        assert train(toy_graph, transductive=True, **QUICK).info["settings"]["transductive"] is True
+    # Edges among clips that are not trained on do no harm.
+    toy_graph.edge_index[:, :2] = torch.tensor([[110, 111], [111, 110]])
+    train(toy_graph, **{**QUICK, "epochs": 1})
+
+
+def test_dev_clips_are_training_clips_of_the_paper_only(toy_graph):
+    toy_graph.edge_index[0, 0] = 80
+    train(toy_graph, protocol="paper", **{**QUICK, "epochs": 1})
+    with pytest.raises(InputError, match=r"1 edges lead from training clips to others, e.g. s5/080.wav"):
+        train(toy_graph, protocol="clean", **QUICK)
+
+
+def scripted(monkeypatch, scores):
+    """Dev scores by a script; returns the weights after every epoch."""
+    states = []
+
+    def measure(run):
+        states.append({name: value.clone() for name, value in run.student.state_dict().items()})
+        return {"dev_uar": scores[len(states) - 1]} if scores else {}
+
+    monkeypatch.setattr(training_module._Run, "_measure_on_dev", measure)
+    return states
+
+
+@pytest.mark.parametrize(("scores", "best"), [([0.2, 0.9, 0.5], 2), ([0.5, 0.4, 0.5], 1), ([0.1, 0.2, 0.3], 3)])
+def test_clean_keeps_the_best_epoch(toy_graph, monkeypatch, scores, best):
+    states = scripted(monkeypatch, scores)
+    student = train(toy_graph, **{**QUICK, "epochs": 3})
+    assert student.info["epoch"] == best
+    assert all(torch.equal(value, states[best - 1][name]) for name, value in student.state_dict().items())
+    assert student.info["n_train"] == 75
+
+
+def test_paper_trains_on_dev_too_and_keeps_the_last_epoch(toy_graph, monkeypatch):
+    student = train(toy_graph, protocol="paper", **QUICK)
+    assert (student.info["n_train"], student.info["epoch"]) == (90, 2)
+    assert not any("dev_uar" in row for row in student.info["history"])
+    states = scripted(monkeypatch, [])
+    again = train(toy_graph, protocol="paper", **QUICK)
+    assert all(torch.equal(value, states[-1][name]) for name, value in again.state_dict().items())
+    assert weights_equal(student, again)
+
+
+@pytest.mark.parametrize(("protocol", "n"), [("clean", 75), ("paper", 90)])
+def test_standardisation_sees_the_training_clips_alone(toy_graph, protocol, n):
+    toy_graph.x[90:] = 100
+    layer = train(toy_graph, protocol=protocol, **{**QUICK, "epochs": 1}).standardise
+    seen = toy_graph.x[:n].double().numpy().reshape(-1, 64)
+    np.testing.assert_allclose(layer.mean, seen.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(layer.std, seen.std(0), rtol=1e-5)
+
+
+def test_no_label_outside_the_training_clips_is_used(toy_graph):
+    student = train(toy_graph, protocol="paper", **QUICK)
+    toy_graph.y[90:] = 0
+    toy_graph.x[90:] = 3
+    assert weights_equal(student, train(toy_graph, protocol="paper", **QUICK))
+
+
+def test_alpha_brings_neighbours_together(toy_graph):
+    shuffled_labels(toy_graph)
+    how = {**QUICK, "epochs": 4}
+    weak, strong = (train(toy_graph, alpha=alpha, **how).info["history"] for alpha in (1e-9, 20))
+    assert weak[0]["neighbour_loss"] > 0
+    assert strong[-1]["neighbour_loss"] < 0.5 * weak[-1]["neighbour_loss"]
+
+
+def test_learns(toy_graph):
+    student = train(toy_graph, **{**QUICK, "epochs": 4})
+    assert student.info["history"][-1]["supervised_loss"] < 0.5 * np.log(3)
+    assert student.emotions == ["anger", "fear", "sadness"]
+    assert student.info["corpus"] == "toy"
+    assert student.info["data_hash"] == toy_graph.meta["data_hash"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": "cnn7"}, r"^Bad backbone 'cnn7', expected one of \['cnn6', 'resnet9', 'vgg15'\]$"),
+        ({"layer": "fc3"}, r"Bad layer 'fc3', expected one of \['fc1', 'fc2'\]"),
+        ({"distance": "l1"}, "Bad distance 'l1'"),
+        ({"reduction": "max"}, "Bad reduction 'max'"),
+        ({"protocol": "dev"}, r"Bad protocol 'dev', expected one of \['clean', 'paper'\]"),
+        ({"precision": "float16"}, "Bad precision 'float16'"),
+        ({"alpha": -0.1}, "Bad alpha -0.1, expected 0 or more"),
+        ({"alpha": float("nan")}, "Bad alpha nan"),
+        ({"epochs": 0}, "Bad epochs 0, expected at least 1"),
+        ({"batch_size": 0}, "Bad batch_size 0"),
+        ({"decay_every": 0}, "Bad decay_every 0"),
+        ({"n_neighbors": 0}, "Bad n_neighbors 0, expected at least 1, or None for all"),
+        ({"alfa": 1}, "Bad training setting 'alfa', expected one of"),
+    ],
+)
+def test_bad_settings(toy_graph, changes, message):
+    with pytest.raises(InputError, match=message):
+        train(toy_graph, progress=False, **changes)
+
+
+def test_nothing_to_train_on_and_a_loss_that_explodes(toy_graph):
+    toy_graph.x[3] = torch.inf
+    with pytest.raises(InputError, match="The loss is not finite in epoch 1; lower learning_rate or alpha"):
+        train(toy_graph, **QUICK)
+    toy_graph.y[:90] = -1
+    with pytest.raises(InputError, match="No labelled training clip"):
+        train(toy_graph, **QUICK)

@@ -1,0 +1,105 @@
+import functools
+import shutil
+
+import pytest
+import torch
+from torch_geometric.data import InMemoryDataset
+
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.corpora import synthetic
+from ser_graph.errors import InputError
+from ser_graph.graph import ClipGraph, EmotionGraph
+from ser_graph.graph import dataset as dataset_module
+from ser_graph.upstream import Upstream
+
+SETTINGS = {
+    "features": LogMelSettings(n_samples=8192),
+    "epsilon": None,
+    "n_neighbors": 3,
+    "seconds": 0.6,
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The root of a dataset of 42 made-up clips."""
+    root = tmp_path_factory.mktemp("data") / "synthetic"
+    with pytest.MonkeyPatch.context() as patch:
+        few = functools.partial(synthetic.make_corpus, n_clips=42, n_speakers=6)
+        patch.setattr(synthetic, "make_corpus", few)
+        EmotionGraph(root, upstream=Upstream.small(), **SETTINGS)
+    return root
+
+
+@pytest.fixture
+def never_builds(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("built anew")
+
+    monkeypatch.setattr(dataset_module, "build_graph", refuse)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_pyg_dataset_of_one_graph(built, never_builds):
+    dataset = EmotionGraph(built, **SETTINGS)  # no upstream: there is nothing to embed
+    assert isinstance(dataset, InMemoryDataset)
+    assert len(dataset) == 1
+    data = dataset[0]
+    assert isinstance(data, ClipGraph)
+    assert data.validate()
+    assert (data.num_nodes, data.x.shape[1:]) == (42, (31, 64))
+    assert data.table.index.is_unique
+    assert len(data.table) == 42
+    assert dataset.num_classes == data.y.max() + 1
+    assert torch.equal(next(iter(dataset)).edge_index, data.edge_index)
+    assert data.meta["embedding"] == {"seconds": 0.6}
+    assert len(list((built / "raw").rglob("*.wav"))) == 42
+
+
+def test_a_built_graph_needs_no_settings(built, never_builds):
+    assert EmotionGraph(built)[0].meta["graph"]["n_neighbors"] == 3
+    seen = EmotionGraph(str(built), "synthetic", transform=lambda data: data.num_nodes)
+    assert seen[0] == 42
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epsilon": 0.5}, "was built with epsilon=None, not 0.5; pass force_reload=True"),
+        ({"n_neighbors": 6}, "was built with n_neighbors=3, not 6"),
+        ({"scope": "all"}, "was built with scope='train', not 'all'"),
+        ({"features": LogMelSettings()}, "was built with features="),
+    ],
+)
+def test_other_settings_are_refused(built, never_builds, changes, message):
+    with pytest.raises(InputError, match=message):
+        EmotionGraph(built, **changes)
+
+
+def test_force_reload_builds_anew(built, tmp_path):
+    root = shutil.copytree(built, tmp_path / "synthetic")
+    with pytest.raises(InputError, match="give the upstream to build it with"):
+        EmotionGraph(root, force_reload=True)
+    dataset = EmotionGraph(root, upstream=Upstream.small(), force_reload=True, **{**SETTINGS, "n_neighbors": 2})
+    assert dataset[0].meta["graph"]["n_neighbors"] == 2
+    assert dataset[0].degrees().max() == 2
+    assert not (root / ".x.npy").exists()
+    assert EmotionGraph(root)[0].meta["graph"]["n_neighbors"] == 2
+
+
+def test_no_clips_and_unknown_names(tmp_path):
+    with pytest.raises(InputError, match=r"No clips in .*emovo.raw; put .* there \(data/README.md says where"):
+        EmotionGraph(tmp_path / "emovo", upstream="unused")
+    with pytest.raises(InputError, match=r"Bad corpus 'iemocap2', expected one of \["):
+        EmotionGraph(tmp_path / "iemocap2")
+    with pytest.raises(InputError, match=r"Bad corpus 'mine', expected one of \["):
+        EmotionGraph(tmp_path / "emovo", "mine")
+    assert not (tmp_path / "iemocap2").exists()
+
+
+def test_nothing_to_build_with(tmp_path):
+    (tmp_path / "emovo" / "raw").mkdir(parents=True)
+    (tmp_path / "emovo" / "raw" / "clip.wav").write_bytes(b"")
+    with pytest.raises(InputError, match="give the upstream to build it with"):
+        EmotionGraph(tmp_path / "emovo")
