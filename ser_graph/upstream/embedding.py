@@ -58,8 +58,10 @@ def embed(
     Raises:
         InputError: a clip cannot be read, or an embedding is not finite; the message names the clip.
     """
+    if not len(table):
+        raise InputError("No clip to embed")
     paths = clip_paths(table, root)
-    n_samples = _length(upstream, seconds)
+    n_samples = None if seconds is None else length_in_samples(upstream, seconds)
     store = _Cache(cache, upstream, seconds=seconds, precision=precision)
     target = pick_device(device)
     upstream.model.to(target).eval()
@@ -67,13 +69,13 @@ def embed(
         for start in range(0, len(paths), _SHARD):
             shard = paths[start : start + _SHARD]
             waveforms = _load(shard, n_samples)
+            _check_long_enough(upstream, shard, waveforms)
             keys = [_key(waveform) for waveform in waveforms]
             new = {key: wave for key, wave in zip(keys, waveforms, strict=True) if key not in store}
             found = len(shard) - len(new)
             bar.update(found)
             for batch in _batches(upstream, new, batch_size):
-                with torch.inference_mode(), autocast(target, precision):
-                    emb = _forward(upstream, [new[key] for key in batch])
+                emb = _forward(upstream, [new[key] for key in batch], precision)
                 store.add(batch, emb.float().cpu())
                 bar.update(len(batch))
             store.keep(keys)
@@ -87,9 +89,8 @@ def embed(
     return embeddings
 
 
-def _length(upstream: "Upstream", seconds: float | None) -> int | None:
-    if seconds is None:
-        return None
+def length_in_samples(upstream: "Upstream", seconds: float) -> int:
+    """The length to which clips are brought for a model: not beyond what it can see."""
     if seconds < 0.1:
         raise InputError(f"Bad seconds {seconds!r}, expected at least 0.1")
     wanted = round(seconds * SAMPLE_RATE)
@@ -102,18 +103,30 @@ def _load(paths: list[Path], n_samples: int | None) -> list[Tensor]:
     return waveforms if n_samples is None else [fit_length(waveform, n_samples) for waveform in waveforms]
 
 
+def _check_long_enough(upstream: "Upstream", paths: list[Path], waveforms: list[Tensor]) -> None:
+    if upstream.max_samples:
+        return
+    lengths = torch.tensor([len(waveform) for waveform in waveforms])
+    too_short = upstream.model._get_feat_extract_output_lengths(lengths) < 1
+    if too_short.any():
+        row = int(too_short.nonzero()[0])
+        raise InputError(f"{paths[row]} is too short for the model ({lengths[row]} samples); give it seconds=")
+
+
 def _key(waveform: Tensor) -> str:
     return hashlib.blake2b(waveform.numpy().data, digest_size=16).hexdigest()
 
 
 def _batches(upstream: "Upstream", waveforms: dict[str, Tensor], size: int) -> Iterator[list[str]]:
-    """Batches of similar lengths; of equal lengths where the model cannot be told what is padding.
+    """Batches of similar lengths; of equal lengths where padding would change what is said of the clip itself.
 
-    wav2vec 2.0 base was trained without an attention mask and normalises over the time axis (group norm):
-    padding would change what it says of the clip itself.
+    That is so where the model is not told what is padding, and where its convolutions normalise over the
+    time axis (group norm: wav2vec 2.0, HuBERT and WavLM base), whatever it is told.
     """
     by_length = sorted(waveforms, key=lambda key: len(waveforms[key]))
-    mixed = upstream.max_samples is not None or bool(upstream.extractor.return_attention_mask)
+    over_time = getattr(upstream.model.config, "feat_extract_norm", "group") == "group"
+    told = bool(upstream.extractor.return_attention_mask)
+    mixed = upstream.max_samples is not None or (told and not over_time)
     batch: list[str] = []
     for key in by_length:
         full = len(batch) == size
@@ -125,7 +138,8 @@ def _batches(upstream: "Upstream", waveforms: dict[str, Tensor], size: int) -> I
         yield batch
 
 
-def _forward(upstream: "Upstream", waveforms: list[Tensor]) -> Tensor:
+@torch.inference_mode()
+def _forward(upstream: "Upstream", waveforms: list[Tensor], precision: Precision) -> Tensor:
     """[B, D] mean of the projector's output over each clip's own frames."""
     inputs = upstream.extractor(
         [waveform.numpy() for waveform in waveforms],
@@ -136,7 +150,8 @@ def _forward(upstream: "Upstream", waveforms: list[Tensor]) -> Tensor:
     projected: list[Tensor] = []
     hook = upstream.model.projector.register_forward_hook(lambda _module, _inputs, output: projected.append(output))
     try:
-        upstream.model(**inputs)
+        with autocast(upstream.model.device, precision):  # not the extractor: Whisper's computes log-mels
+            upstream.model(**inputs)
     finally:
         hook.remove()
     frames = projected[0].float()  # [B, n_frames, D]
