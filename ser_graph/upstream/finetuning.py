@@ -1,5 +1,7 @@
 """Fine-tuning of the upstream on a source corpus, with transformers' Trainer."""
 
+import copy
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, fit_length, load_wa
 from ser_graph.devices import Precision, gains_by_bfloat16, pick_device
 from ser_graph.errors import InputError
 from ser_graph.files import content_hash, read_json, write_json
+from ser_graph.upstream.embedding import length_in_samples
 from ser_graph.upstream.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ def finetune(
     """Fine-tune an upstream on the training clips of a corpus; the last epoch is kept, as in the paper.
 
     Args:
-        upstream: the model, changed in place.
+        upstream: the model, changed in place; it stays as it was when the training is interrupted.
         table: clip table with `emotion` and `split`. Clips of `dev` and `test` are only measured.
         epochs: number of passes over the training clips.
         learning_rate: of Adam, constant.
@@ -74,18 +77,22 @@ def finetune(
     }
     labelled = _labelled(table)
     emotions = sorted(labelled.loc[labelled["split"] == "train", "emotion"].unique())
-    upstream.set_emotions(emotions, seed=seed)
-    if freeze_feature_encoder and hasattr(upstream.model, "freeze_feature_encoder"):
-        upstream.model.freeze_feature_encoder()
-    n_samples = min(round(seconds * SAMPLE_RATE), upstream.max_samples or 2**62)
+    n_samples = length_in_samples(upstream, seconds)
     sets = {
         str(split): _Clips(part, emotions, n_samples, root)
-        for split, part in labelled.groupby("split", sort=False)
+        for split, part in labelled.groupby("split")
         if split in ("train", "dev", "test")
     }
-    with TemporaryDirectory() as temporary:
-        folder = Path(temporary if checkpoints is None else checkpoints)
-        history = _train(upstream, sets, settings, folder, device, progress)
+    before = copy.deepcopy(upstream.model), upstream.emotions
+    try:
+        upstream.set_emotions(emotions, seed=seed)
+        _freeze_feature_encoder(upstream.model, freeze_feature_encoder)
+        with TemporaryDirectory() as temporary:
+            folder = Path(temporary if checkpoints is None else checkpoints).expanduser()
+            history = _train(upstream, sets, settings, folder, device, progress)
+    except BaseException:  # the same call continues: it finds the same model and the checkpoints of its run
+        upstream.model, upstream.emotions = before
+        raise
     upstream.info.update(
         {
             "finetuned": True,
@@ -111,6 +118,15 @@ def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     return labelled
 
 
+def _freeze_feature_encoder(model: Any, freeze: bool) -> None:
+    if not hasattr(model, "freeze_feature_encoder"):
+        return
+    model.base_model.feature_extractor.requires_grad_(True)  # an earlier training may have frozen it
+    model.base_model.feature_extractor._requires_grad = True
+    if freeze:
+        model.freeze_feature_encoder()
+
+
 class _Clips(Dataset):
     """Waveforms of one length with their emotion codes; clips of emotions never trained are left out."""
 
@@ -121,6 +137,7 @@ class _Clips(Dataset):
         self._paths = clip_paths(known, root)
         self._codes = [list(emotions).index(emotion) for emotion in known["emotion"]]
         self._n_samples = n_samples
+        self.content = [[str(file) for file in known.index], self._codes]
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -180,6 +197,7 @@ def _train(
     def accuracy(outputs: Any) -> dict[str, float]:
         return {"accuracy": float((np.argmax(outputs.predictions, 1) == outputs.label_ids).mean())}
 
+    config = dict(vars(upstream.model.config))
     trainer = Trainer(
         model=upstream.model,
         args=arguments,
@@ -188,11 +206,11 @@ def _train(
         eval_dataset=sets["dev"] if has_dev else None,
         compute_metrics=accuracy,
     )
+    vars(upstream.model.config).clear()  # the Trainer sets use_cache, which would change the fingerprint
+    vars(upstream.model.config).update(config)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_epoch_bar(progress))
-    run = content_hash(
-        settings, upstream.model.config.to_dict(), *(sorted(map(str, s._paths)) for s in sets.values())
-    )
+    run = content_hash(settings, upstream.fingerprint(), {split: clips.content for split, clips in sets.items()})
     with quiet_transformers():
         trainer.train(resume_from_checkpoint=_resume_point(folder, run))
         epochs = _history(trainer.state.log_history)
@@ -232,14 +250,27 @@ def _epoch_bar(progress: bool) -> Any:
 
 def _resume_point(folder: Path, run: str) -> str | None:
     """The checkpoint to continue, if the folder holds one of this very run; another run's is removed."""
-    from transformers.trainer_utils import get_last_checkpoint
-
     mark = folder / "run.json"
-    if mark.exists() and read_json(mark) == run:
-        return get_last_checkpoint(str(folder))
-    shutil.rmtree(folder, ignore_errors=True)
-    write_json(mark, run)
-    return None
+    if not mark.exists() and any(folder.glob("checkpoint-[0-9]*")):
+        raise InputError(f"{folder} holds checkpoints of another program; give another folder")
+    own = mark.exists() and read_json(mark) == run
+    whole: list[Path] = []
+    for checkpoint in folder.glob("checkpoint-[0-9]*"):
+        if own and _is_whole(checkpoint):
+            whole.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    if not own:
+        write_json(mark, run)
+    return str(max(whole, key=lambda path: int(path.name.partition("-")[2]))) if whole else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint was written to its end: the Trainer writes its own state last."""
+    try:
+        return bool(json.loads((checkpoint / "trainer_state.json").read_text("utf-8")))
+    except (OSError, ValueError):
+        return False
 
 
 def _history(log: list[dict[str, float]]) -> list[dict[str, float]]:
