@@ -7,8 +7,9 @@ BIN := .venv/bin
 demo: .venv/demo-installed
 	$(BIN)/ser-graph demo --out runs/demo
 
+# One thread a test process: two processes of two threads on two cores wait for each other.
 test: .venv/test-installed lint
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: .venv/test-installed
 	$(BIN)/ruff format --check .

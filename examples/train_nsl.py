@@ -16,7 +16,6 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from torch.nn.functional import cross_entropy
 
 import ser_graph as sg
-from ser_graph.audio import Standardise
 
 parser = argparse.ArgumentParser(description="Train a student on a graph of clips.")
 parser.add_argument("--root", type=Path, default=Path("data/synthetic"))
@@ -43,7 +42,7 @@ if args.name == "synthetic":  # shorter clips, and an upstream of its own
         sg.Upstream.small().finetune(source, epochs=args.upstream_epochs, **how).save(upstream)
 data = sg.EmotionGraph(args.root, args.name, upstream, **graph)[0]
 student = sg.Student(args.backbone, data.emotions, sg.LogMelSettings(**data.meta["features"]))
-student.standardise = Standardise.fit(data.x, data.train_mask.nonzero()[:, 0])
+student.standardise = sg.Standardise.fit(data.x, data.train_mask.nonzero()[:, 0])
 optimizer = torch.optim.Adam(student.to(device).parameters(), lr=1e-3)
 loader = sg.NeighborLoader(data, [args.n_neighbors], input_nodes=data.train_mask, batch_size=16, shuffle=True)
 

@@ -24,6 +24,7 @@ _HOMES = {
     "LogMel": "audio",
     "LogMelSettings": "audio",
     "NeighborLoader": "graph",
+    "Standardise": "audio",
     "Student": "downstream",
     "TrainingSettings": "downstream",
     "Upstream": "upstream",

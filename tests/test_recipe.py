@@ -127,7 +127,7 @@ def test_mistakes_name_the_key_in_one_line(tmp_path, changes, words):
 def test_unreadable_recipes(tmp_path):
     broken = tmp_path / "broken.toml"
     broken.write_text("name = [")
-    with pytest.raises(InputError, match="broken.toml is not valid TOML"):
+    with pytest.raises(InputError, match=r"broken\.toml is not valid TOML"):
         load_recipe(broken)
     with pytest.raises(InputError, match=r"No recipe 'paper2'.*'demo'"):
         load_recipe("paper2")

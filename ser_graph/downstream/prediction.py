@@ -20,7 +20,6 @@ def predict_logits(
     rows: Tensor | None = None,
     *,
     batch_size: int = 64,
-    device: torch.device | None = None,
     precision: Precision = "float32",
 ) -> Tensor:
     """Logits of some clips, in blocks.
@@ -30,13 +29,12 @@ def predict_logits(
         x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
         rows: [M] int64 indices of the clips; None takes all.
         batch_size: clips at a time; the result does not depend on it.
-        device: where the student is; the CPU by default.
         precision: of the forward pass.
 
     Returns:
         [M, n_classes] float32 on the CPU.
     """
-    device = device or torch.device("cpu")
+    device = student.standardise.mean.device
     rows = torch.arange(len(x)) if rows is None else rows
     student.eval()
     logits = [torch.empty(0, len(student.emotions))]

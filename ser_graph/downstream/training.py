@@ -246,9 +246,7 @@ class _Run:
         rows = self.dev[self.data.y[self.dev] >= 0] if len(self.dev) else self.dev
         if not len(rows):
             return {}
-        logits = predict_logits(
-            self.student, self.data.x, rows, device=self.device, precision=self.settings.precision
-        )
+        logits = predict_logits(self.student, self.data.x, rows, precision=self.settings.precision)
         true, predicted = self.data.y[rows], logits.argmax(1)
         recall = recall_score(true, predicted, labels=true.unique(), average="macro", zero_division=0)
         return {"dev_uar": float(recall), "dev_accuracy": float((true == predicted).double().mean())}

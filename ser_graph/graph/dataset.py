@@ -91,7 +91,8 @@ class EmotionGraph(InMemoryDataset):
         return (Path(self.processed_dir) / "meta.json").exists()
 
     def _check_built_as_asked(self) -> None:
-        built = {**self._data.meta["graph"], "features": self._data.meta["features"]}
+        meta = self._data.meta
+        built = {**meta["graph"], **meta["embedding"], "features": meta["features"]}
         for key, wanted in self._settings.items():
             wanted = wanted.to_dict() if isinstance(wanted, LogMelSettings) else wanted
             if key in built and key != "method" and built[key] != wanted:

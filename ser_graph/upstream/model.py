@@ -86,35 +86,11 @@ class Upstream:
     def small(cls, *, seed: int = 0) -> "Upstream":
         """A small untrained wav2vec 2.0 of the same class as the large one, for demonstrations and tests.
 
-        It has 0.3 M parameters, one output frame per 40 ms and the same 256-d projector. Train all of it
-        with ``finetune(..., freeze_feature_encoder=False)``.
+        See `ser_graph.upstream.small`. Train all of it with ``finetune(..., freeze_feature_encoder=False)``.
         """
-        from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
+        from ser_graph.upstream.small import small_wav2vec2
 
-        config = Wav2Vec2Config(
-            conv_dim=(48, 64, 64, 96, 96),
-            conv_kernel=(20, 5, 5, 3, 3),
-            conv_stride=(10, 4, 4, 2, 2),
-            hidden_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=192,
-            num_conv_pos_embeddings=16,
-            num_conv_pos_embedding_groups=8,
-            classifier_proj_size=256,
-            feat_extract_norm="layer",
-            mask_time_prob=0.0,
-            layerdrop=0.0,
-            hidden_dropout=0.0,
-            attention_dropout=0.0,
-            feat_proj_dropout=0.0,
-            final_dropout=0.0,
-        )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = Wav2Vec2ForSequenceClassification(config)
-        extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
-        return cls(model, extractor, info={"weights": "small", "finetuned": False})
+        return cls(*small_wav2vec2(seed), info={"weights": "small", "finetuned": False})
 
     @property
     def dim(self) -> int:

@@ -1,0 +1,68 @@
+"""A small wav2vec 2.0 that learns in under a minute, for the demo and the tests."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ser_graph.audio.reading import SAMPLE_RATE
+
+
+def small_wav2vec2(seed: int = 0) -> tuple[Any, Any]:
+    """Model and feature extractor: 0.4 M parameters, a frame every 40 ms, the usual 256-d projector.
+
+    The class is that of the large model, with three convolutions instead of seven. The first one begins as a
+    bank of Gabor filters on the mel scale: a minute on a CPU is too short to find such filters by itself (after
+    ten epochs on 864 synthetic clips, .43 of the clips of other speakers right with them, .29 without).
+    """
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
+
+    config = Wav2Vec2Config(
+        conv_dim=(128, 128, 96),
+        conv_kernel=(400, 6, 4),
+        conv_stride=(80, 4, 2),
+        conv_bias=True,
+        feat_extract_norm="layer",
+        hidden_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=192,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=8,
+        classifier_proj_size=256,
+        apply_spec_augment=False,
+        layerdrop=0.0,
+        hidden_dropout=0.15,
+        activation_dropout=0.15,
+        attention_dropout=0.15,
+        feat_proj_dropout=0.15,
+        final_dropout=0.15,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Wav2Vec2ForSequenceClassification(config)
+    filters = model.wav2vec2.feature_extractor.conv_layers[0].conv.weight
+    with torch.no_grad():
+        filters.copy_(gabor_filters(*filters.shape[::2])[:, None])
+    return model, Wav2Vec2FeatureExtractor(return_attention_mask=True)
+
+
+def gabor_filters(n_filters: int, length: int, *, f_min: float = 60.0, f_max: float = 7000.0) -> Tensor:
+    """Windowed cosines and sines at frequencies evenly spaced on the mel scale.
+
+    Args:
+        n_filters: even; the first half are cosines, the second half sines of the same frequencies.
+        length: samples of a filter.
+        f_min: lowest frequency in Hz.
+        f_max: highest frequency in Hz.
+
+    Returns:
+        [n_filters, length] float32, each of Euclidean length 1.
+    """
+    mel_low, mel_high = (2595 * math.log10(1 + f / 700) for f in (f_min, f_max))  # O'Shaughnessy 1987
+    frequencies = 700 * (10 ** (torch.linspace(mel_low, mel_high, n_filters // 2) / 2595) - 1)
+    seconds = (torch.arange(length) - (length - 1) / 2) / SAMPLE_RATE
+    phase = 2 * torch.pi * frequencies[:, None] * seconds
+    filters = torch.cat([phase.cos(), phase.sin()]) * torch.hann_window(length, periodic=False)
+    return filters / filters.norm(dim=1, keepdim=True)
