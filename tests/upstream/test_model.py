@@ -70,8 +70,7 @@ def test_the_small_upstream_is_made_by_its_seed_alone():
     assert one.fingerprint() == again.fingerprint() != other.fingerprint()
     assert one.dim == 256
     assert one.max_samples is None
-    assert 0.25e6 < one.n_params < 0.35e6
-    assert one.model._get_feat_extract_output_lengths(16_000) == 24  # a frame each 40 ms
+    assert one.n_params == sum(value.numel() for value in one.model.state_dict().values())
 
 
 def test_every_weight_counts_in_the_fingerprint():
