@@ -37,6 +37,7 @@ class Student(nn.Module):
         super().__init__()
         self.emotions = list(emotions)
         self.features = features or LogMelSettings()
+        _check_long_enough(backbone, self.features)
         self.info = {"backbone": backbone, **(info or {})}
         self.standardise = Standardise(self.features.n_mels)
         self.backbone = make_backbone(backbone, len(self.emotions))
@@ -55,6 +56,16 @@ class Student(nn.Module):
         with atomic_folder(folder) as part:
             write_student(self, part)
         return Path(folder)
+
+
+def _check_long_enough(backbone: str, features: LogMelSettings) -> None:
+    """Every max pooling halves both axes, and something must be left to pool."""
+    least = {"vgg15": 32, "cnn6": 16}.get(backbone, 1)
+    if min(features.n_frames, features.n_mels) < least:
+        raise InputError(
+            f"{backbone} needs spectrograms of at least {least} frames and mel bins, these have "
+            f"{features.n_frames} and {features.n_mels}; raise n_samples or n_mels, or take resnet9"
+        )
 
 
 def write_student(student: Student, folder: Path) -> None:

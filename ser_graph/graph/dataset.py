@@ -92,6 +92,11 @@ class EmotionGraph(InMemoryDataset):
 
     def _check_built_as_asked(self) -> None:
         meta = self._data.meta
+        if isinstance(self._upstream, Upstream) and self._upstream.fingerprint() != meta["upstream"]["fingerprint"]:
+            raise InputError(
+                f"The graph in {self.processed_dir} was built with another upstream; pass force_reload=True to "
+                "build it anew"
+            )
         built = {**meta["graph"], **meta["embedding"], "features": meta["features"]}
         for key, wanted in self._settings.items():
             wanted = wanted.to_dict() if isinstance(wanted, LogMelSettings) else wanted

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.figures import new_axes
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.statistics import nodes_in_scope
@@ -19,6 +20,8 @@ def plot_similarities(data: ClipGraph, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(6.0, 3.4)
     graph = data.meta["graph"]
     histogram = graph["similarity_histogram"]
+    if not histogram:
+        raise InputError("No similarities to plot: the graph has fewer than two clips in scope")
     edges = np.linspace(histogram["low"], histogram["high"], len(histogram["nearest"]) + 1)
     width = edges[1] - edges[0]
     for key, label in (("pairs", "random pairs"), ("nearest", f"nearest {graph['n_neighbors']} neighbours")):
@@ -40,6 +43,8 @@ def mixing_matrix(data: ClipGraph, column: str = "emotion") -> pd.DataFrame:
         data: the graph.
         column: `emotion`, `speaker` or `gender`; clips without a value are left out.
     """
+    if column not in data.meta["names"]:
+        raise bad_value("column", column, data.meta["names"])
     names = data.meta["names"][column]
     codes = data.y if column == "emotion" else data[column]
     source, target = codes[data.edge_index]

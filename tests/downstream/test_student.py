@@ -70,3 +70,10 @@ def test_damaged_and_foreign_folders(student, tmp_path, file, damage, message):
         load_student(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_spectrograms_too_short_for_the_poolings_are_refused():
+    short = LogMelSettings(n_samples=512 + 30 * 256)  # 31 frames
+    Student("cnn6", ["anger", "fear"], short)
+    with pytest.raises(InputError, match=r"vgg15 needs .* at least 32 frames.*31 and 64"):
+        Student("vgg15", ["anger", "fear"], short)

@@ -70,6 +70,8 @@ def test_a_built_graph_needs_no_settings(built, never_builds):
         ({"n_neighbors": 6}, "was built with n_neighbors=3, not 6"),
         ({"scope": "all"}, "was built with scope='train', not 'all'"),
         ({"features": LogMelSettings()}, "was built with features="),
+        ({"seconds": 2.0}, "was built with seconds=0.6, not 2.0"),
+        ({"upstream": Upstream.small(seed=7)}, "was built with another upstream; pass force_reload=True"),
     ],
 )
 def test_other_settings_are_refused(built, never_builds, changes, message):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 
+from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import new_axes
 from ser_graph.inspection.plots import mixing_matrix, plot_mixing, plot_similarities
 
@@ -65,3 +66,11 @@ def test_plot_similarities(toy_graph):
     assert plot_similarities(toy_graph, own) is own
     assert isinstance(own, Axes)
     assert not own.lines
+
+
+def test_unknown_columns_and_graphs_without_pairs_are_refused(toy_graph):
+    with pytest.raises(InputError, match=r"Bad column 'age', expected one of \['emotion', 'gender', 'speaker'\]"):
+        mixing_matrix(toy_graph, "age")
+    toy_graph.meta["graph"]["similarity_histogram"] = {}
+    with pytest.raises(InputError, match="fewer than two clips"):
+        plot_similarities(toy_graph)
