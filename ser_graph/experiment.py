@@ -101,7 +101,7 @@ def run(
 def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> pd.DataFrame:
     """Load, split and check a corpus; its clip table and `problems.csv` are kept in `folder`."""
     table = _load(corpus, folder)
-    asked = content_hash(corpus.model_dump(), table.index.tolist(), _file_sizes(table), skip_bad)
+    asked = content_hash(corpus.model_dump(exclude={"root"}), table.index.tolist(), _file_sizes(table), skip_bad)
     if _finished(folder, asked):
         checked = read_table(folder / "clips.csv")
         checked.attrs.update(table.attrs)
@@ -121,7 +121,7 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> p
 
 def _load(corpus: Corpus, folder: Path) -> pd.DataFrame:
     root = Path(corpus.root) if corpus.root else folder.parent / "corpora" / folder.name
-    if corpus.corpus == "synthetic":
+    if corpus.corpus == "synthetic" and (corpus.make or not corpus.root):
         from ser_graph.corpora.synthetic import make_corpus
 
         make_corpus(root, **corpus.make)  # type: ignore[arg-type]

@@ -32,7 +32,8 @@ class Corpus(_Part):
         shared_speakers: allow a speaker in two splits.
         emotions: which clips to use: ``"default"``, ``"all"``, or a list of emotions; see `load_corpus`.
         labels: other names of emotions, e.g. ``{calm = "neutral"}``.
-        make: for ``"synthetic"``: how to make it, e.g. ``{preset = "source", n_clips = 576}``.
+        make: for ``"synthetic"``: how to make it, e.g. ``{preset = "source", n_clips = 576}``; what is in
+            `root` is taken as it is without.
     """
 
     corpus: str

@@ -200,7 +200,8 @@ def test_useless_epsilon_names_a_better_one_and_keeps_the_upstream(corpora, a_co
 
 def test_a_changed_corpus_is_noticed(corpora, a_copy, tmp_path):
     shutil.copytree(corpora, tmp_path / "corpora")
-    clip = next(iter(sorted((tmp_path / "corpora" / "target").rglob("*.wav"))))
-    clip.unlink()
+    moved = toy_recipe(tmp_path / "corpora")
+    assert len(experiment.prepare_corpus(moved.target, a_copy / "target")) == 63  # elsewhere, but the same
+    next((tmp_path / "corpora" / "target").rglob("*.wav")).unlink()
     with pytest.raises(InputError, match="target holds the result of other settings or inputs"):
-        experiment.run(toy_recipe(tmp_path / "corpora"), a_copy, progress=False)
+        experiment.run(moved, a_copy, progress=False)

@@ -78,12 +78,8 @@ def build_graph(
         emb = upstream.embed(table, cache=cache, root=root, progress=progress, **embedding)
     _check_rows("emb", emb, table)
     features = features or LogMelSettings()
-    if x is None:
-        x = log_mels(table, features, root=root, out=out, progress=progress)
-    _check_rows("x", x, table)
-    expected = (features.n_frames, features.n_mels)
-    if x.shape[1:] != expected:
-        raise InputError(f"x has spectrograms of {tuple(x.shape[1:])}, expected {expected} as features say")
+    if x is not None:
+        _check_spectrograms(x, features, table)
 
     nodes = scope_nodes(table, scope)
     settings = {
@@ -95,14 +91,17 @@ def build_graph(
         "n_jobs": n_jobs,
     }
     edge_index, edge_weight, figures = _neighbour_edges(emb[nodes], settings)
+    graph = {**settings, "n_clips": len(table), **figures}
+    complain(graph)
+    if x is None:
+        x = log_mels(table, features, root=root, out=out, progress=progress)
     data = assemble(table, emb, x, nodes[edge_index], edge_weight)
     data.meta.update(
-        graph={**settings, "n_clips": len(table), **figures},
+        graph=graph,
         features=features.to_dict(),
         upstream={"fingerprint": upstream.fingerprint(), **upstream.info} if upstream else None,
         embedding=embedding,
     )
-    complain(data.meta["graph"])
     return data
 
 
@@ -201,6 +200,13 @@ def _check_settings(table: pd.DataFrame, epsilon: float | None, n_neighbors: int
     wanted = _SCOPES[scope]
     if wanted and not table["split"].isin(wanted).any():
         raise InputError(f"No clip in the split {'+'.join(wanted)}; give the table a split, or use scope='all'")
+
+
+def _check_spectrograms(x: Tensor, features: LogMelSettings, table: pd.DataFrame) -> None:
+    _check_rows("x", x, table)
+    expected = (features.n_frames, features.n_mels)
+    if x.shape[1:] != expected:
+        raise InputError(f"x has spectrograms of {tuple(x.shape[1:])}, expected {expected} as features say")
 
 
 def _check_rows(name: str, values: Tensor, table: pd.DataFrame) -> None:
