@@ -83,11 +83,12 @@ def run(
     """
     out = Path(out).expanduser()
     _claim(out, recipe)
+    _check_space(out, recipe)
     source = None
     if recipe.source is not None and recipe.upstream.finetune:
         source = prepare_corpus(recipe.source, out / "source", skip_bad=skip_bad)
     target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad)
-    _check_space(out, recipe, target)
+    _check_space(out, recipe, len(target))
     upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
     data = prepare_graph(recipe, upstream, target, out, device=device, progress=progress)
     for settings in recipe.training_settings():
@@ -112,7 +113,7 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> p
     left_out = table.index.difference(usable.index).tolist()
     if left_out:
         logger.warning("Leaving out %d clips, listed in %s", len(left_out), folder / "problems.csv")
-    check_split(usable, allow_shared_speakers=corpus.shared_speakers)
+    check_split(usable, shared_speakers=corpus.shared_speakers)
     with _stage(folder, asked, left_out=left_out) as part:
         write_table(usable, part / "clips.csv")
         problems.to_csv(part / "problems.csv", index=False)
@@ -215,6 +216,7 @@ def prepare_graph(
             scope=recipe.scope,  # type: ignore[arg-type]
             method=recipe.graph.method,
             seed=recipe.graph.seed,
+            shared_speakers=recipe.target.shared_speakers,
             features=recipe.features,
             out=x_file,
             cache=out / "embeddings",
@@ -262,7 +264,7 @@ def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) ->
     overlap = speaker_overlap(data.table)
     return {
         "name": recipe.name,
-        "title": _title(recipe, data, synthetic),
+        "title": _title(recipe, upstream, data, synthetic),
         "synthetic": synthetic,
         "protocol": recipe.protocol,
         "transductive": recipe.scope == "all",
@@ -296,8 +298,8 @@ def _student_row(settings: TrainingSettings, out: Path) -> dict[str, Any]:
     return {"name": name, **chosen, **read_json(folder / "metrics.json"), "epoch": epoch}
 
 
-def _title(recipe: Recipe, data: ClipGraph, synthetic: bool) -> str:
-    source = recipe.source.corpus if recipe.source and recipe.upstream.finetune else "no fine-tuning"
+def _title(recipe: Recipe, upstream: Upstream, data: ClipGraph, synthetic: bool) -> str:
+    source = upstream.info.get("corpus") or "upstream as it is"
     if synthetic:
         return f"synthetic speech, protocol {recipe.protocol}"
     return f"{source} -> {data.meta['corpus']}, protocol {recipe.protocol}"
@@ -354,10 +356,10 @@ def _claim(out: Path, recipe: Recipe) -> None:
     write_json(out / "environment.json", environment())
 
 
-def _check_space(out: Path, recipe: Recipe, target: pd.DataFrame) -> None:
-    """Refuse to begin the long work on a disk that cannot hold its results."""
+def _check_space(out: Path, recipe: Recipe, n_clips: int = 0) -> None:
+    """Refuse to begin the long work on a disk that cannot hold its results, roughly."""
     features = recipe.features
-    graph = len(target) * features.n_frames * features.n_mels * 2
+    graph = n_clips * features.n_frames * features.n_mels * 2
     students = 0.25e9 * len(recipe.training_settings())
     needed = graph + students + (1.5e9 if recipe.upstream.model != "small" else 0.05e9)
     free = shutil.disk_usage(out).free

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and the record of what made them."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -29,6 +30,17 @@ _RECORDED_PACKAGES = (
 
 
 @contextlib.contextmanager
+def full_disk_named(path: str | Path) -> Iterator[None]:
+    """Turn what libraries say when the disk is full, each in its own words, into one `OSError` with the path."""
+    try:
+        yield
+    except Exception as error:
+        if shutil.disk_usage(Path(path).parent).free < 2**20 or "No space left" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+
+
+@contextlib.contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """Write a file that is there whole or not at all.
 
@@ -46,7 +58,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield part
+        with full_disk_named(path):
+            yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -59,7 +72,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
-        yield part
+        with full_disk_named(path):
+            yield part
         part.chmod(0o755)  # mkdtemp makes folders that only their owner can read
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))

@@ -197,12 +197,12 @@ def speaker_overlap(table: pd.DataFrame) -> pd.DataFrame:
     return counts[(counts > 0).sum(axis=1) > 1]
 
 
-def check_split(table: pd.DataFrame, *, allow_shared_speakers: bool = False) -> None:
+def check_split(table: pd.DataFrame, *, shared_speakers: bool = False) -> None:
     """Refuse a split that would make a result look better than it is.
 
     Args:
         table: a clip table.
-        allow_shared_speakers: accept speakers in two splits, for corpora that are split so by their norm.
+        shared_speakers: accept speakers in two splits, for corpora that are split so by their norm.
 
     Raises:
         InputError: a split that is not train, dev or test, no training clips, or a speaker in two splits.
@@ -211,20 +211,19 @@ def check_split(table: pd.DataFrame, *, allow_shared_speakers: bool = False) -> 
         >>> check_split(pd.DataFrame({"speaker": ["a", "a"], "split": ["train", "test"]}))
         Traceback (most recent call last):
         ...
-        ser_graph.errors.InputError: 1 speaker is in two splits: a (train, test); split by speaker_split, or
-        pass allow_shared_speakers=True if you mean it
+        ser_graph.errors.InputError: 1 speaker is in two splits: a (train, test); split by speaker, or allow it
+        with shared_speakers=True
     """
     for name in sorted(set(table["split"].dropna()) - set(SPLITS)):
         raise bad_value("split", name, SPLITS)
     if not (table["split"] == "train").any():
         raise InputError("No clip is in the train split; split the table, by speaker_split for instance")
     shared = speaker_overlap(table)
-    if len(shared) and not allow_shared_speakers:
+    if len(shared) and not shared_speakers:
         named = [f"{speaker} ({', '.join(row.index[row > 0])})" for speaker, row in shared.iterrows()]
         who = "1 speaker is" if len(shared) == 1 else f"{len(shared)} speakers are"
         raise InputError(
-            f"{who} in two splits: {shorten(named)}; split by speaker_split, or pass "
-            "allow_shared_speakers=True if you mean it"
+            f"{who} in two splits: {shorten(named)}; split by speaker, or allow it with shared_speakers=True"
         )
 
 

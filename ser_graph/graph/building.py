@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.corpora import check_split
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import content_hash, environment
 from ser_graph.graph.clip_graph import ClipGraph
@@ -32,6 +33,7 @@ def build_graph(
     method: str = "auto",
     seed: int = 0,
     n_jobs: int | None = None,
+    shared_speakers: bool = False,
     features: LogMelSettings | None = None,
     emb: Tensor | None = None,
     x: Tensor | None = None,
@@ -54,6 +56,7 @@ def build_graph(
         method: ``"exact"``, ``"nndescent"``, or ``"auto"``.
         seed: of NN-descent and of the sample on which recall is measured.
         n_jobs: threads of NN-descent; None takes all.
+        shared_speakers: accept a speaker in two splits.
         features: what the spectrograms look like; the paper's by default.
         emb: [N, D] embeddings made before; `upstream` is then not used.
         x: [N, n_frames, n_mels] spectrograms made before with `features`.
@@ -68,10 +71,12 @@ def build_graph(
         similarity histogram. A useless epsilon is called out with a Python warning.
 
     Raises:
-        InputError: no clip in scope, neither `upstream` nor `emb`, shapes that do not fit the table, or an
-            epsilon that leaves no edge.
+        InputError: a speaker in two splits, no clip in scope, neither `upstream` nor `emb`, shapes that do
+            not fit the table, or an epsilon that leaves no edge.
     """
     _check_settings(table, epsilon, n_neighbors, scope, method)
+    if scope != "all":
+        check_split(table, shared_speakers=shared_speakers)
     if emb is None:
         if upstream is None:
             raise InputError("build_graph needs an upstream to embed the clips, or their embeddings as emb=")
@@ -87,6 +92,7 @@ def build_graph(
         "n_neighbors": n_neighbors,
         "scope": scope,
         "method": resolve_method(method, len(nodes)),
+        "shared_speakers": shared_speakers,
         "seed": seed,
         "n_jobs": n_jobs,
     }

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.corpora import check_split
 from ser_graph.errors import InputError
 from ser_graph.graph.building import assemble, build_graph, scope_nodes, top_edges
 from ser_graph.graph.clip_graph import ClipGraph
@@ -40,7 +41,8 @@ def add_clips(
         A new graph: the old clips in their order, then the new ones.
 
     Raises:
-        InputError: a clip is in the graph already, or the upstream is not the one that made the graph.
+        InputError: a clip is in the graph already, a speaker comes into a second split, or the upstream is not
+            the one that made the graph.
     """
     already = data.table.index.intersection(table.index)
     if len(already):
@@ -66,6 +68,8 @@ def add_clips(
     joined.attrs = dict(data.table.attrs)
     both = torch.cat([data.emb, new.emb])
     graph = data.meta["graph"]
+    if graph["scope"] != "all":
+        check_split(joined, shared_speakers=graph["shared_speakers"])
     nodes = scope_nodes(joined, graph["scope"])
     unit = unit_rows(both[nodes])
     ids, similarity = _updated_neighbours(unit, nodes, data, graph["n_neighbors"])

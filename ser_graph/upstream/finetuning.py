@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, fit_length, load_waveform
 from ser_graph.devices import Precision, gains_by_bfloat16, pick_device
 from ser_graph.errors import InputError
-from ser_graph.files import content_hash, read_json, write_json
+from ser_graph.files import content_hash, full_disk_named, read_json, write_json
 from ser_graph.upstream.embedding import length_in_samples
 from ser_graph.upstream.quiet import quiet_transformers
 
@@ -211,7 +211,7 @@ def _train(
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_epoch_bar(progress))
     run = content_hash(settings, upstream.fingerprint(), {split: clips.content for split, clips in sets.items()})
-    with quiet_transformers():
+    with quiet_transformers(), full_disk_named(folder):
         trainer.train(resume_from_checkpoint=_resume_point(folder, run))
         epochs = _history(trainer.state.log_history)
         tested = trainer.evaluate(sets["test"]) if len(sets.get("test", ())) else {}

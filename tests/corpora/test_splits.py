@@ -150,7 +150,7 @@ def test_check_split():
     table = people(2, 2).assign(split=["train", "train", "train", "test", "dev", "dev", "test", "test"])
     with pytest.raises(InputError, match=r"1 speaker is in two splits: 01 \(train, test\)"):
         check_split(table)
-    check_split(table, allow_shared_speakers=True)
+    check_split(table, shared_speakers=True)
     assert speaker_overlap(table).to_dict("index") == {"01": {"train": 1, "dev": 0, "test": 1}}
     check_split(table[table["speaker"] != "01"])
     with pytest.raises(InputError, match="Bad split 'fold1'"):

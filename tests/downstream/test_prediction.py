@@ -68,7 +68,7 @@ def test_from_the_files_as_from_the_graph(student, make_clips):
     table = pd.DataFrame(
         {
             "emotion": "fear",
-            "speaker": "s",
+            "speaker": ["a"] * 3 + ["b"] * 2,
             "gender": "male",
             "duration": 0.7,
             "split": ["train"] * 3 + ["test"] * 2,

@@ -26,7 +26,7 @@ def few_random_pairs(monkeypatch):
 
 
 def clips(n, split="train", **columns):
-    values = {"emotion": "anger", "speaker": "s1", "gender": "female", "duration": 1.0, "split": split}
+    values = {"emotion": "anger", "speaker": split, "gender": "female", "duration": 1.0, "split": split}
     index = pd.Index([f"{clip:03d}.wav" for clip in range(n)], name="file")
     return pd.DataFrame({**values, **columns}, index=index)
 
@@ -84,6 +84,7 @@ def corpora(draw):
     pool = generator.normal(size=(draw(st.integers(2, 30)), 3))
     table = clips(n, generator.choice(["train", "dev", "test"], n))
     table.iloc[0, table.columns.get_loc("split")] = "train"
+    table["speaker"] = table["split"]
     return table, torch.from_numpy(pool[generator.integers(len(pool), size=n)]).float()
 
 
@@ -261,3 +262,12 @@ def test_spectrograms_are_made_where_none_are_given(make_clips):
     assert data.x.shape == (3, features.n_frames, 64)
     assert (folder / "x.npy").exists()
     assert torch.isfinite(data.x).all()
+
+
+def test_a_speaker_in_two_splits_is_refused_unless_asked_for():
+    table = clips(4, ["train", "train", "test", "dev"], speaker=["a", "b", "b", "c"])
+    with pytest.raises(InputError, match=r"1 speaker is in two splits: b \(train, test\)"):
+        build(table, at_degrees(0, 1, 2, 3), epsilon=None)
+    data = build(table, at_degrees(0, 1, 2, 3), epsilon=None, shared_speakers=True)
+    assert data.meta["graph"]["shared_speakers"] is True
+    assert build(table, at_degrees(0, 1, 2, 3), epsilon=None, scope="all").num_nodes == 4

@@ -22,7 +22,7 @@ def few_random_pairs(monkeypatch):
 
 def clips(names, split="train"):
     return pd.DataFrame(
-        {"emotion": "anger", "speaker": "s", "gender": "male", "duration": 1.0, "split": split},
+        {"emotion": "anger", "speaker": split, "gender": "male", "duration": 1.0, "split": split},
         index=pd.Index(list(names), name="file"),
     )
 
@@ -46,6 +46,7 @@ def corpora(draw):
     names = [f"{name:02d}.wav" for name in generator.permutation(n)]
     table = clips(names, generator.choice(["train", "dev", "test"], n, p=[0.6, 0.2, 0.2]))
     table.iloc[0, table.columns.get_loc("split")] = "train"
+    table["speaker"] = table["split"]
     emb = torch.from_numpy(pool[generator.integers(len(pool), size=n)]).float()
     return table, emb, draw(st.integers(1, n - 1))
 
@@ -139,3 +140,10 @@ def test_other_spectrograms_are_refused(toy_graph):
 def test_other_embeddings_are_refused(toy_graph):
     with pytest.raises(InputError, match="emb has 3 dimensions, expected 16"):
         add_clips(toy_graph, clips("z"), emb=torch.ones(1, 3), x=toy_graph.x[:1])
+
+
+def test_a_speaker_does_not_come_into_a_second_split():
+    old = build_graph(clips("ab"), emb=torch.eye(2), x=spectrograms(2), features=SHORT, epsilon=None)
+    new = clips("c", "test").assign(speaker="train")
+    with pytest.raises(InputError, match="1 speaker is in two splits"):
+        add_clips(old, new, emb=torch.ones(1, 2), x=spectrograms(1))
