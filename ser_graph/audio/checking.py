@@ -33,6 +33,7 @@ import pandas as pd
 import soundfile
 from tqdm import tqdm
 
+from ser_graph.audio.reading import POINTER_START
 from ser_graph.corpora.adapter import Adapter, Scan, clip_table, scan_corpus
 from ser_graph.corpora.loading import find_adapter, is_table
 from ser_graph.corpora.splits import speaker_overlap
@@ -46,7 +47,7 @@ LOWEST_RATE = 16_000  # Hz, what speech models are trained on
 
 _WARNINGS = frozenset({"low rate", "same audio"})
 _MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
-_POINTER = b"version https://git-lfs"
+
 _STREAMED = 0xFFFFFFFF  # the size that programs write who cannot go back to the header
 _WAV_SIZES = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 
@@ -198,10 +199,10 @@ def _examine(path: Path) -> _Clip:
     if not path.is_file():
         return _broken("missing", "no such file; fetch it, or take its row out of the table")
     with path.open("rb") as file:
-        head = file.read(len(_POINTER))
+        head = file.read(len(POINTER_START))
     if not head:
         return _broken("empty", "0 bytes; fetch it again")
-    if head == _POINTER:
+    if head == POINTER_START:
         return _broken("pointer", "a git-lfs pointer in place of the sound; fetch it with git lfs pull")
     try:
         return _decode(path)

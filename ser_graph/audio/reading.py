@@ -13,7 +13,7 @@ from ser_graph.audio.torchaudio_import import torchaudio
 from ser_graph.errors import InputError, bad_value
 
 SAMPLE_RATE = 16_000
-_POINTER_START = b"version https://git-lfs"
+POINTER_START = b"version https://git-lfs"  # the text that git-lfs leaves in place of a file
 
 
 def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
@@ -46,10 +46,10 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     if path.is_dir():
         return f"{path} is a folder, expected an audio file"
     with path.open("rb") as file:
-        start = file.read(len(_POINTER_START))
+        start = file.read(len(POINTER_START))
     if not start:
         return f"{path} is empty (0 bytes)"
-    if start == _POINTER_START:
+    if start == POINTER_START:
         return f"{path} is a git-lfs pointer, not audio; fetch the real file with 'git lfs pull'"
     return f"{path} cannot be decoded as audio ({str(error).rpartition(':')[2].strip().rstrip('.')})"
 
