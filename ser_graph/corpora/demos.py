@@ -21,6 +21,9 @@ In Table 2 of the paper the column F/M is printed in the order of the Italian co
 of the English names. The true numbers are anger 516/961, disgust 596/1082, fear 415/741, guilt 400/729,
 happiness 524/871, sadness 532/998, surprise 349/651.
 
+The paper's lists of speakers are unpublished. The list that ships (`demos_split`) has its numbers of women and men
+and every class count of Table 2 exactly; `demos_deviation` says how near the split of any clip table comes.
+
 Given out on request by its authors, for research. Parada-Cabaleiro, Costantini, Batliner, Schmitt and
 Schuller, "DEMoS: an Italian emotional speech corpus", Language Resources and Evaluation 54, 2020.
 """
