@@ -9,7 +9,7 @@ demo: .venv/demo-installed
 
 # One thread a test process: two processes of two threads on two cores wait for each other.
 test: .venv/test-installed lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal --durations 12
 
 lint: .venv/test-installed
 	$(BIN)/ruff format --check .

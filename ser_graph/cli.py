@@ -37,7 +37,8 @@ Seed = Annotated[int, typer.Option(help="Random seed.")]
 def main() -> None:
     """Run the command line; a user's mistake is one line on standard error and exit code 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for talkative in ("httpx", "huggingface_hub"):  # what matters of theirs stands in our one line
+        logging.getLogger(talkative).setLevel(logging.ERROR)
     warnings.showwarning = lambda message, *_, **__: print(f"Warning: {message}", file=sys.stderr)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)

@@ -298,7 +298,7 @@ def _missing_parts(adapter: Adapter, table: pd.DataFrame) -> Iterator[dict[str, 
         named = [f"{speaker} ({n} of {usual})" for speaker, n in short.items()]
         detail += f"; short are the speakers {shorten(named, 10)}"
     else:
-        detail += f", of {len(speakers)} speakers"
+        detail += f", of {len(speakers)} speaker{'s' if len(speakers) > 1 else ''}"
     yield _problem("", "clips", detail, "warning")
 
 
