@@ -64,7 +64,8 @@ def finetune(
         The same upstream; ``upstream.info`` holds settings, accuracies and the history by epoch.
 
     Raises:
-        InputError: no training clip, fewer than two emotions, or a clip that cannot be read.
+        InputError: no training clip, fewer than two emotions, a clip that cannot be read, or a training that
+            diverged.
     """
     settings = {
         "epochs": epochs,
@@ -88,8 +89,9 @@ def finetune(
         upstream.set_emotions(emotions, seed=seed)
         _freeze_feature_encoder(upstream.model, freeze_feature_encoder)
         with TemporaryDirectory() as temporary:
-            folder = Path(temporary if checkpoints is None else checkpoints).expanduser()
-            history = _train(upstream, sets, settings, folder, device, progress)
+            folder = Path(checkpoints or temporary).expanduser()
+            history = _train(upstream, sets, settings, folder, checkpoints is not None, device, progress)
+        _check_finite(upstream.model)
     except BaseException:  # the same call continues: it finds the same model and the checkpoints of its run
         upstream.model, upstream.emotions = before
         raise
@@ -116,6 +118,11 @@ def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     if n_emotions < 2:
         raise InputError(f"Fine-tuning needs at least 2 emotions among the training clips, found {n_emotions}")
     return labelled
+
+
+def _check_finite(model: Any) -> None:
+    if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
+        raise InputError("The fine-tuning diverged (weights are not finite); lower learning_rate")
 
 
 def _freeze_feature_encoder(model: Any, freeze: bool) -> None:
@@ -151,6 +158,7 @@ def _train(
     sets: dict[str, _Clips],
     settings: dict[str, Any],
     folder: Path,
+    resumable: bool,
     device: str | None,
     progress: bool,
 ) -> dict[str, Any]:
@@ -176,7 +184,7 @@ def _train(
         bf16=use_bfloat16,
         use_cpu=target.type == "cpu",
         eval_strategy="epoch" if has_dev else "no",
-        save_strategy="epoch",
+        save_strategy="epoch" if resumable else "no",
         save_total_limit=1,
         logging_strategy="epoch",
         report_to="none",

@@ -326,3 +326,11 @@ def test_a_clip_that_cannot_be_read_is_named_and_leaves_the_model_as_it_was(tabl
         finetune(upstream, table, root=tmp_path)
     assert upstream.fingerprint() == before
     assert upstream.emotions == []
+
+
+def test_a_training_that_diverges_says_so_and_leaves_the_model_as_it_was(table):
+    upstream = tiny()
+    before = weights(upstream)
+    with pytest.raises(InputError, match="diverged"):
+        finetune(upstream, table, learning_rate=1e30, precision="float32")
+    assert same(weights(upstream), before)
