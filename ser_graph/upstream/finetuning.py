@@ -223,6 +223,9 @@ def _train(
         trainer.train(resume_from_checkpoint=_resume_point(folder, run))
         epochs = _history(trainer.state.log_history)
         tested = trainer.evaluate(sets["test"]) if len(sets.get("test", ())) else {}
+    # The Trainer leaves its bfloat16 autocast around the model's forward: embeddings would not be float32, and
+    # not those of the same model loaded from disk.
+    trainer.accelerator.unwrap_model(upstream.model, keep_fp32_wrapper=False)
     return {
         "dev": epochs[-1].get("dev_accuracy") if epochs else None,
         "test": tested.get("eval_accuracy"),

@@ -334,3 +334,12 @@ def test_a_training_that_diverges_says_so_and_leaves_the_model_as_it_was(table):
     with pytest.raises(InputError, match="diverged"):
         finetune(upstream, table, learning_rate=1e30, precision="float32")
     assert same(weights(upstream), before)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_embeddings_of_a_just_trained_model_are_those_of_the_stored_one(table, tmp_path, precision):
+    upstream = finetune(tiny(), table, precision=precision)
+    stored = Upstream.from_pretrained(upstream.save(tmp_path / "stored"))
+    assert stored.fingerprint() == upstream.fingerprint()
+    one, other = (model.embed(table, seconds=0.1, progress=False) for model in (upstream, stored))
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
