@@ -18,6 +18,8 @@ from ser_graph.evaluation import evaluate
 from ser_graph.graph import load_graph
 from ser_graph.recipe import make_recipe
 
+pytestmark = pytest.mark.slow
+
 
 def toy_recipe(folder, **changes):
     values = {
