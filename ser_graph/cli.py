@@ -286,7 +286,7 @@ def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:
 def _upstream(name: str, seed: int = 0) -> Any:
     from ser_graph.upstream import Upstream
 
-    return Upstream.small(seed=seed) if name == "small" else Upstream.from_pretrained(name, seed=seed)
+    return Upstream.from_pretrained(name, seed=seed)
 
 
 def _epsilon(text: str) -> float | None:

@@ -36,10 +36,19 @@ def gains_by_bfloat16(device: torch.device) -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
 
 
-def autocast(device: torch.device, precision: Precision = "auto") -> contextlib.AbstractContextManager[object]:
-    """A context in which matrix products and convolutions run in the chosen precision."""
+def uses_bfloat16(device: torch.device, precision: Precision) -> bool:
+    """Whether a precision means bfloat16 on this device.
+
+    Raises:
+        InputError: `precision` is not one of the three.
+    """
     if precision not in ("auto", "float32", "bfloat16"):
         raise bad_value("precision", precision, ["auto", "float32", "bfloat16"])
-    if precision == "bfloat16" or (precision == "auto" and gains_by_bfloat16(device)):
+    return precision == "bfloat16" or (precision == "auto" and gains_by_bfloat16(device))
+
+
+def autocast(device: torch.device, precision: Precision = "auto") -> contextlib.AbstractContextManager[object]:
+    """A context in which matrix products and convolutions run in the chosen precision."""
+    if uses_bfloat16(device, precision):
         return torch.autocast(device.type, torch.bfloat16)
     return contextlib.nullcontext()

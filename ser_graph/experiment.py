@@ -36,7 +36,7 @@ from ser_graph.corpora import (
     speaker_split,
     write_table,
 )
-from ser_graph.downstream import TrainingSettings, load_student, predict, train
+from ser_graph.downstream import TrainingSettings, predict, train
 from ser_graph.downstream.student import write_student
 from ser_graph.edge import latency_ms, size_mb
 from ser_graph.errors import InputError
@@ -151,13 +151,13 @@ def prepare_upstream(
     """The upstream of a recipe: loaded, and fine-tuned on the source corpus unless that is done already."""
     part = recipe.upstream
     if source is None:
-        return _pretrained(part.model, part.seed)
+        return Upstream.from_pretrained(part.model, seed=part.seed)
     folder, checkpoints = out / "upstream", out / ".checkpoints" / "upstream"
     source_rows = source[["emotion", "speaker", "split"]].astype(str).to_csv()
     asked = content_hash(part.model_dump(), _model_files(part.model), source_rows, _file_sizes(source))
     if _finished(folder, asked):
         return Upstream.from_pretrained(folder)
-    upstream = _pretrained(part.model, part.seed)
+    upstream = Upstream.from_pretrained(part.model, seed=part.seed)
     logger.info("Fine-tuning %s on %s", part.model, source.attrs["corpus"])
     settings = part.model_dump(exclude={"model", "finetune"})
     upstream.finetune(source, checkpoints=checkpoints, device=device, progress=progress, **settings)
@@ -175,10 +175,6 @@ def _model_files(model: str) -> list[tuple[str, str]]:
         with path.open("rb") as file:
             found.append((path.name, hashlib.file_digest(file, "blake2b").hexdigest()))
     return found
-
-
-def _pretrained(model: str, seed: int) -> Upstream:
-    return Upstream.small(seed=seed) if model == "small" else Upstream.from_pretrained(model, seed=seed)
 
 
 def prepare_graph(
@@ -316,7 +312,7 @@ def _finite(values: dict[Any, Any]) -> dict[str, Any]:
 def _draw(data: ClipGraph, results: dict[str, Any], out: Path) -> None:
     """The figures of a run: each alone, and the first four together as `overview.png`."""
     names = [row["name"] for row in results["students"]]
-    histories = {name: load_student(out / "students" / name).info["history"] for name in names}
+    histories = {name: read_json(out / "students" / name / "model.json")["info"]["history"] for name in names}
     predictions = {
         name: pd.read_csv(out / "students" / name / "predictions.csv", index_col="file") for name in names
     }

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, fit_length, load_waveform
-from ser_graph.devices import Precision, gains_by_bfloat16, pick_device
+from ser_graph.devices import Precision, pick_device, uses_bfloat16
 from ser_graph.errors import InputError
 from ser_graph.files import content_hash, full_disk_named, read_json, write_json
 from ser_graph.upstream.embedding import length_in_samples
@@ -167,9 +167,6 @@ def _train(
     from transformers.trainer_callback import PrinterCallback
 
     target = pick_device(device)
-    use_bfloat16 = settings["precision"] == "bfloat16" or (
-        settings["precision"] == "auto" and gains_by_bfloat16(target)
-    )
     has_dev = "dev" in sets and len(sets["dev"]) > 0
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -181,7 +178,7 @@ def _train(
         per_device_train_batch_size=settings["batch_size"],
         per_device_eval_batch_size=settings["batch_size"],
         seed=settings["seed"],
-        bf16=use_bfloat16,
+        bf16=uses_bfloat16(target, settings["precision"]),
         use_cpu=target.type == "cpu",
         eval_strategy="epoch" if has_dev else "no",
         save_strategy="epoch" if resumable else "no",

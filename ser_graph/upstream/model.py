@@ -49,7 +49,7 @@ class Upstream:
 
     @classmethod
     def from_pretrained(cls, name_or_folder: str | Path, *, seed: int = 0) -> "Upstream":
-        """Load a local folder in the Hugging Face layout, or a model of the Hugging Face hub by name.
+        """Load a local folder in the Hugging Face layout, a model of the Hugging Face hub by name, or ``"small"``.
 
         Args:
             name_or_folder: e.g. ``"facebook/wav2vec2-base"``, or a folder with `config.json`,
@@ -59,6 +59,8 @@ class Upstream:
         Raises:
             InputError: neither such a folder nor a model that can be had; or not a model with a projector.
         """
+        if str(name_or_folder) == "small":
+            return cls.small(seed=seed)
         from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
         name = str(Path(name_or_folder).expanduser()) if _is_folder(name_or_folder) else str(name_or_folder)
