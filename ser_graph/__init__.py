@@ -43,7 +43,7 @@ _HOMES = {
     "log_mels": "audio",
     "make_backbone": "downstream",
     "make_corpus": "corpora.synthetic",
-    "mixing_matrix": "inspection",
+    "mixing_matrix": "graph",
     "neighbour_loss": "downstream",
     "plot_confusion_matrix": "evaluation",
     "plot_history": "evaluation",

@@ -84,3 +84,11 @@ def _toy_graph() -> ClipGraph:
         n_neighbors=4,
         features=LogMelSettings(n_samples=8192),
     )
+
+
+@pytest.fixture
+def four_clips(toy_graph):
+    """Edges into an angry clip from one angry and two fearful ones, and one between unknown clips."""
+    toy_graph.y[:6] = torch.tensor([0, 0, 1, 1, -1, -1])
+    toy_graph.edge_index = torch.tensor([[1, 2, 3, 0, 5, 0], [0, 0, 0, 2, 4, 4]])
+    return toy_graph

@@ -1,5 +1,5 @@
 """The graph -> pictures."""
 
-from ser_graph.inspection.plots import mixing_matrix, plot_mixing, plot_similarities
+from ser_graph.inspection.plots import plot_mixing, plot_similarities
 
-__all__ = ["mixing_matrix", "plot_mixing", "plot_similarities"]
+__all__ = ["plot_mixing", "plot_similarities"]

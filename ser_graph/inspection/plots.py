@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ser_graph.errors import InputError, bad_value
+from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import new_axes
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.statistics import nodes_in_scope
+from ser_graph.graph.statistics import mixing_matrix, nodes_in_scope
 
 
 def plot_similarities(data: ClipGraph, ax: Axes | None = None) -> Axes:
@@ -34,24 +34,6 @@ def plot_similarities(data: ClipGraph, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("density")
     ax.legend(fontsize=8)
     return ax
-
-
-def mixing_matrix(data: ClipGraph, column: str = "emotion") -> pd.DataFrame:
-    """Counts of edges by the value of the seed (rows) and of its neighbour (columns).
-
-    Args:
-        data: the graph.
-        column: `emotion`, `speaker` or `gender`; clips without a value are left out.
-    """
-    if column not in data.meta["names"]:
-        raise bad_value("column", column, data.meta["names"])
-    names = data.meta["names"][column]
-    codes = data.y if column == "emotion" else data[column]
-    source, target = codes[data.edge_index]
-    known = (source >= 0) & (target >= 0)
-    cells = (target[known] * len(names) + source[known]).bincount(minlength=len(names) ** 2)
-    index = pd.Index(names, name=column)
-    return pd.DataFrame(cells.view(len(names), -1).numpy(), index=index, columns=index.rename("neighbour"))
 
 
 def plot_mixing(data: ClipGraph, column: str = "emotion", ax: Axes | None = None) -> Axes:

@@ -1,38 +1,12 @@
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 from matplotlib.axes import Axes
 
 from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import new_axes
-from ser_graph.inspection.plots import mixing_matrix, plot_mixing, plot_similarities
+from ser_graph.inspection.plots import plot_mixing, plot_similarities
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-@pytest.fixture
-def four_clips(toy_graph):
-    """Edges into an angry clip from one angry and two fearful ones, and one between unknown clips."""
-    toy_graph.y[:6] = torch.tensor([0, 0, 1, 1, -1, -1])
-    toy_graph.edge_index = torch.tensor([[1, 2, 3, 0, 5, 0], [0, 0, 0, 2, 4, 4]])
-    return toy_graph
-
-
-def test_mixing_matrix_by_hand(four_clips):
-    counts = mixing_matrix(four_clips)
-    assert list(counts.index) == list(counts.columns) == ["anger", "fear", "sadness"]
-    assert (counts.index.name, counts.columns.name) == ("emotion", "neighbour")
-    assert counts.to_numpy().tolist() == [[1, 2, 0], [1, 0, 0], [0, 0, 0]]  # rows are seeds
-
-
-@pytest.mark.parametrize("column", ["emotion", "speaker", "gender"])
-def test_mixing_matrix_is_a_cross_table(toy_graph, column):
-    values = toy_graph.table[column].to_numpy()
-    source, target = toy_graph.edge_index.numpy()
-    names = toy_graph.meta["names"][column]
-    expected = pd.crosstab(values[target], values[source]).reindex(index=names, columns=names, fill_value=0)
-    assert mixing_matrix(toy_graph, column).to_numpy().tolist() == expected.to_numpy().tolist()
 
 
 @pytest.mark.parametrize("column", ["emotion", "speaker", "gender"])
@@ -68,9 +42,7 @@ def test_plot_similarities(toy_graph):
     assert not own.lines
 
 
-def test_unknown_columns_and_graphs_without_pairs_are_refused(toy_graph):
-    with pytest.raises(InputError, match=r"Bad column 'age', expected one of \['emotion', 'gender', 'speaker'\]"):
-        mixing_matrix(toy_graph, "age")
+def test_a_graph_without_pairs_is_refused(toy_graph):
     toy_graph.meta["graph"]["similarity_histogram"] = {}
     with pytest.raises(InputError, match="fewer than two clips"):
         plot_similarities(toy_graph)
