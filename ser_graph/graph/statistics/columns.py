@@ -1,0 +1,52 @@
+"""A column of the clip table as codes: what every question about groups of clips starts from."""
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ser_graph.corpora.vocabulary import NUMBERS
+from ser_graph.errors import bad_value
+from ser_graph.graph.clip_graph import ClipGraph
+
+
+def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tensor]:
+    """The values of a text column of the clip table, and each clip's code among them.
+
+    Args:
+        data: the graph.
+        by: any column that holds text: `emotion`, `speaker`, `gender`, `split`, and what the corpus knows
+            besides, e.g. `sentence`, `intensity`, `language`.
+
+    Returns:
+        names: the values in code order; for `emotion`, `speaker` and `gender` those of ``data.meta["names"]``,
+            for other columns those that occur, sorted.
+        codes: [N] int64, -1 = unknown.
+
+    Raises:
+        InputError: no such column, or one that holds numbers.
+
+    Examples:
+        >>> data = ClipGraph(num_nodes=3)
+        >>> data.table, data.meta = pd.DataFrame({"sentence": ["b", None, "a"]}), {"names": {}}
+        >>> column_codes(data, "sentence")
+        (['a', 'b'], tensor([ 1, -1,  0]))
+    """
+    coded = data.meta["names"]
+    if by in coded:
+        return list(coded[by]), data.y if by == "emotion" else data[by]
+    if by not in text_columns(data):
+        raise bad_value("column", by, text_columns(data))
+    values = data.table[by]
+    names = sorted(map(str, values.dropna().unique()))
+    texts = values.astype(object).where(values.isna(), values.astype(str))
+    codes = pd.Categorical(texts, categories=names).codes.astype("int64")
+    return names, torch.from_numpy(codes)
+
+
+def text_columns(data: ClipGraph) -> list[str]:
+    """The columns that clips can be grouped by, in the order of the clip table."""
+    return [str(column) for column in data.table if column not in NUMBERS and _holds_names(data.table[column])]
+
+
+def _holds_names(values: pd.Series) -> bool:
+    return not pd.api.types.is_float_dtype(values) or bool(values.isna().all())
