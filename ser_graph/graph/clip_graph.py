@@ -1,10 +1,13 @@
 """`ClipGraph`: the corpus as one PyG `Data`, with the clip table beside it."""
 
+import difflib
 from typing import Any
 
 import pandas as pd
 from torch import Tensor
 from torch_geometric.data import Data
+
+from ser_graph.errors import InputError
 
 
 class ClipGraph(Data):
@@ -44,6 +47,18 @@ class ClipGraph(Data):
     def emotions(self) -> list[str]:
         """The emotion names in code order."""
         return self.meta["names"]["emotion"]
+
+    def node(self, file: str) -> int:
+        """The number of the node of a clip.
+
+        Raises:
+            InputError: no such clip; the nearest names are in the message.
+        """
+        if file in self.table.index:
+            return int(self.table.index.get_loc(file))
+        near = difflib.get_close_matches(str(file), map(str, self.table.index), n=3, cutoff=0.5)
+        hint = f"; near it are {near}" if near else f", expected one of its {self.num_nodes:,} files"
+        raise InputError(f"No clip {file!r} in the graph{hint}")
 
     def degrees(self) -> Tensor:
         """[N] int64 number of neighbours of every clip (in-edges)."""
