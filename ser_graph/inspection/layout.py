@@ -1,0 +1,108 @@
+"""The graph -> a place on the map for every clip."""
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+from tqdm import tqdm
+
+from ser_graph.graph import ClipGraph
+from ser_graph.graph.neighbours import nearest_neighbours
+
+_NEIGHBOURS = 15
+_STEPS = 200
+_OTHERS = 5  # clips that each clip is pushed away from in a step
+
+
+def graph_layout(data: ClipGraph, seed: int = 0) -> np.ndarray:
+    """A place in the plane for every clip: clips that lie together have similar embeddings.
+
+    The graph of training holds what a student may learn from: few edges, above epsilon, none into dev and test.
+    The map is of everything: here all clips are joined to their 15 nearest neighbours, whatever their split and
+    however similar, so that a clip without an edge has its place too. Edges pull, random others push, as in
+    UMAP (McInnes, Healy & Melville 2018, https://arxiv.org/abs/1802.03426; with a = b = 1, and all clips moved at
+    once), starting from the first two principal components. Groups and neighbours mean something on such a map;
+    directions, and distances between groups, hardly do.
+
+    Computed once for a graph and a seed, and kept with the graph; the same in every run. 10,000 clips take
+    about 6 s (`benchmarks/layout.py`).
+
+    Args:
+        data: the graph; its `emb` is all that counts. A clip whose embedding is zero or not finite is similar
+            to no other: it is put into the lower left corner.
+        seed: of the choice of clips that push.
+
+    Returns:
+        [N, 2] float32 from -1 to 1, a row per node; not to be written to.
+    """
+    kept = data.__dict__.setdefault("_layouts", {})  # beside `_table`, outside PyG's attributes
+    emb, places = kept.get(seed, (None, None))
+    if emb is not data.emb:  # a subgraph, or embedded anew
+        places = _layout(data.emb, seed)
+        places.setflags(write=False)
+        kept[seed] = data.emb, places
+    return places
+
+
+def _layout(emb: Tensor, seed: int) -> np.ndarray:
+    norms = emb.double().norm(dim=1)
+    usable = (torch.isfinite(norms) & (norms > 0)).numpy()
+    places = np.full((len(emb), 2), -1.0, dtype=np.float32)
+    if usable.any():
+        unit = (emb[usable].double() / norms[usable, None]).float()
+        places[usable] = _fitted(_moved(_first_places(unit, seed), _pulls(unit, seed), seed))
+    return places
+
+
+def _pulls(unit: Tensor, seed: int) -> csr_array:
+    """[N, N] how strongly clips pull one another: 1 for the nearest, less for the others, symmetric.
+
+    As in UMAP, but with the mean distance of a clip's neighbours for its scale.
+    """
+    n = len(unit)
+    ids, similarity = nearest_neighbours(unit, _NEIGHBOURS, seed=seed)
+    if ids.shape[1] == 0:
+        return csr_array((n, n))
+    similarity = similarity.clamp_min(-1)  # where a search found too few: -inf
+    distance = (similarity[:, :1] - similarity).double().numpy()
+    strength = np.exp(-distance / np.maximum(distance.mean(1, keepdims=True), 1e-6))
+    found = (ids >= 0).numpy()
+    one_way = csr_array((strength[found], (np.nonzero(found)[0], ids.numpy()[found])), shape=(n, n))
+    return csr_array(one_way + one_way.T - one_way * one_way.T)
+
+
+def _first_places(unit: Tensor, seed: int) -> np.ndarray:
+    """[N, 2] the first two principal components, from -10 to 10, and equal clips a little apart."""
+    centred = (unit - unit.mean(0)).double().numpy()
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    axes = axes[:, -2:]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])  # eigenvectors have no sign
+    places = np.zeros((len(unit), 2))
+    places[:, : axes.shape[1]] = centred @ axes
+    places = 10 * places / max(np.abs(places).max(), 1e-6)
+    # Rounded, so that the number of threads, which decides the last digits of a product, does not show.
+    return places.round(6) + np.random.default_rng(seed).normal(0, 0.01, places.shape)
+
+
+def _moved(places: np.ndarray, pulls: csr_array, seed: int) -> np.ndarray:
+    """Places after all steps. With kernel 1 / (1 + d^2), the gradients are those of UMAP's cross entropy."""
+    n = len(places)
+    rng = np.random.default_rng(seed)
+    rows, columns = pulls.nonzero()
+    total = pulls.sum(axis=1)[:, None]
+    for step in tqdm(range(_STEPS), desc="layout", unit="step", delay=2, leave=False):
+        squares = np.square(places[rows] - places[columns]).sum(1)
+        pull = csr_array((2 * pulls.data / (1 + squares), pulls.indices, pulls.indptr), shape=(n, n))
+        move = pull @ places - pull.sum(axis=1)[:, None] * places
+        for others in rng.integers(n, size=(_OTHERS, n)):
+            away = places - places[others]
+            squares = np.square(away).sum(1, keepdims=True)
+            move += total * np.clip(2 * away / ((0.001 + squares) * (1 + squares)), -4, 4)
+        places = places + 0.25 * (1 - step / _STEPS) * np.clip(move, -4, 4)
+    return places
+
+
+def _fitted(places: np.ndarray) -> np.ndarray:
+    """Places moved and scaled, alike in both directions, to reach from -1 to 1."""
+    low, high = places.min(0), places.max(0)
+    return (places - (low + high) / 2) / max((high - low).max() / 2, 1e-9)
