@@ -175,7 +175,8 @@ def build(
     device: Device = None,
 ) -> None:
     """Build the graph of a corpus."""
-    from ser_graph.graph import build_graph, save_graph
+    from ser_graph.graph import build_graph, graph_statistics, save_graph
+    from ser_graph.graph.statistics import format_figures
 
     features = out.with_name(f".{out.name}.x.npy")
     data = build_graph(
@@ -191,19 +192,27 @@ def build(
         device=device,
     )
     save_graph(data, out, x_file=features)
-    stats(out)
+    print(format_figures(graph_statistics(data)))
 
 
 @app.command()
-def stats(graph: Graph, as_json: Json = False) -> None:
-    """The key figures of a graph."""
-    from ser_graph.graph import graph_statistics, load_graph
+def stats(
+    graph: Graph,
+    by: Annotated[
+        str, typer.Option(help="Column of the clip table that clips are grouped by: emotion, speaker, ...")
+    ] = "emotion",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Everything about a graph in numbers: whom it joins, what leaks, which clips are suspicious."""
+    from ser_graph.graph import graph_report, load_graph
+    from ser_graph.graph.statistics import format_report, report_json
 
-    figures = graph_statistics(load_graph(graph))
+    report = graph_report(load_graph(graph), by, seed=seed)
     if as_json:
-        print(figures.to_json(indent=2))
+        print(json.dumps(report_json(report), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        print("\n".join(f"{name:20} {_figure(value)}" for name, value in figures.items()))
+        print(format_report(report))
 
 
 @app.command()

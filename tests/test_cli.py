@@ -60,7 +60,7 @@ def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
     build = ("build", "synthetic", corpus, "--upstream", upstream, "--out", graph, "--epsilon", "none")
     assert call(*build, "--n-neighbors", 3)[0] == 0
     code, out, _ = call("stats", graph, "--json")
-    figures = json.loads(out)
+    figures = json.loads(out)["figures"]
     assert code == 0 and figures["n_clips"] == 63 and figures["coverage"] == 1
     trained = call("train", graph, "--out", student, "--epochs", 1, "--alpha", 0.1)
     assert trained[0] == 0 and "4,956,871" in trained[1]
@@ -113,7 +113,7 @@ def test_bad_clips_are_named_and_left_out_on_request(call, upstream, tmp_path):
     code, _, error = call(*build)
     assert code == 1 and "--skip-bad" in one_line(error) and "2 of 63" in error
     assert call(*build, "--skip-bad")[0] == 0
-    assert json.loads(call("stats", tmp_path / "g", "--json")[1])["n_clips"] == 61
+    assert json.loads(call("stats", tmp_path / "g", "--json")[1])["figures"]["n_clips"] == 61
 
 
 def test_help_is_fast_and_complete():

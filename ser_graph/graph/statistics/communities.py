@@ -1,0 +1,99 @@
+"""What the graph falls into by itself, and whether that is emotions, or rather speakers."""
+
+from collections.abc import Sequence
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.statistics.columns import column_codes, text_columns
+from ser_graph.graph.statistics.convert import undirected
+from ser_graph.graph.statistics.homophily import COLUMNS
+from ser_graph.graph.statistics.whole import nodes_in_scope
+
+
+def communities(data: ClipGraph, *, seed: int = 0) -> pd.Series:
+    """The communities of the graph, by Louvain's method (networkx's), without directions and weights.
+
+    Args:
+        data: the graph.
+        seed: of Louvain's order of visits.
+
+    Returns:
+        The community of each clip that has an edge, int64, indexed by `file`; 0 is the largest one. Isolated
+        clips belong to none and are left out.
+    """
+    joined = _joined(data)
+    found = sorted(
+        nx.community.louvain_communities(joined, weight=None, seed=seed), key=lambda c: (-len(c), min(c))
+    )
+    pairs = sorted((clip, number) for number, members in enumerate(found) for clip in members)
+    clips, numbers = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return pd.Series(numbers, index=data.table.index[clips], name="community")
+
+
+def community_statistics(
+    data: ClipGraph, columns: Sequence[str] | None = None, *, seed: int = 0, found: pd.Series | None = None
+) -> pd.DataFrame:
+    """Communities beside the values of columns: what the graph is grouped by.
+
+    Args:
+        data: the graph.
+        columns: text columns of the clip table; by default those of emotion, speaker, gender and sentence that
+            it has.
+        seed: of `communities`.
+        found: what `communities` has found, so that it isn't searched again.
+
+    Returns:
+        A row for each column, over the clips that have an edge and whose value is known: `clips`; `values` and
+        `communities`, how many occur; `nmi`, normalised mutual information, and `ari`, the adjusted Rand index,
+        of communities and values (scikit-learn's; the adjusted one is 0 by chance); `modularity_values` and
+        `modularity_communities`, of the graph of these clips grouped by either (networkx's). NaN where there is
+        nothing to count.
+
+    Raises:
+        InputError: no such column.
+    """
+    if columns is None:
+        columns = [column for column in COLUMNS if column in text_columns(data)]
+    found = communities(data, seed=seed) if found is None else found
+    joined = _joined(data)
+    place = pd.Series(np.arange(data.num_nodes), index=data.table.index)[found.index].to_numpy()
+    rows = {}
+    for column in columns:
+        _, codes = column_codes(data, column)
+        values = pd.Series(codes.numpy()[place], index=place)
+        values = values[values >= 0]
+        rows[column] = _beside(joined, values, pd.Series(found.to_numpy(), index=place)[values.index])
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("column")
+    return table.astype({name: int for name in ("clips", "values", "communities") if name in table})
+
+
+def _joined(data: ClipGraph) -> nx.Graph:
+    """The clips in scope that have an edge."""
+    graph = undirected(data, nodes_in_scope(data))
+    graph.remove_nodes_from(list(nx.isolates(graph)))
+    return graph
+
+
+def _beside(joined: nx.Graph, values: pd.Series, numbers: pd.Series) -> dict[str, float]:
+    figures = {"clips": len(values), "values": values.nunique(), "communities": numbers.nunique()}
+    if not len(values):
+        return {**figures, **dict.fromkeys(("nmi", "ari", "modularity_values", "modularity_communities"), np.nan)}
+    graph = joined.subgraph(values.index.tolist())
+    return {
+        **figures,
+        "nmi": float(normalized_mutual_info_score(values, numbers)),
+        "ari": float(adjusted_rand_score(values, numbers)),
+        "modularity_values": _modularity(graph, values),
+        "modularity_communities": _modularity(graph, numbers),
+    }
+
+
+def _modularity(graph: nx.Graph, groups: pd.Series) -> float:
+    if graph.number_of_edges() == 0:
+        return np.nan
+    parts = [set(members) for members in groups.groupby(groups).groups.values()]
+    return float(nx.community.modularity(graph, parts, weight=None))
