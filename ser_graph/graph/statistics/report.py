@@ -59,8 +59,6 @@ def graph_report(
     Raises:
         InputError: no such column.
     """
-    names, _ = column_codes(data, by)
-    columns = list(dict.fromkeys([by, *(column for column in COLUMNS if column in text_columns(data))]))
     settings = {
         "by": by,
         "n_permutations": n_permutations,
@@ -69,24 +67,36 @@ def graph_report(
         "seed": seed,
     }
     report: Report = {"settings": pd.Series(settings, name="settings", dtype=object)}
+    for name, make in (bar := tqdm(report_parts(data, report).items(), delay=2, leave=False, disable=not progress)):
+        bar.set_description(name.replace("_", " "), refresh=False)
+        report[name] = make()
+    return report
+
+
+def report_parts(data: ClipGraph, report: Report) -> dict[str, Callable[[], pd.Series | pd.DataFrame]]:
+    """How each part of a report is made, in order; see `graph_report`.
+
+    Args:
+        data: the graph.
+        report: its `settings`; the caller adds each part to it, as later ones use `near_duplicates`.
+    """
+    by, n_permutations, n_neighbors, n_sources, seed = report["settings"]
+    columns = list(dict.fromkeys([by, *(column for column in COLUMNS if column in text_columns(data))]))
     chance = {"n_permutations": n_permutations, "seed": seed}
-    parts: dict[str, Callable[[], pd.Series | pd.DataFrame]] = {
+    has_pairs = len(column_codes(data, by)[0]) <= MOST_VALUES
+    return {
         "figures": lambda: graph_statistics(data),
         "degrees": lambda: degree_distribution(data),
         "subgraphs": lambda: subgraph_statistics(data, by),
-        "mixing": lambda: mixing_table(data, by, **chance) if len(names) <= MOST_VALUES else pd.DataFrame(),
+        "mixing": lambda: mixing_table(data, by, **chance) if has_pairs else pd.DataFrame(),
         "homophily": lambda: homophily(data, columns, **chance),
-        "bridge_pairs": lambda: bridge_pairs(data, by) if len(names) <= MOST_VALUES else pd.DataFrame(),
+        "bridge_pairs": lambda: bridge_pairs(data, by) if has_pairs else pd.DataFrame(),
         "bridge_clips": lambda: bridge_clips(data, by, n_sources=n_sources, seed=seed),
         "communities": lambda: community_statistics(data, columns, seed=seed),
         "near_duplicates": lambda: near_duplicates(data),
         "leakage": lambda: leakage(data, duplicates=report["near_duplicates"]),
         "scores": lambda: score_clips(data, by, n_neighbors=n_neighbors, duplicates=report["near_duplicates"]),
     }
-    for name, make in (bar := tqdm(parts.items(), delay=2, leave=False, disable=not progress)):
-        bar.set_description(name.replace("_", " "), refresh=False)
-        report[name] = make()
-    return report
 
 
 def report_json(report: Report) -> dict[str, Any]:
@@ -152,7 +162,7 @@ def _mixing(table: pd.DataFrame, by: str) -> str:
     edges = table["edges"]
     ends = edges.groupby(by, sort=False).sum() + edges.groupby("neighbour", sort=False).sum()
     values = ends.index[ends > 0]
-    table = table.loc[[pair for pair in table.index if set(pair) <= set(values)]]
+    table = table[table.index.isin(values, level=0) & table.index.isin(values, level=1)]
     if len(values) > _VALUES:
         return _table(table.sort_values("ratio", ascending=False, kind="stable"))
     cells = [
@@ -182,10 +192,6 @@ def _number(value: Any, digits: int = 4) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return (
-        f"{value:.{digits}f}"
-        if isinstance(value, float)
-        else f"{value:,}"
-        if isinstance(value, int)
-        else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
