@@ -42,6 +42,7 @@ _HOMES = {
     "graph_report": "graph",
     "graph_statistics": "graph",
     "homophily": "graph",
+    "inspect": "inspection.view",
     "leakage": "graph",
     "leave_one_speaker_out": "corpora",
     "load_corpus": "corpora",
@@ -67,6 +68,7 @@ _HOMES = {
     "subgraph_statistics": "graph",
     "to_networkx": "graph",
     "train": "downstream",
+    "write_page": "inspection.page",
 }
 
 __all__ = sorted(_HOMES)

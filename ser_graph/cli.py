@@ -216,6 +216,48 @@ def stats(
 
 
 @app.command()
+def inspect(
+    graph: Graph,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    student: Annotated[
+        Path | None, typer.Option(help="Folder of a trained student, whose predictions are shown too.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="Column that colours the clips at first.")] = "emotion",
+    ego: Annotated[str | None, typer.Option(help="File of a clip: show only what is around it.")] = None,
+    hops: Annotated[int, typer.Option(min=0, help="How far around it, in steps along edges.")] = 2,
+    sample: Annotated[int | None, typer.Option(min=1, help="Show so many clips, drawn at random.")] = None,
+    audio: Annotated[
+        str,
+        typer.Option(
+            help="embed (in the page), reference (the corpus's files), none, or auto: embed up to 1,000 clips."
+        ),
+    ] = "auto",
+    root: Annotated[Path | None, typer.Option(help="Folder of the corpus, where it has been moved.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write a page to see and hear the graph: one HTML file that a browser opens, without any network."""
+    from ser_graph.downstream import load_student, predict
+    from ser_graph.graph import load_graph
+    from ser_graph.inspection.page import write_page
+
+    data = load_graph(graph)
+    predictions = predict(load_student(student), data) if student else None
+    page = write_page(
+        data,
+        out,
+        by=by,
+        predictions=predictions,
+        ego=ego,
+        hops=hops,
+        sample=sample,
+        audio=audio,
+        root=root,
+        seed=seed,
+    )
+    print(f"Page of {page.stat().st_size / 1e6:.1f} MB in {page}: open it in a browser")
+
+
+@app.command()
 def train(
     graph: Graph,
     out: Annotated[Path, typer.Option(help="Folder for the trained student.")],

@@ -55,7 +55,7 @@ class ClipGraph(Data):
             InputError: no such clip; the nearest names are in the message.
         """
         if file in self.table.index:
-            return int(self.table.index.get_loc(file))
+            return self.table.index.tolist().index(file)
         near = difflib.get_close_matches(str(file), map(str, self.table.index), n=3, cutoff=0.5)
         hint = f"; near it are {near}" if near else f", expected one of its {self.num_nodes:,} files"
         raise InputError(f"No clip {file!r} in the graph{hint}")

@@ -1,0 +1,117 @@
+// The map: what Bokeh draws of the state.
+
+const MARKERS = { train: "circle", dev: "diamond", test: "square" }; // a clip without a split: circle
+const REACH = 14; // pixels from a point at which a click still means it
+
+const map = {}; // Bokeh's models by name, filled by startMap
+
+async function startMap() {
+  await Bokeh.embed.embed_item(JSON.parse(document.getElementById("drawing-model").textContent));
+  const bokeh = Bokeh.documents[Bokeh.documents.length - 1];
+  for (const name of ["plot", "clips", "edges", "edges_of_chosen", "neighbours", "chosen", "shown"])
+    map[name] = bokeh.get_model_by_name(name);
+  for (const name of ["points", "neighbours_ring", "chosen_ring"]) map[name] = bokeh.get_model_by_name(name);
+  map.x = Array.from(map.clips.data.x);
+  map.y = Array.from(map.clips.data.y);
+  map.home = { x: [map.plot.x_range.start, map.plot.x_range.end], y: [map.plot.y_range.start, map.plot.y_range.end] };
+  drawMarkers();
+}
+
+function drawMarkers() {
+  const split = columns.get("split");
+  const marker = contents.files.map((_, clip) => (split && MARKERS[valueOf("split", clip)]) || "circle");
+  map.clips.data = { ...map.clips.data, marker };
+}
+
+function drawClips() {
+  const color = contents.files.map((_, clip) => colorOf(state.by, clip));
+  const degree = (clip) => neighboursOf[clip].length + hearersOf[clip].length;
+  const size = contents.files.map((_, clip) => (state.size === "degree" ? 5 + 1.7 * Math.sqrt(degree(clip)) : 8));
+  map.clips.data = { ...map.clips.data, color, size };
+}
+
+function drawShown(shown) {
+  map.shown.indices = shown;
+}
+
+function drawEdges() {
+  const { source, target, similarity } = contents.edges;
+  const all = [];
+  if (state.edges === "shown") {
+    const shown = new Uint8Array(nClips);
+    for (const clip of map.shown.indices) shown[clip] = 1;
+    for (let e = 0; e < source.length; e++)
+      if (similarity[e] >= state.similarity && shown[source[e]] && shown[target[e]])
+        all.push({ from: source[e], to: target[e], similarity: similarity[e] });
+  }
+  map.edges.data = segments(all);
+  const own = [];
+  if (state.edges !== "none" && state.chosen !== null) {
+    for (const edge of listedNeighbours(state.chosen)) own.push({ ...edge, from: edge.clip, to: state.chosen });
+  }
+  map.edges_of_chosen.data = segments(own);
+}
+
+function segments(edges) {
+  return {
+    x0: edges.map((edge) => map.x[edge.from]),
+    y0: edges.map((edge) => map.y[edge.from]),
+    x1: edges.map((edge) => map.x[edge.to]),
+    y1: edges.map((edge) => map.y[edge.to]),
+    color: edges.map((edge) => (columns.has("emotion") ? colorOf("emotion", edge.from) : "#888888")),
+    width: edges.map((edge) => 1 + 2 * Math.max(0, edge.similarity)),
+  };
+}
+
+function drawChosen() {
+  const places = (clips) => ({ x: clips.map((clip) => map.x[clip]), y: clips.map((clip) => map.y[clip]) });
+  map.chosen.data = places(state.chosen === null ? [] : [state.chosen]);
+  map.neighbours.data = places(state.chosen === null ? [] : listedNeighbours(state.chosen).map((edge) => edge.clip));
+  drawEdges();
+}
+
+function drawTheme() {
+  const text = getComputedStyle(document.documentElement).getPropertyValue("--text").trim();
+  // A thin outline: a dark colour stays visible on a dark page, and a pale one on a white page.
+  for (const drawn of ["points", "neighbours_ring", "chosen_ring"]) map[drawn].glyph.line_color = { value: text };
+}
+
+function showPlace(clip) {
+  const { x_range, y_range } = map.plot;
+  const inside = (range, value) => value > Math.min(range.start, range.end) && value < Math.max(range.start, range.end);
+  if (!inside(x_range, map.x[clip]) || !inside(y_range, map.y[clip])) zoom(1, clip);
+}
+
+// Nearer (factor < 1) or further, around a clip or around the middle.
+function zoom(factor, clip = null) {
+  for (const [range, places] of [[map.plot.x_range, map.x], [map.plot.y_range, map.y]]) {
+    const middle = clip === null ? (range.start + range.end) / 2 : places[clip];
+    const half = ((range.end - range.start) / 2) * factor;
+    range.setv({ start: middle - half, end: middle + half });
+  }
+}
+
+function zoomAround(clip) {
+  const clips = [clip, ...listedNeighbours(clip).map((edge) => edge.clip)];
+  for (const [range, places] of [[map.plot.x_range, map.x], [map.plot.y_range, map.y]]) {
+    const far = Math.max(...clips.map((other) => Math.abs(places[other] - places[clip])), 1e-3) * 1.4;
+    range.setv({ start: places[clip] - far, end: places[clip] + far });
+  }
+}
+
+function zoomHome() {
+  map.plot.x_range.setv({ start: map.home.x[0], end: map.home.x[1] });
+  map.plot.y_range.setv({ start: map.home.y[0], end: map.home.y[1] });
+}
+
+// The shown clip nearest to a place on the map, if it is within reach.
+function clipAt(x, y) {
+  const { x_range, y_range, inner_width, inner_height } = map.plot;
+  const [perX, perY] = [inner_width / (x_range.end - x_range.start), inner_height / (y_range.end - y_range.start)];
+  let [best, least] = [null, REACH * REACH];
+  for (const clip of map.shown.indices) {
+    const distance = ((map.x[clip] - x) * perX) ** 2 + ((map.y[clip] - y) * perY) ** 2;
+    if (distance < least) [best, least] = [clip, distance];
+  }
+  return best;
+}

@@ -1,0 +1,99 @@
+// Sound and spectrograms. Where the sound of a clip is depends on how the page was made: contents.audio.kind.
+
+const player = document.getElementById("player"); // the chosen clip
+const other = new Audio(); // a neighbour
+other.id = "other-player";
+const waiting = new Map(); // clip -> what to do once the notebook has answered
+const fetched = new Map(); // clip -> address, from the notebook
+
+function soundOf(clip) {
+  const { kind, sources } = contents.audio;
+  if (kind === "embed" || kind === "reference") return Promise.resolve(sources[clip]);
+  if (kind !== "live") return Promise.resolve(null);
+  if (fetched.has(clip)) return Promise.resolve(fetched.get(clip));
+  return new Promise((resolve) => {
+    waiting.set(clip, [...(waiting.get(clip) ?? []), resolve]);
+    parent.postMessage({ ser_graph: "audio", clip }, "*");
+  });
+}
+
+function soundArrived(clip, address) {
+  fetched.set(clip, address);
+  for (const resolve of waiting.get(clip) ?? []) resolve(address);
+  waiting.delete(clip);
+}
+
+const say = (text) => (document.getElementById("sound").textContent = text);
+
+// Give the player a clip, without playing it. The answer tells whether there is anything to play.
+async function load(element, clip) {
+  const address = await soundOf(clip);
+  if (address === null) {
+    element.removeAttribute("src");
+    say(contents.audio.kind === "none" ? contents.audio.note : `${contents.files[clip]} could not be read.`);
+    return false;
+  }
+  if (element.dataset.clip !== String(clip) || !element.getAttribute("src")) {
+    element.dataset.clip = clip;
+    element.src = address;
+  }
+  return true;
+}
+
+async function play(element, clip) {
+  stopSound();
+  if (!(await load(element, clip))) return;
+  element.currentTime = 0;
+  try {
+    await element.play();
+    say(`Playing ${contents.files[clip]}`);
+  } catch (error) {
+    if (error.name !== "AbortError") say(`${contents.files[clip]} cannot be played: is it still where it was?`);
+  }
+}
+
+const playClip = () => play(player, state.chosen);
+const playNeighbour = (clip) => play(other, clip);
+
+// First the chosen clip, then a neighbour: what do they have in common?
+async function compare(clip) {
+  await playClip();
+  player.addEventListener("ended", () => playNeighbour(clip), { once: true, signal: comparing() });
+}
+
+let comparison = new AbortController();
+function comparing() {
+  comparison = new AbortController();
+  return comparison.signal;
+}
+
+function stopSound() {
+  comparison.abort();
+  player.pause();
+  other.pause();
+}
+
+for (const element of [player, other]) element.addEventListener("ended", () => say(""));
+player.addEventListener("play", () => other.pause());
+other.addEventListener("play", () => player.pause());
+
+const sheetPicture = remembered((sheet) => {
+  const picture = new Image();
+  picture.src = contents.spectrograms.sheets[sheet];
+  return picture.decode().then(() => picture);
+});
+
+// Only the clip itself is drawn, not what repeats it up to the length that the student hears.
+async function drawSpectrogram(canvas, clip) {
+  const { per_sheet, width, height, seconds, shown, palette } = contents.spectrograms;
+  canvas.dataset.clip = clip;
+  const picture = await sheetPicture(Math.floor(clip / per_sheet));
+  if (canvas.dataset.clip !== String(clip)) return; // another clip has been chosen meanwhile
+  canvas.width = Math.max(1, Math.round((width * shown[clip]) / seconds));
+  canvas.height = height;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(picture, 0, -(clip % per_sheet) * height);
+  const image = context.getImageData(0, 0, canvas.width, canvas.height);
+  for (let at = 0; at < image.data.length; at += 4) image.data.set(palette[image.data[at]], at);
+  context.putImageData(image, 0, 0);
+}

@@ -1,0 +1,113 @@
+// What the page knows, what is asked for, and which clips that leaves. Nothing here touches the page itself.
+
+const contents = JSON.parse(document.getElementById("contents").textContent);
+const nClips = contents.files.length;
+const columns = new Map(contents.columns.map((column) => [column.name, column]));
+
+// Edges by clip, most similar first: those it has from its neighbours, and those it is a neighbour in.
+const neighboursOf = Array.from({ length: nClips }, () => []);
+const hearersOf = Array.from({ length: nClips }, () => []);
+{
+  const { source, target, similarity } = contents.edges;
+  for (let e = 0; e < source.length; e++) {
+    neighboursOf[target[e]].push({ clip: source[e], similarity: similarity[e] });
+    hearersOf[source[e]].push({ clip: target[e], similarity: similarity[e] });
+  }
+  for (const lists of [neighboursOf, hearersOf])
+    for (const list of lists) list.sort((a, b) => b.similarity - a.similarity);
+}
+
+const state = {
+  by: contents.by,
+  size: "degree",
+  edges: contents.edges.source.length <= 3000 ? "shown" : "chosen",
+  similarity: -1, // edges below it are not drawn and not listed
+  words: [],
+  hidden: new Map(), // column -> Set of codes that the legend has switched off
+  ranges: new Map(), // column of numbers -> [from, to]
+  mistakes: false,
+  order: "file",
+  chosen: null,
+  neighbour: 0, // place in the list of neighbours
+  walk: [], // clips that led here
+  selected: [],
+};
+
+const isText = (column) => column.values !== undefined;
+
+function valueOf(name, clip) {
+  const column = columns.get(name);
+  if (column === undefined) return null;
+  if (!isText(column)) return column.numbers[clip];
+  return column.codes[clip] < 0 ? null : column.values[column.codes[clip]];
+}
+
+function colorOf(name, clip) {
+  const column = columns.get(name);
+  if (isText(column)) return column.codes[clip] < 0 ? contents.unknown_color : column.colors[column.codes[clip]];
+  const value = column.numbers[clip];
+  if (value === null) return contents.unknown_color;
+  const [low, high] = rangeOf(name);
+  const share = high > low ? (value - low) / (high - low) : 0.5;
+  return contents.gradient[Math.min(255, Math.floor(share * 256))];
+}
+
+const rangeOf = remembered((name) => {
+  const known = columns.get(name).numbers.filter((value) => value !== null);
+  return known.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+});
+
+function remembered(work) {
+  const results = new Map();
+  return (key) => {
+    if (!results.has(key)) results.set(key, work(key));
+    return results.get(key);
+  };
+}
+
+// What a search looks through: the file and every text of a clip, in lower case.
+const haystack = contents.files.map((file, clip) =>
+  [file, ...contents.columns.filter(isText).map((column) => column.values[column.codes[clip]] ?? "")]
+    .join("\n")
+    .toLowerCase(),
+);
+
+function isShown(clip) {
+  for (const [name, codes] of state.hidden) if (codes.has(columns.get(name).codes[clip])) return false;
+  for (const [name, [from, to]] of state.ranges) {
+    const value = columns.get(name).numbers[clip];
+    if (value === null || value < from || value > to) return false;
+  }
+  if (state.mistakes && valueOf("outcome", clip) !== "wrong") return false;
+  return state.words.every((word) => haystack[clip].includes(word));
+}
+
+function shownClips() {
+  return contents.files.map((_, clip) => clip).filter(isShown);
+}
+
+// Clips in the order asked for; those of an unknown value come last.
+function ordered(clips) {
+  const name = state.order;
+  if (name === "file") return clips;
+  const key = (clip) => valueOf(name, clip);
+  return [...clips].sort((a, b) => {
+    const [left, right] = [key(a), key(b)];
+    if (left === null || right === null) return (left === null) - (right === null);
+    return left < right ? -1 : left > right ? 1 : a - b;
+  });
+}
+
+const listedNeighbours = (clip) => neighboursOf[clip].filter((edge) => edge.similarity >= state.similarity);
+const listedHearers = (clip) => hearersOf[clip].filter((edge) => edge.similarity >= state.similarity);
+
+// The selection as CSV, every column of the clip table among them.
+function asCsv(clips) {
+  const names = [...columns.keys()];
+  const quoted = (value) => {
+    const text = value === null || value === undefined ? "" : String(value);
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const rows = clips.map((clip) => [contents.files[clip], ...names.map((name) => valueOf(name, clip))]);
+  return [["file", ...names], ...rows].map((row) => row.map(quoted).join(",")).join("\r\n") + "\r\n";
+}

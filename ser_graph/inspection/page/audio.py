@@ -1,0 +1,101 @@
+"""How a page gets at the sound of its clips: inside it, beside it, from the notebook, or not at all."""
+
+import base64
+import io
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+import soundfile
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, load_waveform
+from ser_graph.errors import InputError, bad_value
+
+AUDIO = ("auto", "embed", "reference", "none")
+_EMBED_UP_TO = 1000  # clips; about 15 MB
+_COMPRESSION = 0.5  # of MP3: about 37 kbit/s at 16 kHz
+
+
+def page_audio(
+    table: pd.DataFrame, how: str, *, root: str | Path | None, folder: Path, progress: bool = True
+) -> dict[str, Any]:
+    """The sound of the clips, as a page plays it.
+
+    Args:
+        table: the clips of the page, in its order.
+        how: ``"embed"`` (mono MP3 inside the page), ``"reference"`` (the corpus's own files, by their way from
+            the page's folder), ``"none"``, or ``"auto"``: embedded up to 1,000 clips, else referenced, and
+            none where there are no files.
+        root: the corpus folder; by default the one that the table was loaded from.
+        folder: where the page will lie.
+        progress: show a progress bar while files are encoded.
+
+    Returns:
+        `kind`, `note` (a sentence that the page shows) and `sources`, a URI a clip (None where there is none).
+
+    Raises:
+        InputError: no such way, or no files where they are asked for.
+    """
+    if how not in AUDIO:
+        raise bad_value("way to get audio", how, AUDIO)
+    if how == "none":
+        return _none("This page was made without sound.")
+    try:
+        paths = clip_paths(table, root)
+    except InputError:
+        if how != "auto":
+            raise
+        return _none("No sound: the corpus was not at hand when this page was made.")
+    if how == "embed" or (how == "auto" and len(paths) <= _EMBED_UP_TO):
+        return _embedded(paths, progress)
+    return _referenced(paths, folder)
+
+
+def encode_clip(path: str | Path) -> str | None:
+    """A clip as a data URI that browsers play: MP3, 16 kHz, mono; None where the file cannot be read."""
+    try:
+        waveform = load_waveform(path)
+    except InputError:
+        return None
+    file = io.BytesIO()
+    soundfile.write(
+        file,
+        waveform.numpy(),
+        SAMPLE_RATE,
+        format="MP3",
+        compression_level=_COMPRESSION,
+        bitrate_mode="VARIABLE",
+    )
+    return "data:audio/mpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _none(note: str) -> dict[str, Any]:
+    return {"kind": "none", "note": note, "sources": None}
+
+
+def _embedded(paths: list[Path], progress: bool) -> dict[str, Any]:
+    bar = tqdm(paths, desc="sound", unit="clip", disable=not progress or len(paths) < 50)
+    sources = Parallel(n_jobs=-1, prefer="threads")(delayed(encode_clip)(path) for path in bar)
+    note = "Sound is inside this page (MP3, 16 kHz, mono)."
+    if unreadable := sources.count(None):
+        note += f" {unreadable} of {len(paths)} files could not be read."
+    return {"kind": "embed", "note": note, "sources": sources}
+
+
+def _referenced(paths: list[Path], folder: Path) -> dict[str, Any]:
+    sources = [_way(folder, path) for path in paths]
+    note = "Sound is read from the corpus's own files: keep them, and this page, where they are."
+    return {"kind": "reference", "note": note, "sources": sources}
+
+
+def _way(folder: Path, path: Path) -> str:
+    """The way from the page to a file, as a URL; the file's own address where there is no way (other drives)."""
+    try:
+        way = Path(os.path.relpath(path.resolve(), folder.resolve()))
+    except ValueError:
+        return path.resolve().as_uri()
+    return quote(way.as_posix())

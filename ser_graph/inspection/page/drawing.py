@@ -1,0 +1,86 @@
+"""The drawing of a page, by Bokeh: points and edges without colours yet, which the page's script fills in."""
+
+from typing import Any
+
+import numpy as np
+from bokeh.embed import json_item
+from bokeh.models import BoxSelectTool, CDSView, ColumnDataSource, IndexFilter, LassoSelectTool, WheelZoomTool
+from bokeh.plotting import figure
+
+# Canvas, not WebGL: it draws everywhere, and without a graphics card much faster than WebGL in software.
+_BACKEND = "canvas"
+_MARGIN = 0.06  # of the width, around the outermost points
+
+
+def drawing(xy: np.ndarray) -> Any:
+    """The drawing as Bokeh's JSON, to be embedded where the page has an element ``drawing``.
+
+    The page's script knows its parts by name: the sources `clips`, `edges`, `neighbours` and `chosen`, and the
+    filter `shown`.
+
+    Args:
+        xy: [M, 2] places of the clips.
+    """
+    plot = _empty_plot(xy)
+    x, y = np.round(xy.astype(float), 5).T.tolist()
+    plot.scatter(
+        "x", "y", source=ColumnDataSource({"x": x, "y": y}), size=2, color="#888888", alpha=0.35, level="image"
+    )
+    _edges(plot, "edges", level="underlay", line_color="#888888", line_alpha=0.35, line_width=0.8)
+    _edges(plot, "edges_of_chosen", level="underlay", line_color="color", line_alpha=0.9, line_width="width")
+    columns = {"x": x, "y": y, "color": ["#888888"] * len(x), "size": [7] * len(x), "marker": ["circle"] * len(x)}
+    clips = ColumnDataSource(columns, name="clips")
+    points = plot.scatter(
+        "x",
+        "y",
+        source=clips,
+        view=CDSView(filter=IndexFilter(list(range(len(x))), name="shown")),
+        size="size",
+        marker="marker",
+        fill_color="color",
+        fill_alpha=0.9,
+        line_color="#888888",
+        line_alpha=0.6,
+        line_width=0.5,
+        nonselection_fill_alpha=0.12,
+        nonselection_line_alpha=0.08,
+        name="points",
+    )
+    for name, size in (("neighbours", 14), ("chosen", 20)):
+        source = ColumnDataSource({"x": [], "y": []}, name=name)
+        line = 3 if name == "chosen" else 1.5
+        ring = plot.scatter(
+            "x", "y", source=source, size=size, fill_color=None, line_width=line, name=f"{name}_ring"
+        )
+        ring.glyph.line_color = "#888888"
+    for tool in plot.select({"type": BoxSelectTool}) + plot.select({"type": LassoSelectTool}):
+        tool.renderers = [points]
+    return json_item(plot, "drawing")
+
+
+def _empty_plot(xy: np.ndarray) -> Any:
+    low, high = (xy.min(0), xy.max(0)) if len(xy) else (np.zeros(2), np.ones(2))
+    margin = max(float((high - low).max()) * _MARGIN, 1e-3)
+    plot = figure(
+        name="plot",
+        output_backend=_BACKEND,
+        sizing_mode="stretch_both",
+        tools="pan,wheel_zoom,box_select,lasso_select,reset",
+        x_range=(float(low[0]) - margin, float(high[0]) + margin),
+        y_range=(float(low[1]) - margin, float(high[1]) + margin),
+        toolbar_location="above",
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+    )
+    plot.axis.visible = False
+    plot.grid.visible = False
+    plot.toolbar.logo = None
+    plot.toolbar.active_scroll = plot.select_one({"type": WheelZoomTool})
+    return plot
+
+
+def _edges(plot: Any, name: str, **style: Any) -> None:
+    columns = ("x0", "y0", "x1", "y1", "color", "width")
+    source = ColumnDataSource({column: [] for column in columns}, name=name)
+    plot.segment("x0", "y0", "x1", "y1", source=source, **style)

@@ -1,0 +1,148 @@
+"""`ClipGraph` -> one HTML file that a browser opens without a server and without the network."""
+
+import base64
+import hashlib
+import json
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import pandas as pd
+from bokeh.resources import Resources
+
+from ser_graph.colors import UNKNOWN_COLOR
+from ser_graph.files import atomic_file
+from ser_graph.graph import ClipGraph, score_clips
+from ser_graph.inspection.layout import graph_layout
+from ser_graph.inspection.page.audio import page_audio
+from ser_graph.inspection.page.contents import (
+    check_color_column,
+    chosen_rows,
+    gradient,
+    page_columns,
+    page_edges,
+    prediction_columns,
+)
+from ser_graph.inspection.page.drawing import drawing
+from ser_graph.inspection.page.spectrograms import spectrogram_sheets
+
+_SCRIPTS = ("state.js", "drawing.js", "listening.js", "panels.js", "main.js")
+
+
+def write_page(data: ClipGraph, out: str | Path, **settings: Any) -> Path:
+    """Write the page of a graph as a file; an older one there is replaced.
+
+    Args:
+        data: the graph.
+        out: the file, ``.html``.
+        **settings: those of `page_html`.
+
+    Returns:
+        The file.
+    """
+    out = Path(out).expanduser()
+    text = page_html(data, folder=out.parent, **settings)
+    with atomic_file(out) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")  # as it was hashed
+    return out
+
+
+def page_html(
+    data: ClipGraph,
+    *,
+    by: str = "emotion",
+    predictions: pd.DataFrame | None = None,
+    ego: str | None = None,
+    hops: int = 2,
+    sample: int | None = None,
+    audio: str | dict[str, Any] = "auto",
+    root: str | Path | None = None,
+    folder: str | Path = ".",
+    seed: int = 0,
+    progress: bool = True,
+) -> str:
+    """The page of a graph: a map of its clips, each of which can be seen and heard beside its neighbours.
+
+    Args:
+        data: the graph.
+        by: the column that the clips are coloured by at first.
+        predictions: what a student says of the clips, as `predict` returns it.
+        ego: a clip's file: the page then shows what is around it.
+        hops: how far around `ego`, in steps along edges.
+        sample: show so many clips, drawn at random.
+        audio: ``"embed"`` (MP3 inside the page), ``"reference"`` (the corpus's own files, which must stay where
+            they are), ``"none"``, or ``"auto"``: embedded up to 1,000 clips, else referenced, and none
+            where the corpus is not at hand. A dictionary is taken as `page_audio` returns it.
+        root: the corpus folder; by default the one that the graph was made from.
+        folder: where the page will lie; references are relative to it.
+        seed: of the layout and of the sample.
+        progress: show progress bars.
+
+    Returns:
+        HTML. It loads nothing from anywhere, but for the sound where that is referenced: its
+        Content-Security-Policy forbids it.
+
+    Raises:
+        InputError: an unknown column, clip or way of audio, predictions of other clips, or too many clips.
+    """
+    rows = chosen_rows(data, ego, hops, sample, seed)
+    table = data.table.iloc[rows]
+    extra = score_clips(data).reindex(data.table.index)
+    extra = extra.drop(columns=[name for name in extra if name in data.table])
+    if predictions is not None:
+        extra = pd.concat([prediction_columns(data, predictions), extra], axis=1)
+    columns = page_columns(data, rows, extra)
+    check_color_column(columns, by)
+    if isinstance(audio, str):
+        audio = page_audio(table, audio, root=root, folder=Path(folder), progress=progress)
+    graph = data.meta["graph"]
+    contents = {
+        "title": f"{data.meta.get('corpus') or 'clips'}",
+        "by": by,
+        "ego": ego,
+        "files": [str(file) for file in table.index],
+        "columns": columns,
+        "edges": page_edges(data, rows),
+        "epsilon": graph["epsilon"],
+        "scope": graph["scope"],
+        "n_in_graph": data.num_nodes,
+        "unknown_color": UNKNOWN_COLOR,
+        "gradient": gradient(),
+        "audio": audio,
+        "spectrograms": spectrogram_sheets(data, rows, progress),
+    }
+    xy = graph_layout(data, seed=seed)[rows]
+    return _html(contents, drawing(xy))
+
+
+def _html(contents: dict[str, Any], plot: Any) -> str:
+    bokeh = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
+    own = "\n".join(_asset(name) for name in _SCRIPTS)
+    scripts = [bokeh, f'(() => {{\n"use strict";\n{own}\n}})();']
+    return Template(_asset("page.html")).substitute(
+        title=escape(contents["title"]),
+        # Only these two scripts may run: whatever text from a corpus may say, it is not one of them.
+        hashes=" ".join(_script_hash(script) for script in scripts),
+        media="'self' file:" if contents["audio"]["kind"] == "reference" else "",
+        style=_asset("page.css"),
+        bokeh=scripts[0],
+        script=scripts[1],
+        contents=_json(contents),
+        drawing=_json(plot),
+    )
+
+
+def _script_hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _json(content: Any) -> str:
+    """JSON that may stand inside an element: no text in it can end the element."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _asset(name: str) -> str:
+    return resources.files("ser_graph.inspection.page").joinpath("assets", name).read_text("utf-8")

@@ -1,0 +1,144 @@
+"""The page inside a notebook: the same view, with a way back to Python."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ser_graph.audio.reading import clip_paths
+from ser_graph.errors import InputError
+from ser_graph.graph import ClipGraph
+from ser_graph.inspection.page import page_html
+from ser_graph.inspection.page.audio import encode_clip
+from ser_graph.inspection.page.contents import chosen_rows
+
+_LIVE = {"kind": "live", "note": "Sound comes from the notebook, while its kernel runs.", "sources": None}
+
+
+def inspect(
+    data: ClipGraph,
+    *,
+    audio: str = "auto",
+    root: str | Path | None = None,
+    height: int = 700,
+    ego: str | None = None,
+    hops: int = 2,
+    sample: int | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> "View":
+    """Look at a graph and listen to it in a notebook: click a clip, hear it, walk on to its neighbours.
+
+    Args:
+        data: the graph.
+        audio: ``"auto"``: each clip is fetched from the kernel when it is played (with anywidget); else as in
+            `page_html`.
+        root: the corpus folder; by default the one that the graph was made from.
+        height: in pixels.
+        ego: a clip's file: show what is around it.
+        hops: how far around `ego`, in steps along edges.
+        sample: show so many clips, drawn at random.
+        seed: of the layout and of the sample.
+        **settings: further ones of `page_html`, e.g. `by` or `predictions`.
+
+    Returns:
+        The view: the last line of a cell shows it. `View.selection` is what has been selected in it.
+
+    Raises:
+        InputError: as `page_html`.
+    """
+    rows = chosen_rows(data, ego, hops, sample, seed)
+    table = data.table.iloc[rows]
+    make_widget = _widget_maker()
+    paths = _paths(table, root)
+    live = audio == "auto" and make_widget is not None and paths is not None
+    html = page_html(
+        data, audio=_LIVE if live else audio, root=root, ego=ego, hops=hops, sample=sample, seed=seed, **settings
+    )
+    widget = make_widget(html, height, paths) if make_widget else None
+    return View(html, table, height, widget)
+
+
+class View:
+    """A graph shown in a notebook.
+
+    Attributes:
+        table: the clips shown, in the order of the view.
+        widget: the anywidget that shows them; None where anywidget is not installed: the view then is a picture
+            of its own, from which nothing comes back.
+    """
+
+    def __init__(self, html: str, table: pd.DataFrame, height: int, widget: Any) -> None:
+        self._html, self.table, self._height, self.widget = html, table, height, widget
+
+    @property
+    def selection(self) -> pd.DataFrame:
+        """The clips that are selected in the view, as rows of the clip table."""
+        return self.table.iloc[self._connected().selection]
+
+    @property
+    def chosen(self) -> str | None:
+        """The file of the clip that is chosen in the view."""
+        clip = self._connected().chosen
+        return None if clip is None else str(self.table.index[clip])
+
+    def choose(self, file: str) -> None:
+        """Choose a clip, as a click on it would.
+
+        Raises:
+            InputError: it is not in the view.
+        """
+        if file not in self.table.index:
+            raise InputError(f"No clip {file!r} in the view, which shows {len(self.table):,} clips of the graph")
+        self._connected().send({"ser_graph": "choose", "clip": self.table.index.tolist().index(file)})
+
+    def _connected(self) -> Any:
+        if self.widget is None:
+            raise InputError("The view cannot answer without anywidget; install it: pip install anywidget")
+        return self.widget
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        if self.widget is not None:
+            return self.widget._repr_mimebundle_(**kwargs)
+        rights = 'sandbox="allow-scripts allow-downloads"'
+        style = f"width:100%;height:{self._height}px;border:0"
+        frame = f'<iframe {rights} style="{style}" srcdoc="{escape(self._html)}"></iframe>'
+        return {"text/html": frame, "text/plain": repr(self)}
+
+
+def _paths(table: pd.DataFrame, root: str | Path | None) -> list[Path] | None:
+    try:
+        return clip_paths(table, root)
+    except InputError:
+        return None
+
+
+def _widget_maker() -> Any:
+    """The function that makes the widget; None without anywidget."""
+    try:
+        import anywidget
+        import traitlets
+    except ImportError:
+        return None
+
+    class GraphWidget(anywidget.AnyWidget):
+        # The page is shut in a frame without rights: it can run, save a file, and send messages, nothing else.
+        _esm = Path(__file__).with_name("page") / "assets" / "widget.js"
+        html = traitlets.Unicode().tag(sync=True)
+        height = traitlets.Int().tag(sync=True)
+        selection = traitlets.List(traitlets.Int()).tag(sync=True)
+        chosen = traitlets.Int(None, allow_none=True).tag(sync=True)
+
+    def make(html: str, height: int, paths: list[Path] | None) -> Any:
+        widget = GraphWidget(html=html, height=height)
+
+        def answer(_: Any, content: Any, __: Any) -> None:
+            clip = content.get("clip") if isinstance(content, dict) else None
+            if paths is not None and isinstance(clip, int) and 0 <= clip < len(paths):
+                widget.send({"ser_graph": "audio", "clip": clip, "address": encode_clip(paths[clip])})
+
+        widget.on_msg(answer)
+        return widget
+
+    return make
