@@ -31,6 +31,7 @@ _VALUE_COLORS = (
     *("#004488", "#DDAA33", "#CC3311", "#33BBEE", "#882255"),
     *("#90C987", "#CC6677", "#4E79C5", "#AE76A3", "#BBBBBB"),
 )
+_EMOTION_COLUMNS = ("emotion", "predicted")
 _OTHER_EMOTIONS = ("#228833", "#999933", "#882E72", "#EE8866")  # Tol's colours that are furthest from the ten
 
 
@@ -38,9 +39,9 @@ def value_colors(column: str, values: Iterable[object]) -> dict[str, str]:
     """A colour for every value of a column, the same whatever the order and however often values occur.
 
     Args:
-        column: the column's name. Emotions have colours of their own, `EMOTION_COLORS`; those that are not in the
-            vocabulary, and the values of other columns, get colours in sorted order, again from the first where
-            there are more values than colours.
+        column: the column's name. Emotions (`emotion`, and what a student `predicted`) have colours of their
+            own, `EMOTION_COLORS`; those that are not in the vocabulary, and the values of other columns, get
+            colours in sorted order, again from the first where there are more values than colours.
         values: the values; None and NaN get no colour, use `UNKNOWN_COLOR` for them.
 
     Returns:
@@ -54,8 +55,8 @@ def value_colors(column: str, values: Iterable[object]) -> dict[str, str]:
     """
     # NaN is the value that is not equal to itself; no pandas here, so that this module can be imported by all.
     names = sorted({str(value) for value in values if value is not None and value == value})
-    own = EMOTION_COLORS if column == "emotion" else {}
-    spare = _OTHER_EMOTIONS if column == "emotion" else _VALUE_COLORS
+    own = EMOTION_COLORS if column in _EMOTION_COLUMNS else {}
+    spare = _OTHER_EMOTIONS if column in _EMOTION_COLUMNS else _VALUE_COLORS
     others = [name for name in names if name not in own]
     colors = {name: spare[place % len(spare)] for place, name in enumerate(others)}
     return {name: own.get(name) or colors[name] for name in names}

@@ -70,6 +70,7 @@ def test_emotions_are_legible_on_white_and_black(ground):
 def test_every_emotion_has_a_colour():
     assert tuple(EMOTION_COLORS) == EMOTIONS
     assert value_colors("emotion", EMOTIONS) == EMOTION_COLORS
+    assert value_colors("predicted", EMOTIONS) == EMOTION_COLORS
 
 
 def test_emotions_outside_the_vocabulary():

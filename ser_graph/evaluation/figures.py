@@ -1,12 +1,15 @@
 """Pictures of results: confusion matrices and learning curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
+
+from ser_graph.colors import UNKNOWN_COLOR, value_colors
 
 
 def plot_confusion_matrix(counts: pd.DataFrame, ax: Axes | None = None, title: str = "") -> Axes:
@@ -31,8 +34,8 @@ def plot_confusion_matrix(counts: pd.DataFrame, ax: Axes | None = None, title: s
             fontsize=8,
             color="white" if shares[row, column] > 0.55 else "black",
         )
-    ax.set_xticks(range(values.shape[1]), labels=list(counts.columns), rotation=45, ha="right")
-    ax.set_yticks(range(values.shape[0]), labels=list(counts.index))
+    name_ticks(ax.xaxis, "emotion", counts.columns)
+    name_ticks(ax.yaxis, "emotion", counts.index)
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
     ax.set_title(title)
@@ -84,3 +87,22 @@ def plot_students(table: pd.DataFrame, ax: Axes | None = None, chance: float | N
 def new_axes(width: float, height: float) -> Axes:
     """Axes of a figure of their own (inches), without touching pyplot's state."""
     return Figure(figsize=(width, height), layout="constrained", dpi=150).subplots()
+
+
+def name_ticks(axis: Axis, column: str, names: Iterable[str]) -> None:
+    """Name the places 0, 1, ... of an axis by the values of a column, each with a patch of its colour.
+
+    Args:
+        axis: ``ax.xaxis`` or ``ax.yaxis``.
+        column: what the values are of, for `value_colors`.
+        names: the values; drawn as they are, whatever they contain.
+    """
+    names = list(names)
+    axis.set_ticks(range(len(names)), labels=names)
+    slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if isinstance(axis, XAxis) else {}
+    for label in axis.get_ticklabels():
+        label.set(parse_math=False, **slanted)
+    axis.set_tick_params(length=6, width=6, pad=3)
+    colors = value_colors(column, names)
+    for tick, name in zip(axis.get_major_ticks(), names, strict=True):
+        tick.tick1line.set_markeredgecolor(colors.get(name, UNKNOWN_COLOR))

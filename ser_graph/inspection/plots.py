@@ -1,13 +1,15 @@
-"""Pictures of a graph."""
+"""Pictures of a graph as a whole: its similarities, its degrees, who is joined to whom."""
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ser_graph.errors import InputError
-from ser_graph.evaluation.figures import new_axes
+from ser_graph.evaluation.figures import name_ticks, new_axes
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.statistics import mixing_matrix, nodes_in_scope
+from ser_graph.graph.statistics import column_codes, degree_distribution, mixing_matrix, nodes_in_scope
+
+_MOST_NUMBERS = 26  # values up to which a matrix has room for numbers in its cells
 
 
 def plot_similarities(data: ClipGraph, ax: Axes | None = None) -> Axes:
@@ -36,27 +38,65 @@ def plot_similarities(data: ClipGraph, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_mixing(data: ClipGraph, column: str = "emotion", ax: Axes | None = None) -> Axes:
-    """How often clips of one value have neighbours of another, as a multiple of what chance would give.
+def plot_degrees(data: ClipGraph, ax: Axes | None = None) -> Axes:
+    """How many neighbours the clips in scope have, and how often they are a neighbour.
+
+    The number of neighbours is cut off at `n_neighbors`, how often a clip is one is not: a long tail to the right
+    means hubs, a high bar at 0 clips that nobody learns from.
 
     Args:
         data: the graph.
-        column: `emotion`, `speaker` or `gender`.
         ax: where to draw; a new figure by default.
     """
-    counts = mixing_matrix(data, column)
-    ax = ax or new_axes(2.2 + 0.45 * len(counts), 1.8 + 0.42 * len(counts))
-    inside = data.table[column][nodes_in_scope(data).numpy()]
-    chance = inside.value_counts(normalize=True).reindex(counts.columns).fillna(0.0)
-    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    ratio = shares.div(chance.clip(lower=1e-9), axis=1)
+    ax = ax or new_axes(6.0, 3.4)
+    degrees = degree_distribution(data)
+    edges = np.arange(len(degrees) + 1) - 0.5
+    labels = {"in_degree": "neighbours of a clip", "out_degree": "times that a clip is a neighbour"}
+    for name, label in labels.items():
+        counts = degrees[name]
+        alone = f"{label} (none: {counts[0] / max(counts.sum(), 1):.0%}, most: {counts[counts > 0].index.max()})"
+        ax.stairs(counts, edges, fill=True, alpha=0.55, label=alone if counts.any() else label)
+    # Equal steps are equal ratios, so that the few hubs show beside the many others.
+    ax.set_yscale("symlog", linthresh=1)
+    ax.set_ylim(0, 10 * max(degrees.to_numpy().max(), 1))  # room for the legend
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    ax.set_xlabel("degree")
+    ax.set_ylabel("clips in scope")
+    ax.legend(fontsize=8)
+    return ax
+
+
+def plot_mixing(data: ClipGraph, by: str = "emotion", ax: Axes | None = None) -> Axes:
+    """How often clips of one value have neighbours of another, as a multiple of what chance would give.
+
+    Grey cells have nothing to compare: no edge into clips of that value, or no neighbour of that value in scope.
+
+    Args:
+        data: the graph.
+        by: a text column of the clip table, see `column_codes`.
+        ax: where to draw; a new figure by default.
+
+    Raises:
+        InputError: no such column.
+    """
+    counts = mixing_matrix(data, by)
+    size = min(0.45 * len(counts), 12)
+    ax = ax or new_axes(2.2 + size, 1.8 + size)
+    _, codes = column_codes(data, by)
+    inside = codes[nodes_in_scope(data) & (codes >= 0)].bincount(minlength=len(counts)).numpy()
+    edges = counts.to_numpy()
+    expected = edges.sum(1, keepdims=True) * inside / max(inside.sum(), 1)
+    ratio = np.divide(edges, expected, out=np.full(edges.shape, np.nan), where=expected > 0)
     image = ax.imshow(np.log2(ratio.clip(1 / 8, 8)), cmap="RdBu_r", vmin=-3, vmax=3)
-    for (row, place), value in np.ndenumerate(ratio.to_numpy()):
+    ax.set_facecolor("#dddddd")  # where there is nothing to compare
+    for (row, place), value in np.ndenumerate(ratio if len(counts) <= _MOST_NUMBERS else np.empty((0, 0))):
         strong = abs(np.log2(min(max(value, 1 / 8), 8))) > 1.8
         text_color = "white" if strong else "black"
-        ax.text(place, row, f"{value:.1f}", ha="center", va="center", fontsize=8, color=text_color)
-    ax.set_xticks(range(len(counts)), labels=list(counts.columns), rotation=45, ha="right")
-    ax.set_yticks(range(len(counts)), labels=list(counts.index))
+        text = "-" if np.isnan(value) else f"{value:.1f}"
+        ax.text(place, row, text, ha="center", va="center", fontsize=8, color=text_color)
+    name_ticks(ax.xaxis, by, counts.columns)
+    name_ticks(ax.yaxis, by, counts.index)
     ax.set_xlabel("neighbour")
     ax.set_ylabel("clip")
     ax.set_title("edges as a multiple of chance")

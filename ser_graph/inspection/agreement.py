@@ -1,0 +1,133 @@
+"""A student's confusions beside the graph's: does the student mix up what the graph joins?"""
+
+import math
+from itertools import islice, permutations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from scipy.stats import rankdata
+
+from ser_graph.errors import InputError, bad_value
+from ser_graph.evaluation import confusion_matrix
+from ser_graph.evaluation.figures import name_ticks
+from ser_graph.graph import ClipGraph, mixing_matrix
+
+_MOST_PERMUTATIONS = 10_000
+
+
+def plot_confusions_beside_mixing(data: ClipGraph, predictions: pd.DataFrame) -> np.ndarray:
+    """The confusion matrix of a student beside the mixing matrix of the graph, as shares of rows.
+
+    The title says how alike they are off the diagonal: Spearman's rank correlation, and the share of ways to
+    permute the emotions' names that give one as high; see `matrix_correlation`.
+
+    Args:
+        data: the graph.
+        predictions: result of `predict` for clips of the graph: `emotion` and `predicted` by file.
+
+    Returns:
+        [2] axes of a new figure: confusions, mixing.
+
+    Raises:
+        InputError: no predictions with a known emotion, or not of this graph's clips and emotions.
+    """
+    confusions = _shares(_confusions(data, predictions))
+    mixing = _shares(mixing_matrix(data))
+    size = 2.0 + 0.45 * len(mixing)
+    figure = Figure(figsize=(2 * size + 1, size + 0.6), layout="constrained", dpi=150)
+    axes = figure.subplots(1, 2)
+    highest = float(np.nanmax([*confusions.to_numpy().flat, *mixing.to_numpy().flat, 0.01]))
+    image = _draw(confusions, axes[0], highest)
+    _draw(mixing, axes[1], highest)
+    axes[0].set(title="the student says", xlabel="predicted", ylabel="true")
+    axes[1].set(title="the graph joins", xlabel="neighbour", ylabel="clip")
+    figure.colorbar(image, ax=list(axes), label="share of the row", shrink=0.8, format="{x:.0%}")
+    figure.suptitle(_verdict(*matrix_correlation(confusions, mixing)), fontsize=10)
+    return axes
+
+
+def matrix_correlation(a: pd.DataFrame, b: pd.DataFrame, *, seed: int = 0) -> tuple[float, float]:
+    """How alike two square tables over the same names are off the diagonal, and whether that is chance.
+
+    The cells of a row depend on one another, so a plain test of correlation would find too much. This is Mantel's
+    test (1967), also known as QAP: the names of one table are permuted, rows and columns together.
+
+    Args:
+        a: [C, C]; names whose row holds NaN in either table are left out.
+        b: [C, C], with the same names.
+        seed: of the permutations, where there are too many to try all (C > 7).
+
+    Returns:
+        Spearman's correlation of the cells, and the share of permutations whose correlation is as high or higher,
+        the given order among them. NaN where fewer than three names are left or all cells of a table are equal.
+    """
+    complete = (a.notna() & b.notna()).all(axis=1).to_numpy()
+    n = int(complete.sum())
+    off = ~np.eye(n, dtype=bool)
+    ranks = []
+    for table in (a, b):
+        cells = table.to_numpy(float)[complete][:, complete]
+        square = np.zeros((n, n))
+        square[off] = rankdata(cells[off].round(12))
+        square[off] -= square[off].mean() if n > 1 else 0
+        ranks.append(square)
+    scale = math.sqrt(float((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum()))
+    if n < 3 or scale == 0:
+        return float("nan"), float("nan")
+    orders = _orders(n, seed)
+    permuted = ranks[1][orders[:, :, None], orders[:, None, :]]
+    correlations = (ranks[0] * permuted).sum(axis=(1, 2)) / scale  # the first is of the given order
+    return float(correlations[0]), float((correlations >= correlations[0] - 1e-12).mean())
+
+
+def _orders(n: int, seed: int) -> np.ndarray:
+    """[P, n] all permutations, or many of them, the identity first."""
+    if math.factorial(n) <= _MOST_PERMUTATIONS:
+        return np.array(list(islice(permutations(range(n)), _MOST_PERMUTATIONS)))
+    given = np.tile(np.arange(n), (_MOST_PERMUTATIONS, 1))
+    given[1:] = np.random.default_rng(seed).permuted(given[1:], axis=1)
+    return given
+
+
+def _confusions(data: ClipGraph, predictions: pd.DataFrame) -> pd.DataFrame:
+    missing = [column for column in ("emotion", "predicted") if column not in predictions]
+    if missing:
+        raise InputError(f"The predictions have no column {missing[0]}, expected what predict returns")
+    strange = predictions.index.difference(data.table.index)
+    if len(strange):
+        raise InputError(
+            f"{len(strange)} of {len(predictions)} predictions are of clips that are not in the graph, "
+            f"e.g. {strange[0]}; give the predictions for this graph"
+        )
+    said = {*predictions["emotion"].dropna(), *predictions["predicted"]} - set(data.emotions)
+    if said:
+        raise bad_value("emotion in the predictions", min(said, key=str), data.emotions)
+    if not predictions["emotion"].notna().any():
+        raise InputError("No clip with a known emotion among the predictions")
+    counts = confusion_matrix(predictions)
+    return counts.reindex(index=data.emotions, columns=data.emotions, fill_value=0)
+
+
+def _shares(counts: pd.DataFrame) -> pd.DataFrame:
+    """Each row divided by its sum; NaN where there is nothing in it."""
+    return counts.div(counts.sum(axis=1).replace(0, np.nan), axis=0)
+
+
+def _draw(shares: pd.DataFrame, ax: Axes, highest: float) -> AxesImage:
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=highest)
+    for (row, column), share in np.ndenumerate(shares.to_numpy()):
+        text = "-" if np.isnan(share) else f"{100 * share:.0f}"
+        color = "white" if share > 0.55 * highest else "black"
+        ax.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
+    name_ticks(ax.xaxis, "emotion", shares.columns)
+    name_ticks(ax.yaxis, "emotion", shares.index)
+    return image
+
+
+def _verdict(correlation: float, p_value: float) -> str:
+    if np.isnan(correlation):
+        return "too few cells to compare"
+    return f"rank correlation of the cells off the diagonal {correlation:.2f}, p = {p_value:.2g} (Mantel test)"
