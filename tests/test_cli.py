@@ -10,6 +10,7 @@ import soundfile
 
 from ser_graph import cli
 from ser_graph.corpora.synthetic import make_corpus
+from ser_graph.graph import save_graph
 from ser_graph.upstream import Upstream
 
 
@@ -68,6 +69,22 @@ def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
     assert code == 0 and 0 <= json.loads(out)["uar"] <= 1
     assert table.read_text().startswith("file,emotion,speaker,predicted,p_anger")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["graph", "p.csv", "student"]
+
+
+def test_stats_as_text_and_json(call, toy_graph, tmp_path):
+    graph = save_graph(toy_graph, tmp_path / "graph")
+    code, out, _ = call("stats", graph, "--by", "speaker")
+    assert code == 0 and "Clips of each speaker" in out and "Most suspicious clips" in out
+    code, out, _ = call("stats", graph, "--by", "gender", "--json")
+    report = json.loads(out)
+    assert code == 0 and report["settings"]["by"] == "gender"
+    assert [row["gender"] for row in report["subgraphs"]] == ["female", "male"]
+    assert len(report["scores"]) == 120
+    code, out, error = call("stats", graph, "--by", "accent")
+    assert code == 1 and not out
+    assert (
+        one_line(error) == "Error: Bad column 'accent', expected one of ['emotion', 'gender', 'speaker', 'split']"
+    )
 
 
 def test_finetune_and_embed(call, corpus, tmp_path):

@@ -44,7 +44,7 @@ def community_statistics(
         columns: text columns of the clip table; by default those of emotion, speaker, gender and sentence that
             it has.
         seed: of `communities`.
-        found: what `communities` has found, so that it isn't searched again.
+        found: what `communities` has found, so that it is not searched again.
 
     Returns:
         A row for each column, over the clips that have an edge and whose value is known: `clips`; `values` and
@@ -82,18 +82,30 @@ def _beside(joined: nx.Graph, values: pd.Series, numbers: pd.Series) -> dict[str
     figures = {"clips": len(values), "values": values.nunique(), "communities": numbers.nunique()}
     if not len(values):
         return {**figures, **dict.fromkeys(("nmi", "ari", "modularity_values", "modularity_communities"), np.nan)}
-    graph = joined.subgraph(values.index.tolist())
+    ends = pd.Index(values.index).get_indexer(np.array(joined.edges).ravel()).reshape(-1, 2)
+    ends = ends[(ends >= 0).all(axis=1)]
     return {
         **figures,
         "nmi": float(normalized_mutual_info_score(values, numbers)),
         "ari": float(adjusted_rand_score(values, numbers)),
-        "modularity_values": _modularity(graph, values),
-        "modularity_communities": _modularity(graph, numbers),
+        "modularity_values": modularity(ends, values.to_numpy()),
+        "modularity_communities": modularity(ends, numbers.to_numpy()),
     }
 
 
-def _modularity(graph: nx.Graph, groups: pd.Series) -> float:
-    if graph.number_of_edges() == 0:
+def modularity(edges: np.ndarray, groups: np.ndarray) -> float:
+    """Modularity of a grouping: networkx's, from arrays, a hundred times as fast.
+
+    Args:
+        edges: [M, 2] int64 pairs of nodes that are joined, each once.
+        groups: [n] int64 the group of each node, from 0.
+
+    Examples:
+        >>> modularity(np.array([[0, 1], [2, 3]]), np.array([0, 0, 1, 1]))
+        0.5
+    """
+    if not len(edges):
         return np.nan
-    parts = [set(members) for members in groups.groupby(groups).groups.values()]
-    return float(nx.community.modularity(graph, parts, weight=None))
+    at = groups[edges]
+    within = np.count_nonzero(at[:, 0] == at[:, 1]) / len(edges)
+    return float(within - np.square(np.bincount(at.ravel()) / at.size).sum())

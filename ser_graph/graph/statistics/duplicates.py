@@ -12,7 +12,9 @@ _LOOK = 3  # nearest neighbours of a clip that are looked at
 _BLOCK = 256  # pairs of spectrograms in memory at a time
 
 
-def near_duplicates(data: ClipGraph, *, threshold: float = 0.9) -> pd.DataFrame:
+def near_duplicates(
+    data: ClipGraph, *, threshold: float = 0.9, nearest: tuple[Tensor, Tensor] | None = None
+) -> pd.DataFrame:
     """Pairs of clips that are, or might be, the same recording, in whatever splits they are.
 
     Looked at are the three nearest clips of each by embedding, where they are no further than the nearest clip
@@ -24,12 +26,14 @@ def near_duplicates(data: ClipGraph, *, threshold: float = 0.9) -> pd.DataFrame:
     Args:
         data: the graph; its edges play no part.
         threshold: correlation from which a pair is near-identical.
+        nearest: ids and similarities that `nearest_neighbours` has found among all clips, three or more of each;
+            they are searched for where not given.
 
     Returns:
         A row a pair, the most alike first: `file`, `other`; `similarity` of the embeddings; `correlation` of the
         log-mels; `identical`, whether these are equal to the last bit; `split` and `other_split`.
     """
-    first, second, similarity = _candidates(data.emb)
+    first, second, similarity = _candidates(*(nearest or nearest_neighbours(data.emb, _LOOK)))
     correlation, identical = _compare(data.x, first, second)
     files, splits = data.table.index.to_numpy(), data.table["split"].to_numpy()
     pairs = pd.DataFrame(
@@ -47,9 +51,9 @@ def near_duplicates(data: ClipGraph, *, threshold: float = 0.9) -> pd.DataFrame:
     return near.sort_values(["identical", "correlation"], ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _candidates(emb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _candidates(ids: Tensor, similarity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pairs of rows (first < second) to look at, and their similarities."""
-    ids, similarity = nearest_neighbours(emb, _LOOK)
+    ids, similarity = ids[:, :_LOOK], similarity[:, :_LOOK]
     if ids.numel() == 0:
         return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64), torch.empty(0)
     near = (similarity >= similarity[:, 0].median()) & (ids >= 0)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.statistics.columns import text_columns
@@ -55,7 +56,7 @@ def homophily(
 
 
 def _against_chance(labelled: LabelledEdges, n_permutations: int, seed: int) -> pd.DataFrame:
-    value = _measure(labelled, labelled.codes[None])
+    value = _measure(labelled, labelled.codes[:, None])
     if n_permutations and len(labelled.source):
         shuffled = labelled.shuffled(n_permutations, seed, width=len(labelled.names))
         chance = np.concatenate([_measure(labelled, codes) for codes in shuffled])
@@ -71,30 +72,35 @@ def _against_chance(labelled: LabelledEdges, n_permutations: int, seed: int) -> 
 
 
 def _measure(labelled: LabelledEdges, codes: np.ndarray) -> np.ndarray:
-    """[B, 4] the `MEASURES` for B ways [B, n] to label the clips."""
-    n_edges, (n_ways, n_clips), n_values = len(labelled.source), codes.shape, len(labelled.names)
+    """[B, 4] the `MEASURES` for B ways [n, B] to label the clips."""
+    (n_clips, n_ways), n_values, n_edges = codes.shape, len(labelled.names), len(labelled.source)
     if n_edges == 0:
         return np.full((n_ways, len(MEASURES)), np.nan)
     ends = np.bincount(labelled.target, minlength=n_clips)
     starts = np.bincount(labelled.source, minlength=n_clips)
-    at_seed = codes[:, labelled.target]
-    same = at_seed == codes[:, labelled.source]
-    per_clip = 1 / ends[labelled.target] / (ends > 0).sum()
+    alike = _by_seed(labelled) @ (codes[labelled.target] == codes[labelled.source])  # [n, B] neighbours like it
 
-    # [B, C] sums by value: of edges within it, of edges that end and that start at it, of its clips.
-    way = np.arange(n_ways)[:, None] * n_values
-    size = n_ways * n_values
-    within = np.bincount((way + at_seed)[same], minlength=size).reshape(n_ways, n_values)
-    place = (way + codes).ravel()
-    ends_at = np.bincount(place, np.tile(ends, n_ways), size).reshape(n_ways, n_values)
-    starts_at = np.bincount(place, np.tile(starts, n_ways), size).reshape(n_ways, n_values)
+    # [B, C] sums over the clips of each value: of edges within it, of edges that end and that start there.
+    place = (np.arange(n_ways) * n_values + codes).ravel()
+
+    def by_value(numbers: np.ndarray) -> np.ndarray:
+        return np.bincount(place, numbers.ravel(), n_ways * n_values).reshape(n_ways, n_values)
+
+    within = by_value(alike)
+    ends_at, starts_at = (by_value(np.repeat(degree, n_ways)) for degree in (ends, starts))
     clips = np.bincount(labelled.codes, minlength=n_values)
 
     edge = within.sum(axis=1) / n_edges
-    node = same @ per_clip
+    node = (1 / np.maximum(ends, 1)) @ alike / np.count_nonzero(ends)
     by_degree = (ends_at * starts_at).sum(axis=1) / n_edges**2
     excess = np.maximum(within / np.maximum(ends_at, 1) - clips / n_clips, 0).sum(axis=1)
-    present = np.count_nonzero(clips)
-    class_insensitive = excess / (present - 1) if present > 1 else np.full(n_ways, np.nan)
+    several = np.count_nonzero(clips) > 1
+    class_insensitive = excess / (np.count_nonzero(clips) - 1) if several else np.full(n_ways, np.nan)
     assortativity = np.divide(edge - by_degree, 1 - by_degree, out=np.full(n_ways, np.nan), where=by_degree < 1)
     return np.stack([edge, node, class_insensitive, assortativity], axis=1)
+
+
+def _by_seed(labelled: LabelledEdges) -> csr_array:
+    """[n, E]: sums over the edges into each clip."""
+    n, n_edges = len(labelled.codes), len(labelled.source)
+    return csr_array((np.ones(n_edges, np.int32), (labelled.target, np.arange(n_edges))), shape=(n, n_edges))

@@ -20,7 +20,7 @@ def leakage(data: ClipGraph, *, duplicates: pd.DataFrame | None = None) -> pd.Da
 
     Args:
         data: the graph.
-        duplicates: what `near_duplicates` has found, so that it isn't searched again; those between splits are
+        duplicates: what `near_duplicates` has found, so that it is not searched again; those between splits are
             the pairs that leak.
 
     Returns:

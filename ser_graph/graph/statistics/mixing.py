@@ -60,7 +60,7 @@ def mixing_table(
     n = len(labelled.names)
     if n > MOST_VALUES:
         raise InputError(f"The column {by} has {n:,} values, too many for a table of pairs (at most {MOST_VALUES})")
-    edges = _counts(labelled, labelled.codes[None])[0]
+    edges = _counts(labelled, labelled.codes[:, None])[0]
     expected = _expected(edges[None])[0]
     p_value = _p_values(labelled, edges - expected, n_permutations, seed)
     ends = np.broadcast_to(edges.sum(axis=1, keepdims=True), edges.shape)
@@ -78,11 +78,10 @@ def mixing_table(
 
 
 def _counts(labelled: LabelledEdges, codes: np.ndarray) -> np.ndarray:
-    """[B, C, C] edges by the value of seed and neighbour, for B ways [B, n] to label the clips."""
-    n = len(labelled.names)
-    row = np.arange(len(codes))[:, None] * n
-    cells = (row + codes[:, labelled.target]) * n + codes[:, labelled.source]
-    return np.bincount(cells.ravel(), minlength=len(codes) * n * n).reshape(len(codes), n, n)
+    """[B, C, C] edges by the value of seed and neighbour, for B ways [n, B] to label the clips."""
+    n, n_ways = len(labelled.names), codes.shape[1]
+    cells = (np.arange(n_ways) * n + codes[labelled.target]) * n + codes[labelled.source]
+    return np.bincount(cells.ravel(), minlength=n_ways * n * n).reshape(n_ways, n, n)
 
 
 def _expected(edges: np.ndarray) -> np.ndarray:

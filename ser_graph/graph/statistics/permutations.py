@@ -28,7 +28,7 @@ class LabelledEdges:
     target: np.ndarray
 
     def shuffled(self, n_permutations: int, seed: int, *, width: int = 1) -> Iterator[np.ndarray]:
-        """The codes dealt out anew among the n clips, in blocks [B, n].
+        """The codes dealt out anew among the n clips, in blocks [n, B].
 
         Every clip keeps its edges, so degrees, hubs and clusters stay, and every value its number of clips:
         what changes is only who has which value.
@@ -43,7 +43,8 @@ class LabelledEdges:
         size = max(1, _BLOCK // max(len(self.source), len(codes), width))
         for start in range(0, n_permutations, size):
             block = np.tile(codes, (min(size, n_permutations - start), 1))
-            yield rng.permuted(block, axis=1)
+            # A row a clip: its B codes stand together, and edges look up whole rows.
+            yield np.ascontiguousarray(rng.permuted(block, axis=1).T)
 
 
 def labelled_edges(data: ClipGraph, by: str) -> LabelledEdges:

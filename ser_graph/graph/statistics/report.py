@@ -1,7 +1,7 @@
 """Everything there is to say about a graph in numbers: as tables, as text, as JSON."""
 
-import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.neighbours import nearest_neighbours
 from ser_graph.graph.statistics.bridges import bridge_clips, bridge_pairs
 from ser_graph.graph.statistics.columns import column_codes, text_columns
 from ser_graph.graph.statistics.communities import community_statistics
@@ -23,7 +24,8 @@ from ser_graph.graph.statistics.whole import degree_distribution, graph_statisti
 Report = dict[str, Any]
 """The tables of `graph_report` by name, each a Series or a DataFrame."""
 
-_VALUES = 9  # that fit beside each other
+_WIDTH = 110
+_VALUES = 9  # of a column, that fit beside each other
 _ROWS = 12  # of a table
 _PAIRS = 5
 _CLIPS = 10
@@ -83,6 +85,7 @@ def report_parts(data: ClipGraph, report: Report) -> dict[str, Callable[[], pd.S
     by, n_permutations, n_neighbors, n_sources, seed = report["settings"]
     columns = list(dict.fromkeys([by, *(column for column in COLUMNS if column in text_columns(data))]))
     chance = {"n_permutations": n_permutations, "seed": seed}
+    nearest = cache(lambda: nearest_neighbours(data.emb, max(n_neighbors, 3)))
     has_pairs = len(column_codes(data, by)[0]) <= MOST_VALUES
     return {
         "figures": lambda: graph_statistics(data),
@@ -93,9 +96,11 @@ def report_parts(data: ClipGraph, report: Report) -> dict[str, Callable[[], pd.S
         "bridge_pairs": lambda: bridge_pairs(data, by) if has_pairs else pd.DataFrame(),
         "bridge_clips": lambda: bridge_clips(data, by, n_sources=n_sources, seed=seed),
         "communities": lambda: community_statistics(data, columns, seed=seed),
-        "near_duplicates": lambda: near_duplicates(data),
+        "near_duplicates": lambda: near_duplicates(data, nearest=nearest()),
         "leakage": lambda: leakage(data, duplicates=report["near_duplicates"]),
-        "scores": lambda: score_clips(data, by, n_neighbors=n_neighbors, duplicates=report["near_duplicates"]),
+        "scores": lambda: score_clips(
+            data, by, n_neighbors=n_neighbors, nearest=nearest(), duplicates=report["near_duplicates"]
+        ),
     }
 
 
@@ -106,14 +111,19 @@ def report_json(report: Report) -> dict[str, Any]:
         >>> report_json({"degrees": pd.DataFrame({"in_degree": [1.5, np.nan]}).rename_axis("degree")})
         {'degrees': [{'degree': 0, 'in_degree': 1.5}, {'degree': 1, 'in_degree': None}]}
     """
-    return {name: json.loads(_as_json(part)) for name, part in report.items()}
+    return {name: _plain(part) for name, part in report.items()}
 
 
-def _as_json(part: pd.Series | pd.DataFrame) -> str:
+def _plain(part: pd.Series | pd.DataFrame) -> Any:
     if isinstance(part, pd.Series):
-        return part.to_json(double_precision=15)
-    named = any(name is not None for name in part.index.names)
-    return part.reset_index(drop=not named).to_json(orient="records", double_precision=15)
+        return part.astype(object).where(part.notna(), None).to_dict()
+    rows = _with_index(part).astype(object)
+    return rows.where(rows.notna(), None).to_dict("records")
+
+
+def _with_index(table: pd.DataFrame) -> pd.DataFrame:
+    """The index as columns, unless it only numbers the rows."""
+    return table.reset_index(drop=all(name is None for name in table.index.names))
 
 
 def format_figures(figures: pd.Series) -> str:
@@ -132,20 +142,24 @@ def format_report(report: Report) -> str:
     """A report as text of at most 110 columns: the figures, and of each table what stands out."""
     settings = report["settings"]
     by = settings["by"]
-    shuffled = f"{settings['n_permutations']:,} shufflings of the labels"
+    shuffled = f"{settings['n_permutations']:,} shufflings"
     sections = {
         "Graph": format_figures(report["figures"]),
         f"Clips of each {by}": _table(report["subgraphs"]),
         f"Edges from neighbour (across) to clip (down), observed / expected; * p < 0.05 by {shuffled}": _mixing(
             report["mixing"], by
         ),
-        f"Is like joined to like? Chance and its 95 % by {shuffled}": _table(report["homophily"], rows=99),
+        f"Is like joined to like? Chance and its 95 % by {shuffled} of the labels": _table(
+            report["homophily"], rows=99
+        ),
         "Joined most": _table(report["bridge_pairs"], rows=_PAIRS),
         _bridges_title(report): _table(report["bridge_clips"], rows=_PAIRS),
         "Communities (Louvain) beside labels": _table(report["communities"], rows=99),
         "Between splits": _table(report["leakage"]),
         "Near-identical clips": _table(report["near_duplicates"], rows=_CLIPS),
-        "Most suspicious clips (0 to 1, low is bad)": _table(report["scores"], rows=_CLIPS),
+        "Most suspicious clips (0 to 1, low is bad)": _table(
+            report["scores"].rename(columns=lambda name: name.removesuffix("_score")), rows=_CLIPS
+        ),
     }
     return "\n\n".join(f"{title}\n\n{body}" for title, body in sections.items())
 
@@ -163,24 +177,25 @@ def _mixing(table: pd.DataFrame, by: str) -> str:
     ends = edges.groupby(by, sort=False).sum() + edges.groupby("neighbour", sort=False).sum()
     values = ends.index[ends > 0]
     table = table[table.index.isin(values, level=0) & table.index.isin(values, level=1)]
-    if len(values) > _VALUES:
+    if len(values) > _VALUES or not len(values):
         return _table(table.sort_values("ratio", ascending=False, kind="stable"))
     cells = [
         f"{_number(ratio, 2)}{'*' if p < 0.05 else ' '}" for ratio, p in table[["ratio", "p_value"]].to_numpy()
     ]
-    return _table(pd.DataFrame(np.reshape(cells, (len(values), -1)), values, values), width=10)
+    return _table(pd.DataFrame(np.reshape(cells, (len(values), -1)), values, values))
 
 
-def _table(table: pd.DataFrame, rows: int = _ROWS, width: int = 30) -> str:
-    """The first rows of a table, long names cut at their beginning."""
+def _table(table: pd.DataFrame, rows: int = _ROWS) -> str:
+    """The first rows of a table; names are cut at their beginning until it is narrow enough."""
     if table.empty:
         return "none"
-    named = any(name is not None for name in table.index.names)
-    shown = table.head(rows).reset_index(drop=not named)
-    shown.columns = [_cut(str(column), width) for column in shown.columns]
-    text = shown.map(lambda value: _cut(value, width) if isinstance(value, str) else _number(value))
-    more = f"\n... and {len(table) - rows:,} more" if len(table) > rows else ""
-    return text.to_string(index=False) + more
+    shown = _with_index(table.head(rows)).map(lambda value: value if isinstance(value, str) else _number(value))
+    for longest in range(40, 7, -1):
+        shown.columns = [_cut(str(column), longest) for column in shown.columns]
+        text = shown.map(_cut, width=longest).to_string(index=False)
+        if text.index("\n") <= _WIDTH:
+            break
+    return text + (f"\n... and {len(table) - rows:,} more" if len(table) > rows else "")
 
 
 def _cut(text: str, width: int) -> str:

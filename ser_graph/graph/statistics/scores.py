@@ -12,7 +12,12 @@ from ser_graph.graph.statistics.duplicates import near_duplicates
 
 
 def score_clips(
-    data: ClipGraph, by: str = "emotion", *, n_neighbors: int = 10, duplicates: pd.DataFrame | None = None
+    data: ClipGraph,
+    by: str = "emotion",
+    *,
+    n_neighbors: int = 10,
+    nearest: tuple[Tensor, Tensor] | None = None,
+    duplicates: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Scores of every clip, most suspicious first; 0 to 1, low is bad, as in cleanlab.
 
@@ -34,7 +39,9 @@ def score_clips(
         data: the graph of N clips.
         by: the text column of the clip table that holds the label.
         n_neighbors: neighbours of a clip.
-        duplicates: what `near_duplicates` has found, so that it isn't searched again.
+        nearest: ids and similarities that `nearest_neighbours` has found among all clips, `n_neighbors` or more
+            of each; they are searched for where not given.
+        duplicates: what `near_duplicates` has found, so that it is not searched again.
 
     Returns:
         N rows indexed by `file`: the given label under the name of the column; `suggested`, the label of most
@@ -45,9 +52,10 @@ def score_clips(
         InputError: no such column.
     """
     names, codes = column_codes(data, by)
-    ids, similarity = nearest_neighbours(data.emb, n_neighbors)
+    ids, similarity = nearest or nearest_neighbours(data.emb, max(n_neighbors, 3))
+    duplicates = near_duplicates(data, nearest=(ids, similarity)) if duplicates is None else duplicates
+    ids, similarity = ids[:, :n_neighbors], similarity[:, :n_neighbors]
     suggested, label_score = _label_scores(ids, codes, len(names))
-    duplicates = near_duplicates(data) if duplicates is None else duplicates
     near = _nearest_duplicate(duplicates).reindex(data.table.index)
     texts = np.array([*names, np.nan], dtype=object)  # code -1 finds the NaN
     table = pd.DataFrame(

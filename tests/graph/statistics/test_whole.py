@@ -1,10 +1,12 @@
 import math
+from collections import Counter
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
 
-from ser_graph.graph import graph_statistics
+from ser_graph.graph import degree_distribution, graph_statistics, to_networkx
 from ser_graph.graph.statistics import chance_homophily, edge_homophily, nodes_in_scope
 
 
@@ -59,3 +61,49 @@ def test_nodes_in_scope(toy_graph, scope, n):
     assert inside.dtype == torch.bool
     assert int(inside.sum()) == n
     assert inside[:n].all()
+
+
+def test_structure_is_what_networkx_says(random_graph):
+    figures = graph_statistics(random_graph)
+    graph = to_networkx(random_graph)
+    joined = graph.to_undirected()
+    assert figures["density"] == pytest.approx(nx.density(graph))
+    assert figures["reciprocity"] == pytest.approx(nx.overall_reciprocity(graph))
+    assert 0 < figures["reciprocity"] < 1
+    assert figures["clustering"] == pytest.approx(nx.average_clustering(joined))
+    assert figures["components"] == nx.number_weakly_connected_components(graph)
+    assert figures["largest_component"] == len(max(nx.connected_components(joined), key=len)) / 40
+    assert figures["isolated"] == nx.number_of_isolates(graph) >= 6
+    assert figures["in_degree_max"] == max(degree for _, degree in graph.in_degree)
+    assert figures["out_degree_max"] == max(degree for _, degree in graph.out_degree)
+    assert figures["never_neighbour"] == sum(degree == 0 for _, degree in graph.out_degree)
+    assert figures["degree_mean"] == pytest.approx(graph.number_of_edges() / 40)
+
+
+def test_hubness_by_hand(make_graph):
+    # Clip 0 is the neighbour of the three others, which are nobody's: k-occurrences 3, 0, 0, 0.
+    figures = graph_statistics(make_graph([(0, 1), (0, 2), (0, 3)], "aaaa"))
+    deviations = np.array([3, 0, 0, 0]) - 0.75
+    assert figures["hubness"] == pytest.approx((deviations**3).mean() / (deviations**2).mean() ** 1.5)
+    assert figures["never_neighbour"] == 3
+    assert figures["isolated"] == 0
+
+
+def test_clips_out_of_scope_do_not_count(make_graph):
+    edges = [(0, 1), (1, 0)]
+    inside = graph_statistics(make_graph(edges, "aab"))
+    wider = make_graph(edges, "aabbb", split=["train"] * 3 + ["test"] * 2, scope="train")
+    figures = graph_statistics(wider)
+    assert (figures["n_clips"], figures["n_in_scope"]) == (5, 3)
+    same = [name for name in figures.index if name not in ("n_clips", "coverage")]
+    assert figures[same].equals(inside[same])
+
+
+def test_degree_distribution_counts_clips(random_graph):
+    table = degree_distribution(random_graph)
+    graph = to_networkx(random_graph)
+    for column, degrees in (("in_degree", graph.in_degree), ("out_degree", graph.out_degree)):
+        counted = Counter(degree for _, degree in degrees)
+        assert {degree: n for degree, n in table[column].items() if n} == dict(counted)
+    assert table.index.tolist() == list(range(len(table)))
+    assert table.iloc[-1].sum() > 0
