@@ -1,5 +1,7 @@
 """The map of a graph, coloured by whatever is known of the clips."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
@@ -101,7 +103,9 @@ def _draw_edges(data: ClipGraph, places: np.ndarray, ax: Axes, seed: int) -> Non
         pairs = pairs[np.random.default_rng(seed).choice(n, _MOST_EDGES, replace=False)]
         ax.set_xlabel(f"{_MOST_EDGES:,} of {n:,} edges drawn", fontsize=8)
     alpha = float(np.clip(600 / max(len(pairs), 1), 0.06, 0.4))
-    ax.add_collection(LineCollection(list(places[pairs]), colors="#666666", linewidths=0.5, alpha=alpha, zorder=1))
+    ax.add_collection(
+        LineCollection(list(places[pairs]), colors="#666666", linewidths=0.5, alpha=alpha, zorder=0.5)
+    )
 
 
 def _name_colors(values: pd.Series) -> tuple[np.ndarray, Entries]:
@@ -124,8 +128,8 @@ def _number_colors(values: pd.Series, ax: Axes) -> tuple[np.ndarray, Entries]:
     if known.any():
         scale = ScalarMappable(Normalize(*values.quantile([0.02, 0.98])), "viridis")
         colors[known] = scale.to_rgba(values.to_numpy()[known])
-        place = {"location": "bottom", "anchor": (0, 1), "panchor": False, "shrink": 0.6, "aspect": 40, "pad": 0.02}
-        bar = ax.figure.colorbar(scale, ax=ax, extend="both", **place)
+        style: dict[str, Any] = {"location": "bottom", "anchor": (0, 1), "panchor": False, "pad": 0.02}
+        bar = ax.figure.colorbar(scale, ax=ax, extend="both", shrink=0.6, aspect=40, **style)
         bar.ax.set_xlabel(str(values.name), parse_math=False)
     return colors, _unknown_entry(values)
 

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ser_graph.colors import EMOTION_COLORS
 from ser_graph.evaluation import plot_confusion_matrix, plot_history, plot_students
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -24,6 +25,19 @@ def test_confusion_matrix():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["anger", "fear"]
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("predicted", "true", "cnn6")
     np.testing.assert_allclose(ax.images[0].get_array(), [[1500 / 1502, 2 / 1502], [0, 0]])
+
+
+def test_emotions_have_their_colours():
+    ax = drawn(plot_confusion_matrix(COUNTS))
+    for axis in (ax.xaxis, ax.yaxis):
+        colors = [tick.tick1line.get_markeredgecolor() for tick in axis.get_major_ticks()]
+        assert colors == [EMOTION_COLORS["anger"], EMOTION_COLORS["fear"]]
+
+
+def test_names_are_drawn_as_they_are():
+    odd = ["$x^$", "_y"]  # half a formula, and what matplotlib hides
+    ax = drawn(plot_confusion_matrix(COUNTS.set_axis(odd).set_axis(odd, axis=1)))
+    assert [label.get_text() for label in ax.get_xticklabels()] == odd
 
 
 HISTORY = [

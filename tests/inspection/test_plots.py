@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 
 from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import new_axes
-from ser_graph.inspection.plots import plot_mixing, plot_similarities
+from ser_graph.inspection.plots import plot_degrees, plot_mixing, plot_similarities
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -22,6 +22,40 @@ def test_multiples_of_chance_by_hand(four_clips):
     shown = [text.get_text() for text in plot_mixing(four_clips).texts]
     # In scope 25 clips are angry, 25 fearful and 23 sad. Angry ones have 1 of 3 angry neighbours: 1/3 : 25/73.
     assert shown == ["1.0", "1.9", "0.0", "2.9", "0.0", "0.0", "-", "-", "-"]
+
+
+def test_mixing_of_more_values_than_there_is_room_for_numbers(toy_graph):
+    toy_graph.table["clip"] = [f"c{number:03d}" for number in range(120)]
+    ax = plot_mixing(toy_graph, "clip")
+    ax.figure.canvas.draw()
+    assert len(ax.get_yticklabels()) == 120
+    assert not ax.texts
+
+
+def test_plot_degrees(toy_graph):
+    ax = plot_degrees(toy_graph)
+    ax.figure.canvas.draw()
+    inside = toy_graph.train_mask
+    for patch, end in zip(ax.patches, (1, 0), strict=True):
+        values, edges, _ = patch.get_data()
+        degrees = toy_graph.edge_index[end].bincount(minlength=120)[inside].tolist()
+        expected, _ = np.histogram(degrees, edges)
+        assert values.tolist() == expected.tolist()
+        assert values.sum() == 75
+    most = int(toy_graph.edge_index[0].bincount().max())
+    assert f"most: {most})" in ax.get_legend().get_texts()[1].get_text()
+
+
+def test_degrees_without_edges(toy_graph):
+    toy_graph.edge_index = toy_graph.edge_index[:, :0]
+    ax = plot_degrees(toy_graph)
+    ax.figure.canvas.draw()
+    assert [patch.get_data()[0].tolist() for patch in ax.patches] == [[75], [75]]
+    assert "none: 100%, most: 0" in ax.get_legend().get_texts()[0].get_text()
+    toy_graph.train_mask[:] = False
+    ax = plot_degrees(toy_graph)
+    ax.figure.canvas.draw()
+    assert [patch.get_data()[0].tolist() for patch in ax.patches] == [[0], [0]]
 
 
 def test_plot_similarities(toy_graph):
