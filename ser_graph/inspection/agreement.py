@@ -129,5 +129,5 @@ def _draw(shares: pd.DataFrame, ax: Axes, highest: float) -> AxesImage:
 
 def _verdict(correlation: float, p_value: float) -> str:
     if np.isnan(correlation):
-        return "too few cells to compare"
+        return "nothing to compare off the diagonal"
     return f"rank correlation of the cells off the diagonal {correlation:.2f}, p = {p_value:.2g} (Mantel test)"
