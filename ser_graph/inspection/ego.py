@@ -69,7 +69,7 @@ def _draw_clip(
     code = int(data.y[node])
     stem = PurePosixPath(str(data.table.index[node])).stem
     label = f"{stem}\n{data.emotions[code] if code >= 0 else 'unknown'} {similarity:.3f}"
-    side = "left" if direction[0] > 0 else "right"
+    side = "center" if abs(direction[0]) < 0.05 else "left" if direction[0] > 0 else "right"
     ax.text(x_label, y_label, label, ha=side, va="center", fontsize=7, parse_math=False)
 
 

@@ -20,8 +20,7 @@ from ser_graph.inspection.layout import graph_layout
 
 _MOST_EDGES = 20_000
 _MOST_ENTRIES = 12
-_MARKERS = {"train": "o", "dev": "^", "test": "s"}
-_NO_SPLIT = "X"
+_MARKERS = {"train": "o", "dev": "^", "test": "s", "no split": "X"}
 
 Entries = list[tuple[Artist, str]]
 """The lines of a legend."""
@@ -56,9 +55,7 @@ def plot_map(data: ClipGraph, by: str | pd.Series = "emotion", ax: Axes | None =
         colors, entries = _number_colors(values, ax)
     else:
         colors, entries = _name_colors(values)
-    order = np.random.default_rng(seed).permutation(data.num_nodes)
-    order = order[values.notna().to_numpy()[order].argsort(kind="stable")]  # clips without a value undermost
-    entries += _draw_clips(data, places, colors, order, ax)
+    entries += _draw_clips(data, places, colors, values.notna().to_numpy(), ax, seed)
     _add_legend(ax, entries)
     return ax
 
@@ -134,18 +131,22 @@ def _number_colors(values: pd.Series, ax: Axes) -> tuple[np.ndarray, Entries]:
     return colors, _unknown_entry(values)
 
 
-def _draw_clips(data: ClipGraph, places: np.ndarray, colors: np.ndarray, order: np.ndarray, ax: Axes) -> Entries:
-    """The clips in a given order, a marker for each split; the legend of the splits."""
+def _draw_clips(
+    data: ClipGraph, places: np.ndarray, colors: np.ndarray, known: np.ndarray, ax: Axes, seed: int
+) -> Entries:
+    """The clips, a marker for each split, in random order but small unknown ones undermost; the splits' legend."""
+    order = np.random.default_rng(seed).permutation(data.num_nodes)
+    order = order[known[order].argsort(kind="stable")]
     size = float(np.clip(12_000 / max(data.num_nodes, 1), 4, 30))
-    splits = data.table["split"].to_numpy(object)[order]
+    sizes = np.where(known, size, 0.4 * size)
+    splits = data.table["split"].astype(object).where(data.table["split"].isin(list(_MARKERS)), "no split")
     entries: Entries = []
-    for name, marker in [*_MARKERS.items(), (None, _NO_SPLIT)]:
-        chosen = order[splits == name] if name else order[~np.isin(splits.astype(str), list(_MARKERS))]
+    for name, marker in _MARKERS.items():
+        chosen = order[(splits == name).to_numpy()[order]]
         if len(chosen):
-            label = f"{name or 'no split'} ({len(chosen):,})"
             x, y = places[chosen].T
-            ax.scatter(x, y, size, colors[chosen], marker=marker, edgecolors="white", linewidths=0.2)
-            entries.append((_entry(marker, "none", edge="black"), label))
+            ax.scatter(x, y, sizes[chosen], colors[chosen], marker=marker, edgecolors="white", linewidths=0.2)
+            entries.append((_entry(marker, "none", edge="black"), f"{name} ({len(chosen):,})"))
     return entries
 
 

@@ -110,6 +110,8 @@ def test_clips_without_a_value_are_grey_and_undermost(toy_graph):
     colors = color_of_clips(toy_graph, ax)
     assert colors[0] == colors[50] == to_rgba(UNKNOWN_COLOR)
     assert tuple(clips_of(ax)[0].get_facecolors()[1]) == to_rgba(UNKNOWN_COLOR)  # of 75 training clips two
+    sizes = clips_of(ax)[0].get_sizes()
+    assert sizes[:2].max() < sizes[2:].min()
     assert legend_of(ax)[3] == "unknown (2)"
 
 
