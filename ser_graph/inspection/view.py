@@ -7,13 +7,19 @@ from typing import Any
 import pandas as pd
 
 from ser_graph.audio.reading import clip_paths
-from ser_graph.errors import InputError
+from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
 from ser_graph.inspection.page import page_html
-from ser_graph.inspection.page.audio import encode_clip
+from ser_graph.inspection.page.audio import EMBED_UP_TO, encode_clip
 from ser_graph.inspection.page.contents import chosen_rows
 
+_AUDIO = ("auto", "embed", "none")  # a frame in a notebook cannot open the corpus's own files
 _LIVE = {"kind": "live", "note": "Sound comes from the notebook, while its kernel runs.", "sources": None}
+_TOO_MANY = {
+    "kind": "none",
+    "note": "No sound of so many clips without anywidget: pip install anywidget",
+    "sources": None,
+}
 
 
 def inspect(
@@ -32,8 +38,8 @@ def inspect(
 
     Args:
         data: the graph.
-        audio: ``"auto"``: each clip is fetched from the kernel when it is played (with anywidget); else as in
-            `page_html`.
+        audio: ``"embed"``, ``"none"``, or ``"auto"``: each clip is fetched from the kernel when it is played;
+            without anywidget, clips are embedded up to 1,000.
         root: the corpus folder; by default the one that the graph was made from.
         height: in pixels.
         ego: a clip's file: show what is around it.
@@ -48,14 +54,16 @@ def inspect(
     Raises:
         InputError: as `page_html`.
     """
+    if audio not in _AUDIO:
+        raise bad_value("way to get audio in a notebook", audio, _AUDIO)
     rows = chosen_rows(data, ego, hops, sample, seed)
     table = data.table.iloc[rows]
     make_widget = _widget_maker()
     paths = _paths(table, root)
-    live = audio == "auto" and make_widget is not None and paths is not None
-    html = page_html(
-        data, audio=_LIVE if live else audio, root=root, ego=ego, hops=hops, sample=sample, seed=seed, **settings
-    )
+    sound: str | dict[str, Any] = audio
+    if audio == "auto" and paths is not None:
+        sound = _LIVE if make_widget else "embed" if len(paths) <= EMBED_UP_TO else _TOO_MANY
+    html = page_html(data, audio=sound, root=root, ego=ego, hops=hops, sample=sample, seed=seed, **settings)
     widget = make_widget(html, height, paths) if make_widget else None
     return View(html, table, height, widget)
 
@@ -71,6 +79,9 @@ class View:
 
     def __init__(self, html: str, table: pd.DataFrame, height: int, widget: Any) -> None:
         self._html, self.table, self._height, self.widget = html, table, height, widget
+
+    def __repr__(self) -> str:
+        return f"View of {len(self.table):,} clips"
 
     @property
     def selection(self) -> pd.DataFrame:
@@ -103,7 +114,7 @@ class View:
             return self.widget._repr_mimebundle_(**kwargs)
         rights = 'sandbox="allow-scripts allow-downloads"'
         style = f"width:100%;height:{self._height}px;border:0"
-        frame = f'<iframe {rights} style="{style}" srcdoc="{escape(self._html)}"></iframe>'
+        frame = f'<iframe title="The graph" {rights} style="{style}" srcdoc="{escape(self._html)}"></iframe>'
         return {"text/html": frame, "text/plain": repr(self)}
 
 

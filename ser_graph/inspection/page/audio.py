@@ -16,7 +16,7 @@ from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, load_waveform
 from ser_graph.errors import InputError, bad_value
 
 AUDIO = ("auto", "embed", "reference", "none")
-_EMBED_UP_TO = 1000  # clips; about 15 MB
+EMBED_UP_TO = 1000  # clips; about 15 MB
 _COMPRESSION = 0.5  # of MP3: about 37 kbit/s at 16 kHz
 
 
@@ -50,7 +50,7 @@ def page_audio(
         if how != "auto":
             raise
         return _none("No sound: the corpus was not at hand when this page was made.")
-    if how == "embed" or (how == "auto" and len(paths) <= _EMBED_UP_TO):
+    if how == "embed" or (how == "auto" and len(paths) <= EMBED_UP_TO):
         return _embedded(paths, progress)
     return _referenced(paths, folder)
 
@@ -93,9 +93,12 @@ def _referenced(paths: list[Path], folder: Path) -> dict[str, Any]:
 
 
 def _way(folder: Path, path: Path) -> str:
-    """The way from the page to a file, as a URL; the file's own address where there is no way (other drives)."""
+    """The way from the page to a file, as a URL; the file's own address where there is no way (other drives).
+
+    As the paths are written, links not followed: a browser does not follow those in the page's address either.
+    """
     try:
-        way = Path(os.path.relpath(path.resolve(), folder.resolve()))
+        way = Path(os.path.relpath(path, folder))
     except ValueError:
-        return path.resolve().as_uri()
-    return quote(way.as_posix())
+        return path.absolute().as_uri()
+    return quote(os.fsencode(way.as_posix()))  # bytes: a name need not be UTF-8

@@ -13,6 +13,7 @@ from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
 
 MOST_CLIPS = 20_000
+_EMOTIONS = ("emotion", "predicted", "suggested")  # columns that hold emotions
 _MOST_COLORED = 100  # a column of more values, e.g. a clip's transcript, is shown and searched but not coloured
 
 
@@ -32,18 +33,22 @@ def chosen_rows(data: ClipGraph, ego: str | None, hops: int, sample: int | None,
     n = data.num_nodes
     if ego is not None and sample is not None:
         raise InputError("Both ego and sample were given, expected one of them")
+    if sample is not None and sample < 1:
+        raise InputError(f"Bad sample {sample}, expected at least 1 clip")
+    if hops < 0:
+        raise InputError(f"Bad hops {hops}, expected 0 or more")
     if ego is not None:
-        return _around(data, ego, hops)
-    if sample is not None:
-        if sample < 1:
-            raise InputError(f"Bad sample {sample}, expected at least 1 clip")
-        return np.sort(np.random.default_rng(seed).choice(n, min(sample, n), replace=False))
-    if n > MOST_CLIPS:
+        rows = _around(data, ego, hops)
+    elif sample is not None:
+        rows = np.sort(np.random.default_rng(seed).choice(n, min(sample, n), replace=False))
+    else:
+        rows = np.arange(n)
+    if len(rows) > MOST_CLIPS:
         raise InputError(
-            f"A page shows at most {MOST_CLIPS:,} clips, the graph has {n:,}; take a sample (sample=10000) or what "
-            "is around a clip (ego=)"
+            f"A page shows at most {MOST_CLIPS:,} clips, here are {len(rows):,}; take a sample (sample=10000) or "
+            "few hops around a clip (ego=, hops=1)"
         )
-    return np.arange(n)
+    return rows
 
 
 def _around(data: ClipGraph, file: str, hops: int) -> np.ndarray:
@@ -60,19 +65,29 @@ def page_columns(data: ClipGraph, rows: np.ndarray, extra: pd.DataFrame) -> list
     """Everything that is known of the clips, a dictionary a column.
 
     Text: `values` (those that occur, sorted), `codes` (-1 = unknown) and `colors`, None where there are too many.
-    Numbers: `numbers`, None = unknown.
+    Numbers: `numbers`, None = unknown. Colours are those of the whole graph, whichever clips are shown, and the
+    same emotion has the same in every column.
 
     Args:
         data: the graph.
         rows: [M] the nodes shown.
-        extra: further columns, a row for each node of the graph.
+        extra: further columns, a row for each node of the graph; they replace those of the clip table that have
+            the same name.
     """
-    edges = data.edge_index.numpy()
-    degrees = {"neighbours": edges[1], "neighbour of": edges[0]}
-    frame = pd.concat([data.table, extra], axis=1)
-    for name, ends in degrees.items():
-        frame[name] = np.bincount(ends, minlength=data.num_nodes)
-    return [_column(str(name), frame[name].iloc[rows]) for name in frame]
+    frame = pd.concat([data.table.drop(columns=list(extra), errors="ignore"), extra], axis=1)
+    source, target = data.edge_index.numpy()
+    frame["neighbours"] = np.bincount(target, minlength=data.num_nodes)
+    frame["neighbour of"] = np.bincount(source, minlength=data.num_nodes)
+    emotions = pd.concat([_texts(frame[name]) for name in _EMOTIONS if name in frame])
+    columns: list[dict[str, Any]] = []
+    for name, values in frame.items():
+        if _holds_numbers(str(name), values):
+            columns.append({"name": str(name), "numbers": _plain(values.iloc[rows])})
+        else:
+            texts = _texts(values)
+            colors = value_colors("emotion", emotions) if name in _EMOTIONS else value_colors(str(name), texts)
+            columns.append({"name": str(name), **_coded(texts.iloc[rows], colors)})
+    return columns
 
 
 def check_color_column(columns: list[dict[str, Any]], by: str) -> None:
@@ -82,25 +97,34 @@ def check_color_column(columns: list[dict[str, Any]], by: str) -> None:
         raise bad_value("column", by, colored)
 
 
-def _column(name: str, values: pd.Series) -> dict[str, Any]:
-    is_number = name in NUMBERS or pd.api.types.is_numeric_dtype(values)
-    if is_number and not pd.api.types.is_bool_dtype(values):
-        return {"name": name, "numbers": _plain(values)}
-    texts = values.astype(object).where(values.isna(), values.astype(str))
+def _holds_numbers(name: str, values: pd.Series) -> bool:
+    if pd.api.types.is_bool_dtype(values):
+        return False
+    return name in NUMBERS or pd.api.types.is_numeric_dtype(values)
+
+
+def _texts(values: pd.Series) -> pd.Series:
+    """The values as text, None where they are missing."""
+    return values.astype(str).astype(object).where(values.notna(), None)
+
+
+def _coded(texts: pd.Series, colors: dict[str, str]) -> dict[str, Any]:
     names = sorted(texts.dropna().unique())
-    codes = pd.Categorical(texts, categories=names).codes.tolist()
-    colors = value_colors("emotion" if name in ("predicted", "suggested") else name, names)
     return {
-        "name": name,
         "values": names,
-        "codes": codes,
-        "colors": [colors[value] for value in names] if len(names) <= _MOST_COLORED else None,
+        "codes": pd.Categorical(texts, categories=names).codes.tolist(),
+        "colors": [colors[name] for name in names] if len(names) <= _MOST_COLORED else None,
     }
 
 
 def _plain(values: pd.Series) -> list[float | None]:
-    """Four significant digits: nobody reads more on a page."""
-    return [float(f"{value:.4g}") if np.isfinite(value) else None for value in values.astype(float)]
+    """Whole numbers as they are, others to four significant digits: nobody reads more on a page."""
+    numbers = pd.to_numeric(values, errors="coerce").astype(float)
+    return [_rounded(number) if np.isfinite(number) else None for number in numbers]
+
+
+def _rounded(number: float) -> float:
+    return number if number.is_integer() else float(f"{number:.4g}")
 
 
 def page_edges(data: ClipGraph, rows: np.ndarray) -> dict[str, list[Any]]:
@@ -118,17 +142,20 @@ def page_edges(data: ClipGraph, rows: np.ndarray) -> dict[str, list[Any]]:
 
 
 def prediction_columns(data: ClipGraph, predictions: pd.DataFrame) -> pd.DataFrame:
-    """`predicted`, `p(predicted)` and `outcome` of the clips that a student has judged, a row a node.
+    """`predicted`, `outcome` and, if probabilities are given, `p(predicted)` of the clips, a row a node.
 
     Args:
         data: the graph.
         predictions: a table by file as `predict` returns it; it may hold some of the clips only.
 
     Raises:
-        InputError: no column `predicted`, or no clip of the graph among the predictions.
+        InputError: no column `predicted`, a file twice, or no clip of the graph among the predictions.
     """
     if "predicted" not in predictions:
         raise InputError(f"The predictions have no column 'predicted', but {list(predictions)[:6]}")
+    if predictions.index.has_duplicates:
+        twice = predictions.index[predictions.index.duplicated()][0]
+        raise InputError(f"The predictions hold {twice} twice, expected a row for a file")
     table = data.table
     known = predictions.reindex(table.index)
     if not known["predicted"].notna().any():
@@ -136,12 +163,13 @@ def prediction_columns(data: ClipGraph, predictions: pd.DataFrame) -> pd.DataFra
             f"None of the {len(predictions):,} predictions is of a clip of the graph (the first is of "
             f"{predictions.index[0] if len(predictions) else 'nothing'}); predict with this graph"
         )
-    judged = known["predicted"].notna() & table["emotion"].notna()
-    right = (known["predicted"] == table["emotion"]).map({True: "right", False: "wrong"})
-    columns = pd.DataFrame({"predicted": known["predicted"], "outcome": right.where(judged)}, index=table.index)
-    probabilities = [name for name in known if str(name).startswith("p_")]
-    if probabilities:
-        columns["p(predicted)"] = known[probabilities].max(axis=1)
+    predicted = known["predicted"].astype(object)
+    judged = predicted.notna() & table["emotion"].notna()
+    right = (predicted == table["emotion"].astype(object)).map({True: "right", False: "wrong"})
+    columns = pd.DataFrame({"predicted": predicted, "outcome": right.where(judged)}, index=table.index)
+    for emotion in predicted.dropna().unique():
+        if f"p_{emotion}" in known:
+            columns.loc[predicted == emotion, "p(predicted)"] = known[f"p_{emotion}"]
     return columns
 
 

@@ -1,5 +1,6 @@
 """The drawing of a page, by Bokeh: points and edges without colours yet, which the page's script fills in."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,21 @@ def drawing(xy: np.ndarray) -> Any:
         ring.glyph.line_color = "#888888"
     for tool in plot.select({"type": BoxSelectTool}) + plot.select({"type": LassoSelectTool}):
         tool.renderers = [points]
-    return json_item(plot, "drawing")
+    return _renumbered(json_item(plot, "drawing"), {})
+
+
+def _renumbered(item: Any, ids: dict[str, str]) -> Any:
+    """The same JSON with Bokeh's ids counted from 0: Bokeh counts on from drawing to drawing.
+
+    No text of the clips is in it that could be taken for an id.
+    """
+    if isinstance(item, dict):
+        return {name: _renumbered(value, ids) for name, value in item.items()}
+    if isinstance(item, list):
+        return [_renumbered(value, ids) for value in item]
+    if isinstance(item, str) and re.fullmatch(r"p\d+", item):
+        return ids.setdefault(item, f"p{len(ids)}")
+    return item
 
 
 def _empty_plot(xy: np.ndarray) -> Any:

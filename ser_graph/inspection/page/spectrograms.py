@@ -40,7 +40,8 @@ def spectrogram_sheets(data: ClipGraph, rows: np.ndarray, progress: bool = True)
     blocks = range(0, len(rows), _SHEET)
     bar = tqdm(blocks, desc="spectrograms", unit="sheet", disable=not progress or len(blocks) < 5)
     for pooled in (_pooled(data, rows[start : start + _SHEET], width) for start in bar):
-        greys = (np.clip((pooled - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+        shares = np.nan_to_num(np.clip((pooled - low) / (high - low), 0, 1))
+        greys = np.rint(shares * 255).astype(np.uint8)
         sheets.append(_picture(greys.transpose(0, 2, 1)[:, ::-1].reshape(-1, width)))  # low frequencies below
     seconds = settings["n_samples"] / settings["sample_rate"]
     duration = data.table["duration"].to_numpy(float)[rows]
@@ -68,8 +69,9 @@ def _scale(data: ClipGraph, rows: np.ndarray) -> tuple[float, float]:
     """What is black and what is white, from up to 200 of the clips."""
     sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), 200), replace=False))
     values = data.x[sample].float().numpy()
+    values = values[np.isfinite(values)]
     low, high = np.percentile(values, [2, 99.8]) if values.size else (0.0, 1.0)
-    return float(low), float(max(high, low + 1e-6))
+    return float(low), float(max(high, low + 0.01))  # silence is black, whatever it is rounded to
 
 
 def _picture(greys: np.ndarray) -> str:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -89,8 +90,7 @@ def page_html(
     """
     rows = chosen_rows(data, ego, hops, sample, seed)
     table = data.table.iloc[rows]
-    extra = score_clips(data).reindex(data.table.index)
-    extra = extra.drop(columns=[name for name in extra if name in data.table])
+    extra = score_clips(data).reindex(data.table.index).drop(columns="emotion")
     if predictions is not None:
         extra = pd.concat([prediction_columns(data, predictions), extra], axis=1)
     columns = page_columns(data, rows, extra)
@@ -99,11 +99,12 @@ def page_html(
         audio = page_audio(table, audio, root=root, folder=Path(folder), progress=progress)
     graph = data.meta["graph"]
     contents = {
-        "title": f"{data.meta.get('corpus') or 'clips'}",
+        "title": str(data.meta.get("corpus") or "clips"),
         "by": by,
         "ego": ego,
         "files": [str(file) for file in table.index],
         "columns": columns,
+        "searched": [str(name) for name in data.table],
         "edges": page_edges(data, rows),
         "epsilon": graph["epsilon"],
         "scope": graph["scope"],
@@ -122,7 +123,7 @@ def _html(contents: dict[str, Any], plot: Any) -> str:
     own = "\n".join(_asset(name) for name in _SCRIPTS)
     scripts = [bokeh, f'(() => {{\n"use strict";\n{own}\n}})();']
     return Template(_asset("page.html")).substitute(
-        title=escape(contents["title"]),
+        title=escape(contents["title"]).encode("utf-8", "replace").decode(),
         # Only these two scripts may run: whatever text from a corpus may say, it is not one of them.
         hashes=" ".join(_script_hash(script) for script in scripts),
         media="'self' file:" if contents["audio"]["kind"] == "reference" else "",
@@ -139,9 +140,12 @@ def _script_hash(script: str) -> str:
 
 
 def _json(content: Any) -> str:
-    """JSON that may stand inside an element: no text in it can end the element."""
+    """JSON that may stand inside an element: no text in it can end the element.
+
+    Bytes of a file's name that are no UTF-8, which Python holds as surrogates, are written as escapes.
+    """
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return re.sub("[<\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _asset(name: str) -> str:

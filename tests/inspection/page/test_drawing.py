@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+import pytest
+from bokeh.document import Document
+from bokeh.models import CDSView, GlyphRenderer, Segment
+
+from ser_graph.inspection.page.drawing import drawing
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture
+def xy():
+    return np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+
+
+def document_of(item):
+    """The drawing as Bokeh reads it back."""
+    return Document.from_json(json.loads(json.dumps(item, allow_nan=False))["doc"])
+
+
+def test_the_parts_that_the_page_looks_for_are_there(xy):
+    item = drawing(xy)
+    document = document_of(item)
+    assert item["target_id"] == "drawing"
+    assert document.get_model_by_name("plot").id == item["root_id"]
+    names = ("clips", "edges", "edges_of_chosen", "neighbours", "chosen", "shown")
+    assert all(document.get_model_by_name(name) for name in (*names, "points", "neighbours_ring", "chosen_ring"))
+
+
+def test_every_clip_is_drawn_at_its_place(xy):
+    document = document_of(drawing(xy))
+    clips = document.get_model_by_name("clips").data
+    assert np.column_stack([clips["x"], clips["y"]]) == pytest.approx(xy, abs=1e-5)
+    assert {len(values) for values in clips.values()} == {30}
+    assert document.get_model_by_name("shown").indices == list(range(30))
+    points = document.get_model_by_name("points")
+    assert isinstance(points, GlyphRenderer) and isinstance(points.view, CDSView)
+    assert points.view.filter is document.get_model_by_name("shown")
+    assert points.data_source is document.get_model_by_name("clips")
+
+
+def test_edges_are_drawn_below_the_clips(xy):
+    document = document_of(drawing(xy))
+    edges = [part for part in document.select({"type": GlyphRenderer}) if isinstance(part.glyph, Segment)]
+    assert {part.data_source.name for part in edges} == {"edges", "edges_of_chosen"}
+    assert {part.level for part in edges} == {"underlay"}
+
+
+def test_only_clips_can_be_selected(xy):
+    document = document_of(drawing(xy))
+    tools = [tool for tool in document.get_model_by_name("plot").tools if "Select" in type(tool).__name__]
+    assert [tool.renderers for tool in tools] == [[document.get_model_by_name("points")]] * 2
+
+
+@pytest.mark.parametrize("places", [[[0.3, 0.3]], [[0, 0], [1, 0]], [[-1, 5], [-1, 5]], [[-1, -1], [1, 0.2]]])
+def test_all_clips_are_in_view(places):
+    places = np.array(places, dtype=np.float32)
+    plot = document_of(drawing(places)).get_model_by_name("plot")
+    for axis, seen in enumerate((plot.x_range, plot.y_range)):
+        assert seen.start < places[:, axis].min() and places[:, axis].max() < seen.end
+
+
+def test_the_same_drawing_again(xy):
+    first, again = drawing(xy), drawing(xy)
+    assert first == again
+    assert first != drawing(xy + 1)
