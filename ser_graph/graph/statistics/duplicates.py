@@ -19,9 +19,10 @@ def near_duplicates(
 
     Looked at are the three nearest clips of each by embedding, where they are no further than the nearest clip
     usually is (the median); only their spectrograms are read. Two are near-identical whose log-mels correlate by
-    the threshold: in EMOVO, copies with another gain, 40 dB of noise, a low-pass, 8 bits or a shift of 1 ms do by
-    0.87 to 1, different clips of one speaker and sentence by 0.8 at most. Clips are repeated or cut to one length
-    before, so that a copy with another start, or a part of a clip, is not found.
+    the threshold. Tried on EMOVO, this finds every copy, every one with noise at 40 dB or a shift of 1 ms, 93 % of
+    those at half the volume, most of those at 8 bits, and nothing else. Both conditions are needed: clips of the
+    same speaker and sentence in two emotions correlate by up to 0.93, but are far apart as embeddings. Clips were
+    repeated or cut to one length before, so that a part of a clip, or one that starts later, is not found.
 
     Args:
         data: the graph; its edges play no part.
@@ -32,6 +33,21 @@ def near_duplicates(
     Returns:
         A row a pair, the most alike first: `file`, `other`; `similarity` of the embeddings; `correlation` of the
         log-mels; `identical`, whether these are equal to the last bit; `split` and `other_split`.
+
+    Examples:
+        >>> from ser_graph.graph import build_graph
+        >>> table = pd.DataFrame({"emotion": "joy", "split": ["train", "test"]}, index=["a.wav", "b.wav"])
+        >>> table[["speaker", "gender"]] = None
+        >>> data = build_graph(table, emb=torch.ones(2, 8), x=torch.ones(2, 373, 64))
+        >>> near_duplicates(data).T
+                         0
+        file         a.wav
+        other        b.wav
+        similarity     1.0
+        correlation    1.0
+        identical     True
+        split        train
+        other_split   test
     """
     first, second, similarity = _candidates(*(nearest or nearest_neighbours(data.emb, _LOOK)))
     correlation, identical = _compare(data.x, first, second)

@@ -55,6 +55,19 @@ def mixing_table(
 
     Raises:
         InputError: no such column, or one of more than `MOST_VALUES` values.
+
+    Examples:
+        >>> from ser_graph.graph import build_graph
+        >>> import torch
+        >>> table = pd.DataFrame({"emotion": ["joy", "joy", "fear", "fear", "fear"], "split": "train"})
+        >>> table[["speaker", "gender"]] = None
+        >>> emb = torch.tensor([[9.0, 1.0], [9.0, 2.0], [1.0, 9.0], [1.0, 8.0], [7.0, 2.0]])
+        >>> data = build_graph(table, emb=emb, x=torch.randn(5, 373, 64), epsilon=None, n_neighbors=1)
+        >>> mixing_table(data)["ratio"].unstack().round(2)
+        neighbour  fear   joy
+        emotion
+        fear       1.11  0.83
+        joy        0.83  1.25
     """
     labelled = labelled_edges(data, by)
     n = len(labelled.names)

@@ -50,6 +50,20 @@ def score_clips(
 
     Raises:
         InputError: no such column.
+
+    Examples:
+        >>> from ser_graph.graph import build_graph
+        >>> table = pd.DataFrame({"emotion": ["joy", "joy", "fear", "fear", "fear"], "split": "train"})
+        >>> table[["speaker", "gender"]] = None
+        >>> emb = torch.tensor([[9.0, 1.0], [9.0, 2.0], [1.0, 9.0], [1.0, 8.0], [7.0, 2.0]])
+        >>> data = build_graph(table, emb=emb, x=torch.randn(5, 373, 64), epsilon=None, n_neighbors=1)
+        >>> score_clips(data, n_neighbors=2)[["emotion", "suggested", "label_score"]]
+          emotion suggested  label_score
+        4    fear       joy          0.0
+        0     joy       joy          0.5
+        1     joy       joy          0.5
+        2    fear      fear          1.0
+        3    fear      fear          1.0
     """
     names, codes = column_codes(data, by)
     ids, similarity = nearest or nearest_neighbours(data.emb, max(n_neighbors, 3))
