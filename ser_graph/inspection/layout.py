@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from scipy.sparse import csr_array
+from scipy.spatial import KDTree
 from torch import Tensor
 from tqdm import tqdm
 
@@ -11,6 +12,7 @@ from ser_graph.graph.neighbours import nearest_neighbours
 
 _NEIGHBOURS = 15
 _STEPS = 200
+_STEPS_APART = 40
 _OTHERS = 5  # clips that each clip is pushed away from in a step
 
 
@@ -21,8 +23,9 @@ def graph_layout(data: ClipGraph, seed: int = 0) -> np.ndarray:
     The map is of everything: here all clips are joined to their 15 nearest neighbours, whatever their split and
     however similar, so that a clip without an edge has its place too. Edges pull, random others push, as in
     UMAP (McInnes, Healy & Melville 2018, https://arxiv.org/abs/1802.03426; with a = b = 1, and all clips moved at
-    once), starting from the first two principal components. Groups and neighbours mean something on such a map;
-    directions, and distances between groups, hardly do.
+    once), starting from the first two principal components; in the end clips that would cover one another are
+    moved apart. Groups and neighbours mean something on such a map; directions, sizes of groups, and distances
+    between them hardly do.
 
     Computed once for a graph and a seed, and kept with the graph; the same in every run. 10,000 clips take
     about 6 s (`benchmarks/layout.py`).
@@ -50,7 +53,8 @@ def _layout(emb: Tensor, seed: int) -> np.ndarray:
     places = np.full((len(emb), 2), -1.0, dtype=np.float32)
     if usable.any():
         unit = (emb[usable].double() / norms[usable, None]).float()
-        places[usable] = _fitted(_moved(_first_places(unit, seed), _pulls(unit, seed), seed))
+        moved = _moved(_first_places(unit, seed), _pulls(unit, seed), seed)
+        places[usable] = _fitted(_apart(_fitted(moved)))
     return places
 
 
@@ -99,6 +103,19 @@ def _moved(places: np.ndarray, pulls: csr_array, seed: int) -> np.ndarray:
             squares = np.square(away).sum(1, keepdims=True)
             move += total * np.clip(2 * away / ((0.001 + squares) * (1 + squares)), -4, 4)
         places = places + 0.25 * (1 - step / _STEPS) * np.clip(move, -4, 4)
+    return places
+
+
+def _apart(places: np.ndarray) -> np.ndarray:
+    """Places within [-1, 1] of clips that do not cover one another: those of a tight group fill a disc."""
+    n = len(places)
+    if n < 2:
+        return places
+    room = 0.7 / np.sqrt(n)  # all clips fit, with a third of the square left
+    for _ in range(_STEPS_APART):
+        distance, near = KDTree(places).query(places, k=range(2, min(n, 9) + 1))  # the first is the clip itself
+        push = np.maximum(room - distance, 0) / np.maximum(distance, 1e-9)
+        places = places + 0.3 * (push[:, :, None] * (places[:, None] - places[near])).sum(1)
     return places
 
 

@@ -3,6 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import KDTree
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
@@ -85,10 +86,14 @@ def test_few_clips(n):
     assert len({tuple(place) for place in places}) == n
 
 
-def test_equal_clips_do_not_cover_one_another():
-    places = graph_layout(clips(np.ones((40, 8))))
-    assert len({tuple(place) for place in places}) == 40
-    assert np.abs(places).max() <= 1
+@pytest.mark.parametrize("spread", [0, 1e-3])
+def test_clips_do_not_cover_one_another(spread):
+    rng = np.random.default_rng(0)
+    emb = rng.normal(size=(5, 16))[np.arange(400) % 5] + spread * rng.normal(size=(400, 16))
+    places = graph_layout(clips(emb))
+    nearest = KDTree(places).query(places, k=2)[0][:, 1]
+    assert np.quantile(nearest, 0.05) > 0.02  # 400 discs of this width cover a thirtieth of the map
+    assert np.abs(places).max() == pytest.approx(1)
 
 
 def test_embeddings_of_one_dimension():
