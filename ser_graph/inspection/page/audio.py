@@ -59,7 +59,7 @@ def encode_clip(path: str | Path) -> str | None:
     """A clip as a data URI that browsers play: MP3, 16 kHz, mono; None where the file cannot be read."""
     try:
         waveform = load_waveform(path)
-    except InputError:
+    except (InputError, UnicodeEncodeError):  # the latter: soundfile opens no name that is not UTF-8
         return None
     file = io.BytesIO()
     soundfile.write(

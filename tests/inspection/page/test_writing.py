@@ -1,0 +1,277 @@
+import base64
+import hashlib
+import os
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from bokeh.resources import Resources
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.colors import UNKNOWN_COLOR
+from ser_graph.errors import InputError
+from ser_graph.graph import build_graph, score_clips
+from ser_graph.inspection.layout import graph_layout
+from ser_graph.inspection.page import page_html, write_page, writing
+from ser_graph.inspection.page.audio import encode_clip
+
+
+@pytest.fixture
+def page_of(read_page):
+    """A graph and settings -> its page, read; without sound unless that is asked for."""
+
+    def make(data, **settings):
+        return read_page(page_html(data, **{"audio": "none", "progress": False, **settings}))
+
+    return make
+
+
+def small_graph(toy_graph, n, **changes):
+    """The first n clips of the toy graph, with other columns, and what edges they have."""
+    table = toy_graph.table.iloc[:n].assign(**changes)
+    features = LogMelSettings(**toy_graph.meta["features"])
+    emb, x = toy_graph.emb[:n], toy_graph.x[:n]
+    return build_graph(table, emb=emb, x=x, epsilon=None, n_neighbors=2, features=features)
+
+
+def renamed(data, files):
+    data.table.index = pd.Index(files, name="file")
+    return data
+
+
+NASTY = [
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+    "-->]]>",
+    "\u2028\u2029\x00\x07\r\n\t",
+    "😀 Ärger ẞ \u202eflipped",
+    "\"'`\\ &lt;&amp;",
+    "$title ${contents} $$ %s {0}",
+    "\ufeff\ufffe\uffff",
+    os.fsdecode(b"\xff\xfe/caf\xe9.wav"),
+]
+
+
+# Safety
+
+
+def test_nothing_but_the_two_scripts_may_run_and_nothing_is_loaded(toy_graph, page_of):
+    page = page_of(toy_graph)
+    run = [text for attributes, text in page.scripts if attributes.get("type") != "application/json"]
+    assert len(run) == 2 and len(page.scripts) == 4 and "Bokeh" in run[0] and '"use strict"' in run[1]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in run]
+    assert page.policy["script-src"] == [f"'sha256-{value}'" for value in hashes]
+    assert page.policy["default-src"] == page.policy["base-uri"] == page.policy["form-action"] == ["'none'"]
+    allowed = {value for name, values in page.policy.items() if name != "script-src" for value in values}
+    assert allowed == {"'none'", "'unsafe-inline'", "data:", "blob:"}  # no host, no scheme of the network
+    for tag, attributes in page.elements:
+        assert tag not in {"link", "iframe", "object", "embed", "base", "form", "img", "import"}
+        assert not {"src", "href", "srcset", "data", "action", "poster"} & set(attributes), (tag, attributes)
+        assert not any(name.startswith("on") or name == "style" for name in attributes), (tag, attributes)
+
+
+@pytest.mark.parametrize("name", writing._SCRIPTS)
+def test_own_scripts_stay_within_their_element(name):
+    script = writing._asset(name).lower()
+    assert "</script" not in script and "<!--" not in script
+
+
+def test_bokehs_script_stays_within_its_element():
+    for script in Resources(mode="inline", components=["bokeh"]).js_raw:
+        assert "</script" not in script.lower() and "<!--" not in script
+        assert "\r" not in script and "\0" not in script  # a browser reads, and hashes, these as something else
+
+
+def test_sound_of_files_is_allowed_only_where_it_is_played(toy_graph, make_clips, page_of):
+    root = make_clips(*toy_graph.table.index)
+    media = {
+        kind: page_of(toy_graph, audio=kind, root=root, sample=3).policy["media-src"]
+        for kind in ("none", "embed", "reference")
+    }
+    assert media["none"] == media["embed"] == ["data:", "blob:"]
+    assert media["reference"] == ["data:", "blob:", "'self'", "file:"]
+
+
+def test_hostile_text_survives_and_stays_text(toy_graph, page_of):
+    n = len(NASTY)
+    speakers = [f"x{text}" for text in NASTY]
+    data = renamed(small_graph(toy_graph, n), NASTY)
+    data.table["speaker"], data.table["sentence"] = speakers, NASTY
+    data.meta["corpus"] = NASTY[0]
+    page = page_of(data)
+    assert page.contents["files"] == NASTY
+    columns = {column["name"]: column for column in page.contents["columns"]}
+    for name, texts in (("speaker", speakers), ("sentence", NASTY)):
+        assert [columns[name]["values"][code] for code in columns[name]["codes"]] == texts
+    assert page.title == f"{NASTY[0]}: the graph" and page.contents["title"] == NASTY[0]
+    assert len(page.scripts) == 4
+
+
+any_text = st.text() | st.binary().map(os.fsdecode) | st.sampled_from(NASTY)
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts=st.lists(any_text, min_size=1))
+def test_any_text_survives_the_page(read_page, texts):
+    contents = {"title": texts[0], "audio": {"kind": "none"}, "texts": texts}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "Resources", lambda **_: SimpleNamespace(js_raw=["Bokeh"]))  # a megabyte otherwise
+        html = writing._html(contents, {"texts": texts[::-1]})
+    page = read_page(html.encode("utf-8").decode("utf-8"))
+    assert page.contents == contents
+    assert page.json("drawing-model") == {"texts": texts[::-1]}
+    assert len(page.scripts) == 4
+
+
+# Contents
+
+
+def test_the_page_holds_the_graph(toy_graph, page_of):
+    contents = page_of(toy_graph, by="speaker").contents
+    assert contents["files"] == toy_graph.table.index.tolist()
+    assert (contents["title"], contents["by"], contents["ego"]) == ("toy", "speaker", None)
+    assert (contents["epsilon"], contents["scope"], contents["n_in_graph"]) == (0.96, "train", 120)
+    assert contents["unknown_color"] == UNKNOWN_COLOR
+    edges = contents["edges"]
+    assert [edges["source"], edges["target"]] == toy_graph.edge_index.tolist()
+    assert edges["similarity"] == pytest.approx(toy_graph.edge_weight.tolist(), abs=1e-4)
+    assert len(contents["spectrograms"]["sheets"]) == 2 and len(contents["spectrograms"]["shown"]) == 120
+
+
+def test_scores_are_those_of_the_whole_graph_at_the_right_clips(toy_graph, page_of):
+    page = page_of(toy_graph, sample=20, seed=4)
+    columns = {column["name"]: column for column in page.contents["columns"]}
+    scores = score_clips(toy_graph).loc[page.contents["files"]]
+    for name in ("label_score", "outlier_score", "hub_score", "near_duplicate_score"):
+        assert columns[name]["numbers"] == pytest.approx(scores[name].tolist(), rel=1e-3)
+    suggested = columns["suggested"]
+    assert [suggested["values"][code] for code in suggested["codes"]] == scores["suggested"].tolist()
+
+
+def test_places_are_those_of_the_layout(toy_graph, page_of):
+    ego = "s1/017.wav"
+    page = page_of(toy_graph, ego=ego, hops=1, seed=3)
+    files = page.contents["files"]
+    assert page.contents["ego"] == ego and 1 < len(files) < 120
+    drawn = [data for data in entries(page.json("drawing-model")) if {"x", "marker"} <= set(data)]
+    places = graph_layout(toy_graph, seed=3)[[toy_graph.node(file) for file in files]]
+    assert np.column_stack([drawn[0]["x"], drawn[0]["y"]]) == pytest.approx(places, abs=1e-5)
+
+
+def entries(item):
+    """The maps in a drawing's JSON, as dictionaries."""
+    if isinstance(item, dict):
+        if item.get("type") == "map":
+            yield {key: value for key, value in item.get("entries", []) if isinstance(key, str)}
+        for value in item.values():
+            yield from entries(value)
+    elif isinstance(item, list):
+        for value in item:
+            yield from entries(value)
+
+
+def test_predictions_are_columns_that_clips_can_be_coloured_by(toy_graph, page_of):
+    toy_graph.table["predicted"] = "of another student"
+    predictions = toy_graph.table[["emotion"]].rename(columns={"emotion": "predicted"}).iloc[::-1]
+    page = page_of(toy_graph, predictions=predictions, by="outcome")
+    columns = {column["name"]: column for column in page.contents["columns"]}
+    assert columns["outcome"]["values"] == ["right"] and columns["predicted"]["values"] == toy_graph.emotions
+    assert len(columns) == len(page.contents["columns"])
+    with pytest.raises(InputError, match="Bad column 'outcome'"):
+        page_of(toy_graph, by="outcome")
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_graphs_of_hardly_any_clip(toy_graph, page_of, n):
+    page = page_of(small_graph(toy_graph, n))
+    assert len(page.contents["files"]) == n
+    assert len(page.contents["edges"]["source"]) == n * min(n - 1, 2)
+
+
+def test_a_graph_of_which_nothing_is_known(toy_graph, page_of):
+    unknown = {"emotion": None, "speaker": None, "gender": None, "duration": np.nan}
+    data = small_graph(toy_graph, 10, **unknown)
+    data.meta["corpus"] = None
+    data.edge_index, data.edge_weight = data.edge_index[:, :0], data.edge_weight[:0]
+    page = page_of(data)
+    columns = {column["name"]: column for column in page.contents["columns"]}
+    assert columns["emotion"]["codes"] == [-1] * 10 and columns["duration"]["numbers"] == [None] * 10
+    assert page.contents["title"] == "clips" and page.contents["edges"]["source"] == []
+
+
+def test_embedded_sound_is_of_the_clip(toy_graph, make_clips, page_of):
+    root = make_clips(*toy_graph.table.index)
+    page = page_of(toy_graph, audio="embed", root=root, sample=7)
+    alone = [encode_clip(root / file) for file in page.contents["files"]]
+    assert page.contents["audio"]["sources"] == alone and len(set(alone)) == 7
+
+
+# Writing
+
+
+def test_the_same_graph_and_seed_give_the_same_bytes(toy_graph, make_clips, tmp_path):
+    root = make_clips(*toy_graph.table.index[:5], folder=tmp_path / "corpus")
+    settings = {"root": root, "progress": False, "ego": "s0/000.wav", "hops": 1, "seed": 2, "audio": "embed"}
+    first = write_page(toy_graph, tmp_path / "a.html", **settings).read_bytes()
+    toy_graph.__dict__.pop("_layouts")
+    assert write_page(toy_graph, tmp_path / "b.html", **settings).read_bytes() == first
+    assert write_page(toy_graph, tmp_path / "c.html", **{**settings, "seed": 3}).read_bytes() != first
+
+
+def test_a_page_is_there_whole_or_not_at_all(toy_graph, tmp_path, monkeypatch):
+    out = tmp_path / "new" / "page.html"
+    settings = {"audio": "none", "progress": False}
+    assert write_page(toy_graph, out, **settings) == out
+    before = out.read_bytes()
+    assert b"\r" not in before and before.startswith(b"<!DOCTYPE html>")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    for broken in ("spectrogram_sheets", "_html"):
+        with monkeypatch.context() as patch:
+            patch.setattr(writing, broken, fail)
+            with pytest.raises(OSError, match="No space"):
+                write_page(toy_graph, out, **settings)
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.replace", fail)
+        with pytest.raises(OSError, match="No space"):
+            write_page(toy_graph, out, **settings)
+    assert out.read_bytes() == before and list(out.parent.iterdir()) == [out]
+
+
+def test_mistakes_are_found_before_the_long_work(toy_graph, tmp_path, monkeypatch):
+    for long_work in ("page_audio", "spectrogram_sheets", "graph_layout"):
+        monkeypatch.setattr(writing, long_work, lambda *_, **__: pytest.fail("too late"))
+    strange = pd.DataFrame({"predicted": ["anger"]}, index=["elsewhere.wav"])
+    for wrong in ({"by": "mood"}, {"ego": "nobody.wav"}, {"sample": 0}, {"predictions": strange}):
+        with pytest.raises(InputError):
+            write_page(toy_graph, tmp_path / "page.html", **wrong)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_clip_whose_name_is_no_utf8(toy_graph, tmp_path, read_page):
+    name = os.fsdecode(b"t\xe4ter.wav")
+    data = renamed(small_graph(toy_graph, 1), [name])
+    soundfile.write(tmp_path / "a.wav", np.zeros(4000), 16_000)
+    (tmp_path / "a.wav").rename(tmp_path / name)
+    for how, source in (
+        ("embed", None),
+        ("reference", "t%E4ter.wav"),
+    ):  # soundfile does not open it, a browser does
+        out = write_page(data, tmp_path / "page.html", audio=how, root=tmp_path, progress=False)
+        contents = read_page(out.read_text("utf-8")).contents
+        assert contents["files"] == [name] and contents["audio"]["sources"] == [source]
+
+
+def test_references_are_relative_to_where_the_page_is_written(toy_graph, make_clips, tmp_path, read_page):
+    root = make_clips(*toy_graph.table.index, folder=tmp_path / "corpus")
+    out = write_page(toy_graph, tmp_path / "pages" / "p.html", audio="reference", root=root, progress=False)
+    contents = read_page(out.read_text("utf-8")).contents
+    assert contents["audio"]["sources"] == [f"../corpus/{file}" for file in contents["files"]]
