@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -68,7 +69,16 @@ def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
     code, out, _ = call("evaluate", student, graph, "--json", "--predictions", table)
     assert code == 0 and 0 <= json.loads(out)["uar"] <= 1
     assert table.read_text().startswith("file,emotion,speaker,predicted,p_anger")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["graph", "p.csv", "student"]
+    page = tmp_path / "page.html"
+    code, out, _ = call("inspect", graph, "--out", page, "--student", student, "--by", "outcome")
+    assert code == 0 and f"{page.stat().st_size / 1e6:.1f} MB in {page}" in " ".join(out.split())
+    contents = page_contents(page)
+    assert contents["by"] == "outcome" and contents["audio"]["kind"] == "embed"
+    (said,) = [column for column in contents["columns"] if column["name"] == "predicted"]
+    said = dict(zip(contents["files"], [said["values"][code] for code in said["codes"]], strict=True))
+    tested = pd.read_csv(table, index_col="file")["predicted"].to_dict()
+    assert len(said) == 63 and 0 < len(tested) < 63 and tested.items() <= said.items()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["graph", "p.csv", "page.html", "student"]
 
 
 def test_stats_as_text_and_json(call, toy_graph, tmp_path):
@@ -85,6 +95,41 @@ def test_stats_as_text_and_json(call, toy_graph, tmp_path):
     assert (
         one_line(error) == "Error: Bad column 'accent', expected one of ['emotion', 'gender', 'speaker', 'split']"
     )
+
+
+def page_contents(page):
+    start = '<script type="application/json" id="contents">'
+    return json.loads(page.read_text("utf-8").partition(start)[2].partition("</script>")[0])
+
+
+def test_what_is_around_a_clip_and_a_sample(call, toy_graph, tmp_path):
+    graph, page = save_graph(toy_graph, tmp_path / "graph"), tmp_path / "pages" / "page.html"
+    assert call("inspect", graph, "--out", page, "--ego", "s0/003.wav", "--hops", 1)[0] == 0
+    around = page_contents(page)["files"]
+    assert "s0/003.wav" in around and 1 < len(around) < 30
+    samples = []
+    for seed in (1, 1, 2):
+        assert call("inspect", graph, "--out", page, "--sample", 30, "--seed", seed)[0] == 0
+        samples.append(page_contents(page)["files"])
+    assert samples[0] == samples[1] != samples[2] and len(samples[2]) == 30
+
+
+def test_mistakes_in_inspecting_are_one_line(call, toy_graph, tmp_path):
+    graph, page, empty = save_graph(toy_graph, tmp_path / "graph"), tmp_path / "page.html", tmp_path / "empty"
+    empty.mkdir()
+    cases = [
+        ((empty,), "not a stored graph"),
+        ((graph, "--ego", "s0/0000.wav"), "near it are"),
+        ((graph, "--by", "mood"), "Bad column 'mood'"),
+        ((graph, "--audio", "loud"), "Bad way to get audio 'loud'"),
+        ((graph, "--audio", "embed"), "root="),
+        ((graph, "--ego", "s0/003.wav", "--sample", 3), "Both ego and sample"),
+        ((graph, "--student", empty), "not a trained student"),
+    ]
+    for arguments, words in cases:
+        code, _, error = call("inspect", *arguments, "--out", page)
+        assert code == 1 and words in one_line(error), arguments
+        assert not page.exists()
 
 
 def test_finetune_and_embed(call, corpus, tmp_path):
@@ -143,7 +188,7 @@ def test_help_is_fast_and_complete():
         "assert 'torch' not in sys.modules and 'pandas' not in sys.modules\n"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for command in ("demo", "check", "run", "finetune", "embed", "build", "train", "evaluate", "stats"):
+    for command in ("demo", "check", "run", "finetune", "embed", "build", "train", "evaluate", "stats", "inspect"):
         assert f" {command} " in shown
 
 

@@ -178,7 +178,8 @@ def _mixing(table: pd.DataFrame, by: str) -> str:
     values = ends.index[ends > 0]
     table = table[table.index.isin(values, level=0) & table.index.isin(values, level=1)]
     if len(values) > _VALUES or not len(values):
-        return _table(table.sort_values("ratio", ascending=False, kind="stable"))
+        excess = table["edges"] - table["expected"]
+        return _table(table.loc[excess.sort_values(ascending=False, kind="stable").index])
     cells = [
         f"{_number(ratio, 2)}{'*' if p < 0.05 else ' '}" for ratio, p in table[["ratio", "p_value"]].to_numpy()
     ]
