@@ -71,7 +71,7 @@ def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
     assert table.read_text().startswith("file,emotion,speaker,predicted,p_anger")
     page = tmp_path / "page.html"
     code, out, _ = call("inspect", graph, "--out", page, "--student", student, "--by", "outcome")
-    assert code == 0 and f"{page.stat().st_size / 1e6:.1f} MB in {page}" in " ".join(out.split())
+    assert code == 0 and f"{page.stat().st_size / 1e6:.1f} MB in {page}" in out
     contents = page_contents(page)
     assert contents["by"] == "outcome" and contents["audio"]["kind"] == "embed"
     (said,) = [column for column in contents["columns"] if column["name"] == "predicted"]
