@@ -1,6 +1,7 @@
 // The map: what Bokeh draws of the state.
 
 const MARKERS = { train: "circle", dev: "diamond", test: "square" }; // a clip without a split: circle
+const SCALES = { diamond: 1.25, square: 0.9 }; // so that all look equally large
 const REACH = 14; // pixels from a point at which a click still means it
 
 const map = {}; // Bokeh's models by name, filled by startMap
@@ -26,7 +27,10 @@ function drawMarkers() {
 function drawClips() {
   const color = contents.files.map((_, clip) => colorOf(state.by, clip));
   const degree = (clip) => neighboursOf[clip].length + hearersOf[clip].length;
-  const size = contents.files.map((_, clip) => (state.size === "degree" ? 5 + 1.7 * Math.sqrt(degree(clip)) : 8));
+  const size = Array.from(map.clips.data.marker, (marker, clip) => {
+    const plain = state.size === "degree" ? 6 + 1.6 * Math.sqrt(degree(clip)) : 8;
+    return plain * (SCALES[marker] ?? 1);
+  });
   map.clips.data = { ...map.clips.data, color, size };
 }
 

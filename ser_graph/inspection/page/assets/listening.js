@@ -1,8 +1,7 @@
 // Sound and spectrograms. Where the sound of a clip is depends on how the page was made: contents.audio.kind.
 
 const player = document.getElementById("player"); // the chosen clip
-const other = new Audio(); // a neighbour
-other.id = "other-player";
+const other = document.getElementById("other-player"); // a neighbour
 const waiting = new Map(); // clip -> what to do once the notebook has answered
 const fetched = new Map(); // clip -> address, from the notebook
 
@@ -40,16 +39,18 @@ async function load(element, clip) {
   return true;
 }
 
+let wish = 0; // what was asked for last: an answer to something earlier is not shown
+
 async function play(element, clip) {
+  const mine = ++wish;
   stopSound();
-  if (!(await load(element, clip))) return;
+  if (!(await load(element, clip)) || mine !== wish) return;
   element.currentTime = 0;
-  try {
-    await element.play();
-    say(`Playing ${contents.files[clip]}`);
-  } catch (error) {
-    if (error.name !== "AbortError") say(`${contents.files[clip]} cannot be played: is it still where it was?`);
-  }
+  const answer = await element.play().then(
+    () => `Playing ${contents.files[clip]}`,
+    (error) => (error.name === "AbortError" ? null : `${contents.files[clip]} cannot be played: is it still where it was?`),
+  );
+  if (answer !== null && mine === wish) say(answer);
 }
 
 const playClip = () => play(player, state.chosen);

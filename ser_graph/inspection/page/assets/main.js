@@ -98,6 +98,7 @@ function listenToControls() {
   });
   byId("order").addEventListener("change", (event) => { state.order = event.target.value; fillList(map.shown.indices); });
   byId("mistakes").addEventListener("change", (event) => { state.mistakes = event.target.checked; changed(); });
+  byId("whole").addEventListener("click", zoomHome);
   byId("reset").addEventListener("click", showAll);
   byId("select-shown").addEventListener("click", () => select([...map.shown.indices]));
   byId("unselect").addEventListener("click", () => select([]));
@@ -109,10 +110,12 @@ function listenToControls() {
 }
 
 function listenToMap() {
-  map.plot.on_event("tap", ({ x, y }) => {
+  const onClick = ({ x, y }) => {
     const clip = clipAt(x, y);
     if (clip !== null) choose(clip);
-  });
+  };
+  map.plot.on_event("tap", onClick);
+  map.plot.on_event("doubletap", onClick); // two clicks in quick succession, on one clip or on two
   map.plot.on_event("mousemove", ({ x, y, sx, sy }) => showTip(clipAt(x, y), sx, sy));
   map.plot.on_event("mouseleave", () => showTip(null));
   map.clips.selected.properties.indices.change.connect(() => {

@@ -65,11 +65,10 @@ function remembered(work) {
   };
 }
 
-// What a search looks through: the file and every text of a clip, in lower case.
+// What a search looks through: the file and the texts of the clip table, not what was guessed or predicted.
+const searched = contents.columns.filter((column) => isText(column) && contents.searched.includes(column.name));
 const haystack = contents.files.map((file, clip) =>
-  [file, ...contents.columns.filter(isText).map((column) => column.values[column.codes[clip]] ?? "")]
-    .join("\n")
-    .toLowerCase(),
+  [file, ...searched.map((column) => column.values[column.codes[clip]] ?? "")].join("\n").toLowerCase(),
 );
 
 function isShown(clip) {

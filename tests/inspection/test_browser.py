@@ -1,0 +1,490 @@
+"""The page in a real browser: what is clicked, typed, drawn and heard."""
+
+import base64
+import http.server
+import io
+import itertools
+import json
+import shutil
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from ser_graph.corpora.table import read_table
+from ser_graph.inspection.page import write_page
+
+NASTY = "<img src=x onerror=\"document.title='hacked'\">"
+
+
+@pytest.fixture(scope="module")
+def page_file(_sounding_graph, tmp_path_factory):
+    """The page of `sounding_graph`, sound inside, with a student that takes all fear for anger."""
+    predictions = _sounding_graph.table[["emotion"]].iloc[::-1]
+    predictions = predictions.assign(predicted=predictions["emotion"].replace("fear", "anger"))
+    return write_page(_sounding_graph, tmp_path_factory.mktemp("page") / "page.html", predictions=predictions)
+
+
+@pytest.fixture
+def page(page_file, open_page):
+    return open_page(page_file)
+
+
+def contents(page):
+    return json.loads(page.locator("#contents").text_content())
+
+
+def model(page, name, expression):
+    """Something of one of Bokeh's models: what is really drawn."""
+    return page.evaluate(f"Bokeh.documents[0].get_model_by_name('{name}').{expression}")
+
+
+def places(page, name):
+    """[M, 2] where the points of a source lie."""
+    return np.array(
+        [page.evaluate(f"Array.from(Bokeh.documents[0].get_model_by_name('{name}').data.{axis})") for axis in "xy"]
+    ).T
+
+
+def place(page, clip):
+    """Where a clip is on the screen."""
+    plot = page.evaluate(
+        """clip => {
+            const plot = Bokeh.documents[0].get_model_by_name("plot");
+            const { x, y } = Bokeh.documents[0].get_model_by_name("clips").data;
+            const [across, up] = [[plot.x_range, x[clip]], [plot.y_range, y[clip]]].map(
+                ([range, value]) => (value - range.start) / (range.end - range.start));
+            const frame = Bokeh.index.get_by_id(plot.id).frame.bbox;
+            const box = Bokeh.index.get_by_id(plot.id).el.getBoundingClientRect();
+            return [box.x + frame.x + across * frame.width, box.y + frame.y + (1 - up) * frame.height];
+        }""",
+        clip,
+    )
+    return tuple(plot)
+
+
+def until(page, condition):
+    """Wait until an expression is true. Playwright's own waiting uses eval, which the page forbids."""
+    for _ in range(400):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(25)
+    pytest.fail(f"never true: {condition}")
+
+
+def title(page):
+    return page.inner_text("#clip-title")
+
+
+def shown(page):
+    return sorted(model(page, "shown", "indices"))
+
+
+def test_it_opens_without_a_word_and_loads_nothing(page):
+    assert page.problems == []
+    outside = [url for url in page.requests if not url.startswith(("data:", "blob:"))]
+    assert outside == [page.url]
+    assert page.inner_text("#summary") == "12 clips, 36 edges"
+    assert page.inner_text("#audio-note") == "Sound is inside this page (MP3, 16 kHz, mono)."
+
+
+@pytest.fixture
+def outside():
+    """A server that answers everything, and the list of what it has been asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(204)
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+# Directive of the policy -> what it forbids.
+ATTEMPTS = {
+    "connect-src": "fetch('URL/fetch').catch(() => null)",
+    "img-src": "new Promise(done => { const i = new Image(); i.onerror = i.onload = done; i.src = 'URL/image'; })",
+    "media-src": "new Promise(done => { const a = new Audio('URL/sound'); a.onerror = done; a.load(); })",
+    "script-src-elem": """new Promise(done => { const s = document.createElement('script');
+        s.onerror = s.onload = done; s.src = 'URL/script'; document.body.append(s); })""",
+    "script-src-attr": """new Promise(done => { const p = document.createElement('p');
+        p.innerHTML = '<b onclick="fetch(`URL/handler`)">'; document.body.append(p); p.firstChild.click();
+        setTimeout(done, 100); })""",
+}
+
+
+@pytest.mark.parametrize("directive", ATTEMPTS)
+def test_what_would_leave_the_page_is_forbidden(page, outside, open_page, tmp_path, directive):
+    url, asked = outside
+    attempt = ATTEMPTS[directive].replace("URL", url)
+    seen = page.evaluate(
+        f"""async () => {{
+            const seen = [];
+            document.addEventListener("securitypolicyviolation", event => seen.push(event.effectiveDirective));
+            await {attempt};
+            await new Promise(done => setTimeout(done, 50));
+            return seen;
+        }}"""
+    )
+    assert directive in seen
+    assert asked == []
+    # Without the policy, the same attempt arrives.
+    open_door = tmp_path / "open.html"
+    open_door.write_text("<!DOCTYPE html><html data-ready='true'><body></body></html>")
+    open_page(open_door).evaluate(f"async () => {{ await {attempt}; }}")
+    assert len(asked) == 1
+
+
+def test_a_click_on_the_map_chooses_the_clip_and_its_sound(page, sounding_graph):
+    page.mouse.click(*place(page, 6))
+    file = sounding_graph.table.index[6]
+    assert title(page) == file
+    assert places(page, "chosen").tolist() == [places(page, "clips")[6].tolist()]
+    source = page.get_attribute("#player", "src")
+    assert source == contents(page)["audio"]["sources"][6]
+    facts = dict(row.split("\t", 1) for row in page.inner_text("#facts").splitlines())
+    assert (facts["emotion"].strip(), facts["speaker"].strip(), facts["predicted"].strip()) == (
+        "fear",
+        "02",
+        "anger",
+    )
+    # An empty place chooses nothing.
+    box = page.locator("#drawing").bounding_box()
+    page.mouse.click(box["x"] + 3, box["y"] + box["height"] - 3)
+    assert title(page) == file
+
+
+def test_a_clip_is_heard_and_so_is_its_neighbour(page, sounding_graph):
+    page.mouse.click(*place(page, 0))
+    page.locator("#clip-title").focus()
+    page.keyboard.press("Space")
+    until(page, "document.getElementById('player').currentTime > 0.1")
+    assert page.evaluate("document.getElementById('player').duration") == pytest.approx(0.5, abs=0.1)
+    assert page.inner_text("#sound") == f"Playing {sounding_graph.table.index[0]}"
+
+    neighbour = _neighbours(sounding_graph, 0)[1]
+    page.locator("#neighbours li").nth(1).get_by_role("button").first.click()
+    until(page, "document.getElementById('other-player').currentTime > 0.1")
+    assert page.evaluate("document.getElementById('player').paused")
+    assert page.get_attribute("#other-player", "src") == contents(page)["audio"]["sources"][neighbour]
+
+
+def test_comparing_plays_the_clip_and_then_the_neighbour(page, sounding_graph):
+    page.mouse.click(*place(page, 0))
+    page.evaluate(
+        """() => { window.order = []; for (const id of ["player", "other-player"])
+            document.getElementById(id).addEventListener("ended", () => window.order.push(id)); }"""
+    )
+    page.keyboard.press("c")
+    until(page, "window.order.length === 2")
+    assert page.evaluate("window.order") == ["player", "other-player"]
+    heard = page.get_attribute("#other-player", "src")
+    assert heard == contents(page)["audio"]["sources"][_neighbours(sounding_graph, 0)[0]]
+
+
+def _neighbours(data, clip):
+    source, target = data.edge_index.numpy()
+    return source[target == clip].tolist()
+
+
+def test_neighbours_are_those_of_the_graph(page, sounding_graph):
+    for clip in (0, 5, 11):
+        page.mouse.click(*place(page, clip))
+        items = page.locator("#neighbours li")
+        files = [items.nth(k).locator(".go").inner_text() for k in range(items.count())]
+        assert files == [sounding_graph.table.index[k] for k in _neighbours(sounding_graph, clip)]
+        weights = sounding_graph.edge_weight[sounding_graph.edge_index[1] == clip].tolist()
+        assert [f"{weight:.3f}" in items.nth(k).inner_text() for k, weight in enumerate(weights)] == [True] * 3
+        assert len(model(page, "edges_of_chosen", "data.x0")) == 3
+
+
+def test_spectrograms_are_drawn_in_the_clips_own_length(page):
+    page.mouse.click(*place(page, 3))
+    until(page, "document.getElementById('spectrogram').dataset.clip === '3'")
+    page.wait_for_timeout(200)
+    width, height, colors = page.evaluate(
+        """() => { const canvas = document.getElementById("spectrogram");
+            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            const seen = new Set(); for (let k = 0; k < data.length; k += 4) seen.add(data.slice(k, k + 3).join());
+            return [canvas.width, canvas.height, seen.size]; }"""
+    )
+    assert (width, height) == (round(31 * 0.5 / 0.512), 64)
+    assert colors > 20  # noise, not a plain area
+    assert page.inner_text("#spectrogram-caption") == "0 to 0.50 s, 0 to 8000 Hz (mel)"
+
+
+def test_walking_with_the_keyboard(page, sounding_graph):
+    files = list(sounding_graph.table.index)
+    page.mouse.click(*place(page, 0))
+    second = _neighbours(sounding_graph, 0)[1]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    assert title(page) == files[second]
+    third = _neighbours(sounding_graph, second)[0]
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowRight")
+    assert title(page) == files[third]
+    page.keyboard.press("ArrowLeft")
+    assert title(page) == files[second]
+    page.keyboard.press("ArrowLeft")
+    assert title(page) == files[0]
+    page.keyboard.press("ArrowLeft")
+    assert title(page) == files[0]
+
+
+def test_the_legend_filters_and_says_how_many(page):
+    assert page.inner_text("#legend").split("\n") == ["anger (4)", "fear (4)", "sadness (4)"]
+    page.get_by_label("fear (4)").uncheck()
+    assert shown(page) == [0, 1, 2, 3, 8, 9, 10, 11]
+    page.select_option("#by", "speaker")
+    page.get_by_label("00 (3)").uncheck()
+    assert shown(page) == [1, 2, 3, 9, 10, 11]
+    assert page.inner_text("#count") == "6 of 12 clips shown"
+    page.click("#reset")
+    assert shown(page) == list(range(12))
+    assert page.locator("#legend input:checked").count() == 4
+
+
+def test_a_score_filters_by_its_limits(page):
+    page.select_option("#by", "outlier_score")
+    scores = next(column for column in contents(page)["columns"] if column["name"] == "outlier_score")["numbers"]
+    assert len(set(model(page, "clips", "data.color"))) > 1
+    limit = np.median(scores)
+    page.get_by_label("most outlier_score").fill(str(limit))
+    page.keyboard.press("Enter")
+    assert shown(page) == [clip for clip, score in enumerate(scores) if score <= limit]
+    assert 0 < len(shown(page)) < 12
+
+
+def test_search_looks_at_files_speakers_and_emotions(page, sounding_graph):
+    table = sounding_graph.table
+    for words, expected in (
+        ("FEAR", table["emotion"] == "fear"),
+        ("s2/", table.index.str.startswith("s2/")),
+        ("03 sad", (table["speaker"] == "03") & (table["emotion"] == "sadness")),
+        ("#11", table.index.str.contains("#11")),
+        ("nowhere", table["emotion"] == "boredom"),
+    ):
+        page.fill("#search", words)
+        assert shown(page) == np.flatnonzero(expected).tolist(), words
+        listed = page.locator("#list button").all_inner_texts()
+        assert len(listed) == len(shown(page))
+    page.fill("#search", "#7")
+    page.press("#search", "Enter")
+    assert title(page) == table.index[7]
+
+
+def test_the_slider_hides_weak_edges(page, sounding_graph):
+    page.select_option("#edges", "shown")
+    weights = np.sort(sounding_graph.edge_weight.numpy())
+    assert len(model(page, "edges", "data.x0")) == len(weights)
+    limit = float(weights[19] + weights[20]) / 2  # similarities come in pairs here
+    page.locator("#similarity").evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }", limit
+    )
+    assert len(model(page, "edges", "data.x0")) == (weights >= limit).sum()
+    assert page.inner_text("#similarity-value") == f"{limit:.3f}"
+    page.mouse.click(*place(page, 0))
+    own = sounding_graph.edge_weight[sounding_graph.edge_index[1] == 0].numpy()
+    assert page.locator("#neighbours li").count() == (own >= limit).sum()
+    page.select_option("#edges", "none")
+    assert len(model(page, "edges", "data.x0")) == len(model(page, "edges_of_chosen", "data.x0")) == 0
+
+
+def test_a_region_is_counted_and_saved_as_a_table(page, sounding_graph, tmp_path):
+    xs = places(page, "clips")[:, 0]
+    page.evaluate(
+        """() => Bokeh.documents[0].get_model_by_name("plot").toolbar.tools
+            .find(tool => tool.type === "BoxSelectTool").active = true"""
+    )
+    leftmost = np.argsort(xs)
+    group, others = leftmost[:5], leftmost[5:]
+    on_screen = np.array([place(page, clip) for clip in range(12)])
+    border = (on_screen[group, 0].max() + on_screen[others, 0].min()) / 2
+    page.mouse.move(*(on_screen.min(0) - 15))
+    page.mouse.down()
+    page.mouse.move(border, on_screen[:, 1].max() + 15, steps=4)
+    page.mouse.up()
+    page.wait_for_selector("#selection:not([hidden])")
+    assert page.inner_text("#selection-title") == "5 clips selected"
+    chosen = sounding_graph.table.iloc[sorted(group)]
+    rows = page.locator("#counts table").first.locator("tr").all()
+    counts = {row.locator("td").nth(0).inner_text(): int(row.locator("td").nth(1).inner_text()) for row in rows}
+    assert counts == chosen["emotion"].value_counts().to_dict()
+
+    with page.expect_download() as download:
+        page.click("#export")
+    saved = tmp_path / "selection.csv"
+    download.value.save_as(saved)
+    read_back = read_table(saved)[list(chosen.columns)]
+    pd.testing.assert_frame_equal(read_back, chosen.sort_index(), check_dtype=False)
+    page.keyboard.press("Escape")
+    assert page.inner_text("#selection-title") == "No selection"
+
+
+def test_clips_of_a_search_can_be_selected_without_a_mouse(page):
+    page.fill("#search", "sadness")
+    page.locator("#select-shown").press("Enter")
+    assert page.inner_text("#selection-title") == "4 clips selected"
+    assert sorted(model(page, "clips", "selected.indices")) == [8, 9, 10, 11]
+
+
+def test_only_the_mistakes(page):
+    page.get_by_label("only mistakes of the student").check()
+    assert shown(page) == [4, 5, 6, 7]
+
+
+def test_the_list_puts_the_most_suspicious_first(page):
+    page.select_option("#order", "outlier_score")
+    scores = next(column for column in contents(page)["columns"] if column["name"] == "outlier_score")["numbers"]
+    listed = [int(page.locator("#list button").nth(k).get_attribute("data-clip")) for k in range(12)]
+    assert listed == sorted(range(12), key=lambda clip: (scores[clip], clip))
+
+
+def test_text_of_a_corpus_is_shown_as_text(sounding_graph, open_page, tmp_path):
+    table = sounding_graph.table
+    table["speaker"] = table["speaker"].replace("02", NASTY)
+    table["language"] = "</script><script>document.title='hacked'</script>"
+    sounding_graph.meta["names"]["speaker"][2] = NASTY
+    sounding_graph.meta["corpus"] = NASTY
+    page = open_page(write_page(sounding_graph, tmp_path / "page.html"))
+    page.mouse.click(*place(page, 2))
+    page.mouse.move(*place(page, 6))
+    page.select_option("#by", "speaker")
+    page.click("#select-shown")
+    page.wait_for_timeout(100)
+    for panel in ("h1", "#legend", "#facts", "#counts", "#tip"):
+        assert NASTY in page.inner_text(panel), panel
+    assert "</script><script>" in page.inner_text("#facts")
+    assert page.locator("img").count() == 0
+    assert "hacked'" in page.title()  # in the name of the corpus, as text
+    assert page.title() != "hacked"
+    assert page.problems == []
+
+
+def test_sound_beside_the_page(sounding_graph, corpus_folder, open_page, tmp_path):
+    corpus = shutil.copytree(corpus_folder, tmp_path / "corpus")
+    folder = tmp_path / "pages" / "new"
+    folder.mkdir(parents=True)
+    page = open_page(write_page(sounding_graph, folder / "page.html", audio="reference", root=corpus))
+    assert "corpus's own files" in page.inner_text("#audio-note")
+    page.mouse.click(*place(page, 4))
+    assert page.get_attribute("#player", "src") == "../../corpus/s0/fear%20%234.wav"
+    page.keyboard.press("Space")
+    until(page, "document.getElementById('player').currentTime > 0.1")
+    assert page.evaluate("document.getElementById('player').duration") == pytest.approx(0.5, abs=0.01)
+
+    (corpus / sounding_graph.table.index[8]).unlink()
+    page.mouse.click(*place(page, 8))
+    page.keyboard.press("Space")
+    until(page, "document.getElementById('sound').textContent.includes('cannot be played')")
+
+
+def test_a_page_without_sound_says_so(sounding_graph, open_page, tmp_path):
+    page = open_page(write_page(sounding_graph, tmp_path / "page.html", audio="none"))
+    page.mouse.click(*place(page, 4))
+    page.keyboard.press("Space")
+    assert page.inner_text("#sound") == "This page was made without sound."
+    assert page.problems == []
+
+
+def test_what_is_around_a_clip_opens_with_it(sounding_graph, open_page, tmp_path):
+    file = sounding_graph.table.index[9]
+    page = open_page(write_page(sounding_graph, tmp_path / "page.html", ego=file, hops=1))
+    assert title(page) == file
+    assert page.inner_text("#summary").startswith(f"{len(contents(page)['files'])} of the 12 clips")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_themes_can_be_read(page_file, open_page, scheme):
+    page = open_page(page_file, color_scheme=scheme)
+    assert page.get_attribute("html", "data-theme") == scheme
+    page.mouse.click(*place(page, 0))
+    for _ in range(2):
+        for text in ("h1", "#summary", "#clip-title", "#facts th", "#facts td", ".list .about", "#count", "#theme"):
+            assert _contrast(page, text) >= 4.5, text  # WCAG 2.1, AA
+        ring = model(page, "chosen_ring", "glyph.line_color.value")
+        assert ring == page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--text').trim()")
+        page.click("#theme")
+    assert page.get_attribute("html", "data-theme") == scheme
+
+
+def _contrast(page, selector):
+    """Contrast of a text with what is behind it."""
+    colors = page.locator(selector).first.evaluate(
+        """element => {
+            const color = getComputedStyle(element).color;
+            let behind = element, back;
+            do { back = getComputedStyle(behind).backgroundColor; behind = behind.parentElement; }
+            while (back === "rgba(0, 0, 0, 0)");
+            const context = document.createElement("canvas").getContext("2d");
+            return [color, back].map(text => {
+                context.fillStyle = text;
+                context.fillRect(0, 0, 1, 1);
+                return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+            });
+        }"""
+    )
+    levels = np.array(colors) / 255
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    dark, light = sorted(linear @ [0.2126, 0.7152, 0.0722])
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_a_narrow_window_puts_the_panels_below(page_file, open_page):
+    page = open_page(page_file, viewport={"width": 380, "height": 700})
+    page.locator("#list button").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    map_box, aside = page.locator("#drawing").bounding_box(), page.locator("aside").bounding_box()
+    assert aside["y"] >= map_box["y"] + map_box["height"]
+    assert map_box["height"] >= 300
+
+
+def test_everything_can_be_reached_and_has_a_name(page):
+    page.mouse.click(*place(page, 0))
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select")].filter(element =>
+            !element.closest("[hidden]") && !element.labels?.length && !element.getAttribute("aria-label")
+            && !element.textContent.trim()).map(element => element.outerHTML)"""
+    )
+    assert nameless == []
+    page.evaluate("document.activeElement.blur()")
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
+    assert {"theme", "by", "size", "edges", "similarity", "search", "order", "reset", "go", "player"} <= reached
+    page.locator("#search").focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert page.locator("#search").evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
+
+
+def test_keys_stay_with_the_field_that_is_typed_in(page):
+    page.mouse.click(*place(page, 0))
+    before = title(page)
+    page.locator("#search").focus()
+    page.keyboard.type("c n/")
+    assert page.input_value("#search") == "c n/"
+    assert title(page) == before
+    assert page.evaluate("document.getElementById('player').paused")
+
+
+def test_the_sound_inside_is_the_clip(page, sounding_graph, corpus_folder):
+    """What the browser gets is decoded here: the right clips, in the right order."""
+    for clip, source in itertools.islice(enumerate(contents(page)["audio"]["sources"]), 3):
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(source.split(",")[1])))
+        original, _ = soundfile.read(corpus_folder / sounding_graph.table.index[clip])
+        levels = [np.abs(np.fft.rfft(part[: rate // 4])) for part in (samples, original)]
+        assert np.corrcoef(levels)[0, 1] > 0.5
