@@ -50,7 +50,7 @@ from ser_graph.evaluation import (
 from ser_graph.evaluation.tables import students_table
 from ser_graph.files import atomic_file, atomic_folder, content_hash, environment, read_json, write_json
 from ser_graph.graph import ClipGraph, build_graph, graph_statistics, load_graph, save_graph
-from ser_graph.inspection import plot_mixing, plot_similarities
+from ser_graph.inspection import plot_degrees, plot_map, plot_mixing, plot_similarities
 from ser_graph.recipe import Corpus, Recipe, recipe_values, student_name
 from ser_graph.upstream import Upstream
 
@@ -310,7 +310,7 @@ def _finite(values: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _draw(data: ClipGraph, results: dict[str, Any], out: Path) -> None:
-    """The figures of a run: each alone, and the first four together as `overview.png`."""
+    """The figures of a run: each alone, and the first six together as `overview.png`."""
     names = [row["name"] for row in results["students"]]
     histories = {name: read_json(out / "students" / name / "model.json")["info"]["history"] for name in names}
     predictions = {
@@ -319,12 +319,14 @@ def _draw(data: ClipGraph, results: dict[str, Any], out: Path) -> None:
     students, chance = students_table(results), 1 / len(data.emotions)
     plots: dict[str, Callable[[Axes | None], Axes]] = {
         "similarities": lambda ax: plot_similarities(data, ax),
+        "degrees": lambda ax: plot_degrees(data, ax),
+        "map": lambda ax: plot_map(data, ax=ax),
         "mixing": lambda ax: plot_mixing(data, ax=ax),
         "history": lambda ax: plot_history(histories, ax),
         "students": lambda ax: plot_students(students, ax, chance),
     }
-    overview = Figure(figsize=(12, 8.5), layout="constrained", dpi=150)
-    for (name, plot), ax in zip(plots.items(), overview.subplots(2, 2).flat, strict=True):
+    overview = Figure(figsize=(18, 8.5), layout="constrained", dpi=150)
+    for (name, plot), ax in zip(plots.items(), overview.subplots(2, 3).flat, strict=True):
         plot(ax)
         _save(plot(None), results["title"], out / "figures" / f"{name}.png")
     _save(overview.axes[0], f"{results['name']}: {results['title']}", out / "figures" / "overview.png")

@@ -94,7 +94,7 @@ def test_run_folder_holds_every_part(finished):
         for file in ("model.safetensors", "model.json", "history.csv", "predictions.csv", "metrics.json"):
             assert (out / "students" / student["name"] / file).exists(), file
         assert (out / "figures" / f"confusion-{student['name']}.png").stat().st_size > 5000
-    for figure in ("similarities", "mixing", "history", "students"):
+    for figure in ("overview", "similarities", "degrees", "map", "mixing", "history", "students"):
         assert (out / "figures" / f"{figure}.png").stat().st_size > 5000
     assert not list((out / ".checkpoints").rglob("*.pt"))
     assert not list(out.rglob("*.part"))
