@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 import soundfile
-from joblib import Parallel, delayed  # type: ignore[import-untyped]
+from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, load_waveform
