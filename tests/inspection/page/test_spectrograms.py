@@ -80,7 +80,7 @@ def test_greys_can_be_compared_among_clips_and_sheets(toy_graph):
 def test_other_clips_of_the_graph_do_not_matter(smooth_graph):
     rows = np.array([4, 50, 7])
     before = spectrogram_sheets(smooth_graph, rows, progress=False)
-    smooth_graph.x[8:40] = 100.0
+    smooth_graph.x[np.setdiff1d(np.arange(120), rows)] = 100.0
     assert spectrogram_sheets(smooth_graph, rows, progress=False) == before
 
 
@@ -96,7 +96,7 @@ def test_short_spectrograms_are_not_stretched(toy_graph):
     assert result["width"] == 31 and pictures(result).shape == (1, 31, 64)
 
 
-@pytest.mark.parametrize("level", [0.0, -13.8, -100.3])
+@pytest.mark.parametrize("level", [0.0, -13.8, -16.4])
 def test_silence_is_black(toy_graph, monkeypatch, level):
     monkeypatch.setattr(spectrograms, "_MANY", 0)
     toy_graph.x = torch.full((120, 373, 64), level)
