@@ -36,6 +36,10 @@ def contents(page):
     return json.loads(page.locator("#contents").text_content())
 
 
+def sounds(page):
+    return json.loads(page.locator("#late").text_content())["sounds"]
+
+
 def model(page, name, expression):
     """Something of one of Bokeh's models: what is really drawn."""
     return page.evaluate(f"Bokeh.documents[0].get_model_by_name('{name}').{expression}")
@@ -152,7 +156,7 @@ def test_a_click_on_the_map_chooses_the_clip_and_its_sound(page, sounding_graph)
     assert title(page) == file
     assert places(page, "chosen").tolist() == [places(page, "clips")[6].tolist()]
     source = page.get_attribute("#player", "src")
-    assert source == contents(page)["audio"]["sources"][6]
+    assert source == sounds(page)[6]
     facts = dict(row.split("\t", 1) for row in page.inner_text("#facts").splitlines())
     assert (facts["emotion"].strip(), facts["speaker"].strip(), facts["predicted"].strip()) == (
         "fear",
@@ -177,7 +181,7 @@ def test_a_clip_is_heard_and_so_is_its_neighbour(page, sounding_graph):
     page.locator("#neighbours li").nth(1).get_by_role("button").first.click()
     until(page, "document.getElementById('other-player').currentTime > 0.1")
     assert page.evaluate("document.getElementById('player').paused")
-    assert page.get_attribute("#other-player", "src") == contents(page)["audio"]["sources"][neighbour]
+    assert page.get_attribute("#other-player", "src") == sounds(page)[neighbour]
 
 
 def test_comparing_plays_the_clip_and_then_the_neighbour(page, sounding_graph):
@@ -190,7 +194,7 @@ def test_comparing_plays_the_clip_and_then_the_neighbour(page, sounding_graph):
     until(page, "window.order.length === 2")
     assert page.evaluate("window.order") == ["player", "other-player"]
     heard = page.get_attribute("#other-player", "src")
-    assert heard == contents(page)["audio"]["sources"][_neighbours(sounding_graph, 0)[0]]
+    assert heard == sounds(page)[_neighbours(sounding_graph, 0)[0]]
 
 
 def _neighbours(data, clip):
@@ -483,7 +487,7 @@ def test_keys_stay_with_the_field_that_is_typed_in(page):
 
 def test_the_sound_inside_is_the_clip(page, sounding_graph, corpus_folder):
     """What the browser gets is decoded here: the right clips, in the right order."""
-    for clip, source in itertools.islice(enumerate(contents(page)["audio"]["sources"]), 3):
+    for clip, source in itertools.islice(enumerate(sounds(page)), 3):
         samples, rate = soundfile.read(io.BytesIO(base64.b64decode(source.split(",")[1])))
         original, _ = soundfile.read(corpus_folder / sounding_graph.table.index[clip])
         levels = [np.abs(np.fft.rfft(part[: rate // 4])) for part in (samples, original)]

@@ -24,7 +24,9 @@ CELLS = (
 def lab(tmp_path):
     """Address of a JupyterLab that serves `tmp_path`, to nobody else."""
     pytest.importorskip("jupyterlab", reason="needs JupyterLab (pip install 'ser-graph[notebooks]')")
-    home = {name: str(tmp_path / "home") for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
+    home = {
+        name: str(tmp_path / "home") for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")
+    }
     command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", "--ip=127.0.0.1", "--port=0"]
     options = [f"--ServerApp.root_dir={tmp_path}", "--IdentityProvider.token=once"]
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The drawing of a page, by Bokeh: points and edges without colours yet, which the page's script fills in."""
+"""The drawing of a page, by Bokeh: what can be drawn, and how; the page's script says where, as filters change."""
 
 import re
 from typing import Any
@@ -16,26 +16,23 @@ _MARGIN = 0.06  # of the width, around the outermost points
 def drawing(xy: np.ndarray) -> Any:
     """The drawing as Bokeh's JSON, to be embedded where the page has an element ``drawing``.
 
-    The page's script knows its parts by name: the sources `clips`, `edges`, `neighbours` and `chosen`, and the
-    filter `shown`.
+    It is empty: the page's script fills its sources, which it knows by name (`everywhere`, `clips`, `edges`,
+    `edges_of_chosen`, `neighbours`, `chosen`), and the filter `shown`. So everything is drawn once, in its colour.
 
     Args:
-        xy: [M, 2] places of the clips.
+        xy: [M, 2] places of the clips, all of which are to be in view.
     """
     plot = _empty_plot(xy)
-    x, y = np.round(xy.astype(float), 5).T.tolist()
-    plot.scatter(
-        "x", "y", source=ColumnDataSource({"x": x, "y": y}), size=2, color="#888888", alpha=0.35, level="image"
-    )
+    everywhere = ColumnDataSource({"x": [], "y": []}, name="everywhere")
+    plot.scatter("x", "y", source=everywhere, size=2, color="#888888", alpha=0.35, level="image")
     _edges(plot, "edges", level="underlay", line_color="#888888", line_alpha=0.35, line_width=0.8)
     _edges(plot, "edges_of_chosen", level="underlay", line_color="color", line_alpha=0.9, line_width="width")
-    columns = {"x": x, "y": y, "color": ["#888888"] * len(x), "size": [7] * len(x), "marker": ["circle"] * len(x)}
-    clips = ColumnDataSource(columns, name="clips")
+    clips = ColumnDataSource({"x": [], "y": [], "color": [], "size": [], "marker": []}, name="clips")
     points = plot.scatter(
         "x",
         "y",
         source=clips,
-        view=CDSView(filter=IndexFilter(list(range(len(x))), name="shown")),
+        view=CDSView(filter=IndexFilter([], name="shown")),
         size="size",
         marker="marker",
         fill_color="color",

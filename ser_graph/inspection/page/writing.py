@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from bokeh.resources import Resources
 
@@ -97,12 +98,17 @@ def page_html(
     check_color_column(columns, by)
     if isinstance(audio, str):
         audio = page_audio(table, audio, root=root, folder=Path(folder), progress=progress)
+    spectrograms = spectrogram_sheets(data, rows, progress)
+    # What is needed when a clip is chosen, megabytes: it stands behind the scripts, which don't wait for it.
+    late = {"sheets": spectrograms.pop("sheets"), "sounds": audio["sources"]}
     graph = data.meta["graph"]
+    xy = graph_layout(data, seed=seed)[rows]
     contents = {
         "title": str(data.meta.get("corpus") or "clips"),
         "by": by,
         "ego": ego,
         "files": [str(file) for file in table.index],
+        "places": dict(zip("xy", np.round(xy.T.astype(float), 5).tolist(), strict=True)),
         "columns": columns,
         "searched": [str(name) for name in data.table],
         "edges": page_edges(data, rows),
@@ -111,14 +117,13 @@ def page_html(
         "n_in_graph": data.num_nodes,
         "unknown_color": UNKNOWN_COLOR,
         "gradient": gradient(),
-        "audio": audio,
-        "spectrograms": spectrogram_sheets(data, rows, progress),
+        "audio": {"kind": audio["kind"], "note": audio["note"]},
+        "spectrograms": spectrograms,
     }
-    xy = graph_layout(data, seed=seed)[rows]
-    return _html(contents, drawing(xy))
+    return _html(contents, late, drawing(xy))
 
 
-def _html(contents: dict[str, Any], plot: Any) -> str:
+def _html(contents: dict[str, Any], late: dict[str, Any], plot: Any) -> str:
     bokeh = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
     own = "\n".join(_asset(name) for name in _SCRIPTS)
     scripts = [bokeh, f'(() => {{\n"use strict";\n{own}\n}})();']
@@ -132,6 +137,7 @@ def _html(contents: dict[str, Any], plot: Any) -> str:
         script=scripts[1],
         contents=_json(contents),
         drawing=_json(plot),
+        late=_json(late),
     )
 
 

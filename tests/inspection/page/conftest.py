@@ -38,6 +38,10 @@ class Page(HTMLParser):
         return self.json("contents")
 
     @property
+    def late(self):
+        return self.json("late")
+
+    @property
     def policy(self):
         """The Content-Security-Policy: directive -> values."""
         (content,) = [a["content"] for t, a in self.elements if a.get("http-equiv") == "Content-Security-Policy"]

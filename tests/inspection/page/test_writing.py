@@ -63,7 +63,7 @@ NASTY = [
 def test_nothing_but_the_two_scripts_may_run_and_nothing_is_loaded(toy_graph, page_of):
     page = page_of(toy_graph)
     run = [text for attributes, text in page.scripts if attributes.get("type") != "application/json"]
-    assert len(run) == 2 and len(page.scripts) == 4 and "Bokeh" in run[0] and '"use strict"' in run[1]
+    assert len(run) == 2 and len(page.scripts) == 5 and "Bokeh" in run[0] and '"use strict"' in run[1]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in run]
     assert page.policy["script-src"] == [f"'sha256-{value}'" for value in hashes]
     assert page.policy["default-src"] == page.policy["base-uri"] == page.policy["form-action"] == ["'none'"]
@@ -109,7 +109,7 @@ def test_hostile_text_survives_and_stays_text(toy_graph, page_of):
     for name, texts in (("speaker", speakers), ("sentence", NASTY)):
         assert [columns[name]["values"][code] for code in columns[name]["codes"]] == texts
     assert page.title == f"{NASTY[0]}: the graph" and page.contents["title"] == NASTY[0]
-    assert len(page.scripts) == 4
+    assert len(page.scripts) == 5
 
 
 any_text = st.text() | st.binary().map(os.fsdecode) | st.sampled_from(NASTY)
@@ -121,18 +121,19 @@ def test_any_text_survives_the_page(read_page, texts):
     contents = {"title": texts[0], "audio": {"kind": "none"}, "texts": texts}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writing, "Resources", lambda **_: SimpleNamespace(js_raw=["Bokeh"]))  # a megabyte otherwise
-        html = writing._html(contents, {"texts": texts[::-1]})
+        html = writing._html(contents, {"sounds": texts}, {"texts": texts[::-1]})
     page = read_page(html.encode("utf-8").decode("utf-8"))
     assert page.contents == contents
-    assert page.json("drawing-model") == {"texts": texts[::-1]}
-    assert len(page.scripts) == 4
+    assert page.late == {"sounds": texts} and page.json("drawing-model") == {"texts": texts[::-1]}
+    assert len(page.scripts) == 5
 
 
 # Contents
 
 
 def test_the_page_holds_the_graph(toy_graph, page_of):
-    contents = page_of(toy_graph, by="speaker").contents
+    page = page_of(toy_graph, by="speaker")
+    contents = page.contents
     assert contents["files"] == toy_graph.table.index.tolist()
     assert (contents["title"], contents["by"], contents["ego"]) == ("toy", "speaker", None)
     assert (contents["epsilon"], contents["scope"], contents["n_in_graph"]) == (0.96, "train", 120)
@@ -140,7 +141,7 @@ def test_the_page_holds_the_graph(toy_graph, page_of):
     edges = contents["edges"]
     assert [edges["source"], edges["target"]] == toy_graph.edge_index.tolist()
     assert edges["similarity"] == pytest.approx(toy_graph.edge_weight.tolist(), abs=1e-4)
-    assert len(contents["spectrograms"]["sheets"]) == 2 and len(contents["spectrograms"]["shown"]) == 120
+    assert len(page.late["sheets"]) == 2 and len(contents["spectrograms"]["shown"]) == 120
 
 
 def test_scores_are_those_of_the_whole_graph_at_the_right_clips(toy_graph, page_of):
@@ -158,21 +159,9 @@ def test_places_are_those_of_the_layout(toy_graph, page_of):
     page = page_of(toy_graph, ego=ego, hops=1, seed=3)
     files = page.contents["files"]
     assert page.contents["ego"] == ego and 1 < len(files) < 120
-    drawn = [data for data in entries(page.json("drawing-model")) if {"x", "marker"} <= set(data)]
     places = graph_layout(toy_graph, seed=3)[[toy_graph.node(file) for file in files]]
-    assert np.column_stack([drawn[0]["x"], drawn[0]["y"]]) == pytest.approx(places, abs=1e-5)
-
-
-def entries(item):
-    """The maps in a drawing's JSON, as dictionaries."""
-    if isinstance(item, dict):
-        if item.get("type") == "map":
-            yield {key: value for key, value in item.get("entries", []) if isinstance(key, str)}
-        for value in item.values():
-            yield from entries(value)
-    elif isinstance(item, list):
-        for value in item:
-            yield from entries(value)
+    shown = page.contents["places"]
+    assert np.column_stack([shown["x"], shown["y"]]) == pytest.approx(places, abs=1e-5)
 
 
 def test_predictions_are_columns_that_clips_can_be_coloured_by(toy_graph, page_of):
@@ -208,7 +197,7 @@ def test_embedded_sound_is_of_the_clip(toy_graph, make_clips, page_of):
     root = make_clips(*toy_graph.table.index)
     page = page_of(toy_graph, audio="embed", root=root, sample=7)
     alone = [encode_clip(root / file) for file in page.contents["files"]]
-    assert page.contents["audio"]["sources"] == alone and len(set(alone)) == 7
+    assert page.late["sounds"] == alone and len(set(alone)) == 7
 
 
 # Writing
@@ -266,12 +255,12 @@ def test_a_clip_whose_name_is_no_utf8(toy_graph, tmp_path, read_page):
         ("reference", "t%E4ter.wav"),
     ):  # soundfile does not open it, a browser does
         out = write_page(data, tmp_path / "page.html", audio=how, root=tmp_path, progress=False)
-        contents = read_page(out.read_text("utf-8")).contents
-        assert contents["files"] == [name] and contents["audio"]["sources"] == [source]
+        page = read_page(out.read_text("utf-8"))
+        assert page.contents["files"] == [name] and page.late["sounds"] == [source]
 
 
 def test_references_are_relative_to_where_the_page_is_written(toy_graph, make_clips, tmp_path, read_page):
     root = make_clips(*toy_graph.table.index, folder=tmp_path / "corpus")
     out = write_page(toy_graph, tmp_path / "pages" / "p.html", audio="reference", root=root, progress=False)
-    contents = read_page(out.read_text("utf-8")).contents
-    assert contents["audio"]["sources"] == [f"../corpus/{file}" for file in contents["files"]]
+    page = read_page(out.read_text("utf-8"))
+    assert page.late["sounds"] == [f"../corpus/{file}" for file in page.contents["files"]]

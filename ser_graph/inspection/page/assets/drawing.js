@@ -1,37 +1,31 @@
 // The map: what Bokeh draws of the state.
 
-const MARKERS = { train: "circle", dev: "diamond", test: "square" }; // a clip without a split: circle
-const SCALES = { diamond: 1.25, square: 0.9 }; // so that all look equally large
+const MARKERS = { train: "circle", dev: "triangle", test: "square" }; // a clip without a split: circle
+const SCALES = { triangle: 1.15, square: 0.9 }; // so that all look equally large
 const REACH = 14; // pixels from a point at which a click still means it
 
-const map = {}; // Bokeh's models by name, filled by startMap
+const map = { ...contents.places }; // x and y of every clip; Bokeh's models by name, once startMap has run
 
 async function startMap() {
   await Bokeh.embed.embed_item(JSON.parse(document.getElementById("drawing-model").textContent));
   const bokeh = Bokeh.documents[Bokeh.documents.length - 1];
-  for (const name of ["plot", "clips", "edges", "edges_of_chosen", "neighbours", "chosen", "shown"])
-    map[name] = bokeh.get_model_by_name(name);
-  for (const name of ["points", "neighbours_ring", "chosen_ring"]) map[name] = bokeh.get_model_by_name(name);
-  map.x = Array.from(map.clips.data.x);
-  map.y = Array.from(map.clips.data.y);
-  map.home = { x: [map.plot.x_range.start, map.plot.x_range.end], y: [map.plot.y_range.start, map.plot.y_range.end] };
-  drawMarkers();
-}
-
-function drawMarkers() {
-  const split = columns.get("split");
-  const marker = contents.files.map((_, clip) => (split && MARKERS[valueOf("split", clip)]) || "circle");
-  map.clips.data = { ...map.clips.data, marker };
+  const names = ["plot", "everywhere", "clips", "shown", "edges", "edges_of_chosen", "neighbours", "chosen"];
+  for (const name of [...names, "points", "neighbours_ring", "chosen_ring"]) map[name] = bokeh.get_model_by_name(name);
+  const { x_range, y_range } = map.plot;
+  map.home = { x: [x_range.start, x_range.end], y: [y_range.start, y_range.end] };
+  map.everywhere.data = { x: map.x, y: map.y };
 }
 
 function drawClips() {
-  const color = contents.files.map((_, clip) => colorOf(state.by, clip));
+  const clips = contents.files.map((_, clip) => clip);
+  const marker = clips.map((clip) => MARKERS[valueOf("split", clip)] ?? "circle");
   const degree = (clip) => neighboursOf[clip].length + hearersOf[clip].length;
-  const size = Array.from(map.clips.data.marker, (marker, clip) => {
+  const crowd = Math.min(1, Math.max(0.45, Math.sqrt(2500 / nClips))); // many clips: smaller ones
+  const size = clips.map((clip) => {
     const plain = state.size === "degree" ? 6 + 1.6 * Math.sqrt(degree(clip)) : 8;
-    return plain * (SCALES[marker] ?? 1);
+    return plain * crowd * (SCALES[marker[clip]] ?? 1);
   });
-  map.clips.data = { ...map.clips.data, color, size };
+  map.clips.data = { x: map.x, y: map.y, marker, size, color: clips.map((clip) => colorOf(state.by, clip)) };
 }
 
 function drawShown(shown) {

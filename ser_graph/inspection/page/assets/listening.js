@@ -5,11 +5,11 @@ const other = document.getElementById("other-player"); // a neighbour
 const waiting = new Map(); // clip -> what to do once the notebook has answered
 const fetched = new Map(); // clip -> address, from the notebook
 
-function soundOf(clip) {
-  const { kind, sources } = contents.audio;
-  if (kind === "embed" || kind === "reference") return Promise.resolve(sources[clip]);
-  if (kind !== "live") return Promise.resolve(null);
-  if (fetched.has(clip)) return Promise.resolve(fetched.get(clip));
+async function soundOf(clip) {
+  const { kind } = contents.audio;
+  if (kind === "none") return null;
+  if (kind !== "live") return (await late()).sounds[clip];
+  if (fetched.has(clip)) return fetched.get(clip);
   return new Promise((resolve) => {
     waiting.set(clip, [...(waiting.get(clip) ?? []), resolve]);
     parent.postMessage({ ser_graph: "audio", clip }, "*");
@@ -78,10 +78,11 @@ for (const element of [player, other]) element.addEventListener("ended", () => s
 player.addEventListener("play", () => other.pause());
 other.addEventListener("play", () => player.pause());
 
-const sheetPicture = remembered((sheet) => {
+const sheetPicture = remembered(async (sheet) => {
   const picture = new Image();
-  picture.src = contents.spectrograms.sheets[sheet];
-  return picture.decode().then(() => picture);
+  picture.src = (await late()).sheets[sheet];
+  await picture.decode();
+  return picture;
 });
 
 // Only the clip itself is drawn, not what repeats it up to the length that the student hears.

@@ -36,7 +36,7 @@ function fillControls() {
   const scope = { train: " among training clips", "train+dev": " among training and dev clips", all: "" };
   byId("summary").textContent = `${part}, ${count(similarities.length)} edges${epsilon}${scope[contents.scope] ?? ""}`;
   const splits = columns.get("split")?.values ?? [];
-  const shapes = { train: "● train", dev: "◆ dev", test: "■ test" };
+  const shapes = { train: "● train", dev: "▲ dev", test: "■ test" };
   byId("splits").textContent = splits.map((split) => shapes[split] ?? split).join("   ");
 }
 

@@ -1,6 +1,17 @@
 // What the page knows, what is asked for, and which clips that leaves. Nothing here touches the page itself.
 
+function remembered(work) {
+  const results = new Map();
+  return (key) => {
+    if (!results.has(key)) results.set(key, work(key));
+    return results.get(key);
+  };
+}
+
 const contents = JSON.parse(document.getElementById("contents").textContent);
+// Sounds and spectrograms stand further below, so that the map does not wait for them.
+const allRead = new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
+const late = remembered(() => allRead.then(() => JSON.parse(document.getElementById("late").textContent)));
 const nClips = contents.files.length;
 const columns = new Map(contents.columns.map((column) => [column.name, column]));
 
@@ -56,14 +67,6 @@ const rangeOf = remembered((name) => {
   const known = columns.get(name).numbers.filter((value) => value !== null);
   return known.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
 });
-
-function remembered(work) {
-  const results = new Map();
-  return (key) => {
-    if (!results.has(key)) results.set(key, work(key));
-    return results.get(key);
-  };
-}
 
 // What a search looks through: the file and the texts of the clip table, not what was guessed or predicted.
 const searched = contents.columns.filter((column) => isText(column) && contents.searched.includes(column.name));
