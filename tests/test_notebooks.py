@@ -4,22 +4,32 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 
+import ser_graph as sg
+
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+WIDGET = "application/vnd.jupyter.widget-view+json"
+LISTENING = "03_listening_to_the_graph"
+WITH_A_RUN = [path for path in NOTEBOOKS if "SER_GRAPH_RUN_EMOVO" in path.read_text("utf-8")]
 
 
 def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
-def test_there_are_notebooks() -> None:
-    assert NOTEBOOKS
+def html(shown: list[nbformat.NotebookNode]) -> str:
+    return "".join(output.get("data", {}).get("text/html", "") for output in shown)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_and_shows_pictures(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def printed(shown: list[nbformat.NotebookNode]) -> str:
+    return "".join(output.get("text", "") for output in shown)
+
+
+@pytest.fixture
+def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Run a notebook, tiny and in an empty folder, and return what it shows."""
     # The kernel gets this process's environment; one thread, as tests run beside each other.
     for name, value in {
         "SER_GRAPH_NOTEBOOK_SIZE": "tiny",
@@ -28,14 +38,64 @@ def test_notebook_runs_and_shows_pictures(path: Path, tmp_path: Path, monkeypatc
         "TMPDIR": str(tmp_path),
     }.items():
         monkeypatch.setenv(name, value)
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
-    ).execute()
+    for name in ("SER_GRAPH_RUN_EMOVO", "SER_GRAPH_SHARED"):
+        monkeypatch.delenv(name, raising=False)
 
-    shown = outputs(notebook)
-    assert not [output for output in shown if output.output_type == "error"]
+    def run(path: Path) -> list[nbformat.NotebookNode]:
+        notebook = nbformat.read(path, as_version=4)
+        resources = {"metadata": {"path": tmp_path}}
+        NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
+        shown = outputs(notebook)
+        assert not [output for output in shown if output.output_type == "error"]
+        return shown
+
+    return run
+
+
+@pytest.fixture
+def stored_run(tmp_path: Path) -> Path:
+    """Graph and predictions as `ser-graph run emovo` leaves them, but of synthetic clips."""
+    run = tmp_path / "run"
+    table = sg.make_corpus(run / "clips", n_clips=84, n_speakers=6, seed=1)
+    codes = torch.from_numpy(table["emotion"].astype("category").cat.codes.to_numpy("int64"))
+    noise = torch.randn(84, 8, generator=torch.Generator().manual_seed(0))
+    emb = torch.nn.functional.one_hot(codes, 8) + 0.5 * noise
+    features = sg.LogMelSettings(n_samples=16_000)
+    data = sg.build_graph(table, emb=emb, epsilon=0.5, n_neighbors=3, features=features, progress=False)
+    sg.save_graph(data, run / "graph")
+    predictions = table.loc[table["split"] == "test", ["emotion", "speaker"]]
+    student = run / "students" / "cnn6-nsl"
+    student.mkdir(parents=True)
+    predictions.assign(predicted="anger").to_csv(student / "predictions.csv")
+    return run
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_and_shows_pictures(path: Path, execute) -> None:
+    shown = execute(path)
     assert len([output for output in shown if "image/png" in output.get("data", {})]) >= 5
+    if path in WITH_A_RUN:
+        assert "There is no graph of EMOVO here" in printed(shown)
+    if path.stem == LISTENING:
+        views = [output for output in shown if WIDGET in output.get("data", {})]
+        assert len(views) == 2 or html(shown).count("<iframe") == 2  # the latter without anywidget
+        assert html(shown).count("<audio") >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", WITH_A_RUN, ids=lambda path: path.stem)
+def test_notebook_goes_on_with_a_stored_run(
+    path: Path, execute, stored_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SER_GRAPH_RUN_EMOVO", str(stored_run))
+    shown = execute(path)
+    assert "There is no graph of EMOVO here" not in printed(shown)
+    assert "<th>synthetic</th>\n      <th>EMOVO</th>" in html(shown)  # side by side in a table
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
