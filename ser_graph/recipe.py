@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.corpora import ADAPTERS
 from ser_graph.devices import Precision
-from ser_graph.downstream.training import TrainingSettings
+from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError, bad_value
 
 

@@ -3,8 +3,9 @@
 from ser_graph.downstream.backbones import BACKBONES, make_backbone
 from ser_graph.downstream.neighbour_loss import neighbour_loss
 from ser_graph.downstream.prediction import predict
+from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.student import Student, load_student
-from ser_graph.downstream.training import TrainingSettings, train
+from ser_graph.downstream.training import train
 
 __all__ = [
     "BACKBONES",

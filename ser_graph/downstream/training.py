@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,78 +15,14 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.features import Standardise
 from ser_graph.audio.log_mel import LogMelSettings
-from ser_graph.devices import Precision, autocast, pick_device
-from ser_graph.downstream.backbones import BACKBONES, LAYERS
-from ser_graph.downstream.neighbour_loss import DISTANCES, REDUCTIONS, neighbour_loss
+from ser_graph.devices import autocast, pick_device
+from ser_graph.downstream.neighbour_loss import neighbour_loss
 from ser_graph.downstream.prediction import predict_logits
+from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.student import Student
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_file, content_hash
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
-
-PROTOCOLS = ("clean", "paper")
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How a student is trained; the defaults are the paper's.
-
-    Attributes:
-        backbone: ``"cnn6"``, ``"resnet9"`` or ``"vgg15"``.
-        alpha: weight of the neighbour loss; 0 trains the baseline.
-        n_neighbors: neighbours a seed, the most similar ones; None takes all that the graph holds.
-        layer: whose output the neighbour loss compares, ``"fc1"`` or ``"fc2"`` (the logits).
-        distance: ``"cosine"``, ``"l2"`` or ``"kl"``.
-        reduction: ``"mean"`` (official code) or ``"sum"`` (the paper's equation 2; the cross entropy is then
-            summed too).
-        edge_weights: weigh the neighbour loss by the similarity of the edge.
-        protocol: ``"clean"`` trains on train and keeps the epoch that is best on dev; ``"paper"`` trains on
-            train + dev and keeps the last epoch.
-        transductive: allow neighbours that are not training clips. A result then says so.
-        epochs: number of passes over the seeds.
-        batch_size: seeds in one step.
-        learning_rate: of Adam, in the first epochs.
-        decay: factor on the learning rate every `decay_every` epochs.
-        decay_every: epochs between two decays.
-        seed: of the initial weights and of the order of the seeds.
-        precision: of the forward pass; ``"auto"`` is bfloat16 where the hardware gains by it.
-    """
-
-    backbone: str = "resnet9"
-    alpha: float = 0.1
-    n_neighbors: int | None = None
-    layer: str = "fc2"
-    distance: str = "cosine"
-    reduction: str = "mean"
-    edge_weights: bool = True
-    protocol: str = "clean"
-    transductive: bool = False
-    epochs: int = 50
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    decay: float = 0.9
-    decay_every: int = 5
-    seed: int = 0
-    precision: Precision = "auto"
-
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("backbone", BACKBONES),
-            ("layer", LAYERS),
-            ("distance", DISTANCES),
-            ("reduction", REDUCTIONS),
-            ("protocol", PROTOCOLS),
-            ("precision", ("auto", "float32", "bfloat16")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise bad_value(name, getattr(self, name), allowed)
-        if not (math.isfinite(self.alpha) and self.alpha >= 0):
-            raise InputError(f"Bad alpha {self.alpha!r}, expected 0 or more")
-        for name in ("epochs", "batch_size", "decay_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"Bad {name} {getattr(self, name)!r}, expected at least 1")
-        if self.n_neighbors is not None and self.n_neighbors < 1:
-            raise InputError(f"Bad n_neighbors {self.n_neighbors!r}, expected at least 1, or None for all")
 
 
 def train(

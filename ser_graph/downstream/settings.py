@@ -1,0 +1,140 @@
+"""`TrainingSettings`: everything that decides how a student is trained."""
+
+import math
+from dataclasses import dataclass
+
+from ser_graph.devices import Precision
+from ser_graph.downstream.backbones import BACKBONES, LAYERS
+from ser_graph.downstream.neighbour_loss import ALPHA_SCHEDULES, DISTANCES, REDUCTIONS
+from ser_graph.errors import InputError, bad_value
+
+PROTOCOLS = ("clean", "paper")
+SEMANTICS = ("together", "official")
+TEACHER_CENTERS = ("none", "speaker")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a student is trained; the defaults are the paper's.
+
+    A step minimises, with weights that are 0 by default where the paper has no such term,
+
+        cross entropy + alpha * neighbours + similarity * pairs + regression * embeddings + posteriors * classes
+
+    Cross entropy, embeddings and classes are taken over the seeds of a batch, pairs over all of its clips.
+    With `reduction` ``"mean"`` each term is a mean, with ``"sum"`` each is a sum.
+
+    Attributes:
+        backbone: ``"cnn6"``, ``"resnet9"`` or ``"vgg15"``.
+        alpha: weight of the neighbour loss; 0, with no other weight, trains the baseline.
+        n_neighbors: neighbours a seed, the most similar ones; None takes all that the graph holds.
+        layer: whose output the neighbour loss and the pairs compare, ``"fc1"`` or ``"fc2"`` (the logits).
+        distance: ``"cosine"``, ``"l2"`` or ``"kl"``.
+        reduction: ``"mean"`` (official code) or ``"sum"`` (the paper's equation 2; the cross entropy is then
+            summed too).
+        edge_weights: weigh the neighbour loss by the similarity of the edge.
+        protocol: ``"clean"`` trains on train and keeps the epoch that is best on dev; ``"paper"`` trains on
+            train + dev and keeps the last epoch.
+        transductive: allow neighbours that are not training clips. A result then says so.
+        epochs: number of passes over the seeds.
+        batch_size: labelled seeds in one step.
+        learning_rate: of Adam, in the first epochs.
+        decay: factor on the learning rate every `decay_every` epochs.
+        decay_every: epochs between two decays.
+        seed: of the initial weights and of the order of the seeds.
+        precision: of the forward pass; ``"auto"`` is bfloat16 where the hardware gains by it.
+        semantics: how seeds and neighbours pass through BatchNorm. ``"together"`` forwards them as one batch,
+            each clip once: both sides of an edge are normalised alike, and a neighbour that is a seed too
+            costs nothing. ``"official"`` forwards the seeds, then a row for each edge's neighbour, each with
+            statistics of its own, as the paper's code does; and as there both passes update the running
+            statistics that inference uses. Its padding, zero spectrograms for missing neighbours, is left out.
+        alpha_schedule: ``"constant"``; ``"linear"``, rising from alpha / epochs in the first epoch to alpha
+            in the last; or ``"cosine"``, falling from alpha towards 0. See `alpha_at`.
+        same_label: drop all edges but those between training clips of the same known label: the upper bound
+            of what a better graph could give.
+        similarity: weight of the soft graph: the cosine similarities of all pairs in a batch shall be the
+            teacher's, near and far pairs alike; see `similarity_loss`.
+        regression: weight of the regression of the teacher's embedding from `fc1`; see `regression_loss`.
+        posteriors: weight of the teacher's class probabilities; see `distillation_loss`. They come from a
+            linear probe of its embeddings, fitted on the labelled training clips alone.
+        temperature: that softens both sides' class probabilities.
+        teacher_center: what the teacher's embeddings are centred on for the three terms above: ``"none"``, or
+            ``"speaker"``, which takes each speaker's mean away. Edges stay as the graph has them.
+        label_fraction: share of the training clips whose labels are used; see `labelled_nodes`.
+        labelled_speakers: number of training speakers whose labels are used; None is all.
+        label_seed: of the choice of labels.
+        unlabelled_ratio: where clips lack a label and a term can learn from them, so many unlabelled seeds
+            for each labelled one.
+    """
+
+    backbone: str = "resnet9"
+    alpha: float = 0.1
+    n_neighbors: int | None = None
+    layer: str = "fc2"
+    distance: str = "cosine"
+    reduction: str = "mean"
+    edge_weights: bool = True
+    protocol: str = "clean"
+    transductive: bool = False
+    epochs: int = 50
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    decay: float = 0.9
+    decay_every: int = 5
+    seed: int = 0
+    precision: Precision = "auto"
+    semantics: str = "together"
+    alpha_schedule: str = "constant"
+    same_label: bool = False
+    similarity: float = 0.0
+    regression: float = 0.0
+    posteriors: float = 0.0
+    temperature: float = 4.0
+    teacher_center: str = "none"
+    label_fraction: float = 1.0
+    labelled_speakers: int | None = None
+    label_seed: int = 0
+    unlabelled_ratio: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("backbone", BACKBONES),
+            ("layer", LAYERS),
+            ("distance", DISTANCES),
+            ("reduction", REDUCTIONS),
+            ("protocol", PROTOCOLS),
+            ("precision", ("auto", "float32", "bfloat16")),
+            ("semantics", SEMANTICS),
+            ("alpha_schedule", ALPHA_SCHEDULES),
+            ("teacher_center", TEACHER_CENTERS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise bad_value(name, getattr(self, name), allowed)
+        for name in ("alpha", "similarity", "regression", "posteriors", "unlabelled_ratio"):
+            if not (_is_finite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise InputError(f"Bad {name} {getattr(self, name)!r}, expected 0 or more")
+        if not (_is_finite(self.temperature) and self.temperature > 0):
+            raise InputError(f"Bad temperature {self.temperature!r}, expected more than 0")
+        if not (_is_finite(self.label_fraction) and 0 < self.label_fraction <= 1):
+            raise InputError(f"Bad label_fraction {self.label_fraction!r}, expected more than 0 and at most 1")
+        for name in ("epochs", "batch_size", "decay_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"Bad {name} {getattr(self, name)!r}, expected at least 1")
+        for name in ("n_neighbors", "labelled_speakers"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"Bad {name} {getattr(self, name)!r}, expected at least 1, or None for all")
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the student learns from labels alone, nothing from the graph or the teacher."""
+        return not (self.alpha or self.similarity or self.regression or self.posteriors)
+
+    @property
+    def uses_unlabelled(self) -> bool:
+        """Whether some term of the loss learns from clips without a label."""
+        by_graph = self.alpha > 0 and not self.same_label
+        return bool(by_graph or self.similarity or self.regression or self.posteriors) and self.unlabelled_ratio > 0
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
