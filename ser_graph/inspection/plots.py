@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import name_ticks, new_axes
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.statistics import column_codes, degree_distribution, mixing_matrix, nodes_in_scope
+from ser_graph.graph.statistics import column_codes, degree_distribution, mixing_table
 
 _MOST_NUMBERS = 26  # values up to which a matrix has room for numbers in its cells
 
@@ -68,9 +68,9 @@ def plot_degrees(data: ClipGraph, ax: Axes | None = None) -> Axes:
 
 
 def plot_mixing(data: ClipGraph, by: str = "emotion", ax: Axes | None = None) -> Axes:
-    """How often clips of one value have neighbours of another, as a multiple of what chance would give.
+    """How often clips of one value have neighbours of another: observed over expected edges of `mixing_table`.
 
-    Grey cells have nothing to compare: no edge into clips of that value, or no neighbour of that value in scope.
+    Grey cells have nothing to compare: no edge into clips of that value, or none from them.
 
     Args:
         data: the graph.
@@ -78,25 +78,22 @@ def plot_mixing(data: ClipGraph, by: str = "emotion", ax: Axes | None = None) ->
         ax: where to draw; a new figure by default.
 
     Raises:
-        InputError: no such column.
+        InputError: no such column, or one of more values than a table of pairs can have.
     """
-    counts = mixing_matrix(data, by)
-    size = min(0.45 * len(counts), 12)
+    names, _ = column_codes(data, by)
+    size = min(0.45 * len(names), 12)
     ax = ax or new_axes(2.2 + size, 1.8 + size)
-    _, codes = column_codes(data, by)
-    inside = codes[nodes_in_scope(data) & (codes >= 0)].bincount(minlength=len(counts)).numpy()
-    edges = counts.to_numpy()
-    expected = edges.sum(1, keepdims=True) * inside / max(inside.sum(), 1)
-    ratio = np.divide(edges, expected, out=np.full(edges.shape, np.nan), where=expected > 0)
+    cells = mixing_table(data, by, n_permutations=0)["ratio"]
+    ratio = cells.to_numpy().reshape(len(names), len(names))
     image = ax.imshow(np.log2(ratio.clip(1 / 8, 8)), cmap="RdBu_r", vmin=-3, vmax=3)
     ax.set_facecolor("#dddddd")  # where there is nothing to compare
-    for (row, place), value in np.ndenumerate(ratio if len(counts) <= _MOST_NUMBERS else np.empty((0, 0))):
+    for (row, place), value in np.ndenumerate(ratio if len(names) <= _MOST_NUMBERS else np.empty((0, 0))):
         strong = abs(np.log2(min(max(value, 1 / 8), 8))) > 1.8
         text_color = "white" if strong else "black"
         text = "-" if np.isnan(value) else f"{value:.1f}"
         ax.text(place, row, text, ha="center", va="center", fontsize=8, color=text_color)
-    name_ticks(ax.xaxis, by, counts.columns)
-    name_ticks(ax.yaxis, by, counts.index)
+    name_ticks(ax.xaxis, by, names)
+    name_ticks(ax.yaxis, by, names)
     ax.set_xlabel("neighbour")
     ax.set_ylabel("clip")
     ax.set_title("edges as a multiple of chance")

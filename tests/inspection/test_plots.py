@@ -20,8 +20,8 @@ def test_plot_mixing(toy_graph, column):
 
 def test_multiples_of_chance_by_hand(four_clips):
     shown = [text.get_text() for text in plot_mixing(four_clips).texts]
-    # In scope 25 clips are angry, 25 fearful and 23 sad. Angry ones have 1 of 3 angry neighbours: 1/3 : 25/73.
-    assert shown == ["1.0", "1.9", "0.0", "2.9", "0.0", "0.0", "-", "-", "-"]
+    # Of 4 edges, 3 end at angry clips, and 2 start at angry, 2 at fearful ones: 1 / (3 * 2 / 4), 2 / (3 * 2 / 4)...
+    assert shown == ["0.7", "1.3", "-", "2.0", "0.0", "-", "-", "-", "-"]
 
 
 def test_mixing_of_more_values_than_there_is_room_for_numbers(toy_graph):
