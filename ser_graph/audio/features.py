@@ -16,6 +16,8 @@ from ser_graph.audio.reading import clip_paths, fit_length, load_waveform
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_file
 
+NORMALISATIONS = ("corpus", "utterance")
+
 
 def log_mels(
     table: pd.DataFrame,
@@ -91,6 +93,17 @@ class Standardise(nn.Module):
     Mean and deviation are fitted on the training clips and stored with the model, so that training, testing
     and the device use the same numbers.
 
+    With ``normalise="utterance"`` each clip's own mean spectrum (per mel bin, over its frames) is subtracted
+    first, in fitting as in use. A microphone, a room and the average colour of a voice are nearly constant
+    filters, so nearly constant summands of a log-mel spectrogram; cepstral mean normalisation (Atal, JASA 1974)
+    does the same to cepstra. What the mean says of loudness is lost too. The clip's own deviation is kept: how
+    far loudness swings within an utterance is itself a sign of emotion, and dividing by it would raise the
+    noise of bins in which nothing happens.
+
+    Args:
+        n_mels: number of mel bins.
+        normalise: ``"corpus"`` (the fitted numbers alone) or ``"utterance"``.
+
     Examples:
         >>> layer = Standardise.fit(torch.tensor([[[0.0, 1.0], [2.0, 1.0]]]))
         >>> layer(torch.tensor([[[3.0, 1.0]]]))
@@ -100,40 +113,48 @@ class Standardise(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, n_mels: int = 64) -> None:
+    def __init__(self, n_mels: int = 64, normalise: str = "corpus") -> None:
         super().__init__()
+        if normalise not in NORMALISATIONS:
+            raise bad_value("normalise", normalise, NORMALISATIONS)
+        self.normalise = normalise
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Standardise spectrograms of any float type; the result is float32."""
-        return (x.float() - self.mean) / self.std
+        return (self._centred(x.float()) - self.mean) / self.std
+
+    def _centred(self, x: Tensor) -> Tensor:
+        return x - x.mean(-2, keepdim=True) if self.normalise == "utterance" else x
 
     @classmethod
-    def fit(cls, x: Tensor, rows: Tensor | None = None) -> "Standardise":
+    def fit(cls, x: Tensor, rows: Tensor | None = None, normalise: str = "corpus") -> "Standardise":
         """Mean and deviation per mel bin over all frames of some clips, read in blocks.
 
         Args:
             x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
             rows: [M] int64 indices of the training clips, or their [N] bool mask; None takes all.
+            normalise: ``"corpus"`` or ``"utterance"``, see `Standardise`.
         """
         rows = torch.arange(len(x)) if rows is None else rows
         if rows.dtype == torch.bool:
             rows = rows.nonzero()[:, 0]
         if not len(rows):
             raise InputError("No training clip to fit the standardisation on; check the split")
+        layer = cls(x.shape[-1], normalise)
         total = torch.zeros(x.shape[-1], dtype=torch.float64)
         for block in _blocks(x, rows):
-            total += block.sum((0, 1))
+            total += layer._centred(block).sum((0, 1))
         n = len(rows) * x.shape[1]
         mean = total / n
         squares = torch.zeros_like(total)
         for block in _blocks(x, rows):
-            squares += (block - mean).square().sum((0, 1))
-        layer = cls(x.shape[-1])
+            squares += (layer._centred(block) - mean).square().sum((0, 1))
         layer.mean.copy_(mean)
-        # A bin that never changes carries nothing: it becomes 0 rather than NaN.
-        layer.std.copy_((squares / n).sqrt().clamp_min(1e-5))
+        # A bin that never changes carries nothing: it becomes 0 rather than NaN. What is left of it beside a
+        # clip's own mean is rounding, which must not be made large either.
+        layer.std.copy_((squares / n).sqrt().clamp_min(1e-5 if normalise == "corpus" else 1e-2))
         return layer
 
 

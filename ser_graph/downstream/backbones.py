@@ -5,6 +5,7 @@ All take log-mel spectrograms [B, n_frames, n_mels], end with global average poo
 Keras's: Glorot-uniform kernels, zero biases, eps 1e-3, momentum 0.99 (PyTorch counts the other way: 0.01).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -53,12 +54,19 @@ class Backbone(nn.Module):
         self.fc1_after_relu = fc1_after_relu
         self.apply(_initialise)
 
-    def forward(self, x: Tensor) -> Output:
-        """[B, n_frames, n_mels] standardised spectrograms -> `Output`."""
-        pooled = self.features(x.unsqueeze(1)).mean((2, 3))
-        fc1 = self.fc1(pooled)
-        activated = torch.relu(fc1)
-        return Output(activated if self.fc1_after_relu else fc1, self.fc2(activated))
+    def forward(self, x: Tensor, fuse: Callable[[Tensor], Tensor] | None = None) -> Output:
+        """[B, n_frames, n_mels] standardised spectrograms -> `Output`.
+
+        Args:
+            x: the spectrograms.
+            fuse: [B, 256] -> [B, 256], what becomes of `fc1` on the side of its ReLU that is shown; see `transfer`.
+        """
+        fc1 = self.fc1(self.features(x.unsqueeze(1)).mean((2, 3)))
+        if self.fc1_after_relu:
+            fc1 = torch.relu(fc1)
+        if fuse is not None:
+            fc1 = fuse(fc1)
+        return Output(fc1, self.fc2(fc1 if self.fc1_after_relu else torch.relu(fc1)))
 
 
 def vgg15(n_classes: int = 7) -> Backbone:

@@ -9,6 +9,7 @@ from torch import Tensor
 from ser_graph.audio.features import log_mels
 from ser_graph.devices import Precision, autocast
 from ser_graph.downstream.student import Student
+from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
 
@@ -19,6 +20,7 @@ def predict_logits(
     x: Tensor,
     rows: Tensor | None = None,
     *,
+    emb: Tensor | None = None,
     batch_size: int = 64,
     precision: Precision = "float32",
 ) -> Tensor:
@@ -28,6 +30,7 @@ def predict_logits(
         student: the model; put into evaluation mode.
         x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
         rows: [M] int64 indices of the clips; None takes all.
+        emb: [N, 256] the teacher's embeddings; looked at only by a student that needs the teacher.
         batch_size: clips at a time; the result does not depend on it.
         precision: of the forward pass.
 
@@ -39,8 +42,10 @@ def predict_logits(
     student.eval()
     logits = [torch.empty(0, len(student.emotions))]
     for start in range(0, len(rows), batch_size):
+        block = rows[start : start + batch_size]
+        beside = emb[block].to(device) if student.needs_teacher and emb is not None else None
         with autocast(device, precision):
-            logits.append(student(x[rows[start : start + batch_size]].to(device)).logits.float().cpu())
+            logits.append(student(x[block].to(device), beside).logits.float().cpu())
     return torch.cat(logits)
 
 
@@ -66,7 +71,8 @@ def predict(
         each emotion as ``p_anger`` and so on, float64 that sum to 1.
 
     Raises:
-        InputError: no clip in that split, or spectrograms of other settings than the student was trained on.
+        InputError: no clip in that split, spectrograms of other settings than the student was trained on, or a
+            clip table for a student that needs the teacher's embeddings, which a graph holds.
     """
     table = clips.table if isinstance(clips, ClipGraph) else clips
     chosen = pd.Series(True, index=table.index) if split is None else table["split"] == split
@@ -75,7 +81,13 @@ def predict(
     rows = torch.tensor(chosen.to_numpy(bool)).nonzero()[:, 0]
     if isinstance(clips, ClipGraph):
         _check_features(student, clips)
-        logits = predict_logits(student, clips.x, rows)
+        check_transfer(student.transfer, clips.emb)
+        logits = predict_logits(student, clips.x, rows, emb=clips.emb)
+    elif student.needs_teacher:
+        raise InputError(
+            f"This student needs the teacher at inference (transfer={student.transfer!r}): predict on a graph, "
+            "which holds the teacher's embeddings, not on a clip table"
+        )
     else:
         logits = predict_logits(student, log_mels(table[chosen], student.features, root=root, progress=progress))
     probabilities = logits.double().softmax(1)

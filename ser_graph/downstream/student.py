@@ -1,5 +1,6 @@
 """A student: a small CNN with its standardisation, and everything needed to use it alone."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,32 @@ from torch import Tensor, nn
 
 from ser_graph.audio.features import Standardise
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import Output, count_parameters, make_backbone
-from ser_graph.errors import InputError
+from ser_graph.downstream.transfer import TRANSFERS, fuse
+from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_folder, read_json, write_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 knew neither normalise nor transfer
 
 
 class Student(nn.Module):
     """Log-mel spectrograms as measured -> standardised -> backbone.
 
+    Args:
+        backbone: ``"cnn6"``, ``"resnet9"`` or ``"vgg15"``.
+        emotions: the classes in code order.
+        features: what its spectrograms look like; the paper's by default.
+        info: how it was made.
+        normalise: ``"corpus"`` or ``"utterance"``, see `Standardise`.
+        transfer: ``"none"``, or how the teacher's embedding joins `fc1`: ``"add"``, ``"max"`` or ``"avg"``.
+
     Attributes:
         emotions: the classes in code order.
         features: what its spectrograms look like.
-        info: how it was made: backbone, training settings, data hash, history.
+        info: how it was made: backbone, training settings, data hash, history; `needs_teacher` where it does.
         standardise: the first layer, fitted on the training clips.
+        augment: what is done to spectrograms in training mode, like dropout; None, and never stored.
         backbone: the CNN.
     """
 
@@ -33,18 +45,53 @@ class Student(nn.Module):
         emotions: list[str],
         features: LogMelSettings | None = None,
         info: dict[str, Any] | None = None,
+        *,
+        normalise: str = "corpus",
+        transfer: str = "none",
     ) -> None:
         super().__init__()
+        if transfer not in TRANSFERS:
+            raise bad_value("transfer", transfer, TRANSFERS)
         self.emotions = list(emotions)
         self.features = features or LogMelSettings()
         _check_long_enough(backbone, self.features)
         self.info = {"backbone": backbone, **(info or {})}
-        self.standardise = Standardise(self.features.n_mels)
+        self.transfer = transfer
+        if self.needs_teacher:
+            self.info["needs_teacher"] = True
+        self.standardise = Standardise(self.features.n_mels, normalise)
+        self.augment: Augmentation | None = None
         self.backbone = make_backbone(backbone, len(self.emotions))
 
-    def forward(self, x: Tensor) -> Output:
-        """[B, n_frames, n_mels] spectrograms of any float type -> `fc1` and `fc2` (the logits)."""
-        return self.backbone(self.standardise(x))
+    def forward(self, x: Tensor, emb: Tensor | None = None) -> Output:
+        """[B, n_frames, n_mels] spectrograms of any float type -> `fc1` and `fc2` (the logits).
+
+        Args:
+            x: the spectrograms.
+            emb: [B, 256] the teacher's embeddings of the same clips, where the student needs them.
+
+        Raises:
+            InputError: the student needs the teacher's embeddings and got none.
+        """
+        if self.needs_teacher and emb is None:
+            raise InputError(
+                f"This student needs the teacher's embedding of every clip (transfer={self.transfer!r}): give it "
+                "as emb, predict on a graph, or train a student with transfer='none'"
+            )
+        augment = self.augment if self.training else None
+        if augment is not None:
+            x = augment.distort(x)
+        z = self.standardise(x)
+        if augment is not None:
+            z = augment.mask(z)
+        if emb is None or not self.needs_teacher:
+            return self.backbone(z)
+        return self.backbone(z, partial(fuse, emb=emb, transfer=self.transfer))
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether it can be used only beside the teacher, so not on a device."""
+        return self.transfer != "none"
 
     @property
     def n_params(self) -> int:
@@ -81,6 +128,8 @@ def write_student(student: Student, folder: Path) -> None:
             "version": FORMAT_VERSION,
             "emotions": student.emotions,
             "features": student.features.to_dict(),
+            "normalise": student.standardise.normalise,
+            "transfer": student.transfer,
             "info": student.info,
         },
     )
@@ -99,7 +148,14 @@ def load_student(folder: str | Path) -> Student:
     if stored.get("format") != "ser_graph.student" or stored.get("version", 0) > FORMAT_VERSION:
         raise InputError(f"{folder} was stored by another version of ser_graph; train the student anew")
     info = stored["info"]
-    student = Student(info["backbone"], stored["emotions"], LogMelSettings(**stored["features"]), info)
+    student = Student(
+        info["backbone"],
+        stored["emotions"],
+        LogMelSettings(**stored["features"]),
+        info,
+        normalise=stored.get("normalise", "corpus"),
+        transfer=stored.get("transfer", "none"),
+    )
     try:
         student.load_state_dict(load_file(folder / "model.safetensors"))
     except (SafetensorError, RuntimeError, OSError) as error:

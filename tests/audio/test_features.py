@@ -183,3 +183,42 @@ def test_the_layer_is_stored_with_the_model():
     assert torch.equal(other(x), layer(x))
     assert not torch.equal(Standardise(6)(x), layer(x))
     assert list(layer.parameters()) == []
+
+
+tilts = st.lists(st.floats(-8, 8), min_size=6, max_size=6)
+
+
+@given(tilt=tilts, n_frames=st.integers(1, 40))
+@settings(max_examples=25, deadline=None)
+def test_normalised_per_utterance_a_spectral_tilt_leaves_no_trace(tilt, n_frames):
+    """A filter, as of a microphone, adds a constant spectrum to a clip's log-mels."""
+    layer = Standardise.fit(spectrograms(30), normalise="utterance")
+    x = spectrograms(5, seed=3)[:, :1].expand(5, n_frames, 6) + torch.randn(5, n_frames, 6)
+    torch.testing.assert_close(layer(x + torch.tensor(tilt)), layer(x), rtol=1e-3, atol=1e-3)
+
+
+def test_per_utterance_as_numpy_does_it():
+    x, rows = spectrograms(300).half(), torch.arange(0, 290, 3)
+    own = x.double().numpy()
+    centred = own - own.mean(1, keepdims=True)
+    layer = Standardise.fit(x, rows, "utterance")
+    std = centred[rows].reshape(-1, 6).std(0)
+    np.testing.assert_allclose(layer.mean, 0, atol=1e-6)
+    np.testing.assert_allclose(layer.std, std, rtol=1e-5)
+    np.testing.assert_allclose(layer(x), centred / std, atol=1e-4)
+    one = x[0].double().numpy()  # without a batch axis, and of another length
+    np.testing.assert_allclose(layer(x[0, :4]), (one[:4] - one[:4].mean(0)) / std, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, -13.8155, 0.1])
+def test_per_utterance_a_bin_that_never_changes_becomes_nearly_0(value):
+    x = spectrograms(30).repeat(1, 50, 1)
+    x[:, :, 2] = value + torch.arange(30)[:, None] % 3  # another value in every clip
+    z = Standardise.fit(x, normalise="utterance")(x)
+    assert z[:, :, 2].abs().max() < 1e-3
+    assert z[:, :, 1].std() > 0.5
+
+
+def test_an_unknown_normalisation():
+    with pytest.raises(InputError, match=r"Bad normalise 'clip', expected one of \['corpus', 'utterance'\]"):
+        Standardise(6, "clip")

@@ -5,6 +5,7 @@ import torch
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.downstream import Student, load_student
+from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.errors import InputError
 
 EMOTIONS = ["anger", "fear", "joy"]
@@ -58,7 +59,7 @@ def edit(**changes):
         ("model.json", edit(emotions=EMOTIONS[:2]), "is damaged"),
         ("model.json", cut, "is not readable JSON"),
         ("model.json", edit(format="other"), "another version"),
-        ("model.json", edit(version=2), "another version"),
+        ("model.json", edit(version=3), "another version"),
         ("model.json", lambda path: path.unlink(), "is not a trained student"),
         ("model.safetensors", lambda path: path.unlink(), "is not a trained student"),
     ],
@@ -70,6 +71,38 @@ def test_damaged_and_foreign_folders(student, tmp_path, file, damage, message):
         load_student(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_one_stored_before_there_was_a_choice_of_normalisation(student, tmp_path):
+    folder = student.save(tmp_path / "student")
+    stored = json.loads((folder / "model.json").read_text("utf-8"))
+    for key in ("normalise", "transfer"):
+        del stored[key]
+    (folder / "model.json").write_text(json.dumps({**stored, "version": 1}), "utf-8")
+    x = torch.randn(2, 31, 64)
+    assert torch.equal(load_student(folder)(x).logits, student(x).logits)
+
+
+@torch.inference_mode()
+def test_normalised_per_utterance_when_loaded_too(student, tmp_path):
+    made = Student("resnet9", EMOTIONS, SHORT, normalise="utterance").eval()
+    made.load_state_dict(student.state_dict())
+    loaded = load_student(made.save(tmp_path / "student"))
+    x = torch.randn(2, 31, 64)
+    centred = x - torch.from_numpy(x.numpy().mean(1, keepdims=True))
+    torch.testing.assert_close(loaded(x).logits, student(centred).logits, rtol=1e-4, atol=1e-5)
+    assert loaded(torch.randn(2, 50, 64)).logits.shape == (2, 3)  # any number of frames
+
+
+def test_augmentation_is_for_training_alone(student):
+    x = torch.randn(2, 31, 64) - 5
+    before = student(x).logits
+    student.augment = Augmentation(0.5, 6, 0.2)
+    assert torch.equal(student(x).logits, before)
+    asked = Augmentation(0.5, 6, 0.2)
+    z = asked.mask(student.standardise(asked.distort(x)))
+    torch.testing.assert_close(student.train()(x).logits, student.backbone(z).logits)
+    assert student.state_dict().keys() == Student("resnet9", EMOTIONS, SHORT).state_dict().keys()
 
 
 def test_spectrograms_too_short_for_the_poolings_are_refused():

@@ -1,0 +1,60 @@
+"""Transfer-learning baselines: the teacher's embedding joins the student's `fc1`, in training and at inference.
+
+The paper compares its graph with these three. Its code shows none of them; its text says that the embeddings are
+"added / maximised / averaged with the output of the 'FC1' layer", which is what happens here: on the side of the
+ReLU that `fc1` shows (before it in VGG-15 and CNN-6, after it in ResNet-9). Such a student needs the teacher for
+every clip that it is asked about: it is a yardstick, nothing for a device.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ser_graph.downstream.backbones import FC1
+from ser_graph.errors import InputError
+
+
+def _average(fc1: Tensor, emb: Tensor) -> Tensor:
+    return (fc1 + emb) / 2
+
+
+_FUSIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "add": torch.add,
+    "max": torch.maximum,
+    "avg": _average,
+}
+
+TRANSFERS = ("none", *_FUSIONS)
+
+
+def fuse(fc1: Tensor, emb: Tensor, transfer: str) -> Tensor:
+    """Join two representations of the same clips, element by element.
+
+    Args:
+        fc1: [B, 256] of the student.
+        emb: [B, 256] of the teacher, any float type; taken to that of `fc1`.
+        transfer: ``"add"``, ``"max"`` or ``"avg"``.
+
+    Returns:
+        [B, 256].
+
+    Examples:
+        >>> fuse(torch.tensor([1.0, -2.0]), torch.tensor([3.0, 4.0]), "avg")
+        tensor([2., 1.])
+    """
+    return _FUSIONS[transfer](fc1, emb.to(fc1.dtype))
+
+
+def check_transfer(transfer: str, emb: Tensor) -> None:
+    """Refuse embeddings that do not fit `fc1`.
+
+    Args:
+        transfer: ``"none"`` takes any embeddings, as it looks at none.
+        emb: [N, D] of the graph.
+    """
+    if transfer != "none" and emb.shape[-1] != FC1:
+        raise InputError(
+            f"transfer={transfer!r} needs embeddings of {FC1} dimensions, as many as fc1 has; the graph's have "
+            f"{emb.shape[-1]}: take an upstream whose projector has {FC1}, or transfer='none'"
+        )
