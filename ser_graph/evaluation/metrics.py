@@ -104,21 +104,10 @@ def bootstrap(
     Returns:
         For `accuracy` and `uar`: `..._low` and `..._high`, None with fewer than two speakers.
     """
-    matrices = _speaker_confusions(predictions[predictions["emotion"].notna()])
-    n = len(matrices)
-    if n < 2:
+    matrices = speaker_confusions(predictions[predictions["emotion"].notna()])
+    if len(matrices) < 2:
         return {name: {f"{name}_low": None, f"{name}_high": None} for name in ("accuracy", "uar")}
-    rng = np.random.default_rng(seed)
-    # How often each speaker was drawn -> the summed confusion matrix of each resample.
-    drawn = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples)
-    confusions = np.einsum("rs,sij->rij", drawn, matrices)
-    correct = np.einsum("rii->ri", confusions)
-    support = confusions.sum(2)
-    with np.errstate(invalid="ignore"):
-        values = {
-            "accuracy": correct.sum(1) / support.sum(1),
-            "uar": np.nanmean(correct / np.where(support > 0, support, np.nan), axis=1),
-        }
+    values = resampled_scores(matrices, n_resamples, seed)
     tail = (1 - level) / 2
     return {
         name: {
@@ -129,9 +118,9 @@ def bootstrap(
     }
 
 
-def _speaker_confusions(predictions: pd.DataFrame) -> np.ndarray:
-    """[n_speakers, n_classes, n_classes] confusion matrix of each speaker."""
-    classes = sorted(set(predictions["emotion"]) | set(predictions["predicted"]))
+def speaker_confusions(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> np.ndarray:
+    """[n_speakers, n_classes, n_classes] confusion matrix of each speaker, in the order of their names."""
+    classes = classes or sorted(set(predictions["emotion"]) | set(predictions["predicted"]))
     # A clip without a speaker stands for itself.
     speakers = predictions["speaker"].where(predictions["speaker"].notna(), predictions.index.to_series())
     return np.stack(
@@ -140,3 +129,28 @@ def _speaker_confusions(predictions: pd.DataFrame) -> np.ndarray:
             for _, part in predictions.groupby(speakers, sort=True)
         ]
     )
+
+
+def resampled_scores(matrices: np.ndarray, n_resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """[n_resamples] `accuracy` and `uar` when as many speakers are drawn with replacement as there are.
+
+    Args:
+        matrices: [n_speakers, n_classes, n_classes] from `speaker_confusions`.
+        n_resamples: how often to draw.
+        seed: of the draws; the same for as many speakers draws the same ones.
+    """
+    n = len(matrices)
+    # How often each speaker was drawn -> the summed confusion matrix of each resample.
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
+    return scores(np.einsum("rs,sij->rij", drawn, matrices))
+
+
+def scores(confusions: np.ndarray) -> dict[str, np.ndarray]:
+    """[...] `accuracy` and `uar` of [..., n_classes, n_classes] confusion matrices; UAR over what occurs."""
+    correct = np.einsum("...ii->...i", confusions)
+    support = confusions.sum(-1)
+    with np.errstate(invalid="ignore"):
+        return {
+            "accuracy": correct.sum(-1) / support.sum(-1),
+            "uar": np.nanmean(correct / np.where(support > 0, support, np.nan), axis=-1),
+        }
