@@ -89,7 +89,7 @@ def test_the_default_l2_of_tensorflow_is_a_mean_over_features():
 
 
 def test_outputs_of_zeros():
-    """They have no direction: a distance of 1 in both, and a huge gradient that is the inverse of a small constant."""
+    """They have no direction: a distance of 1 in both, and a huge gradient, the inverse of a small constant."""
     case = RECORDED["artefacts"]["cosine_of_zeros"]
     outputs = tensor(case["sources"] + case["targets"]).requires_grad_()
     loss = neighbour_loss(outputs, lists_of(1, 1))
