@@ -3,9 +3,12 @@
 import math
 from dataclasses import dataclass
 
+from ser_graph.audio.features import NORMALISATIONS
 from ser_graph.devices import Precision
+from ser_graph.downstream.augmentation import check_augmentation
 from ser_graph.downstream.backbones import BACKBONES, LAYERS
 from ser_graph.downstream.neighbour_loss import ALPHA_SCHEDULES, DISTANCES, REDUCTIONS
+from ser_graph.downstream.transfer import TRANSFERS
 from ser_graph.errors import InputError, bad_value
 
 PROTOCOLS = ("clean", "paper")
@@ -65,6 +68,13 @@ class TrainingSettings:
         label_seed: of the choice of labels.
         unlabelled_ratio: where clips lack a label and a term can learn from them, so many unlabelled seeds
             for each labelled one.
+        normalise: ``"corpus"``, or ``"utterance"``, which takes each clip's mean spectrum away first; see
+            `Standardise`.
+        spec_augment: share of the frames and of the mel bins that masks hide at most in training, seeds and
+            neighbours alike; likewise `gain` in dB and `speed` as a share, see `Augmentation`.
+        transfer: ``"none"``, or how the teacher's embedding joins `fc1`, in training and at inference:
+            ``"add"``, ``"max"`` or ``"avg"``, the paper's baselines of transfer learning (with alpha = 0). Such
+            a student is not for a device.
     """
 
     backbone: str = "resnet9"
@@ -95,6 +105,11 @@ class TrainingSettings:
     labelled_speakers: int | None = None
     label_seed: int = 0
     unlabelled_ratio: float = 1.0
+    normalise: str = "corpus"
+    spec_augment: float = 0.0
+    gain: float = 0.0
+    speed: float = 0.0
+    transfer: str = "none"
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -106,6 +121,8 @@ class TrainingSettings:
             ("precision", ("auto", "float32", "bfloat16")),
             ("semantics", SEMANTICS),
             ("alpha_schedule", ALPHA_SCHEDULES),
+            ("normalise", NORMALISATIONS),
+            ("transfer", TRANSFERS),
             ("teacher_center", TEACHER_CENTERS),
         ):
             if getattr(self, name) not in allowed:
@@ -113,6 +130,9 @@ class TrainingSettings:
         for name in ("alpha", "similarity", "regression", "posteriors", "unlabelled_ratio"):
             if not (_is_finite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InputError(f"Bad {name} {getattr(self, name)!r}, expected 0 or more")
+        check_augmentation(self.spec_augment, self.gain, self.speed)
+        if self.transfer != "none" and self.regression:
+            raise InputError("regression has nothing to learn where transfer puts the embedding into fc1; drop one")
         if not (_is_finite(self.temperature) and self.temperature > 0):
             raise InputError(f"Bad temperature {self.temperature!r}, expected more than 0")
         if not (_is_finite(self.label_fraction) and 0 < self.label_fraction <= 1):

@@ -16,10 +16,12 @@ from tqdm.auto import tqdm
 from ser_graph.audio.features import Standardise
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.devices import autocast, pick_device
+from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.neighbour_loss import neighbour_loss
 from ser_graph.downstream.prediction import predict_logits
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.student import Student
+from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_file, content_hash
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
@@ -118,8 +120,13 @@ class _Run:
         }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            student = Student(settings.backbone, data.emotions, LogMelSettings(**data.meta["features"]), info)
-        student.standardise = Standardise.fit(data.x, seeds.nonzero()[:, 0])
+            features = LogMelSettings(**data.meta["features"])
+            student = Student(settings.backbone, data.emotions, features, info, transfer=settings.transfer)
+        student.standardise = Standardise.fit(data.x, seeds.nonzero()[:, 0], settings.normalise)
+        if settings.spec_augment or settings.gain or settings.speed:
+            student.augment = Augmentation(
+                settings.spec_augment, settings.gain, settings.speed, floor=features.floor
+            )
         return student
 
     def epoch(self) -> dict[str, float]:
@@ -127,6 +134,8 @@ class _Run:
         number, start = len(self.history), time.perf_counter()
         # Seeded by epoch, so that a resumed run shuffles as the uninterrupted one.
         self.generator.manual_seed(int(content_hash(self.settings.seed, number)[:15], 16))
+        if self.student.augment is not None:
+            self.student.augment.start_epoch(self.settings.seed, number)
         self.student.train()
         sums = torch.zeros(5)
         for batch in self.loader:
@@ -158,7 +167,7 @@ class _Run:
         labels = batch.y[:n]
         x = batch.x.to(self.device)
         with autocast(self.device, settings.precision):
-            outputs = self.student(x)
+            outputs = self.student(x, batch.emb.to(self.device) if self.student.needs_teacher else None)
         supervised = functional.cross_entropy(
             outputs.logits[:n].float(), labels.to(self.device), ignore_index=-1, reduction="sum"
         )
@@ -182,7 +191,9 @@ class _Run:
         rows = self.dev[self.data.y[self.dev] >= 0] if len(self.dev) else self.dev
         if not len(rows):
             return {}
-        logits = predict_logits(self.student, self.data.x, rows, precision=self.settings.precision)
+        logits = predict_logits(
+            self.student, self.data.x, rows, emb=self.data.emb, precision=self.settings.precision
+        )
         true, predicted = self.data.y[rows], logits.argmax(1)
         recall = recall_score(true, predicted, labels=true.unique(), average="macro", zero_division=0)
         return {"dev_uar": float(recall), "dev_accuracy": float((true == predicted).double().mean())}
@@ -203,6 +214,7 @@ class _Run:
             scores = [row["dev_uar"] for row in self.history]
             chosen = scores.index(max(scores)) + 1
         student.info.update(history=self.history, epoch=chosen)
+        student.augment = None
         return student.eval()
 
     def _identity(self) -> str:
@@ -253,6 +265,7 @@ def _known(changes: dict[str, Any]) -> dict[str, Any]:
 def _check(data: ClipGraph, seeds: Tensor, settings: TrainingSettings) -> None:
     if not (seeds & (data.y >= 0)).any():
         raise InputError("No labelled training clip; check the split and the emotions of the clip table")
+    check_transfer(settings.transfer, data.emb)
     if settings.alpha == 0 or settings.transductive:
         return
     source, target = data.edge_index
@@ -267,6 +280,8 @@ def _check(data: ClipGraph, seeds: Tensor, settings: TrainingSettings) -> None:
 
 def _title(settings: TrainingSettings) -> str:
     kind = f"NSL, alpha {settings.alpha:g}" if settings.alpha else "baseline"
+    if settings.transfer != "none":
+        kind += f", teacher's embedding by {settings.transfer}"
     return f"{settings.backbone} {kind}"
 
 
