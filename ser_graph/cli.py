@@ -82,6 +82,9 @@ def run_recipe(
     ] = None,
     skip_bad: SkipBad = False,
     device: Device = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Students to train side by side, each in a process with one CPU thread.")
+    ] = 1,
 ) -> None:
     """Run a recipe: every stage from the clips to the students' numbers.
 
@@ -91,7 +94,8 @@ def run_recipe(
     from ser_graph.experiment import run
     from ser_graph.recipe import load_recipe, parse_changes
 
-    results = run(load_recipe(recipe, parse_changes(settings or [])), out, skip_bad=skip_bad, device=device)
+    wanted = load_recipe(recipe, parse_changes(settings or []))
+    results = run(wanted, out, skip_bad=skip_bad, device=device, jobs=jobs)
     print(f"\n{format_results(results)}\n\nRun folder {out} (figures in {out / 'figures'})")
 
 

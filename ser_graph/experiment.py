@@ -7,7 +7,8 @@ A run folder:
     upstream/                        the fine-tuned upstream, in the Hugging Face layout
     embeddings/                      embeddings by content
     graph/                           the graph, see `ser_graph.graph.storage`
-    students/NAME/                   model.safetensors, model.json, history.csv, predictions.csv, metrics.json
+    students/NAME/                   model.safetensors, model.json, history.csv, metrics.json, predictions.csv (of
+                                     test), dev_predictions.csv (where dev is not trained on)
     figures/                         PNGs
     results.json                     every number, see `summarise`
 """
@@ -15,7 +16,10 @@ A run folder:
 import hashlib
 import logging
 import math
+import os
 import shutil
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,8 +28,12 @@ from typing import Any
 
 import pandas as pd
 import tomli_w
+import torch
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from tqdm.auto import tqdm
 
 from ser_graph.audio.checking import check_clips, usable_clips
 from ser_graph.corpora import (
@@ -36,7 +44,7 @@ from ser_graph.corpora import (
     speaker_split,
     write_table,
 )
-from ser_graph.downstream import TrainingSettings, predict, train
+from ser_graph.downstream import Student, TrainingSettings, predict, train
 from ser_graph.downstream.student import write_student
 from ser_graph.edge import latency_ms, size_mb
 from ser_graph.errors import InputError
@@ -47,6 +55,7 @@ from ser_graph.evaluation import (
     plot_history,
     plot_students,
 )
+from ser_graph.evaluation.significance import METRICS
 from ser_graph.evaluation.tables import students_table
 from ser_graph.files import atomic_file, atomic_folder, content_hash, environment, read_json, write_json
 from ser_graph.graph import ClipGraph, build_graph, graph_statistics, load_graph, save_graph
@@ -64,6 +73,7 @@ def run(
     skip_bad: bool = False,
     device: str | None = None,
     progress: bool = True,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Run a recipe; what an earlier call finished in the same folder is used as it is.
 
@@ -73,6 +83,9 @@ def run(
         skip_bad: leave out clips that cannot be used, and list them, instead of stopping.
         device: e.g. ``"cpu"``; by default the GPU where there is one.
         progress: show progress bars.
+        jobs: train so many students side by side, each in a process with one CPU thread, on the GPUs in turn
+            where there are some. On the CPU the students are those that one after the other gives with one
+            thread (``OMP_NUM_THREADS=1``); only their latency, measured on a busy machine, is not.
 
     Returns:
         The content of `results.json`.
@@ -82,17 +95,18 @@ def run(
             that is possible.
     """
     out = Path(out).expanduser()
+    if jobs < 1:
+        raise InputError(f"Bad jobs {jobs!r}, expected at least 1")
     _claim(out, recipe)
-    _check_space(out, recipe)
+    _check_space(out, recipe, jobs=jobs)
     source = None
     if recipe.source is not None and recipe.upstream.finetune:
         source = prepare_corpus(recipe.source, out / "source", skip_bad=skip_bad)
     target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad)
-    _check_space(out, recipe, len(target))
+    _check_space(out, recipe, len(target), jobs=jobs)
     upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
     data = prepare_graph(recipe, upstream, target, out, device=device, progress=progress)
-    for settings in recipe.training_settings():
-        prepare_student(data, settings, out, device=device, progress=progress)
+    prepare_students(data, recipe.training_settings(), out, device=device, progress=progress, jobs=jobs)
     results = summarise(recipe, upstream, data, out)
     write_json(out / "results.json", results)
     _draw(data, results, out)
@@ -225,6 +239,62 @@ def prepare_graph(
     return load_graph(folder)
 
 
+def prepare_students(
+    data: ClipGraph,
+    grid: list[TrainingSettings],
+    out: Path,
+    *,
+    device: str | None = None,
+    progress: bool = True,
+    jobs: int = 1,
+) -> None:
+    """Every student of a grid, one after the other or `jobs` at a time; see `prepare_student`."""
+    if jobs == 1:
+        for settings in grid:
+            prepare_student(data, settings, out, device=device, progress=progress)
+        return
+    grid = [settings for settings in grid if not _is_trained(data, settings, out)]
+    n_gpus = torch.cuda.device_count() if device is None else 0
+    cells = (
+        delayed(_prepare_alone)(settings, out, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid())
+        for number, settings in enumerate(grid)
+    )
+    pool = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
+    bar = tqdm(total=len(grid), desc=f"students, {jobs} at a time", disable=not progress)
+    try:
+        with bar, parallel_config("loky", inner_max_num_threads=1):
+            for said in pool(cells):
+                bar.update()
+                for message, category in said:
+                    warnings.warn(message, category, stacklevel=2)
+    except TerminatedWorkerError:
+        raise InputError(
+            f"A process that trained a student was killed, often for want of memory; jobs={jobs} may be too many: "
+            "the same call with fewer continues"
+        ) from None
+
+
+def _prepare_alone(
+    settings: TrainingSettings, out: Path, device: str | None, parent: int
+) -> list[tuple[str, type[Warning]]]:
+    """`prepare_student` in a process of its own; returns what it warned of."""
+    done = threading.Event()
+
+    def leave_with_parent() -> None:
+        while not done.wait(1):
+            if os.getppid() != parent:  # it was killed: its successor will do this student anew
+                os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            prepare_student(load_graph(out / "graph"), settings, out, device=device, progress=False)
+    finally:
+        done.set()
+    return [(str(warning.message), warning.category) for warning in said]
+
+
 def prepare_student(
     data: ClipGraph,
     settings: TrainingSettings,
@@ -236,20 +306,39 @@ def prepare_student(
     """Train, measure and store a student, unless that is done already."""
     name = student_name(settings)
     folder = out / "students" / name
-    asked = content_hash(asdict(settings), data.meta["data_hash"], data.meta["graph"])
-    if _finished(folder, asked):
+    if _is_trained(data, settings, out):
         return
     checkpoint = out / ".checkpoints" / f"{name}.pt"
     student = train(data, settings, checkpoint=checkpoint, device=device, progress=progress)
     predictions = predict(student, data, "test")
     metrics = evaluate(predictions)
-    with _stage(folder, asked) as part:
+    dev_predictions = _predict_dev(student, data, settings)
+    with _stage(folder, _asked(data, settings)) as part:
         write_student(student, part)
         pd.DataFrame(student.info["history"]).to_csv(part / "history.csv", index=False)
         predictions.to_csv(part / "predictions.csv")
+        if dev_predictions is not None:
+            dev_predictions.to_csv(part / "dev_predictions.csv")
+            metrics.update(
+                {f"dev_{name}": value for name, value in evaluate(dev_predictions).items() if name in METRICS}
+            )
         metrics.update(size_mb=size_mb(part), latency_ms=latency_ms(student), n_params=student.n_params)
         write_json(part / "metrics.json", metrics)
     checkpoint.unlink(missing_ok=True)
+
+
+def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path) -> bool:
+    return _finished(out / "students" / student_name(settings), _asked(data, settings))
+
+
+def _asked(data: ClipGraph, settings: TrainingSettings) -> str:
+    return content_hash(asdict(settings), data.meta["data_hash"], data.meta["graph"])
+
+
+def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) -> pd.DataFrame | None:
+    """Predictions on dev, if the student was not trained on it and there is something to measure."""
+    measurable = settings.protocol == "clean" and bool((data.val_mask & (data.y >= 0)).any())
+    return predict(student, data, "dev") if measurable else None
 
 
 def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) -> dict[str, Any]:
@@ -354,11 +443,11 @@ def _claim(out: Path, recipe: Recipe) -> None:
     write_json(out / "environment.json", environment())
 
 
-def _check_space(out: Path, recipe: Recipe, n_clips: int = 0) -> None:
+def _check_space(out: Path, recipe: Recipe, n_clips: int = 0, jobs: int = 1) -> None:
     """Refuse to begin the long work on a disk that cannot hold its results, roughly."""
     features = recipe.features
     graph = n_clips * features.n_frames * features.n_mels * 2
-    students = 0.25e9 * len(recipe.training_settings())
+    students = 0.06e9 * len(recipe.training_settings()) + 0.5e9 * jobs  # weights, and checkpoints in training
     needed = graph + students + (1.5e9 if recipe.upstream.model != "small" else 0.05e9)
     free = shutil.disk_usage(out).free
     if free < needed:

@@ -2,11 +2,15 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import tomli_w
 import torch
 
 import ser_graph.downstream.training as training
@@ -16,7 +20,7 @@ from ser_graph.downstream import load_student, predict
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
 from ser_graph.graph import load_graph
-from ser_graph.recipe import make_recipe
+from ser_graph.recipe import make_recipe, recipe_values
 
 pytestmark = pytest.mark.slow
 
@@ -207,3 +211,77 @@ def test_a_changed_corpus_is_noticed(corpora, a_copy, tmp_path):
     next((tmp_path / "corpora" / "target").rglob("*.wav")).unlink()
     with pytest.raises(InputError, match="target holds the result of other settings or inputs"):
         experiment.run(moved, a_copy, progress=False)
+
+
+def test_dev_is_predicted_too_unless_trained_on(finished):
+    out, results = finished
+    data = load_graph(out / "graph")
+    for student in results["students"]:
+        folder = out / "students" / student["name"]
+        dev = pd.read_csv(folder / "dev_predictions.csv", index_col="file")
+        assert set(dev.index) == set(data.table.index[data.table["split"] == "dev"])
+        history = json.loads((folder / "model.json").read_text())["info"]["history"]
+        assert student["dev_uar"] == pytest.approx(history[student["epoch"] - 1]["dev_uar"])
+        assert student["dev_accuracy"] == pytest.approx((dev["predicted"] == dev["emotion"]).mean())
+    trained_on = experiment.TrainingSettings(protocol="paper")
+    assert experiment._predict_dev(load_student(folder), data, trained_on) is None
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def without_students(run, to):
+    shutil.copytree(run, to, ignore=shutil.ignore_patterns("students", "figures", "results.json"))
+    return to
+
+
+def test_side_by_side_trains_the_same_students(finished, corpora, tmp_path, one_thread):
+    recipe = toy_recipe(corpora, students__seed=[0, 1])
+    runs = [without_students(finished[0], tmp_path / name) for name in ("one", "two")]
+    results = [
+        experiment.run(recipe, run, progress=False, jobs=jobs) for run, jobs in zip(runs, (1, 2), strict=True)
+    ]
+    for one, two in zip(*(result["students"] for result in results), strict=True):
+        assert {**one, "latency_ms": 0} == {**two, "latency_ms": 0}
+        weights = [load_student(run / "students" / one["name"]).state_dict() for run in runs]
+        assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert not list((runs[1] / ".checkpoints").rglob("*.pt"))
+
+
+def test_a_mistake_in_a_process_of_its_own_is_one_line(finished, corpora, tmp_path):
+    recipe = toy_recipe(corpora, students__training={"epochs": 2, "learning_rate": 1e30})
+    with pytest.raises(
+        InputError, match="The loss is not finite in epoch 1; lower learning_rate or alpha"
+    ) as raised:
+        experiment.run(recipe, without_students(finished[0], tmp_path / "run"), progress=False, jobs=2)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(InputError, match="Bad jobs 0, expected at least 1"):
+        experiment.run(recipe, tmp_path / "run", jobs=0)
+
+
+def test_a_grid_killed_side_by_side_continues(finished, corpora, tmp_path, one_thread):
+    """Killed without a chance to clean up: its processes leave with it, and the same call ends the same."""
+    recipe = toy_recipe(corpora, students__training={"epochs": 8})
+    run, whole = (without_students(finished[0], tmp_path / name) for name in ("killed", "whole"))
+    file = tmp_path / "recipe.toml"
+    file.write_text(tomli_w.dumps(recipe_values(recipe)))
+    command = [sys.executable, "-m", "ser_graph", "run", str(file), "--out", str(run), "--jobs", "2"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        while process.poll() is None and not list(run.glob(".checkpoints/*.pt")):
+            time.sleep(0.05)
+        process.kill()
+        # Its workers hold the other end of the pipe: it closes when the last of them is gone.
+        said = process.stderr.read().decode()
+    left = list(run.glob(".checkpoints/*.pt"))
+    assert left and not (run / "results.json").exists(), said
+    begun = min(len(torch.load(checkpoint, weights_only=True)["history"]) for checkpoint in left)
+    assert 1 <= begun < 8
+    again = experiment.run(recipe, run, progress=False, jobs=2)
+    expected = experiment.run(recipe, whole, progress=False)
+    for one, two in zip(again["students"], expected["students"], strict=True):
+        assert {**one, "latency_ms": 0} == {**two, "latency_ms": 0}
