@@ -322,7 +322,8 @@ def prepare_student(
             metrics.update(
                 {f"dev_{name}": value for name, value in evaluate(dev_predictions).items() if name in METRICS}
             )
-        metrics.update(size_mb=size_mb(part), latency_ms=latency_ms(student), n_params=student.n_params)
+        one_clip = None if student.needs_teacher else latency_ms(student)
+        metrics.update(size_mb=size_mb(part), latency_ms=one_clip, n_params=student.n_params)
         write_json(part / "metrics.json", metrics)
     checkpoint.unlink(missing_ok=True)
 
@@ -378,7 +379,9 @@ def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) ->
 def _student_row(settings: TrainingSettings, out: Path) -> dict[str, Any]:
     name = student_name(settings)
     folder = out / "students" / name
-    chosen = {key: getattr(settings, key) for key in ("backbone", "alpha", "n_neighbors", "layer", "seed")}
+    chosen = {
+        key: getattr(settings, key) for key in ("backbone", "alpha", "n_neighbors", "layer", "transfer", "seed")
+    }
     epoch = read_json(folder / "model.json")["info"]["epoch"]
     return {"name": name, **chosen, **read_json(folder / "metrics.json"), "epoch": epoch}
 

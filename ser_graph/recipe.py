@@ -103,6 +103,7 @@ class Students(_Part):
     """The students: one for each combination of the lists; alpha = 0 is the baseline, trained once.
 
     Attributes:
+        transfer: ``"add"``, ``"max"``, ``"avg"``: further baselines, with alpha = 0, for each backbone and seed.
         training: settings that all share; see `TrainingSettings`.
     """
 
@@ -111,6 +112,7 @@ class Students(_Part):
     n_neighbors: list[int] = Field([6], min_length=1)
     layer: list[str] = Field(["fc2"], min_length=1)
     seed: list[int] = Field([0], min_length=1)
+    transfer: list[Literal["add", "max", "avg"]] = Field(default_factory=list)
     training: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -166,6 +168,9 @@ class Recipe(_Part):
             key = (backbone, seed, alpha) if alpha == 0 else (backbone, seed, alpha, n_neighbors, layer)
             cell = replace(shared, backbone=backbone, seed=seed, alpha=alpha, n_neighbors=n_neighbors, layer=layer)
             cells.setdefault(key, cell)
+        for backbone, seed, transfer in product(students.backbone, students.seed, students.transfer):
+            cell = replace(shared, backbone=backbone, seed=seed, alpha=0.0, transfer=transfer)
+            cells[backbone, seed, transfer] = cell
         return sorted(cells.values(), key=lambda settings: settings.alpha > 0)
 
 
@@ -178,6 +183,8 @@ def student_name(settings: TrainingSettings) -> str:
         >>> student_name(TrainingSettings(alpha=0))
         'resnet9-baseline-seed0'
     """
+    if settings.alpha == 0 and settings.transfer != "none":
+        return f"{settings.backbone}-transfer-{settings.transfer}-seed{settings.seed}"
     if settings.alpha == 0:
         return f"{settings.backbone}-baseline-seed{settings.seed}"
     neighbors = "all" if settings.n_neighbors is None else settings.n_neighbors

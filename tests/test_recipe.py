@@ -2,6 +2,7 @@
 
 import inspect
 import tomllib
+from itertools import product
 
 import pytest
 import tomli_w
@@ -43,7 +44,7 @@ def test_recipe_defaults_are_the_functions_defaults(part, function, only_recipe)
             assert field.default == expected[name], name
 
 
-@pytest.mark.parametrize("name", ["demo", "emovo", "nemo"])
+@pytest.mark.parametrize("name", ["demo", "emovo", "nemo", "paper"])
 def test_shipped_recipes_load(name):
     assert name in shipped_recipes()
     assert load_recipe(name).name == name
@@ -54,6 +55,26 @@ def test_paper_settings_of_real_recipes():
     assert recipe.upstream.model == "facebook/wav2vec2-base"
     assert (recipe.upstream.epochs, recipe.upstream.learning_rate, recipe.upstream.seconds) == (20, 3e-5, 4.0)
     assert (recipe.epsilon, recipe.features.n_frames) == (0.99, 373)
+
+
+@pytest.mark.parametrize("protocol", ["clean", "paper"])
+def test_the_study_is_that_of_the_paper(protocol):
+    recipe = load_recipe("paper", {"protocol": protocol})
+    assert (recipe.source.corpus, recipe.target.corpus, recipe.target.emotions) == ("ravdess", "demos", "default")
+    assert (recipe.epsilon, recipe.graph.method) == (0.99, "nndescent")
+    cells = recipe.training_settings()
+    assert {cell.protocol for cell in cells} == {protocol}
+    defaults = TrainingSettings()
+    for key in ("epochs", "batch_size", "learning_rate", "decay", "decay_every", "distance", "reduction"):
+        assert {getattr(cell, key) for cell in cells} == {getattr(defaults, key)}, key
+    # Figure 2: 18 settings; Table 3: beside them a base model and three transfers, for each of three networks.
+    for backbone in ("vgg15", "resnet9", "cnn6"):
+        own = [cell for cell in cells if (cell.backbone, cell.seed) == (backbone, 0)]
+        graph = {(cell.n_neighbors, cell.alpha, cell.layer) for cell in own if cell.alpha > 0}
+        assert graph == set(product((3, 6, 9), (0.01, 0.1, 1.0), ("fc1", "fc2")))
+        assert sorted(cell.transfer for cell in own if cell.alpha == 0) == ["add", "avg", "max", "none"]
+    names = [student_name(cell) for cell in cells]
+    assert len(set(names)) == len(names) == 3 * 3 * (18 + 4)
 
 
 def test_written_recipe_reads_back_as_the_same():
@@ -107,6 +128,8 @@ def test_training_settings_reach_the_students():
         ({"graph.epsilon": "high"}, ["graph.epsilon", "high"]),
         ({"target.corpus": "emov"}, ["emov", "emovo"]),
         ({"students.backbone": ["cnn7"]}, ["cnn7", "'cnn6'"]),
+        ({"students.gamma": [1]}, ["students.gamma", "'alpha'"]),
+        ({"students.transfer": ["sum"]}, ["students.transfer", "sum", "'add'"]),
         ({"students.training.epoch": 3}, ["epoch", "'epochs'"]),
         ({"students.n_neighbors": [9]}, ["students.n_neighbors", "9", "graph.n_neighbors"]),
         ({"protocol": "dirty"}, ["protocol", "dirty"]),

@@ -35,7 +35,7 @@ def format_results(results: dict[str, Any]) -> str:
             "accuracy [95 %]": _interval(student, "accuracy"),
             "UAR [95 %]": _interval(student, "uar"),
             "size": f"{student['size_mb']:.1f} MB",
-            "one clip": f"{student['latency_ms']:.0f} ms",
+            "one clip": "needs upstream" if student["latency_ms"] is None else f"{student['latency_ms']:.0f} ms",
         }
         for student in results["students"]
     ]
