@@ -1,0 +1,282 @@
+"""What the teacher knows: predictions from the upstream's embeddings, to hold a student against.
+
+None of these can go to a device: they need the large model for every clip that they are to judge. They say how much
+there is to be taught, and how much of it is read off the embeddings without a student.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import LabelSpreading
+from torch import Tensor
+
+from ser_graph.errors import InputError, bad_value
+from ser_graph.evaluation.metrics import uar
+from ser_graph.graph import ClipGraph
+from ser_graph.graph.neighbours import nearest_neighbours, unit_rows
+from ser_graph.graph.space import Space, transform
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Inverse regularisation of the probe that is tried on dev, the simplest first."""
+ALPHAS = (0.2, 0.5, 0.8, 0.9, 0.99)
+"""How far labels are spread, tried on dev, the nearest first."""
+
+
+def teacher_probe(
+    data: ClipGraph,
+    *,
+    label_mask: Tensor | None = None,
+    space: Space | None = None,
+    split: Literal["dev", "test"] | None = None,
+) -> pd.DataFrame:
+    """A linear probe of the teacher: logistic regression on the embeddings of the training clips.
+
+    It needs the teacher at inference. The embeddings are standardised by the labelled clips; the regularisation is
+    the one of `STRENGTHS` that has the highest UAR on all labelled clips of dev that were not learnt from (1, where
+    there are none). Nothing is random: it needs no seed.
+
+    Args:
+        data: the graph of N clips; its edges are not looked at.
+        label_mask: [N] bool, the clips whose labels may be known; by default the training clips. Clips of
+            unknown emotion are never used.
+        space: what is done to the embeddings before; by default nothing. ``Space(center="speaker")`` takes each
+            speaker's mean off, which for a test speaker is that of his own clips: no label is looked at, but the
+            probe then has to see his other clips as well. All but the default is transductive in that sense.
+        split: the clips to predict, ``"dev"`` or ``"test"``; None takes both.
+
+    Returns:
+        A table by file as of `predict`: `emotion`, `speaker`, `predicted`, and ``p_anger`` and so on, float64
+        that sum to 1. Its `attrs` say how it was made: `method`, `strength`, `dev_uar`, `n_labels`, `space`,
+        `needs_teacher` and `transductive`.
+
+    Raises:
+        InputError: labels of fewer than two emotions, a mask of another shape or with test clips, no clip to
+            predict, or a space that needs more than embeddings.
+    """
+    chosen, y = _chosen(data, split), _usable_labels(data, label_mask)
+    known, emb = y >= 0, _embeddings(data, space).double().numpy()
+
+    def probabilities(strength: float) -> np.ndarray:
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+        probe.fit(emb[known], y[known])
+        return _columns(probe.predict_proba(emb), probe.classes_, data)
+
+    strength, dev_uar, found = _best_on_dev(data, known, STRENGTHS, 1.0, probabilities)
+    made = {"method": "teacher_probe", "strength": strength, "dev_uar": dev_uar}
+    return _predictions(data, found, chosen, {**made, **_said(known, space, transductive=False)})
+
+
+def label_propagation(
+    data: ClipGraph,
+    *,
+    label_mask: Tensor | None = None,
+    alpha: float | None = None,
+    n_neighbors: int = 10,
+    space: Space | None = None,
+    split: Literal["dev", "test"] | None = None,
+) -> pd.DataFrame:
+    """Labels spread along a graph of all clips: transductive, and without a student.
+
+    Zhou et al., "Learning with local and global consistency", NIPS 2004: F = (I - alpha S)^-1 Y with
+    S = D^-1/2 W D^-1/2, where Y marks the labelled clips. W holds the cosine similarity of two clips of which
+    one is among the `n_neighbors` nearest of the other, and 0 for negative ones. It needs the teacher at inference,
+    and all clips at once: clips of dev and test are nodes, their labels are not known. The edges of the graph
+    itself are not used, as they stay within a split.
+
+    Args:
+        data: the graph of N clips.
+        label_mask: [N] bool, the clips whose labels are spread; by default the training clips.
+        alpha: between 0 (labels stay) and 1 (they go everywhere); by default the one of `ALPHAS` that has the
+            highest UAR on dev (Zhou's 0.99, where no clip of dev can judge).
+        n_neighbors: of every clip.
+        space: as of `teacher_probe`.
+        split: as of `teacher_probe`.
+
+    Returns:
+        A table as of `teacher_probe`, with `alpha` and `n_neighbors` in its `attrs`. The probabilities are F's rows
+        made to sum to 1; a clip that no label reaches has the shares of the labels.
+
+    Raises:
+        InputError: as of `teacher_probe`, an alpha that is not between 0 and 1, or a bad number of neighbours.
+    """
+    if alpha is not None and not 0 < alpha < 1:
+        raise InputError(f"Bad alpha {alpha!r}, expected a number between 0 and 1, or None to choose on dev")
+    chosen, y = _chosen(data, split), _usable_labels(data, label_mask)
+    known = y >= 0
+    affinity = _affinity(_embeddings(data, space), n_neighbors)
+    shares = np.bincount(y[known], minlength=len(data.emotions)) / known.sum()
+
+    def probabilities(alpha: float) -> np.ndarray:
+        # Its own graph of neighbours is directed and has every clip as a neighbour of itself.
+        model = LabelSpreading(kernel=lambda *_: affinity, alpha=alpha, max_iter=100_000, tol=1e-9)
+        model.fit(np.arange(len(y))[:, None], y)
+        spread = _columns(model.label_distributions_, model.classes_, data)
+        return np.where(spread.sum(1, keepdims=True) > 0, spread, shares)
+
+    candidates = ALPHAS if alpha is None else (alpha,)
+    alpha, dev_uar, found = _best_on_dev(data, known, candidates, 0.99 if alpha is None else alpha, probabilities)
+    made = {"method": "label_propagation", "alpha": alpha, "n_neighbors": n_neighbors, "dev_uar": dev_uar}
+    return _predictions(data, found, chosen, {**made, **_said(known, space, transductive=True)})
+
+
+def nearest_neighbours_vote(
+    data: ClipGraph,
+    k: int = 10,
+    *,
+    label_mask: Tensor | None = None,
+    space: Space | None = None,
+    split: Literal["dev", "test"] | None = None,
+) -> pd.DataFrame:
+    """What most of the k most similar labelled clips say; where as many say another, the first by name.
+
+    It needs the teacher at inference.
+
+    Args:
+        data: the graph; its edges are not looked at.
+        k: labelled clips that vote; all of them where there are fewer.
+        label_mask: as of `teacher_probe`; likewise `space` and `split`.
+        space: what is done to the embeddings before.
+        split: the clips to predict.
+
+    Returns:
+        A table as of `teacher_probe`, with `k` in its `attrs`. The probabilities are shares of votes.
+
+    Raises:
+        InputError: as of `teacher_probe`, or k below 1.
+    """
+    if k < 1:
+        raise InputError(f"Bad k {k!r}, expected at least one neighbour")
+    chosen, y = _chosen(data, split), _usable_labels(data, label_mask)
+    known, unit = y >= 0, unit_rows(_embeddings(data, space)).double().numpy()
+    # Of rows of length 1, the nearest are the most similar.
+    model = KNeighborsClassifier(min(k, int(known.sum()))).fit(unit[known], y[known])
+    found = _columns(model.predict_proba(unit), model.classes_, data)
+    made = {"method": "nearest_neighbours_vote", "k": k}
+    return _predictions(data, found, chosen, {**made, **_said(known, space, transductive=False)})
+
+
+def gap_closed(student: ArrayLike, baseline: ArrayLike, probe: ArrayLike) -> float | np.ndarray:
+    """How much of what the teacher knows beyond the baseline a student has learnt.
+
+    (student - baseline) / (probe - baseline): 0 is the baseline, 1 the probe, below 0 worse than the baseline.
+
+    Args:
+        student: UAR or any other score where more is better; a number, or an array with one a seed.
+        baseline: the same of the student with alpha = 0, on the same clips.
+        probe: the same of `teacher_probe` or another of this module.
+
+    Returns:
+        float64, broadcast together, a float for numbers. NaN where the probe is no better than the baseline:
+        there is no gap to close.
+
+    Examples:
+        >>> gap_closed(0.5, 0.375, 0.875)
+        0.25
+        >>> gap_closed([0.5, 0.75], [0.375, 0.875], 0.875)
+        array([0.25,  nan])
+    """
+    student, baseline, probe = (np.asarray(score, dtype=float) for score in (student, baseline, probe))
+    gap = probe - baseline
+    closed = (student - baseline) / np.where(gap > 0, gap, np.nan)
+    return closed if closed.ndim else float(closed)
+
+
+def _usable_labels(data: ClipGraph, label_mask: Tensor | None) -> np.ndarray:
+    """[N] emotion codes of the clips whose label may be known, -1 elsewhere."""
+    mask = data.train_mask if label_mask is None else torch.as_tensor(label_mask)
+    if mask.dtype != torch.bool or mask.shape != data.y.shape:
+        raise InputError(
+            f"Bad label_mask, {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of shape "
+            f"({len(data.y)},), a value for each clip"
+        )
+    if (mask & data.test_mask).any():
+        raise InputError(
+            f"label_mask holds {int((mask & data.test_mask).sum())} test clips; their labels are for the test"
+        )
+    y = torch.where(mask, data.y, -1)
+    n_classes = len(y[y >= 0].unique())
+    if n_classes < 2:
+        raise InputError(f"The labelled clips have {n_classes} emotions, expected at least two; widen label_mask")
+    return y.numpy()
+
+
+def _embeddings(data: ClipGraph, space: Space | None) -> Tensor:
+    space = space or Space()
+    if space.posterior:
+        raise InputError("posterior=True is not for probes, which fit a head of their own; use another space")
+    return transform(data.emb, data.table, space)
+
+
+def _affinity(emb: Tensor, n_neighbors: int) -> sparse.csr_array:
+    """[N, N] symmetric: cosine of a clip and its nearest ones, either way; no clip is its own neighbour."""
+    ids, similarity = nearest_neighbours(emb, n_neighbors)
+    found = ids >= 0
+    rows = torch.arange(len(ids))[:, None].expand_as(ids)[found]
+    values = similarity[found].double().clamp_min(0)
+    directed = sparse.csr_array((values.numpy(), (rows.numpy(), ids[found].numpy())), shape=(len(ids), len(ids)))
+    return sparse.csr_array(directed.maximum(directed.T))
+
+
+def _columns(values: np.ndarray, classes: np.ndarray, data: ClipGraph) -> np.ndarray:
+    """[N, C] of the classes that were seen -> [N, K] of all emotions."""
+    spread = np.zeros((len(values), len(data.emotions)))
+    spread[:, classes] = values
+    return spread
+
+
+def _best_on_dev(
+    data: ClipGraph,
+    known: np.ndarray,
+    candidates: Sequence[float],
+    default: float,
+    probabilities: Callable[[float], np.ndarray],
+) -> tuple[float, float | None, np.ndarray]:
+    """The first candidate of the highest UAR on dev, that UAR, and its probabilities of all clips."""
+    y = data.y.numpy()
+    dev = data.val_mask.numpy() & (y >= 0) & ~known  # what was learnt cannot judge
+    if not dev.any():
+        return default, None, probabilities(default)
+    found = [probabilities(candidate) for candidate in candidates]
+    scores = [uar(y[dev].tolist(), one[dev].argmax(1).tolist()) for one in found]
+    best = int(np.argmax(scores))
+    return candidates[best], scores[best], found[best]
+
+
+def _said(known: np.ndarray, space: Space | None, *, transductive: bool) -> dict[str, Any]:
+    space = space or Space()
+    return {
+        "n_labels": int(known.sum()),
+        "space": space.to_dict(),
+        "needs_teacher": True,
+        "transductive": transductive or space != Space(),
+    }
+
+
+def _chosen(data: ClipGraph, split: str | None) -> np.ndarray:
+    """[N] bool: the clips of a split, or of dev and test."""
+    masks = {"dev": data.val_mask, "test": data.test_mask}
+    if split is not None and split not in masks:
+        raise bad_value("split", split, masks)
+    chosen = masks[split] if split else data.val_mask | data.test_mask
+    if not chosen.any():
+        raise InputError(f"No clip to predict in the split {split or 'dev or test'}")
+    return chosen.numpy()
+
+
+def _predictions(data: ClipGraph, found: np.ndarray, chosen: np.ndarray, attrs: dict[str, Any]) -> pd.DataFrame:
+    """Probabilities [N, K] of all clips -> the table of some of them."""
+    predictions = data.table.loc[chosen, ["emotion", "speaker"]].copy()
+    predictions["predicted"] = [data.emotions[code] for code in found[chosen].argmax(1)]
+    for code, emotion in enumerate(data.emotions):
+        predictions[f"p_{emotion}"] = found[chosen, code]
+    predictions.attrs.update(attrs)
+    return predictions
