@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import get_args
 
 from ser_graph.audio.features import NORMALISATIONS
 from ser_graph.devices import Precision
@@ -10,10 +11,10 @@ from ser_graph.downstream.backbones import BACKBONES, LAYERS
 from ser_graph.downstream.neighbour_loss import ALPHA_SCHEDULES, DISTANCES, REDUCTIONS
 from ser_graph.downstream.transfer import TRANSFERS
 from ser_graph.errors import InputError, bad_value
+from ser_graph.graph.space import Center
 
 PROTOCOLS = ("clean", "paper")
 SEMANTICS = ("together", "official")
-TEACHER_CENTERS = ("none", "speaker")
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,9 @@ class TrainingSettings:
         posteriors: weight of the teacher's class probabilities; see `distillation_loss`. They come from a
             linear probe of its embeddings, fitted on the labelled training clips alone.
         temperature: that softens both sides' class probabilities.
-        teacher_center: what the teacher's embeddings are centred on for the three terms above: ``"none"``, or
-            ``"speaker"``, which takes each speaker's mean away. Edges stay as the graph has them.
+        teacher_center: what is taken away from the teacher's embeddings for the three terms above: ``"none"``,
+            ``"corpus"`` (the mean of all training clips) or ``"speaker"`` (each speaker's mean). Edges stay as
+            the graph has them.
         label_fraction: share of the training clips whose labels are used; see `labelled_nodes`.
         labelled_speakers: number of training speakers whose labels are used; None is all.
         label_seed: of the choice of labels.
@@ -100,7 +102,7 @@ class TrainingSettings:
     regression: float = 0.0
     posteriors: float = 0.0
     temperature: float = 4.0
-    teacher_center: str = "none"
+    teacher_center: Center = "none"
     label_fraction: float = 1.0
     labelled_speakers: int | None = None
     label_seed: int = 0
@@ -121,9 +123,9 @@ class TrainingSettings:
             ("precision", ("auto", "float32", "bfloat16")),
             ("semantics", SEMANTICS),
             ("alpha_schedule", ALPHA_SCHEDULES),
+            ("teacher_center", get_args(Center)),
             ("normalise", NORMALISATIONS),
             ("transfer", TRANSFERS),
-            ("teacher_center", TEACHER_CENTERS),
         ):
             if getattr(self, name) not in allowed:
                 raise bad_value(name, getattr(self, name), allowed)
@@ -147,7 +149,8 @@ class TrainingSettings:
     @property
     def is_baseline(self) -> bool:
         """Whether the student learns from labels alone, nothing from the graph or the teacher."""
-        return not (self.alpha or self.similarity or self.regression or self.posteriors)
+        terms = self.alpha or self.similarity or self.regression or self.posteriors
+        return not terms and self.transfer == "none"
 
     @property
     def uses_unlabelled(self) -> bool:

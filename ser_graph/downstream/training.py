@@ -1,4 +1,4 @@
-"""`ClipGraph` -> trained student: cross entropy plus alpha times the neighbour loss."""
+"""`ClipGraph` -> trained student: cross entropy plus what the graph and the teacher say of clips."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from sklearn.metrics import recall_score
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
@@ -17,12 +17,17 @@ from ser_graph.audio.features import Standardise
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.devices import autocast, pick_device
 from ser_graph.downstream.augmentation import Augmentation
-from ser_graph.downstream.neighbour_loss import neighbour_loss
+from ser_graph.downstream.backbones import FC1, Output
+from ser_graph.downstream.batches import LabelledBatches
+from ser_graph.downstream.labels import known_settings, labelled_nodes, training_nodes
+from ser_graph.downstream.losses import distillation_loss, regression_loss, similarity_loss
+from ser_graph.downstream.neighbour_loss import alpha_at, neighbour_loss
 from ser_graph.downstream.prediction import predict_logits
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.student import Student
+from ser_graph.downstream.teacher import training_view
 from ser_graph.downstream.transfer import check_transfer
-from ser_graph.errors import InputError, bad_value
+from ser_graph.errors import InputError
 from ser_graph.files import atomic_file, content_hash
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
 
@@ -49,16 +54,18 @@ def train(
 
     Returns:
         The student, on the CPU and in evaluation mode. ``student.info["history"]`` has one row an epoch:
-        `loss`, `supervised_loss`, `neighbour_loss`, `edge_coverage` (share of seeds with a neighbour),
-        `dev_uar`.
+        `loss`, `supervised_loss`, `neighbour_loss`, and `similarity_loss`, `regression_loss`,
+        `posteriors_loss` where they are used, each without its weight; `alpha` where it changes;
+        `edge_coverage` (share of seeds with a neighbour), `dev_uar`.
 
     Raises:
-        InputError: a bad setting, no labelled training clip, or neighbours from outside the training clips.
+        InputError: a bad setting, no labelled training clip, labels that `labelled_nodes` refuses, or neighbours
+            from outside the training clips.
     """
-    settings = replace(settings or TrainingSettings(), **_known(changes))
+    settings = replace(settings or TrainingSettings(), **known_settings(changes))
     seeds = training_nodes(data, settings.protocol)
     _check(data, seeds, settings)
-    run = _Run(data, seeds, settings, pick_device(device))
+    run = _Run(data, seeds, labelled_nodes(data, settings), settings, pick_device(device))
     if checkpoint is not None:
         run.resume(Path(checkpoint))
     bar = tqdm(
@@ -78,38 +85,33 @@ def train(
     return run.finish()
 
 
-def training_nodes(data: ClipGraph, protocol: str) -> Tensor:
-    """[N] bool: the clips that a protocol trains on."""
-    return data.train_mask | data.val_mask if protocol == "paper" else data.train_mask
-
-
 class _Run:
     """One training: everything that changes from epoch to epoch, and how it is stored."""
 
-    def __init__(self, data: ClipGraph, seeds: Tensor, settings: TrainingSettings, device: torch.device) -> None:
+    def __init__(
+        self,
+        data: ClipGraph,
+        seeds: Tensor,
+        labelled: Tensor,
+        settings: TrainingSettings,
+        device: torch.device,
+    ) -> None:
         self.data, self.settings, self.device = data, settings, device
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
-        self.student = self._new_student(seeds).to(device)
+        self.student = self._new_student(seeds, labelled).to(device)
+        self.head = self._new_head().to(device)
         # 1.3 to 1.5 times faster on CPUs and GPUs; torch's stubs do not know this form of `to`.
         self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.Adam(self.student.parameters(), settings.learning_rate)
+        self.optimiser = torch.optim.Adam(
+            [*self.student.parameters(), *self.head.parameters()], settings.learning_rate
+        )
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay)
         self.generator = torch.Generator()
-        # A baseline looks at no neighbour: its seeds are all it needs to read and to forward.
-        n = (settings.n_neighbors or -1) if settings.alpha > 0 else 0
-        self.loader = NeighborLoader(
-            data,
-            [n],
-            neighbor_sampler=TopNeighborSampler(data, [n]),
-            input_nodes=seeds,
-            batch_size=settings.batch_size,
-            shuffle=True,
-            generator=self.generator,
-        )
+        self.loader = self._new_loader(training_view(data, seeds, labelled, settings), seeds, labelled)
         self.dev = data.val_mask.nonzero()[:, 0] if settings.protocol == "clean" else torch.empty(0)
 
-    def _new_student(self, seeds: Tensor) -> Student:
+    def _new_student(self, seeds: Tensor, labelled: Tensor) -> Student:
         data, settings = self.data, self.settings
         info = {
             "settings": asdict(settings),
@@ -117,17 +119,55 @@ class _Run:
             "corpus": data.meta["corpus"],
             "graph": {key: data.meta["graph"][key] for key in ("epsilon", "n_neighbors", "scope", "n_edges")},
             "n_train": int(seeds.sum()),
+            "n_labelled": int(labelled.sum()),
+            "n_unlabelled": int((seeds & ~labelled).sum()),
         }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             features = LogMelSettings(**data.meta["features"])
             student = Student(settings.backbone, data.emotions, features, info, transfer=settings.transfer)
         student.standardise = Standardise.fit(data.x, seeds.nonzero()[:, 0], settings.normalise)
+        if student.needs_teacher:
+            student.info["teacher"] = (data.meta.get("upstream") or {}).get("fingerprint")
         if settings.spec_augment or settings.gain or settings.speed:
             student.augment = Augmentation(
                 settings.spec_augment, settings.gain, settings.speed, floor=features.floor
             )
         return student
+
+    def _new_head(self) -> nn.Module:
+        """From `fc1` to the teacher's embedding; it is not needed after the training."""
+        if not self.settings.regression:
+            return nn.Identity()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            return nn.Linear(FC1, self.data.emb.shape[1])
+
+    def _new_loader(self, view: ClipGraph, seeds: Tensor, labelled: Tensor) -> NeighborLoader:
+        settings = self.settings
+        # Without alpha nobody looks at neighbours: seeds are all that has to be read and forwarded.
+        n = (settings.n_neighbors or -1) if settings.alpha > 0 else 0
+        order: dict[str, Any] = {"batch_size": settings.batch_size, "shuffle": True}
+        if not labelled[seeds].all():
+            unlabelled = ~labelled[seeds] if settings.uses_unlabelled else torch.zeros_like(labelled[seeds])
+            order = {
+                "batch_sampler": LabelledBatches(
+                    labelled[seeds].nonzero()[:, 0],
+                    unlabelled.nonzero()[:, 0],
+                    int((seeds & (self.data.y >= 0)).sum()),
+                    settings.batch_size,
+                    settings.unlabelled_ratio,
+                    self.generator,
+                )
+            }
+        return NeighborLoader(
+            view,
+            [n],
+            neighbor_sampler=TopNeighborSampler(view, [n]),
+            input_nodes=seeds,
+            generator=self.generator,
+            **order,
+        )
 
     def epoch(self) -> dict[str, float]:
         """Train one epoch, measure on dev, append to the history and return its row."""
@@ -137,17 +177,19 @@ class _Run:
         if self.student.augment is not None:
             self.student.augment.start_epoch(self.settings.seed, number)
         self.student.train()
-        sums = torch.zeros(5)
-        for batch in self.loader:
-            sums += self._step(batch)
-        loss, supervised, neighbour, covered, steps = sums.tolist()
-        n_seeds = len(self.loader.dataset)
+        settings = self.settings
+        alpha = alpha_at(settings.alpha, settings.alpha_schedule, number, settings.epochs)
+        steps = [self._step(batch, alpha) for batch in self.loader]
+        total = torch.zeros(len(steps[0]))
+        for step in steps:
+            total += torch.tensor(list(step.values()))
+        sums = dict(zip(steps[0], total.tolist(), strict=True))
+        loss, covered, n_seeds = sums["loss"], sums.pop("covered"), sums.pop("n_seeds")
         row = {
             "epoch": number + 1,
             "learning_rate": self.optimiser.param_groups[0]["lr"],
-            "loss": loss / steps,
-            "supervised_loss": supervised / steps,
-            "neighbour_loss": neighbour / steps,
+            **({} if settings.alpha_schedule == "constant" else {"alpha": alpha}),
+            **{name: value / len(steps) for name, value in sums.items()},
             "edge_coverage": covered / n_seeds,
         }
         if not math.isfinite(loss):
@@ -161,13 +203,12 @@ class _Run:
         self._keep_best(row)
         return row
 
-    def _step(self, batch: Any) -> Tensor:
-        """One optimiser step; returns loss, supervised and neighbour loss, seeds with an edge, and 1."""
+    def _step(self, batch: Any, alpha: float) -> dict[str, float]:
+        """One optimiser step; returns each term of the loss, seeds with an edge, and seeds."""
         settings, n = self.settings, batch.batch_size
         labels = batch.y[:n]
-        x = batch.x.to(self.device)
         with autocast(self.device, settings.precision):
-            outputs = self.student(x, batch.emb.to(self.device) if self.student.needs_teacher else None)
+            outputs, edge_index, rows = self._forward(batch)
         supervised = functional.cross_entropy(
             outputs.logits[:n].float(), labels.to(self.device), ignore_index=-1, reduction="sum"
         )
@@ -175,17 +216,58 @@ class _Run:
             supervised = supervised / max(int((labels >= 0).sum()), 1)
         neighbour = neighbour_loss(
             getattr(outputs, settings.layer),
-            batch.edge_index.to(self.device),
+            edge_index,
             batch.edge_weight.to(self.device) if settings.edge_weights else None,
             distance=settings.distance,
             reduction=settings.reduction,
         )
-        loss = supervised + settings.alpha * neighbour
+        loss = supervised + alpha * neighbour
+        taught = self._taught(outputs, batch, rows)
+        for name, term in taught.items():
+            loss = loss + getattr(settings, name) * term
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
-        covered = len(batch.edge_index[1].unique())
-        return torch.tensor([loss.item(), supervised.item(), neighbour.item(), covered, 1])
+        return {
+            "loss": loss.item(),
+            "supervised_loss": supervised.item(),
+            "neighbour_loss": neighbour.item(),
+            **{f"{name}_loss": term.item() for name, term in taught.items()},
+            "covered": len(batch.edge_index[1].unique()),
+            "n_seeds": n,
+        }
+
+    def _forward(self, batch: Any) -> tuple[Output, Tensor, Tensor]:
+        """Outputs, seeds first; the edges in their rows; and of which node of the batch each row is."""
+        x, edge_index, n = batch.x.to(self.device), batch.edge_index.to(self.device), batch.batch_size
+        emb = batch.emb.to(self.device) if self.student.needs_teacher else None
+        if self.settings.semantics == "together" or not edge_index.numel():
+            return self.student(x, emb), edge_index, torch.arange(len(x))
+        neighbour, seed = edge_index
+        outputs = zip(
+            self.student(x[:n], None if emb is None else emb[:n]),
+            self.student(x[neighbour], None if emb is None else emb[neighbour]),
+            strict=True,
+        )
+        edge_index = torch.stack([n + torch.arange(len(seed), device=self.device), seed])
+        return Output(*map(torch.cat, outputs)), edge_index, torch.cat([torch.arange(n), neighbour.cpu()])
+
+    def _taught(self, outputs: Output, batch: Any, rows: Tensor) -> dict[str, Tensor]:
+        """The terms that compare with the teacher, by the setting that is their weight."""
+        settings, n = self.settings, batch.batch_size
+        terms = {}
+        if settings.similarity:
+            student, teacher = getattr(outputs, settings.layer), batch.teacher[rows].to(self.device)
+            terms["similarity"] = similarity_loss(student, teacher, reduction=settings.reduction)
+        if settings.regression:
+            predicted, target = self.head(outputs.fc1[:n].float()), batch.target[:n].to(self.device)
+            terms["regression"] = regression_loss(predicted, target, reduction=settings.reduction)
+        if settings.posteriors:
+            log_posteriors = batch.log_posteriors[:n].to(self.device)
+            terms["posteriors"] = distillation_loss(
+                outputs.logits[:n], log_posteriors, settings.temperature, reduction=settings.reduction
+            )
+        return terms
 
     def _measure_on_dev(self) -> dict[str, float]:
         rows = self.dev[self.data.y[self.dev] >= 0] if len(self.dev) else self.dev
@@ -226,6 +308,7 @@ class _Run:
             "identity": self._identity(),
             "features": self.data.meta["features"],
             "student": self.student.state_dict(),
+            "head": self.head.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "history": self.history,
@@ -250,21 +333,13 @@ class _Run:
         if state["identity"] != self._identity() or state.get("features", features) != features:
             return
         self.student.load_state_dict(state["student"])
+        self.head.load_state_dict(state["head"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.history, self.best = state["history"], state["best"]
 
 
-def _known(changes: dict[str, Any]) -> dict[str, Any]:
-    for name in changes:
-        if name not in TrainingSettings.__dataclass_fields__:
-            raise bad_value("training setting", name, TrainingSettings.__dataclass_fields__)
-    return changes
-
-
 def _check(data: ClipGraph, seeds: Tensor, settings: TrainingSettings) -> None:
-    if not (seeds & (data.y >= 0)).any():
-        raise InputError("No labelled training clip; check the split and the emotions of the clip table")
     check_transfer(settings.transfer, data.emb)
     if settings.alpha == 0 or settings.transductive:
         return
@@ -279,10 +354,12 @@ def _check(data: ClipGraph, seeds: Tensor, settings: TrainingSettings) -> None:
 
 
 def _title(settings: TrainingSettings) -> str:
-    kind = f"NSL, alpha {settings.alpha:g}" if settings.alpha else "baseline"
+    weights = {"NSL, alpha": settings.alpha}
+    weights |= {name: getattr(settings, name) for name in ("similarity", "regression", "posteriors")}
+    kinds = [f"{name} {weight:g}" for name, weight in weights.items() if weight]
     if settings.transfer != "none":
-        kind += f", teacher's embedding by {settings.transfer}"
-    return f"{settings.backbone} {kind}"
+        kinds.append(f"transfer by {settings.transfer}")
+    return f"{settings.backbone} {', '.join(kinds) or 'baseline'}"
 
 
 def _shown(row: dict[str, float]) -> str:

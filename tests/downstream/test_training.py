@@ -9,6 +9,7 @@ from torch.nn import functional
 from ser_graph.downstream import TrainingSettings, neighbour_loss, train
 from ser_graph.downstream import training as training_module
 from ser_graph.downstream.backbones import resnet9
+from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.errors import InputError
 from ser_graph.files import content_hash
 
@@ -29,6 +30,11 @@ def shuffled_labels(data):
     order = torch.randperm(data.num_nodes, generator=torch.Generator().manual_seed(1))
     data.y = data.y[order]
     return data
+
+
+def new_run(data, settings, device="cpu"):
+    seeds = training_nodes(data, settings.protocol)
+    return training_module._Run(data, seeds, labelled_nodes(data, settings), settings, torch.device(device))
 
 
 def test_the_baseline_is_a_plain_loop(toy_graph):
@@ -139,23 +145,24 @@ def test_a_step_by_hand(toy_graph, changes):
     """Clips without a label take part in the graph's term and not in the cross entropy."""
     toy_graph.y[:40] = -1
     settings = TrainingSettings(**{"alpha": 0.7, "batch_size": 75, "precision": "float32", **changes})
-    run = training_module._Run(toy_graph, toy_graph.train_mask, settings, torch.device("cpu"))
+    run = new_run(toy_graph, settings)
     (batch,) = run.loader
     before = copy.deepcopy(run.student).train()
     run.student.train()
-    loss, supervised, neighbour, covered, _ = run._step(batch).tolist()
+    loss, supervised, neighbour, covered, n_seeds = run._step(batch, 0.7).values()
     out = before(batch.x)
-    labels = batch.y[:75]
-    assert sorted(batch.n_id[:75].tolist()) == list(range(75))
+    labels = batch.y[:n_seeds]
+    assert n_seeds == 70  # the 35 labelled clips, and as many of the 40 others
+    assert set(batch.n_id[:70].tolist()) > set(range(40, 75))
     reduction = settings.reduction
-    expected = functional.cross_entropy(out.logits[:75][labels >= 0], labels[labels >= 0], reduction=reduction)
+    expected = functional.cross_entropy(out.logits[:70][labels >= 0], labels[labels >= 0], reduction=reduction)
     weight = batch.edge_weight if settings.edge_weights else None
     output = getattr(out, settings.layer)
     term = neighbour_loss(output, batch.edge_index, weight, distance=settings.distance, reduction=reduction)
     assert supervised == pytest.approx(float(expected.detach()), rel=1e-4)
     assert neighbour == pytest.approx(float(term.detach()), rel=1e-4)
     assert loss == pytest.approx(supervised + 0.7 * neighbour, rel=1e-5)
-    assert covered == int((toy_graph.degrees() > 0).sum())
+    assert covered == int((toy_graph.degrees()[batch.n_id[:70]] > 0).sum())
     unlabelled = batch.n_id[batch.edge_index[1]] < 40
     assert unlabelled.any()
     if settings.n_neighbors == 1:
