@@ -81,7 +81,8 @@ def predict(
     rows = torch.tensor(chosen.to_numpy(bool)).nonzero()[:, 0]
     if isinstance(clips, ClipGraph):
         _check_features(student, clips)
-        check_transfer(student.transfer, clips.emb)
+        if student.needs_teacher:
+            _check_teacher(student, clips)
         logits = predict_logits(student, clips.x, rows, emb=clips.emb)
     elif student.needs_teacher:
         raise InputError(
@@ -96,6 +97,16 @@ def predict(
     for code, emotion in enumerate(student.emotions):
         predictions[f"p_{emotion}"] = probabilities[:, code].numpy()
     return predictions
+
+
+def _check_teacher(student: Student, data: ClipGraph) -> None:
+    check_transfer(student.transfer, data.emb)
+    own, theirs = student.info.get("teacher"), (data.meta.get("upstream") or {}).get("fingerprint")
+    if own and theirs and own != theirs:
+        raise InputError(
+            f"The graph's embeddings are of another upstream than the student was trained with "
+            f"(transfer={student.transfer!r}); build the graph with that one"
+        )
 
 
 def _check_features(student: Student, data: ClipGraph) -> None:

@@ -107,6 +107,18 @@ def test_transfer_beside_a_graph_and_separate_passes(wide_graph):
         assert student.info["history"][0]["neighbour_loss"] > 0
 
 
+def test_another_teacher_than_the_one_of_the_training(wide_graph):
+    wide_graph.meta["upstream"] = {"fingerprint": "one"}
+    student = train(wide_graph, **{**QUICK, "epochs": 1}, alpha=0, transfer="add")
+    predict(student, wide_graph, "test")
+    wide_graph.meta["upstream"] = {"fingerprint": "other"}
+    with pytest.raises(InputError, match="embeddings are of another upstream than the student was trained with"):
+        predict(student, wide_graph, "test")
+    predict(train(wide_graph, **{**QUICK, "epochs": 1}, alpha=0), wide_graph, "test")
+    wide_graph.meta["upstream"] = None  # embeddings that somebody made: nothing to compare
+    predict(student, wide_graph, "test")
+
+
 def test_what_cannot_be_transferred(toy_graph):
     with pytest.raises(InputError, match=r"transfer='avg' needs embeddings of 256 dimensions.*have 16: take"):
         train(toy_graph, **QUICK, transfer="avg")
