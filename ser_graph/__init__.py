@@ -37,6 +37,7 @@ _HOMES = {
     "communities": "graph",
     "community_statistics": "graph",
     "confusion_matrix": "evaluation",
+    "cross_validate": "cross_validation",
     "degree_distribution": "graph",
     "evaluate": "evaluation",
     "graph_layout": "inspection",

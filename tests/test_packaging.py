@@ -26,7 +26,7 @@ LEVELS = (
     ("graph",),
     ("downstream",),
     ("evaluation",),
-    ("inspection", "edge"),
+    ("inspection", "edge", "cross_validation"),
     ("recipe",),
     ("experiment",),
     ("cli",),
