@@ -2,6 +2,7 @@
 
 from ser_graph.evaluation.figures import plot_confusion_matrix, plot_history, plot_students
 from ser_graph.evaluation.metrics import bootstrap, confusion_matrix, evaluate, uar, uar_batchwise
+from ser_graph.evaluation.probes import gap_closed, label_propagation, nearest_neighbours_vote, teacher_probe
 from ser_graph.evaluation.significance import bootstrap_difference, holm, mcnemar, two_proportion_z
 
 __all__ = [
@@ -9,11 +10,15 @@ __all__ = [
     "bootstrap_difference",
     "confusion_matrix",
     "evaluate",
+    "gap_closed",
     "holm",
+    "label_propagation",
     "mcnemar",
+    "nearest_neighbours_vote",
     "plot_confusion_matrix",
     "plot_history",
     "plot_students",
+    "teacher_probe",
     "two_proportion_z",
     "uar",
     "uar_batchwise",
