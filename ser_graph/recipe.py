@@ -1,7 +1,7 @@
 """A recipe: everything that decides a run, typed, from a TOML file."""
 
 import tomllib
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields
 from importlib import resources
 from itertools import product
 from pathlib import Path
@@ -14,6 +14,10 @@ from ser_graph.corpora import ADAPTERS
 from ser_graph.devices import Precision
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError, bad_value
+
+# Settings of training that have a list of their own in [students], and those that no student's name shows.
+_GRID = ("backbone", "seed", "alpha", "n_neighbors", "layer")
+_UNNAMED = ("epochs", "batch_size", "precision", "protocol", "transductive")
 
 
 class _Part(BaseModel):
@@ -104,7 +108,8 @@ class Students(_Part):
 
     Attributes:
         transfer: ``"add"``, ``"max"``, ``"avg"``: further baselines, with alpha = 0, for each backbone and seed.
-        training: settings that all share; see `TrainingSettings`.
+        training: further settings, see `TrainingSettings`; a list is one more dimension of the grid, e.g.
+            ``{epochs = 20, regression = [0, 5], label_fraction = [0.05, 0.25, 1.0]}``.
     """
 
     backbone: list[str] = Field(["resnet9"], min_length=1)
@@ -156,39 +161,81 @@ class Recipe(_Part):
     def training_settings(self) -> list[TrainingSettings]:
         """One for each student, baselines first."""
         students = self.students
-        try:
-            shared = replace(TrainingSettings(protocol=self.protocol), **students.training)
-        except TypeError as error:
-            wrong = str(error).rpartition("'")[0].rpartition("'")[2]
-            raise bad_value("key in students.training", wrong, TrainingSettings.__dataclass_fields__) from None
-        grid = product(students.backbone, students.seed, students.alpha, students.n_neighbors, students.layer)
-        cells: dict[tuple[Any, ...], TrainingSettings] = {}
-        for backbone, seed, alpha, n_neighbors, layer in grid:
-            # A baseline has no neighbours: it is the same for all n_neighbors and layers.
-            key = (backbone, seed, alpha) if alpha == 0 else (backbone, seed, alpha, n_neighbors, layer)
-            cell = replace(shared, backbone=backbone, seed=seed, alpha=alpha, n_neighbors=n_neighbors, layer=layer)
-            cells.setdefault(key, cell)
-        for backbone, seed, transfer in product(students.backbone, students.seed, students.transfer):
-            cell = replace(shared, backbone=backbone, seed=seed, alpha=0.0, transfer=transfer)
-            cells[backbone, seed, transfer] = cell
-        return sorted(cells.values(), key=lambda settings: settings.alpha > 0)
+        grid = {name: getattr(students, name) for name in _GRID} | _training_lists(students.training)
+        transfers = {**grid, "alpha": [0.0], "transfer": students.transfer}
+        cells: dict[str, TrainingSettings] = {}
+        for lists in (grid, transfers):
+            for values in product(*lists.values()):
+                cell = TrainingSettings(**{"protocol": self.protocol, **dict(zip(lists, values, strict=True))})
+                # What makes no difference is not in the name: a baseline is the same for all layers.
+                cells.setdefault(student_name(cell), cell)
+        return sorted(cells.values(), key=lambda cell: (not cell.is_baseline, cell.alpha > 0))
+
+
+def _training_lists(training: dict[str, Any]) -> dict[str, list[Any]]:
+    """Each of `students.training` as the list of its values."""
+    for name, value in training.items():
+        if name in Students.model_fields:
+            raise InputError(f"students.training.{name} is set elsewhere, write students.{name} = [...]")
+        if name not in TrainingSettings.__dataclass_fields__:
+            raise bad_value("key in students.training", name, TrainingSettings.__dataclass_fields__)
+        if isinstance(value, list) and name in _UNNAMED:
+            raise InputError(f"students.training.{name} cannot be a list; give one value, and a run for each other")
+        if value == []:
+            raise InputError(f"students.training.{name} is an empty list; give a value, or several")
+    return {name: value if isinstance(value, list) else [value] for name, value in training.items()}
 
 
 def student_name(settings: TrainingSettings) -> str:
-    """The folder and row name of a student.
+    """The folder and row name of a student: what it learns from, and whatever else is not the default.
+
+    How long and with what numbers it is trained (epochs, batch size, precision, protocol) is not in the name, nor
+    what makes no difference to it, such as the layer of a baseline.
 
     Examples:
         >>> student_name(TrainingSettings(alpha=0.1, n_neighbors=6))
         'resnet9-nsl-a0.1-n6-fc2-seed0'
         >>> student_name(TrainingSettings(alpha=0))
         'resnet9-baseline-seed0'
+        >>> student_name(TrainingSettings(alpha=0, regression=5, teacher_center="speaker", label_fraction=0.1))
+        'resnet9-regression=5-teacher_center=speaker-label_fraction=0.1-seed0'
     """
-    if settings.alpha == 0 and settings.transfer != "none":
-        return f"{settings.backbone}-transfer-{settings.transfer}-seed{settings.seed}"
-    if settings.alpha == 0:
-        return f"{settings.backbone}-baseline-seed{settings.seed}"
-    neighbors = "all" if settings.n_neighbors is None else settings.n_neighbors
-    return f"{settings.backbone}-nsl-a{settings.alpha:g}-n{neighbors}-{settings.layer}-seed{settings.seed}"
+    parts = [settings.backbone]
+    if settings.alpha:
+        neighbors = "all" if settings.n_neighbors is None else settings.n_neighbors
+        parts += [f"nsl-a{settings.alpha:g}-n{neighbors}-{settings.layer}"]
+    elif settings.transfer != "none":
+        parts += [f"transfer-{settings.transfer}"]
+    elif settings.is_baseline:
+        parts += ["baseline"]
+    said = {"backbone", "alpha", "n_neighbors", "seed", "layer" if settings.alpha else "transfer"}
+    hidden = {*said, *_UNNAMED, *_without_effect(settings)}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if value != field.default and field.name not in hidden:
+            parts.append(_part_of_name(field.name, value))
+    return "-".join([*parts, f"seed{settings.seed}"])
+
+
+def _without_effect(settings: TrainingSettings) -> set[str]:
+    """Names of settings that make no difference beside the others."""
+    relations = settings.alpha or settings.similarity
+    teacher = settings.similarity or settings.regression or settings.posteriors
+    labels = settings.label_fraction < 1 or settings.labelled_speakers is not None
+    return {
+        *(() if settings.alpha else ("distance", "edge_weights", "semantics", "alpha_schedule", "same_label")),
+        *(() if relations else ("layer",)),
+        *(() if teacher else ("teacher_center",)),
+        *(() if settings.posteriors else ("temperature",)),
+        *(() if labels else ("label_seed",)),
+        *(() if settings.alpha or teacher else ("unlabelled_ratio",)),
+    }
+
+
+def _part_of_name(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no_{name}"
+    return f"{name}={value:g}" if isinstance(value, int | float) else f"{name}={value}"
 
 
 def shipped_recipes() -> list[str]:

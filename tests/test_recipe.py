@@ -2,6 +2,7 @@
 
 import inspect
 import tomllib
+from dataclasses import fields, replace
 from itertools import product
 
 import pytest
@@ -103,6 +104,80 @@ def test_a_baseline_is_trained_once_for_all_neighbours_and_layers():
     assert [one.alpha for one in settings[:4]] == [0.0] * 4
 
 
+def students(**training):
+    recipe = make_recipe({**SMALLEST, "students": {"alpha": [0.0, 0.1], "training": training}})
+    return {student_name(one): one for one in recipe.training_settings()}
+
+
+def test_lists_in_training_span_the_grid():
+    found = students(epochs=3, label_fraction=[0.05, 1.0], regression=[0, 5], same_label=[False, True])
+    # same_label means something to a student with alpha only.
+    assert len(found) == 2 * 2 * (1 + 2)
+    assert list(found)[:2] == ["resnet9-baseline-label_fraction=0.05-seed0", "resnet9-baseline-seed0"]
+    assert [one.is_baseline for one in found.values()] == [True] * 2 + [False] * 10
+    assert {one.epochs for one in found.values()} == {3}
+    one = found["resnet9-nsl-a0.1-n6-fc2-same_label-regression=5-label_fraction=0.05-seed0"]
+    assert (one.alpha, one.same_label, one.regression, one.label_fraction) == (0.1, True, 5, 0.05)
+
+
+def test_transfer_baselines_span_the_grid_too():
+    values = {"transfer": ["add", "max"], "alpha": [0.0, 0.1], "training": {"label_fraction": [0.1, 1.0]}}
+    names = [student_name(one) for one in make_recipe({**SMALLEST, "students": values}).training_settings()]
+    assert len(set(names)) == len(names) == 2 * (1 + 1 + 2)
+    assert "resnet9-transfer-max-label_fraction=0.1-seed0" in names
+
+
+OTHERS = {
+    "backbone": "cnn6",
+    "alpha": 0.5,
+    "n_neighbors": 3,
+    "layer": "fc1",
+    "distance": "kl",
+    "reduction": "sum",
+    "edge_weights": False,
+    "learning_rate": 0.01,
+    "decay": 0.5,
+    "decay_every": 2,
+    "seed": 1,
+    "semantics": "official",
+    "alpha_schedule": "linear",
+    "same_label": True,
+    "similarity": 2.0,
+    "regression": 2.0,
+    "posteriors": 2.0,
+    "temperature": 2.0,
+    "teacher_center": "speaker",
+    "label_fraction": 0.1,
+    "labelled_speakers": 2,
+    "label_seed": 1,
+    "unlabelled_ratio": 2.0,
+    "normalise": "utterance",
+    "spec_augment": 0.1,
+    "gain": 3.0,
+    "speed": 0.1,
+    "transfer": "add",
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(TrainingSettings)])
+def test_every_setting_that_makes_a_difference_is_in_the_name(name):
+    """Beside all the terms of the loss, every setting makes one."""
+    if name in module._UNNAMED:
+        with pytest.raises(InputError, match=f"students.training.{name} cannot be a list"):
+            students(**{name: [getattr(TrainingSettings(), name)] * 2})
+        return
+    busy = TrainingSettings(similarity=1, posteriors=1, label_fraction=0.5)
+    if name != "transfer":  # which does not go with it
+        busy = replace(busy, regression=1)
+    assert student_name(replace(busy, **{name: OTHERS[name]})) != student_name(busy)
+
+
+@pytest.mark.parametrize("name", ["n_neighbors", "layer", "distance", "semantics", "same_label", "teacher_center"])
+def test_a_setting_without_effect_is_not_in_the_name(name):
+    baseline = TrainingSettings(alpha=0)
+    assert student_name(replace(baseline, **{name: OTHERS[name]})) == student_name(baseline)
+
+
 def test_scope_follows_the_protocol():
     assert make_recipe(SMALLEST).scope == "train"
     assert make_recipe({**SMALLEST, "protocol": "paper"}).scope == "train+dev"
@@ -131,6 +206,13 @@ def test_training_settings_reach_the_students():
         ({"students.gamma": [1]}, ["students.gamma", "'alpha'"]),
         ({"students.transfer": ["sum"]}, ["students.transfer", "sum", "'add'"]),
         ({"students.training.epoch": 3}, ["epoch", "'epochs'"]),
+        ({"students.training.epochs": "ten"}, ["epochs 'ten'", "at least 1"]),
+        ({"students.training.same_label": "no"}, ["same_label 'no'", "[False, True]"]),
+        ({"students.training.learning_rate": 0}, ["learning_rate 0"]),
+        ({"students.training.label_fractions": [0.1, 1]}, ["label_fractions", "'label_fraction'"]),
+        ({"students.training.label_fraction": [0.1, 2]}, ["label_fraction 2"]),
+        ({"students.training.label_fraction": []}, ["students.training.label_fraction is an empty list"]),
+        ({"students.training.alpha": 1}, ["students.training.alpha", "write students.alpha = [...]"]),
         ({"students.n_neighbors": [9]}, ["students.n_neighbors", "9", "graph.n_neighbors"]),
         ({"protocol": "dirty"}, ["protocol", "dirty"]),
         ({"upstream.finetune": True}, ["source"]),

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import get_args
 
 from ser_graph.audio.features import NORMALISATIONS
@@ -139,11 +140,17 @@ class TrainingSettings:
             raise InputError(f"Bad temperature {self.temperature!r}, expected more than 0")
         if not (_is_finite(self.label_fraction) and 0 < self.label_fraction <= 1):
             raise InputError(f"Bad label_fraction {self.label_fraction!r}, expected more than 0 and at most 1")
+        for name in ("learning_rate", "decay"):
+            if not (_is_finite(getattr(self, name)) and getattr(self, name) > 0):
+                raise InputError(f"Bad {name} {getattr(self, name)!r}, expected more than 0")
+        for name in ("edge_weights", "transductive", "same_label"):
+            if getattr(self, name) not in (True, False):
+                raise bad_value(name, getattr(self, name), (True, False))
         for name in ("epochs", "batch_size", "decay_every"):
-            if getattr(self, name) < 1:
+            if not _is_count(getattr(self, name)):
                 raise InputError(f"Bad {name} {getattr(self, name)!r}, expected at least 1")
         for name in ("n_neighbors", "labelled_speakers"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
+            if getattr(self, name) is not None and not _is_count(getattr(self, name)):
                 raise InputError(f"Bad {name} {getattr(self, name)!r}, expected at least 1, or None for all")
 
     @property
@@ -160,4 +167,8 @@ class TrainingSettings:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1

@@ -10,6 +10,7 @@ from ser_graph.downstream import TrainingSettings, neighbour_loss, train
 from ser_graph.downstream import training as training_module
 from ser_graph.downstream.backbones import resnet9
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
+from ser_graph.downstream.losses import distillation_loss, regression_loss, similarity_loss
 from ser_graph.errors import InputError
 from ser_graph.files import content_hash
 
@@ -72,14 +73,28 @@ def test_the_seed_decides(toy_graph, alpha):
     assert not first.training
 
 
+EVERYTHING = {
+    "alpha": 0.5,
+    "semantics": "official",
+    "alpha_schedule": "cosine",
+    "similarity": 1,
+    "regression": 1,
+    "posteriors": 1,
+    "label_fraction": 0.2,
+    "unlabelled_ratio": 0.5,
+}
+
+
 class KilledError(Exception):
     pass
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("alpha", [0, 0.5])
-def test_a_resumed_run_ends_where_the_uninterrupted_one_does(toy_graph, tmp_path, monkeypatch, alpha, precision):
-    how = {**QUICK, "epochs": 3, "alpha": alpha, "precision": precision, "decay_every": 1}
+@pytest.mark.parametrize(
+    "changes", [{"alpha": 0}, {"alpha": 0.5}, EVERYTHING], ids=["baseline", "nsl", "everything"]
+)
+def test_a_resumed_run_ends_where_the_uninterrupted_one_does(toy_graph, tmp_path, monkeypatch, changes, precision):
+    how = {**QUICK, "epochs": 3, "precision": precision, "decay_every": 1, **changes}
     whole = train(toy_graph, **how)
     epoch = training_module._Run.epoch
 
@@ -173,6 +188,136 @@ def test_a_step_by_hand(toy_graph, changes):
     optimiser.step()
     for one, other in zip(before.parameters(), run.student.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)
+
+
+ALL_TERMS = {"similarity": 0.5, "regression": 2, "posteriors": 0.3, "teacher_center": "speaker"}
+
+
+@pytest.mark.parametrize("changes", [{"alpha": 0.7}, {"alpha": 0}, {"reduction": "sum", "layer": "fc1"}])
+@pytest.mark.parametrize("semantics", ["together", "official"])
+def test_a_step_with_every_term_by_hand(toy_graph, changes, semantics):
+    """Per-clip terms are those of seeds, pairs those of all clips forwarded; weights are the settings."""
+    settings = TrainingSettings(
+        batch_size=20, precision="float32", semantics=semantics, label_fraction=0.3, **{**ALL_TERMS, **changes}
+    )
+    run = new_run(toy_graph, settings)
+    run.generator.manual_seed(0)
+    batch = next(iter(run.loader))
+    before, head, view = copy.deepcopy(run.student).train(), copy.deepcopy(run.head), run.loader.data
+    run.student.train()
+    terms = run._step(batch, settings.alpha)
+    n, nodes, edges = batch.batch_size, batch.n_id, batch.edge_index
+    assert (terms["n_seeds"], edges.shape[1] > 0) == (40, settings.alpha > 0)
+    if semantics == "official" and settings.alpha:
+        out, of_neighbours = before(batch.x[:n]), before(batch.x[edges[0]])
+        out = type(out)(*(torch.cat(both) for both in zip(out, of_neighbours, strict=True)))
+        nodes = torch.cat([nodes[:n], nodes[edges[0]]])
+        edges = torch.stack([torch.arange(n, n + edges.shape[1]), edges[1]])
+    else:
+        out = before(batch.x)
+    reduction, output = settings.reduction, getattr(out, settings.layer)
+    known = view.y[nodes[:n]] >= 0
+    assert int(known.sum()) == 20
+    expected = {
+        "supervised": functional.cross_entropy(
+            out.logits[:n][known], toy_graph.y[nodes[:n]][known], reduction=reduction
+        ),
+        "neighbour": neighbour_loss(output, edges, batch.edge_weight, reduction=reduction),
+        "similarity": similarity_loss(output, view.teacher[nodes], reduction=reduction),
+        "regression": regression_loss(head(out.fc1[:n]), view.target[nodes[:n]], reduction=reduction),
+        "posteriors": distillation_loss(out.logits[:n], view.log_posteriors[nodes[:n]], 4.0, reduction=reduction),
+    }
+    for name, term in expected.items():
+        assert terms[f"{name}_loss"] == pytest.approx(float(term.detach()), rel=1e-3, abs=1e-6), name
+    weights = {"supervised": 1, "neighbour": settings.alpha, "similarity": 0.5, "regression": 2, "posteriors": 0.3}
+    loss = sum(weights[name] * term for name, term in expected.items())
+    assert terms["loss"] == pytest.approx(float(loss.detach()), rel=1e-3)
+    loss.backward()
+    parameters = [*before.parameters(), *head.parameters()]
+    torch.optim.Adam(parameters, 1e-3).step()
+    for one, other in zip(parameters, [*run.student.parameters(), *run.head.parameters()], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=2.1e-3)
+    for name, buffer in before.named_buffers():  # running statistics: of one pass, or of two
+        torch.testing.assert_close(buffer, run.student.get_buffer(name), rtol=1e-4, atol=1e-5)
+
+
+def test_official_semantics_keep_neighbours_out_of_the_cross_entropy(toy_graph):
+    """BatchNorm of the seeds alone: the supervised loss of a first step is the baseline's."""
+    how = {"batch_size": 20, "precision": "float32"}
+    losses = {}
+    for name, changes in {
+        "baseline": {"alpha": 0},
+        "official": {"semantics": "official"},
+        "together": {},
+    }.items():
+        run = new_run(toy_graph, TrainingSettings(**how, **changes))
+        run.generator.manual_seed(0)
+        run.student.train()
+        losses[name] = run._step(next(iter(run.loader)), run.settings.alpha)["supervised_loss"]
+    assert losses["official"] == pytest.approx(losses["baseline"], rel=1e-6)
+    assert losses["together"] != pytest.approx(losses["baseline"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"), [("linear", [0.15, 0.3]), ("cosine", [0.3, 0.15]), ("constant", None)]
+)
+def test_alpha_follows_its_schedule(toy_graph, schedule, expected):
+    how = {**QUICK, "alpha": 0.3, "alpha_schedule": schedule}
+    history = train(toy_graph, **how).info["history"]
+    if expected is None:
+        assert "alpha" not in history[0]
+        return
+    assert [row["alpha"] for row in history] == pytest.approx(expected)
+    for row in history:
+        total = row["supervised_loss"] + row["alpha"] * row["neighbour_loss"]
+        assert row["loss"] == pytest.approx(total, rel=1e-4)
+
+
+def test_history_and_info_tell_of_terms_and_labels(toy_graph):
+    toy_graph.y[0] = -1
+    student = train(toy_graph, **QUICK, **ALL_TERMS, alpha=0, label_fraction=0.2)
+    for row in student.info["history"]:
+        weighted = sum(ALL_TERMS[name] * row[f"{name}_loss"] for name in ("similarity", "regression", "posteriors"))
+        assert row["loss"] == pytest.approx(row["supervised_loss"] + weighted, rel=1e-4)
+    assert (student.info["n_train"], student.info["n_labelled"], student.info["n_unlabelled"]) == (75, 15, 60)
+    assert student.info["settings"]["regression"] == 2
+    assert student.state_dict().keys() == train(toy_graph, **QUICK, alpha=0).state_dict().keys()  # no head is left
+
+
+def test_a_student_learns_what_the_teacher_shows_without_its_labels(toy_graph):
+    """Labels of three clips; the teacher's space of all of them."""
+    how = {**QUICK, "epochs": 3, "batch_size": 15, "alpha": 0, "label_fraction": 0.04}
+    for name in ("similarity", "regression", "posteriors"):
+        history = train(toy_graph, **how, **{name: 1}).info["history"]
+        assert history[-1][f"{name}_loss"] < 0.8 * history[0][f"{name}_loss"], name
+
+
+def test_hidden_labels_and_clips_out_of_training_are_not_used(toy_graph):
+    how = {**QUICK, **ALL_TERMS, "same_label": True, "protocol": "paper", "label_fraction": 0.2}
+    student = train(toy_graph, **how)
+    hidden = ~labelled_nodes(toy_graph, label_fraction=0.2, protocol="paper")
+    relabelled = copy.deepcopy(toy_graph)
+    relabelled.y[hidden] = (relabelled.y[hidden] + 1) % 3
+    # Other labels would choose other clips: what is hidden has to stay hidden by choice.
+    chosen = labelled_nodes(relabelled, label_fraction=0.2, protocol="paper")
+    assert not torch.equal(chosen, ~hidden)
+    relabelled.emb[90:] = 5
+    relabelled.x[90:] = 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_module, "labelled_nodes", lambda *_: ~hidden)
+        assert weights_equal(student, train(relabelled, **how))
+
+
+def test_other_corpora_without_labels_teach_as_well(toy_graph):
+    """A joint graph: clips of speakers 3 and 4 stand for another corpus, whose emotions are unknown."""
+    toy_graph.y[45:75] = -1
+    how = {**QUICK, "alpha": 0, "regression": 1, "teacher_center": "speaker"}
+    student = train(toy_graph, **how)
+    assert (student.info["n_labelled"], student.info["n_unlabelled"]) == (45, 30)
+    changed = copy.deepcopy(toy_graph)
+    changed.emb[45:75] = toy_graph.emb[45:75].flip(0)
+    assert not weights_equal(student, train(changed, **how))
+    assert weights_equal(train(toy_graph, **QUICK, alpha=0), train(changed, **QUICK, alpha=0))
 
 
 def test_history(toy_graph):
@@ -302,6 +447,18 @@ def test_learns(toy_graph):
         ({"decay_every": 0}, "Bad decay_every 0"),
         ({"n_neighbors": 0}, "Bad n_neighbors 0, expected at least 1, or None for all"),
         ({"alfa": 1}, "Bad training setting 'alfa', expected one of"),
+        ({"semantics": "tf"}, r"Bad semantics 'tf', expected one of \['official', 'together'\]"),
+        ({"alpha_schedule": "step"}, "Bad alpha_schedule 'step', expected one of"),
+        ({"teacher_center": "mean"}, "Bad teacher_center 'mean', expected one of"),
+        ({"similarity": -1}, "^Bad similarity -1, expected 0 or more$"),
+        ({"regression": -0.5}, "Bad regression -0.5"),
+        ({"posteriors": float("inf")}, "Bad posteriors inf"),
+        ({"unlabelled_ratio": "two"}, "Bad unlabelled_ratio 'two'"),
+        ({"temperature": 0}, "Bad temperature 0, expected more than 0"),
+        ({"label_fraction": 0}, "Bad label_fraction 0, expected more than 0 and at most 1"),
+        ({"label_fraction": 1.01}, "Bad label_fraction 1.01"),
+        ({"labelled_speakers": 0}, "Bad labelled_speakers 0, expected at least 1, or None for all"),
+        ({"labelled_speakers": 6}, "Bad labelled_speakers 6, expected at most 5"),
     ],
 )
 def test_bad_settings(toy_graph, changes, message):

@@ -1,0 +1,127 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from ser_graph.downstream.labels import labelled_nodes
+from ser_graph.errors import InputError
+from ser_graph.graph import ClipGraph
+
+
+def of(data, **changes):
+    return labelled_nodes(data, **changes).nonzero()[:, 0]
+
+
+@given(
+    low=st.floats(0.001, 1),
+    high=st.floats(0.001, 1),
+    seed=st.integers(0, 50),
+    protocol=st.sampled_from(["clean", "paper"]),
+)
+@examples(max_examples=40, deadline=None)
+def test_fractions_are_stratified_spread_and_nested(_toy_graph, low, high, seed, protocol):
+    data, (low, high) = _toy_graph, sorted((low, high))
+    small, large = (
+        labelled_nodes(data, label_fraction=share, label_seed=seed, protocol=protocol) for share in (low, high)
+    )
+    assert not (small & ~large).any()
+    training = data.train_mask | data.val_mask if protocol == "paper" else data.train_mask
+    assert not (large & ~training).any()
+    for emotion in range(3):
+        of_all, chosen = (mask & (data.y == emotion) for mask in (training, small))
+        n = int(chosen.sum())
+        assert n == 1 or abs(n - low * int(of_all.sum())) <= 0.5 + 1e-9
+        # All speakers have equally many clips of an emotion here, so none gives two more than another.
+        per_speaker = data.speaker[chosen].bincount(minlength=8)[data.speaker[training].unique()]
+        assert per_speaker.max() - per_speaker.min() <= 1
+    speakers = data.speaker[small].bincount(minlength=8)[data.speaker[training].unique()]
+    if int(small.sum()) == 3:
+        assert speakers.max() == 1  # one clip of each emotion, each of another speaker
+
+
+def test_all_labels_are_all_labels(toy_graph):
+    toy_graph.y[[3, 80, 100]] = -1
+    expected = [clip for clip in range(75) if clip != 3]
+    assert of(toy_graph).tolist() == expected
+    assert of(toy_graph, protocol="paper").tolist() == [*expected, *(set(range(75, 90)) - {80})]
+
+
+def test_seeds_draw_other_labels(toy_graph):
+    draws = {tuple(of(toy_graph, label_fraction=0.2, label_seed=seed).tolist()) for seed in range(5)}
+    assert len(draws) == 5
+    # Over many seeds every clip is drawn about as often as any other: 20 times of 100.
+    often = sum(labelled_nodes(toy_graph, label_fraction=0.2, label_seed=seed).int() for seed in range(100))[:75]
+    assert int(often.min()) > 5
+    assert int(often.max()) < 40
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_speakers_are_nested_and_whole(toy_graph, seed):
+    before: set[int] = set()
+    for n in range(1, 6):
+        chosen = labelled_nodes(toy_graph, labelled_speakers=n, label_seed=seed)
+        speakers = set(toy_graph.speaker[chosen].tolist())
+        assert len(speakers) == n
+        assert speakers > before
+        assert torch.equal(chosen, toy_graph.train_mask & torch.isin(toy_graph.speaker, torch.tensor([*speakers])))
+        before = speakers
+    both = labelled_nodes(toy_graph, labelled_speakers=2, label_fraction=0.4, label_seed=seed)
+    assert int(both.sum()) == 12  # of 30 clips
+    assert not (both & ~labelled_nodes(toy_graph, labelled_speakers=2, label_seed=seed)).any()
+
+
+def joined(data, order):
+    """The same clips in another order, among clips of another corpus that have no label."""
+    n = len(order)
+    table = data.table.iloc[order].rename(index=lambda file: f"toy/{file}")
+    other = data.table.iloc[:30].rename(index=lambda file: f"other/{file}")
+    more = np.r_[order, np.arange(30)]
+    graph = ClipGraph(
+        y=torch.cat([data.y[order] + 1, torch.full((30,), -1)]),  # with one more emotion, before the others
+        speaker=torch.cat([data.speaker[order] + 9, data.speaker[:30]]),
+        **{name: data[name][more] for name in ("train_mask", "val_mask", "test_mask")},
+        num_nodes=n + 30,
+    )
+    graph.table = type(table)(index=[*table.index, *other.index])
+    graph.meta = copy.deepcopy(data.meta)
+    return graph
+
+
+@pytest.mark.parametrize("changes", [{"label_fraction": 0.1}, {"labelled_speakers": 2, "label_fraction": 0.3}])
+def test_the_choice_goes_by_name_not_by_order_nor_by_company(toy_graph, changes):
+    order = np.random.default_rng(0).permutation(120)
+    graph = joined(toy_graph, order)
+    assert {graph.table.index[clip].removeprefix("toy/") for clip in of(graph, **changes).tolist()} == {
+        toy_graph.table.index[clip] for clip in of(toy_graph, **changes).tolist()
+    }
+
+
+def test_clips_of_unknown_speakers_are_nobodys(toy_graph):
+    toy_graph.speaker[:15] = -1
+    assert set(toy_graph.speaker[of(toy_graph, labelled_speakers=4)].tolist()) == {1, 2, 3, 4}
+    with pytest.raises(InputError, match=r"^Bad labelled_speakers 5, expected at most 4, the training speakers"):
+        labelled_nodes(toy_graph, labelled_speakers=5)
+    assert (toy_graph.speaker[of(toy_graph, label_fraction=0.4)] == -1).any()
+
+
+def test_mistakes(toy_graph):
+    with pytest.raises(InputError, match=r"Bad training setting 'fraction', expected one of"):
+        labelled_nodes(toy_graph, fraction=0.1)
+    toy_graph.y[(toy_graph.y == 2) & (toy_graph.speaker > 0)] = 0  # sadness of one speaker only
+    seeds = range(20)
+    lacking = []
+    for seed in seeds:
+        try:
+            labelled_nodes(toy_graph, labelled_speakers=1, label_seed=seed)
+        except InputError as error:
+            lacking.append(str(error))
+    assert 10 <= len(lacking) < 20
+    assert lacking[0].endswith("have no clip of sadness; take more speakers or another label_seed")
+    assert of(toy_graph, labelled_speakers=5).tolist() == list(range(75))
+    toy_graph.y[:75] = -1
+    with pytest.raises(InputError, match="No labelled training clip"):
+        labelled_nodes(toy_graph, label_fraction=0.5)

@@ -1,0 +1,85 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from ser_graph.downstream import TrainingSettings
+from ser_graph.downstream.labels import labelled_nodes
+from ser_graph.downstream.teacher import log_posteriors, teacher_embeddings, training_view, unit_variance
+from ser_graph.errors import InputError
+
+
+def test_speaker_means_are_those_of_the_training_clips(toy_graph):
+    emb, speaker = toy_graph.emb.double().numpy(), toy_graph.speaker.numpy()
+    found = teacher_embeddings(toy_graph, toy_graph.train_mask, "speaker")
+    for code in range(5):
+        rows = speaker == code
+        np.testing.assert_allclose(found[rows], emb[rows] - emb[rows].mean(0), atol=1e-6)
+    assert not found[75:].any()
+    assert torch.equal(teacher_embeddings(toy_graph, toy_graph.train_mask)[:75], toy_graph.emb[:75])
+    changed = copy.deepcopy(toy_graph)
+    changed.emb[75:] = 7
+    assert torch.equal(teacher_embeddings(changed, toy_graph.train_mask, "speaker"), found)
+
+
+def test_centering_that_is_not_possible_names_its_setting(toy_graph):
+    toy_graph.table.loc[toy_graph.table.index[3], "speaker"] = None
+    with pytest.raises(InputError, match=r"^Bad teacher_center 'speaker': ") as caught:
+        teacher_embeddings(toy_graph, toy_graph.train_mask, "speaker")
+    assert "\n" not in str(caught.value)
+
+
+def test_unit_variance_keeps_the_shape_of_the_space(toy_graph):
+    found = unit_variance(3 * toy_graph.emb + 1, toy_graph.train_mask).double().numpy()
+    emb = toy_graph.emb.double().numpy()[:75]
+    assert found[:75].mean(0) == pytest.approx(np.zeros(16), abs=1e-6)
+    assert (found[:75] ** 2).mean() == pytest.approx(1, rel=1e-6)
+    ratio = np.linalg.norm(found[0] - found[1:75], axis=1) / np.linalg.norm(emb[0] - emb[1:], axis=1)
+    assert np.ptp(ratio) < 1e-5
+    same = unit_variance(torch.ones(4, 3), torch.ones(4, dtype=torch.bool))
+    assert not same.any()
+
+
+def test_posteriors_are_a_probe_of_the_known_labels(toy_graph):
+    rows = toy_graph.train_mask
+    known = torch.zeros_like(rows).index_fill_(0, torch.arange(0, 40), True)
+    y = torch.where(known, toy_graph.y, -1)
+    found = log_posteriors(toy_graph.emb, y, rows, 3)
+    emb = toy_graph.emb.double().numpy()
+    scaled = (emb - emb[:40].mean(0)) / emb[:40].std(0)
+    probe = LogisticRegression(max_iter=1000, tol=1e-8).fit(scaled[:40], toy_graph.y[:40].numpy())
+    np.testing.assert_allclose(found[:75].exp(), probe.predict_proba(scaled[:75]), atol=0.01)
+    # Classes without a label have no probability, the others sum to 1.
+    of_two = log_posteriors(toy_graph.emb, torch.where(y == 1, -1, y), rows, 4)[:75].exp()
+    assert not of_two[:, [1, 3]].any()
+    torch.testing.assert_close(of_two.sum(1), torch.ones(75))
+    with pytest.raises(InputError, match="posteriors need training clips of at least two labelled emotions"):
+        log_posteriors(toy_graph.emb, torch.where(y == 1, 1, -1), rows, 3)
+
+
+def test_a_hidden_label_is_nowhere_to_be_seen(toy_graph):
+    """Neither in the labels, nor in the edges of one label, nor in what the teacher says."""
+    settings = TrainingSettings(label_fraction=0.2, same_label=True, posteriors=1, similarity=1, regression=1)
+    labelled = labelled_nodes(toy_graph, settings)
+    other = copy.deepcopy(toy_graph)
+    other.y[~labelled] = 0
+    one, two = (training_view(data, data.train_mask, labelled, settings) for data in (toy_graph, other))
+    for name in ("y", "edge_index", "edge_weight", "teacher", "target", "log_posteriors"):
+        assert torch.equal(one[name], two[name]), name
+    assert "teacher" not in toy_graph
+    assert one.x is toy_graph.x
+
+
+def test_edges_of_one_label(toy_graph):
+    toy_graph.y = toy_graph.y[torch.randperm(120, generator=torch.Generator().manual_seed(0))]
+    settings = TrainingSettings(same_label=True, transductive=True)
+    labelled = toy_graph.train_mask & (torch.arange(120) % 4 > 0)
+    toy_graph.edge_index[0, :9] = 110  # test clips, whose labels are not for training
+    view = training_view(toy_graph, toy_graph.train_mask, labelled, settings)
+    edges = list(zip(*toy_graph.edge_index.tolist(), toy_graph.edge_weight.tolist(), strict=True))
+    y, known = toy_graph.y.tolist(), labelled.tolist()
+    expected = [(k, i, w) for k, i, w in edges if known[k] and known[i] and y[k] == y[i]]
+    assert 0 < len(expected) < len(edges) / 2
+    assert list(zip(*view.edge_index.tolist(), view.edge_weight.tolist(), strict=True)) == expected
