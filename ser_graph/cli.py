@@ -274,30 +274,36 @@ def train(
     protocol: Annotated[str, typer.Option(help="clean or paper.")] = "clean",
     epochs: Annotated[int, typer.Option(min=1)] = 50,
     seed: Seed = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other training setting: KEY=VALUE, e.g. --set regression=5. Repeatable."),
+    ] = None,
     device: Device = None,
 ) -> None:
     """Train a student on a graph. An interrupted training continues."""
     from ser_graph.downstream import train as train_student
     from ser_graph.graph import load_graph
+    from ser_graph.recipe import parse_changes
 
     checkpoint = out.with_name(f".{out.name}.checkpoint")
-    student = train_student(
-        load_graph(graph),
-        backbone=backbone,
-        alpha=alpha,
-        n_neighbors=n_neighbors,
-        layer=layer,
-        distance=distance,
-        reduction=reduction,
-        protocol=protocol,
-        epochs=epochs,
-        seed=seed,
-        checkpoint=checkpoint,
-        device=device,
-    )
+    chosen = {
+        "backbone": backbone,
+        "alpha": alpha,
+        "n_neighbors": n_neighbors,
+        "layer": layer,
+        "distance": distance,
+        "reduction": reduction,
+        "protocol": protocol,
+        "epochs": epochs,
+        "seed": seed,
+        **parse_changes(settings or []),
+    }
+    student = train_student(load_graph(graph), checkpoint=checkpoint, device=device, **chosen)
     student.save(out)
     checkpoint.unlink(missing_ok=True)
-    print(f"{backbone} of {student.n_params:,} parameters, epoch {student.info['epoch']} kept, in {out}")
+    print(
+        f"{student.info['backbone']} of {student.n_params:,} parameters, epoch {student.info['epoch']} kept, in {out}"
+    )
 
 
 @app.command()
@@ -325,6 +331,26 @@ def evaluate(
         return
     print("\n".join(f"{name:20} {_figure(value)}" for name, value in metrics.items()))
     print(f"\n{confusion_matrix(table).to_string()}")
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders on the same data, e.g. one of protocol clean and one of paper."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for report.md, its figures, and the tables as LaTeX.")],
+    choose: Annotated[
+        str, typer.Option(help="Split that chooses a setting: dev, or test (then nothing is called a test result).")
+    ] = "dev",
+    metric: Annotated[str, typer.Option(help="What chooses and is compared: uar or accuracy.")] = "uar",
+    seed: Seed = 0,
+) -> None:
+    """Tables, figures and tests of significance of stored runs, in Markdown, LaTeX and PNG."""
+    from ser_graph.evaluation.report import write_report
+
+    written = write_report(runs, out, choose=choose, metric=metric, seed=seed)
+    print(f"Report {written}, with its figures (PNG) and tables (LaTeX) beside it")
 
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:

@@ -1,8 +1,9 @@
 """Predictions -> numbers and figures."""
 
-from ser_graph.evaluation.figures import plot_confusion_matrix, plot_history, plot_students
+from ser_graph.evaluation.figures import plot_confusion_matrix, plot_history, plot_sensitivity, plot_students
 from ser_graph.evaluation.metrics import bootstrap, confusion_matrix, evaluate, uar, uar_batchwise
 from ser_graph.evaluation.probes import gap_closed, label_propagation, nearest_neighbours_vote, teacher_probe
+from ser_graph.evaluation.report import write_report
 from ser_graph.evaluation.significance import bootstrap_difference, holm, mcnemar, two_proportion_z
 
 __all__ = [
@@ -17,9 +18,11 @@ __all__ = [
     "nearest_neighbours_vote",
     "plot_confusion_matrix",
     "plot_history",
+    "plot_sensitivity",
     "plot_students",
     "teacher_probe",
     "two_proportion_z",
     "uar",
     "uar_batchwise",
+    "write_report",
 ]

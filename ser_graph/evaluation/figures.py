@@ -84,6 +84,31 @@ def plot_students(table: pd.DataFrame, ax: Axes | None = None, chance: float | N
     return ax
 
 
+def plot_sensitivity(
+    values: pd.DataFrame, ax: Axes | None = None, baseline: float | None = None, title: str = ""
+) -> Axes:
+    """A metric against the number of neighbours, a line for each alpha, bars of one deviation over seeds.
+
+    Args:
+        values: a row per setting, with `alpha`, `n_neighbors`, `mean` and `sd` (NaN for one seed).
+        ax: where to draw; a new figure by default.
+        baseline: the metric without a graph, drawn as a line.
+        title: of the axes.
+    """
+    ax = ax or new_axes(4.0, 3.2)
+    for alpha, rows in values.sort_values("n_neighbors").groupby("alpha"):
+        label = f"alpha {alpha:g}"
+        ax.errorbar(rows["n_neighbors"], rows["mean"], rows["sd"].fillna(0), marker="o", capsize=3, label=label)
+    if baseline is not None:
+        ax.axhline(baseline, linestyle=":", color="grey", label="baseline")
+    ax.set_xticks(sorted(set(values["n_neighbors"])))
+    ax.set_xlabel("neighbours")
+    ax.set_title(title)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+    return ax
+
+
 def new_axes(width: float, height: float) -> Axes:
     """Axes of a figure of their own (inches), without touching pyplot's state."""
     return Figure(figsize=(width, height), layout="constrained", dpi=150).subplots()

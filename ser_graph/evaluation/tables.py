@@ -47,6 +47,42 @@ def format_results(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def markdown_table(table: pd.DataFrame) -> str:
+    r"""A table of texts as Markdown, without its index.
+
+    Examples:
+        >>> print(markdown_table(pd.DataFrame({"student": ["a|b"], "UAR": ["78.9"]})))
+        | student | UAR |
+        | --- | --- |
+        | a\|b | 78.9 |
+    """
+    rows = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def latex_table(table: pd.DataFrame, caption: str, label: str) -> str:
+    r"""A table of texts as LaTeX (package booktabs), without its index.
+
+    Examples:
+        >>> print(latex_table(pd.DataFrame({"student": ["a_b"]}), "Students, in %", "tab:students"))
+        \begin{table}
+        \caption{Students, in \%}
+        \label{tab:students}
+        \begin{tabular}{l}
+        \toprule
+        student \\
+        \midrule
+        a\_b \\
+        \bottomrule
+        \end{tabular}
+        \end{table}
+    """
+    texts = table.astype(str)
+    caption = caption.replace("%", "\\%").replace("_", "\\_")
+    return texts.to_latex(index=False, escape=True, caption=caption, label=label).rstrip()
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 

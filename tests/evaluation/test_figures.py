@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ser_graph.colors import EMOTION_COLORS
-from ser_graph.evaluation import plot_confusion_matrix, plot_history, plot_students
+from ser_graph.evaluation import plot_confusion_matrix, plot_history, plot_sensitivity, plot_students
 
 pytestmark = pytest.mark.filterwarnings("error")
 COUNTS = pd.DataFrame([[1500, 2], [0, 0]], index=["anger", "fear"], columns=["anger", "fear"])
@@ -68,6 +68,19 @@ def test_students():
     np.testing.assert_allclose(ends, [[[0.55, 1], [0.7, 1]], [[0.5, 0], [0.5, 0]]])
     assert ax.texts[0].get_text() == "chance"
     assert not drawn(plot_students(table)).texts
+
+
+def test_sensitivity():
+    values = pd.DataFrame(
+        {"alpha": [0.1, 1.0, 0.1], "n_neighbors": [6, 3, 3], "mean": [0.7, 0.5, 0.6], "sd": [0.1, None, 0.05]}
+    )
+    ax = drawn(plot_sensitivity(values, baseline=0.4, title="fc2"))
+    assert [bars.get_label() for bars in ax.containers] == ["alpha 0.1", "alpha 1"]
+    assert [bars[0].get_xydata().tolist() for bars in ax.containers] == [[[3, 0.6], [6, 0.7]], [[3, 0.5]]]
+    ends = [segment.tolist() for segment in ax.containers[0][2][0].get_segments()]
+    np.testing.assert_allclose(ends, [[[3, 0.55], [3, 0.65]], [[6, 0.6], [6, 0.8]]])
+    assert set(ax.lines[-1].get_ydata()) == {0.4} and ax.get_xticks().tolist() == [3, 6]
+    assert ax.get_title() == "fc2"
 
 
 def test_on_axes_of_ones_own():

@@ -1,0 +1,375 @@
+"""The report of a study: stored runs -> Markdown, LaTeX and PNG."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ser_graph.errors import InputError
+from ser_graph.evaluation.figures import plot_confusion_matrix, plot_sensitivity
+from ser_graph.evaluation.metrics import confusion_matrix
+from ser_graph.evaluation.study import (
+    FEW_SPEAKERS,
+    NSL,
+    SETTING,
+    TEST_SELECTED,
+    Setting,
+    Study,
+    choose_settings,
+    compare,
+    is_test_selected,
+    load_study,
+)
+from ser_graph.evaluation.tables import latex_table, markdown_table
+from ser_graph.files import atomic_file
+
+_NAMES = {"uar": "UAR", "accuracy": "accuracy"}
+
+
+def write_report(
+    runs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    choose: str = "dev",
+    metric: str = "uar",
+    n_resamples: int = 10_000,
+    seed: int = 0,
+) -> Path:
+    """Tables, figures and tests of one or more stored runs of a recipe.
+
+    The runs must be of the same data. A run of protocol clean has dev and test numbers. Where a run of
+    protocol paper is given beside it, test is taken from that one, as in the paper's Table 3: dev of students
+    of train, test of students of train + dev.
+
+    Args:
+        runs: run folders, see `ser_graph.run`.
+        out: folder for `report.md`, `students.csv`, and for each table a `.tex`, each figure a `.png`; files of
+            these names are replaced.
+        choose: the split that chooses a setting: ``"dev"``, or ``"test"`` as in the paper. What is measured
+            on test is then called test-selected, and no test result.
+        metric: by which it chooses, and that is compared: ``"uar"`` or ``"accuracy"``.
+        n_resamples: bootstrap resamples.
+        seed: of the bootstrap.
+
+    Returns:
+        The path of `report.md`.
+
+    Raises:
+        InputError: no finished run; runs of different data; no number to choose a setting by.
+    """
+    out = Path(out).expanduser()
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file, expected a folder for the report")
+    study = load_study(runs)
+    chosen = choose_settings(study, choose, metric)
+    selected = is_test_selected(study, choose)
+    test = _test_name(study, selected)
+    differences, tests = compare(study, chosen, metric, all_settings=selected, n_resamples=n_resamples, seed=seed)
+    figures = {
+        **{f"sensitivity-{name}": _sensitivity(study, name, metric, test) for name in chosen},
+        **{f"confusion-{name}": _confusion(study, name, setting, test) for name, setting in chosen.items()},
+    }
+    tables = {
+        "table3": (_table3(study, choose, metric, test), f"Accuracy / UAR in %, dev and {test}"),
+        "settings": (
+            _settings(study, chosen, test),
+            f"All settings, in %: mean ± deviation over seeds, dev and {test}",
+        ),
+        "differences": (
+            _differences(differences),
+            f"Chosen settings against baselines, {_NAMES[metric]} in percentage points, {test}",
+        ),
+        "tests": (
+            _tests(tests, metric),
+            f"Chosen students against baselines one by one, {_NAMES[metric]} in %, {test}",
+        ),
+    }
+    for name, (table, caption) in tables.items():
+        _write(out / f"{name}.tex", latex_table(table, caption, f"tab:{name}") + "\n")
+    drawn = []
+    for name, figure in figures.items():
+        if figure is not None:
+            with atomic_file(out / f"{name}.png") as part:
+                figure.savefig(part, format="png")
+            drawn.append(name)
+    with atomic_file(out / "students.csv") as part:
+        study.students.to_csv(part, index=False)
+    text = {name: f"{caption}.\n\n{markdown_table(table)}" for name, (table, caption) in tables.items()}
+    n_compared = {"differences": len(differences), "tests": len(tests)}
+    _write(out / "report.md", _markdown(study, chosen, choose, metric, test, text, drawn, n_compared))
+    return out / "report.md"
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_file(path) as part:
+        part.write_text(text, "utf-8")
+
+
+def _test_name(study: Study, selected: bool) -> str:
+    """What a number on the test clips is called wherever it stands: a test result only if it is one."""
+    caveats = f" ({', '.join(study.caveats)})" if study.caveats else ""
+    return (TEST_SELECTED if selected else "test") + caveats
+
+
+def _table3(study: Study, choose: str, metric: str, test: str) -> pd.DataFrame:
+    """Rows as in the paper's Table 3: baselines, and for each n the best alpha and layer over all backbones."""
+    settings = study.settings
+    column = f"{choose}_{metric}"
+    means: dict[Any, float] = settings.groupby(SETTING[1:], sort=False)[column].mean().fillna(-1).to_dict()
+    rows = [key for key in means if key[0] != NSL]
+    for n in sorted({key[2] for key in means if key[0] == NSL}):
+        rows.append(max((key for key in means if key[0] == NSL and key[2] == n), key=means.__getitem__))
+    table, values = [], settings.to_dict("index")
+    for method, alpha, n, layer in rows:
+        is_nsl = method == NSL
+        row = {
+            "method": method,
+            "n": n if is_nsl else "-",
+            "alpha": f"{alpha:g}" if is_nsl else "-",
+            "layer": layer,
+        }
+        for backbone in dict.fromkeys(settings.index.get_level_values("backbone")):
+            own = values.get((backbone, method, alpha, n, layer))
+            row[f"{backbone} dev"] = _both(own, "dev")
+            row[f"{backbone} {test}"] = _both(own, "test")
+        table.append(row)
+    return pd.DataFrame(table)
+
+
+def _settings(study: Study, chosen: dict[str, Setting], test: str) -> pd.DataFrame:
+    rows = []
+    for setting, values in zip(study.settings.index.tolist(), study.settings.to_dict("records"), strict=True):
+        columns = {"backbone": setting[0], "setting": _words(setting)}
+        for split, name in (("dev", "dev"), ("test", test)):
+            for metric, word in _NAMES.items():
+                columns[f"{word}, {name}"] = _mean(values[f"{split}_{metric}"], values[f"{split}_{metric}_sd"])
+        columns["seeds (dev / test)"] = f"{values['dev_seeds']:.0f} / {values['test_seeds']:.0f}"
+        columns["chosen"] = "chosen" if setting in chosen.values() else ""
+        rows.append(columns)
+    return pd.DataFrame(rows)
+
+
+def _differences(table: pd.DataFrame) -> pd.DataFrame:
+    rows = [
+        {
+            "backbone": row["backbone"],
+            "setting": _words(tuple(row[key] for key in SETTING)),
+            "against": row["baseline"],
+            "seeds": row["seeds"],
+            "difference": _mean(row["difference"], row["sd"]),
+            "95 %, speakers drawn": "one speaker"
+            if pd.isna(row["low"])
+            else f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}",
+            "p": _p(row["p"]),
+            "p, Holm": _p(row["p_holm"]),
+            "speakers": row["speakers"],
+        }
+        for row in _of_chosen(table)
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["backbone", "setting", "against", "difference", "p"])
+
+
+def _tests(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    word = _NAMES[metric]
+    rows = [
+        {
+            "backbone": row["backbone"],
+            "against": row["baseline"],
+            "seed": row["seed"],
+            f"{word}, baseline": f"{100 * row['baseline_value']:.1f}",
+            f"{word}, NSL": f"{100 * row['value']:.1f}",
+            "only one right": f"{row['only_baseline']} / {row['only_nsl']}",
+            "McNemar p": _p(row["mcnemar_p"]),
+            "McNemar p, Holm": _p(row["mcnemar_p_holm"]),
+            "z": f"{row['z']:.2f}",
+            "z-test p": _p(row["z_p"]),
+            "z-test p, Holm": _p(row["z_p_holm"]),
+        }
+        for row in _of_chosen(table)
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["backbone", "against", "seed", "McNemar p", "z-test p"])
+
+
+def _of_chosen(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    return table[table["chosen"]].to_dict("records") if len(table) else []
+
+
+def _sensitivity(study: Study, backbone: str, metric: str, test: str) -> Figure | None:
+    """The paper's Figure 2: a row for each split, a column for each layer; None with a single setting."""
+    settings = study.settings.loc[backbone].reset_index()
+    nsl = settings[settings["method"] == NSL]
+    splits = [split for split in ("dev", "test") if nsl[f"{split}_{metric}"].notna().any()]
+    layers = sorted(set(nsl["layer"]))
+    if len(nsl) < 2 or not splits:
+        return None
+    figure = Figure(figsize=(4.2 * len(layers), 3.2 * len(splits) + 0.4), layout="constrained", dpi=150)
+    grid = figure.subplots(len(splits), len(layers), squeeze=False, sharey="row")
+    for split, axes in zip(splits, grid, strict=True):
+        baseline = settings.loc[settings["method"] == "baseline", f"{split}_{metric}"]
+        for layer, ax in zip(layers, axes, strict=True):
+            values = nsl[nsl["layer"] == layer].rename(
+                columns={f"{split}_{metric}": "mean", f"{split}_{metric}_sd": "sd"}
+            )
+            name = "dev" if split == "dev" else test
+            plot_sensitivity(values, ax, baseline.iloc[0] if len(baseline) else None, f"{layer}, {name}")
+        axes[0].set_ylabel(_NAMES[metric])
+    figure.suptitle(backbone)
+    return figure
+
+
+def _confusion(study: Study, backbone: str, setting: Setting, test: str) -> Figure | None:
+    """The paper's Figure 3, and the baseline's beside it; clips of all seeds together."""
+    keys = study.settings.index.tolist()
+    rows = [key for key in keys if key[0] == backbone and key[1] == "baseline"] + [setting]
+    said = {key: [study.predictions(key, seed) for seed in study.seeds(key)] for key in rows}
+    said = {key: tables for key, tables in said.items() if tables}
+    if not said:
+        return None
+    figure = Figure(figsize=(5.6 * len(said), 5.2), layout="constrained", dpi=150)
+    axes = figure.subplots(1, len(said), squeeze=False)[0]
+    for (key, tables), ax in zip(said.items(), axes, strict=True):
+        seeds = f"{len(tables)} seed{'s' if len(tables) > 1 else ''}"
+        plot_confusion_matrix(confusion_matrix(pd.concat(tables)), ax, f"{_words(key)}, {seeds}")
+    figure.suptitle(f"{backbone}, {test}")
+    return figure
+
+
+def _markdown(
+    study: Study,
+    chosen: dict[str, Setting],
+    choose: str,
+    metric: str,
+    test: str,
+    tables: dict[str, str],
+    drawn: list[str],
+    n_compared: dict[str, int],
+) -> str:
+    runs = pd.DataFrame(
+        [
+            {
+                "run": run["folder"],
+                "title": run["title"],
+                "protocol": run["protocol"],
+                "students": len(run["students"]),
+                "test clips": f"{run['n_test']:,}",
+                "test speakers": run["n_test_speakers"],
+                "data": run["data_hash"][:8],
+            }
+            for run in study.runs
+        ]
+    )
+    choices = [f"- {name}: {_words(setting)}" for name, setting in chosen.items()]
+    parts = [
+        f"# Report: {', '.join(dict.fromkeys(run['name'] for run in study.runs))}",
+        *[f"**{warning}**" for warning in _warnings(study, test)],
+        "## Runs",
+        markdown_table(runs),
+        _how_trained(study),
+        "## Chosen settings",
+        "\n".join([f"{_how_chosen(study, choose, metric)}\n", *choices]) if choices else "No NSL student.",
+        "## Accuracy / UAR (the paper's Table 3)",
+        tables["table3"],
+        _TABLE3_NOTE,
+        "## All settings",
+        tables["settings"],
+        "## Chosen settings against baselines",
+        tables["differences"] if chosen else "Nothing to compare.",
+        tables["tests"] if chosen else "",
+        _TESTS_NOTE.format(**n_compared) if n_compared["tests"] else "",
+        *[f"No difference for {name}: {why}." for name, why in _not_compared(study, chosen).items()],
+        "## Figures",
+        *[f"![{name}]({name}.png)" for name in drawn],
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+_TABLE3_NOTE = (
+    "For each n, alpha and layer are those that are best in the mean over backbones and seeds on the split "
+    "that chooses. Dev is that of the epoch kept, which dev itself chose. UAR is the mean recall over the "
+    "classes; the published table averages recalls within batches of 16, which is about 9 % lower: to compare "
+    "with it, take `uar_batchwise` of `students.csv`. Transfer baselines need the upstream for every clip: "
+    "nothing for a device."
+)
+_TESTS_NOTE = (
+    "Difference: seeds averaged, ± their deviation. The interval and its two-sided p draw whole speakers, the "
+    "same for both students, and leave aside what another seed would change. McNemar's exact test (two-sided) "
+    "and the paper's pooled z-test (one-tailed, the metric taken as a share of the clips) take clips as "
+    "independent, which clips of a speaker are not; the z-test also takes the two students' results as "
+    "independent. Holm: corrected for all that was compared, {differences} in the first table and {tests} in "
+    "the second."
+)
+
+
+def _warnings(study: Study, test: str) -> list[str]:
+    said = []
+    if test != "test":
+        said.append(f"Numbers on the test clips are: {test}.")
+    n_speakers = min(run["n_test_speakers"] for run in study.runs)
+    if n_speakers == 1:
+        said.append("One test speaker: no interval can be given.")
+    elif n_speakers < FEW_SPEAKERS:
+        said.append(f"{n_speakers} test speakers only: intervals and p-values that draw speakers are coarse.")
+    return said
+
+
+def _how_trained(study: Study) -> str:
+    shared = study.runs[0]["recipe"]["students"]["training"]
+    lines = [f"All students share the training settings {shared}." if shared else ""]
+    if set(study.students["protocol"]) == {"clean", "paper"}:
+        lines.append("Dev is measured on students of train, test on students of train + dev (protocol paper).")
+    elif study.test_protocol == "paper":
+        lines.append("Students of train + dev (protocol paper): there are no numbers on dev.")
+    else:
+        lines.append("Students of train; dev chose the epoch.")
+    return " ".join(line for line in lines if line)
+
+
+def _how_chosen(study: Study, choose: str, metric: str) -> str:
+    counts = study.settings.reset_index()
+    most = counts[counts["method"] == NSL].groupby("backbone").size().max()
+    if most == 1:
+        return "Each backbone has one NSL setting: nothing was chosen."
+    rule = (
+        f"the best {_NAMES[metric]} on {choose} among up to {most} settings of a backbone, in the mean over seeds"
+    )
+    return f"Chosen by {choose}: {rule}." + (f" What follows is {TEST_SELECTED}." if choose == "test" else "")
+
+
+def _not_compared(study: Study, chosen: dict[str, Setting]) -> dict[str, str]:
+    missing = {}
+    for backbone, setting in chosen.items():
+        baselines = [key for key in study.settings.index.tolist() if key[0] == backbone and key[1] != NSL]
+        if not study.seeds(setting):
+            missing[backbone] = f"its chosen setting has no student of protocol {study.test_protocol}"
+        elif not any({*study.seeds(setting)} & {*study.seeds(key)} for key in baselines):
+            missing[backbone] = "no baseline of the same seed"
+    return missing
+
+
+def _words(setting: Setting) -> str:
+    """A setting without its backbone, to read."""
+    _, method, alpha, n, layer = setting
+    return f"NSL, alpha {alpha:g}, n {n}, {layer}" if method == NSL else method
+
+
+def _both(values: dict[Any, Any] | None, split: str) -> str:
+    if values is None or pd.isna(values[f"{split}_uar"]):
+        return "-"
+    return " / ".join(
+        _mean(values[f"{split}_{metric}"], values[f"{split}_{metric}_sd"]) for metric in ("accuracy", "uar")
+    )
+
+
+def _mean(mean: float, deviation: float) -> str:
+    """A mean in percent, with its deviation where there are several seeds."""
+    if pd.isna(mean):
+        return "-"
+    return f"{100 * mean:.1f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.1f}")
+
+
+def _p(value: float) -> str:
+    if pd.isna(value):
+        return "-"
+    return f"{value:.1g}" if value < 0.001 else f"{value:.3f}"

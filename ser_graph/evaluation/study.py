@@ -1,0 +1,299 @@
+"""Stored runs -> one table of students, the setting that was chosen, and what the tests say of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ser_graph.errors import InputError, bad_value
+from ser_graph.evaluation.metrics import scores, speaker_confusions
+from ser_graph.evaluation.significance import (
+    METRICS,
+    bootstrap_difference,
+    holm,
+    mcnemar,
+    two_proportion_z,
+)
+from ser_graph.files import read_json
+
+SETTING = ["backbone", "method", "alpha", "n_neighbors", "layer"]
+NSL = "NSL"
+TEST_SELECTED = "test-selected, not a test result"
+FEW_SPEAKERS = 10
+
+Setting = tuple[Any, ...]  # the values of SETTING: text, text, number, number, text
+
+
+@dataclass(frozen=True)
+class Study:
+    """Students of one or more runs on the same data.
+
+    Where runs of both protocols are given, dev is measured on the students of protocol clean, which were
+    trained on train, and test on those of protocol paper, which were trained on train + dev.
+
+    Attributes:
+        runs: the content of each `results.json`, with its `folder`.
+        students: a row per student: `folder`, `protocol`, `name`, the columns of `SETTING`, `seed`,
+            `dev_accuracy`, `dev_uar` (NaN in protocol paper), and the metrics on test.
+    """
+
+    runs: list[dict[str, Any]]
+    students: pd.DataFrame
+
+    @property
+    def dev_students(self) -> pd.DataFrame:
+        """The students that dev is measured on."""
+        return self.students[self.students["protocol"] == "clean"]
+
+    @property
+    def test_students(self) -> pd.DataFrame:
+        """The students that test is measured on."""
+        return self.students[self.students["protocol"] == self.test_protocol]
+
+    @property
+    def test_protocol(self) -> str:
+        """How the students that test is measured on were trained."""
+        return "paper" if "paper" in set(self.students["protocol"]) else "clean"
+
+    @property
+    def caveats(self) -> list[str]:
+        """What else than the setting must be said of a number on test, a word or two each."""
+        found = {
+            "transductive": any(run["transductive"] for run in self.runs),
+            "speakers shared with training": any(run["shared_speakers"] for run in self.runs),
+            "synthetic speech": any(run["synthetic"] for run in self.runs),
+        }
+        return [name for name, holds in found.items() if holds]
+
+    @cached_property
+    def settings(self) -> pd.DataFrame:
+        """Mean and deviation over seeds, a row per setting, baselines first; the index is `SETTING`.
+
+        Columns: `dev_accuracy`, `dev_uar`, `test_accuracy`, `test_uar`, each with its `..._sd` (NaN for one
+        seed), `dev_seeds` and `test_seeds`.
+        """
+        parts = []
+        for split, rows in (("dev", self.dev_students), ("test", self.test_students)):
+            groups = rows.groupby(SETTING)
+            prefix = "dev_" if split == "dev" else ""
+            for metric in METRICS:
+                values = groups[f"{prefix}{metric}"]
+                parts += [values.mean().rename(f"{split}_{metric}"), values.std().rename(f"{split}_{metric}_sd")]
+            parts.append(groups[f"{prefix}uar"].count().rename(f"{split}_seeds"))
+        table = pd.concat(parts, axis=1)
+        table[["dev_seeds", "test_seeds"]] = table[["dev_seeds", "test_seeds"]].fillna(0).astype(int)
+        return table.sort_index(key=lambda level: level == NSL if level.name == "method" else level)
+
+    def predictions(self, setting: Setting, seed: int) -> pd.DataFrame:
+        """What the student of a setting and a seed said of the test clips."""
+        folder = self.test_students.set_index([*SETTING, "seed"])["folder"].to_dict()[*setting, seed]
+        file = Path(folder) / "predictions.csv"
+        if not file.exists():
+            raise InputError(f"No file {file}; run the recipe again to make it anew")
+        return pd.read_csv(file, index_col="file", dtype=dict.fromkeys(["emotion", "speaker", "predicted"], str))
+
+    def seeds(self, setting: Setting) -> list[int]:
+        """Seeds that a setting was trained with, of the students that test is measured on."""
+        rows = self.test_students.set_index(SETTING)["seed"]
+        return sorted(rows[rows.index == setting].tolist())
+
+
+def load_study(runs: Sequence[str | Path]) -> Study:
+    """Read the numbers of stored runs.
+
+    Raises:
+        InputError: a folder without a finished run; runs of different data, or trained differently; the
+            same student in two runs.
+    """
+    if not runs:
+        raise InputError("No run to report, expected at least one run folder")
+    loaded = [_load(Path(run).expanduser()) for run in runs]
+    for other in loaded[1:]:
+        _check_alike(loaded[0], other)
+    students = pd.DataFrame([row for run in loaded for row in _students(run)])
+    twice = students[students.duplicated(["protocol", "name"])]
+    if len(twice):
+        same = (students[["protocol", "name"]] == twice[["protocol", "name"]].iloc[0]).all(axis=1)
+        both = students.loc[same, "folder"]
+        raise InputError(f"The same student twice: {' and '.join(map(str, both))}; give one of the runs only")
+    return Study(loaded, students)
+
+
+def choose_settings(study: Study, choose: str = "dev", metric: str = "uar") -> dict[str, Setting]:
+    """The NSL setting of each backbone that is best on a split, in the mean over seeds.
+
+    Args:
+        study: the runs.
+        choose: ``"dev"``, or ``"test"``, as the paper did; what is measured on test is then no test result.
+        metric: ``"uar"`` or ``"accuracy"``.
+
+    Raises:
+        InputError: a bad name, or several settings and no number on dev to choose by.
+    """
+    if choose not in ("dev", "test"):
+        raise bad_value("split to choose by", choose, ["dev", "test"])
+    if metric not in METRICS:
+        raise bad_value("metric", metric, METRICS)
+    chosen: dict[str, Setting] = {}
+    for backbone, rows in _nsl(study).groupby("backbone"):
+        values = rows[f"{choose}_{metric}"]
+        if len(rows) > 1 and values.isna().all():
+            raise InputError(
+                f"{len(rows)} settings of {backbone} and no number on {choose} to choose one by: protocol paper "
+                "trains on dev; add a run of protocol clean, or give --choose test, which makes no test result"
+            )
+        chosen[str(backbone)] = rows.index.tolist()[int(values.fillna(-1).to_numpy().argmax())]
+    return chosen
+
+
+def is_test_selected(study: Study, choose: str) -> bool:
+    """Whether test chose a setting: not so where no backbone has more than one."""
+    return choose == "test" and bool((_nsl(study).groupby("backbone").size() > 1).any())
+
+
+def compare(
+    study: Study,
+    chosen: dict[str, Setting],
+    metric: str = "uar",
+    *,
+    all_settings: bool = False,
+    n_resamples: int = 10_000,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Chosen NSL students against the baselines of their backbone, on the same seeds and test clips.
+
+    Args:
+        study: the runs.
+        chosen: result of `choose_settings`.
+        metric: ``"uar"`` or ``"accuracy"``; McNemar's test is always about clips that are right or wrong.
+        all_settings: compare all settings: where test chose among them, all were looked at, and the
+            correction has to count all.
+        n_resamples: bootstrap resamples.
+        seed: of the bootstrap.
+
+    Returns:
+        Two tables, whose `..._holm` are corrected over their rows. Differences, a row per setting and
+        baseline, seeds averaged: `seeds`, `difference`, `sd` (over seeds), `low`, `high`, `p`, `p_holm`,
+        `speakers`. Tests, a row for each seed: `baseline_value`, `value`, `only_baseline`, `only_nsl`,
+        `mcnemar_p`, `mcnemar_p_holm`, `z`, `z_p`, `z_p_holm`. Both have `backbone`, `baseline`, the setting and
+        `chosen`.
+    """
+    differences, tests = [], []
+    settings = _nsl(study).index.tolist() if all_settings else list(chosen.values())
+    for setting in settings:
+        for baseline in study.settings.index.tolist():
+            if baseline[0] != setting[0] or baseline[1] == NSL:
+                continue
+            seeds = sorted({*study.seeds(setting)} & {*study.seeds(baseline)})
+            if not seeds:
+                continue
+            names = {
+                **dict(zip(SETTING, setting, strict=True)),
+                "baseline": baseline[1],
+                "chosen": chosen[setting[0]] == setting,
+            }
+            pairs = [(study.predictions(baseline, one), study.predictions(setting, one)) for one in seeds]
+            rows = [{**names, "seed": one, **_test(*pair, metric)} for one, pair in zip(seeds, pairs, strict=True)]
+            tests += rows
+            before, after = ([pair[side] for pair in pairs] for side in (0, 1))
+            found = bootstrap_difference(before, after, metric, n_resamples=n_resamples, seed=seed)
+            differences.append(
+                {
+                    **names,
+                    "seeds": len(seeds),
+                    "difference": found.difference,
+                    "sd": pd.Series([row["value"] - row["baseline_value"] for row in rows]).std(),
+                    "low": found.low,
+                    "high": found.high,
+                    "p": found.p_value,
+                    "speakers": found.n_speakers,
+                }
+            )
+    tables = pd.DataFrame(differences), pd.DataFrame(tests)
+    for table, columns in zip(tables, (["p"], ["mcnemar_p", "z_p"]), strict=True):
+        for column in columns if len(table) else []:
+            table[f"{column}_holm"] = holm(table[column].to_numpy())
+    return tables
+
+
+def _test(baseline: pd.DataFrame, nsl: pd.DataFrame, metric: str) -> dict[str, Any]:
+    """One pair of students: their values and the two tests that take clips as independent."""
+    known = [table[table["emotion"].notna()] for table in (baseline, nsl)]
+    n, (before, after) = len(known[0]), (float(scores(speaker_confusions(one).sum(0))[metric]) for one in known)
+    counts, z_test = mcnemar(baseline, nsl), two_proportion_z(before * n, n, after * n, n)
+    return {
+        "n_test": n,
+        "baseline_value": before,
+        "value": after,
+        "only_baseline": counts.only_a,
+        "only_nsl": counts.only_b,
+        "mcnemar_p": counts.p_value,
+        "z": z_test.z,
+        "z_p": z_test.p_value,
+    }
+
+
+def _nsl(study: Study) -> pd.DataFrame:
+    return study.settings[study.settings.index.get_level_values("method") == NSL]
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    if not (folder / "results.json").exists():
+        raise InputError(
+            f"{folder} is not a finished run (results.json expected in it); `ser-graph run` makes one, and "
+            "continues an interrupted one"
+        )
+    return {**read_json(folder / "results.json"), "folder": folder}
+
+
+def _check_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Refuse to compare what was not made from the same clips in the same way."""
+    if one["data_hash"] != other["data_hash"]:
+        raise InputError(
+            f"{one['folder']} and {other['folder']} differ in clips, labels, splits or embeddings (data hashes "
+            f"{one['data_hash'][:8]} and {other['data_hash'][:8]}) and cannot share a table; report each alone, or "
+            f"run one anew with --set upstream.model={one['folder']}/upstream --set upstream.finetune=false"
+        )
+    made, made_other = _made_with(one), _made_with(other)
+    for key in made:
+        if key in made_other and made[key] != made_other[key]:
+            raise InputError(
+                f"{one['folder']} and {other['folder']} differ in {key} ({made[key]!r} and {made_other[key]!r}) "
+                "and cannot share a table; report each alone"
+            )
+
+
+def _made_with(run: dict[str, Any]) -> dict[str, Any]:
+    """What all students of a run share, so that only settings differ within a table."""
+    recipe = run["recipe"]
+    return {
+        **{f"features.{key}": value for key, value in recipe["features"].items()},
+        **{f"graph.{key}": value for key, value in recipe["graph"].items() if key not in ("n_neighbors", "scope")},
+        "students.training": recipe["students"]["training"],
+    }
+
+
+def _students(run: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for student in run["students"]:
+        folder = run["folder"] / "students" / student["name"]
+        is_nsl, transfer = student["alpha"] > 0, student.get("transfer", "none")
+        method = NSL if is_nsl else "baseline" if transfer == "none" else f"transfer ({transfer})"
+        n_neighbors = student["n_neighbors"] if is_nsl else 0
+        layer = student["layer"] if is_nsl else "-"
+        dev = _dev_metrics(student, folder) if run["protocol"] == "clean" else {}
+        own = {"method": method, "n_neighbors": n_neighbors, "layer": layer}
+        rows.append({"folder": folder, "protocol": run["protocol"], **student, **dev, **own})
+    return [{"dev_accuracy": math.nan, "dev_uar": math.nan, **row} for row in rows]
+
+
+def _dev_metrics(student: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Dev of the kept epoch; earlier versions stored it in the history only."""
+    if "dev_uar" in student:
+        return {}
+    kept = read_json(folder / "model.json")["info"]["history"][student["epoch"] - 1]
+    return {name: kept[name] for name in ("dev_accuracy", "dev_uar") if name in kept}
