@@ -19,16 +19,19 @@ from typing import Any
 
 # Where each public name lives. Loaded on first use: torch, PyG and transformers take seconds to import.
 _HOMES = {
+    "EdgeRules": "graph",
     "EmotionGraph": "graph",
     "InputError": "errors",
     "LogMel": "audio",
     "LogMelSettings": "audio",
     "NeighborLoader": "graph",
+    "Space": "graph",
     "Standardise": "audio",
     "Student": "downstream",
     "TrainingSettings": "downstream",
     "Upstream": "upstream",
     "add_clips": "graph",
+    "bootstrap_difference": "evaluation",
     "bridge_clips": "graph",
     "bridge_pairs": "graph",
     "build_graph": "graph",
@@ -41,11 +44,14 @@ _HOMES = {
     "degree_distribution": "graph",
     "evaluate": "evaluation",
     "gap_closed": "evaluation",
+    "graph_card": "graph",
     "graph_layout": "inspection",
     "graph_report": "graph",
     "graph_statistics": "graph",
+    "holm": "evaluation",
     "homophily": "graph",
     "inspect": "inspection.view",
+    "join_corpora": "corpora",
     "label_propagation": "evaluation",
     "leakage": "graph",
     "leave_one_speaker_out": "corpora",
@@ -56,6 +62,7 @@ _HOMES = {
     "log_mels": "audio",
     "make_backbone": "downstream",
     "make_corpus": "corpora.synthetic",
+    "mcnemar": "evaluation",
     "mixing_matrix": "graph",
     "mixing_table": "graph",
     "near_duplicates": "graph",
@@ -80,7 +87,9 @@ _HOMES = {
     "teacher_probe": "evaluation",
     "to_networkx": "graph",
     "train": "downstream",
+    "two_proportion_z": "evaluation",
     "write_page": "inspection.page",
+    "write_report": "evaluation",
 }
 
 __all__ = sorted(_HOMES)

@@ -1,6 +1,7 @@
 """From a folder of clips to a clip table: one row a clip, its emotion, its speaker, its split."""
 
 from ser_graph.corpora.adapter import Adapter
+from ser_graph.corpora.joining import join_corpora
 from ser_graph.corpora.loading import ADAPTERS, load_corpus
 from ser_graph.corpora.splits import (
     check_split,
@@ -25,6 +26,7 @@ __all__ = [
     "check_split",
     "demos_deviation",
     "demos_split",
+    "join_corpora",
     "leave_one_speaker_out",
     "load_corpus",
     "load_table",

@@ -4,13 +4,16 @@ from ser_graph.graph.building import build_graph
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.dataset import EmotionGraph
 from ser_graph.graph.extending import add_clips
+from ser_graph.graph.rules import EdgeRules
 from ser_graph.graph.sampling import NeighborLoader, TopNeighborSampler
+from ser_graph.graph.space import Space
 from ser_graph.graph.statistics import (
     bridge_clips,
     bridge_pairs,
     communities,
     community_statistics,
     degree_distribution,
+    graph_card,
     graph_report,
     graph_statistics,
     homophily,
@@ -26,8 +29,10 @@ from ser_graph.graph.storage import load_graph, save_graph
 
 __all__ = [
     "ClipGraph",
+    "EdgeRules",
     "EmotionGraph",
     "NeighborLoader",
+    "Space",
     "TopNeighborSampler",
     "add_clips",
     "bridge_clips",
@@ -36,6 +41,7 @@ __all__ = [
     "communities",
     "community_statistics",
     "degree_distribution",
+    "graph_card",
     "graph_report",
     "graph_statistics",
     "homophily",

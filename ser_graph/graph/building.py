@@ -13,8 +13,24 @@ from ser_graph.corpora import check_split
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import content_hash, environment
 from ser_graph.graph.clip_graph import ClipGraph
-from ser_graph.graph.epsilon import complain, edge_figures, similarity_figures
-from ser_graph.graph.neighbours import METHODS, nearest_neighbours, resolve_method, sampled_recall, unit_rows
+from ser_graph.graph.epsilon import (
+    complain,
+    edge_figures,
+    epsilon_of_agreement,
+    epsilon_of_coverage,
+    epsilon_rule,
+    similarity_figures,
+)
+from ser_graph.graph.neighbours import (
+    METHODS,
+    local_penalty,
+    nearest_neighbours,
+    resolve_method,
+    sampled_recall,
+    unit_rows,
+)
+from ser_graph.graph.rules import EdgeRules, group_codes, mutual_edges, training_labels, trust
+from ser_graph.graph.space import Space, transform
 from ser_graph.upstream import Upstream
 
 Scope = Literal["train", "train+dev", "all"]
@@ -27,9 +43,11 @@ def build_graph(
     table: pd.DataFrame,
     upstream: Upstream | None = None,
     *,
-    epsilon: float | None = 0.99,
+    epsilon: float | str | None = 0.99,
     n_neighbors: int = 6,
     scope: Scope = "train",
+    space: Space = Space(),  # noqa: B008  (frozen)
+    rules: EdgeRules = EdgeRules(),  # noqa: B008
     method: str = "auto",
     seed: int = 0,
     n_jobs: int | None = None,
@@ -49,16 +67,22 @@ def build_graph(
         table: clip table of N clips, with a split.
         upstream: the model that embeds the clips; not needed where `emb` is given.
         epsilon: an edge needs a cosine similarity above this (paper: 0.99, for its wav2vec 2.0); None keeps
-            every nearest neighbour.
+            every nearest neighbour; ``"coverage:0.8"`` takes the largest one that leaves 80 % of the clips in
+            scope a neighbour, and ``"agreement"`` the one that best tells edges between training clips of one
+            emotion from the others, see `epsilon_of_agreement`.
         n_neighbors: at most so many neighbours a clip, the most similar ones.
         scope: which clips have and are neighbours: ``"train"`` (protocol *clean*), ``"train+dev"`` (protocol
             *paper*), or ``"all"`` (for looking only: test clips then are neighbours of training clips).
+        space: what is done to the embeddings before they are compared, e.g. ``Space(center="speaker")``; ``emb``
+            of the graph stays as the upstream made it.
+        rules: who of the near clips becomes a neighbour, e.g. ``EdgeRules(across=("speaker",), mutual=True)``,
+            and how much a neighbour weighs.
         method: ``"exact"``, ``"nndescent"``, or ``"auto"``.
         seed: of NN-descent and of the sample on which recall is measured.
         n_jobs: threads of NN-descent; None takes all.
         shared_speakers: accept a speaker in two splits.
         features: what the spectrograms look like; the paper's by default.
-        emb: [N, D] embeddings made before; `upstream` is then not used.
+        emb: [N, D] embeddings made before; `upstream` is then not used, unless `space` needs its head.
         x: [N, n_frames, n_mels] spectrograms made before with `features`.
         out: a `.npy` file to write the spectrograms to; they are then mapped from disk.
         cache: folder for embeddings; see `Upstream.embed`.
@@ -68,11 +92,12 @@ def build_graph(
 
     Returns:
         The graph. ``meta["graph"]`` holds its settings, number of edges, coverage, recall of a sample and the
-        similarity histogram. A useless epsilon is called out with a Python warning.
+        similarity histogram; where epsilon was chosen, ``epsilon_by`` says how. A useless epsilon is called out
+        with a Python warning.
 
     Raises:
         InputError: a speaker in two splits, no clip in scope, neither `upstream` nor `emb`, shapes that do
-            not fit the table, or an epsilon that leaves no edge.
+            not fit the table, an epsilon that leaves no edge, or a space or rules that need what is not there.
     """
     _check_settings(table, epsilon, n_neighbors, scope, method)
     if scope != "all":
@@ -91,12 +116,14 @@ def build_graph(
         "epsilon": epsilon,
         "n_neighbors": n_neighbors,
         "scope": scope,
+        "space": space.to_dict(),
+        "rules": rules.to_dict(),
         "method": resolve_method(method, len(nodes)),
         "shared_speakers": shared_speakers,
         "seed": seed,
         "n_jobs": n_jobs,
     }
-    edge_index, edge_weight, figures = _neighbour_edges(emb[nodes], settings)
+    edge_index, edge_weight, figures = find_edges(emb[nodes], table.iloc[nodes.numpy()], settings, upstream)
     graph = {**settings, "n_clips": len(table), **figures}
     complain(graph)
     if x is None:
@@ -178,26 +205,76 @@ def data_hash(table: pd.DataFrame, emb: Tensor) -> str:
     return content_hash(values, emb[torch.from_numpy(order)].contiguous().numpy().data.cast("B"))
 
 
-def _neighbour_edges(emb: Tensor, settings: dict[str, Any]) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Edges among some clips, and the figures of how they were found."""
-    k, seed, epsilon = settings["n_neighbors"], settings["seed"], settings["epsilon"]
-    ids, similarity = nearest_neighbours(emb, k, method=settings["method"], seed=seed, n_jobs=settings["n_jobs"])
-    edge_index, edge_weight = top_edges(ids, similarity, epsilon, k)
+def find_edges(
+    emb: Tensor, table: pd.DataFrame, settings: dict[str, Any], upstream: Upstream | None = None
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """The edges among the clips in scope, and the figures of how they were found.
+
+    Args:
+        emb: [N, D] embeddings of the clips in scope.
+        table: their clip table.
+        settings: those of ``meta["graph"]``.
+        upstream: for a space that needs it.
+
+    Returns:
+        edge_index [2, E] in rows of `emb`, sorted by seed and then by descending weight; edge_weight [E]; and
+        the figures, in which a chosen epsilon stands in place of the way to choose it.
+    """
+    rules, k, seed = EdgeRules(**settings["rules"]), settings["n_neighbors"], settings["seed"]
+    rows = transform(emb, table, Space(**settings["space"]), upstream)
+    groups = group_codes(table, rules.across)
+    search = {name: settings[name] for name in ("method", "seed", "n_jobs")}
+    penalty = local_penalty(rows, groups, **search) if rules.local_scaling else None
+    ids, similarity = nearest_neighbours(rows, k, groups=groups, penalty=penalty, **search)
+    epsilon, chosen = _chosen_epsilon(ids, similarity, table, settings)
+    edge_index, edge_weight = _kept_edges(ids, similarity, epsilon, rules)
+    if rules.weights == "agreement":
+        edge_weight = edge_weight * trust(edge_index, training_labels(table))[edge_index[0]]
+        order = edge_weight.argsort(descending=True, stable=True)
+        order = order[edge_index[1, order].argsort(stable=True)]
+        edge_index, edge_weight = edge_index[:, order], edge_weight[order]
     figures = {
-        "recall": sampled_recall(emb, ids, seed=seed),
+        **chosen,
+        "recall": sampled_recall(rows, ids, seed=seed, groups=groups, penalty=penalty),
         **edge_figures(edge_index, ids),
-        **similarity_figures(unit_rows(emb), similarity, epsilon, seed=seed),
+        **similarity_figures(unit_rows(rows), similarity, epsilon, seed=seed),
     }
     return edge_index, edge_weight, figures
 
 
-def _check_settings(table: pd.DataFrame, epsilon: float | None, n_neighbors: int, scope: str, method: str) -> None:
+def _kept_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, rules: EdgeRules) -> tuple[Tensor, Tensor]:
+    edge_index, edge_weight = top_edges(ids, similarity, epsilon, ids.shape[1])
+    if not rules.mutual:
+        return edge_index, edge_weight
+    kept = mutual_edges(edge_index, len(ids))
+    return edge_index[:, kept], edge_weight[kept]
+
+
+def _chosen_epsilon(
+    ids: Tensor, similarity: Tensor, table: pd.DataFrame, settings: dict[str, Any]
+) -> tuple[float | None, dict[str, Any]]:
+    """Epsilon, and what to note of it where it was chosen."""
+    asked = settings.get("epsilon_by", settings["epsilon"])
+    rule = epsilon_rule(asked)
+    if rule is None:
+        return asked, {}
+    way, share = rule
+    edge_index, edge_weight = _kept_edges(ids, similarity, None, EdgeRules(**settings["rules"]))
+    if way == "coverage":
+        epsilon = epsilon_of_coverage(edge_index, edge_weight, len(ids), share)
+    else:
+        epsilon = epsilon_of_agreement(edge_index, edge_weight, training_labels(table))
+    return epsilon, {"epsilon": epsilon, "epsilon_by": asked}
+
+
+def _check_settings(
+    table: pd.DataFrame, epsilon: float | str | None, n_neighbors: int, scope: str, method: str
+) -> None:
     if scope not in _SCOPES:
         raise bad_value("scope", scope, _SCOPES)
     if method not in METHODS:
         raise bad_value("neighbour search method", method, METHODS)
-    if epsilon is not None and not -1 <= epsilon < 1:
-        raise InputError(f"Bad epsilon {epsilon!r}, expected a cosine similarity from -1 to below 1, or None")
+    epsilon_rule(epsilon)
     if n_neighbors < 1:
         raise InputError(f"Bad n_neighbors {n_neighbors!r}, expected at least 1")
     if table.index.has_duplicates:

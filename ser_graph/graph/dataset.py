@@ -10,6 +10,8 @@ from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.building import build_graph
+from ser_graph.graph.rules import EdgeRules
+from ser_graph.graph.space import Space
 from ser_graph.graph.storage import load_graph, save_graph
 from ser_graph.upstream import Upstream
 
@@ -97,9 +99,11 @@ class EmotionGraph(InMemoryDataset):
                 f"The graph in {self.processed_dir} was built with another upstream; pass force_reload=True to "
                 "build it anew"
             )
-        built = {**meta["graph"], **meta["embedding"], "features": meta["features"]}
+        graph = {"space": Space().to_dict(), "rules": EdgeRules().to_dict(), **meta["graph"]}
+        graph["epsilon"] = graph.get("epsilon_by", graph["epsilon"])
+        built = {**graph, **meta["embedding"], "features": meta["features"]}
         for key, wanted in self._settings.items():
-            wanted = wanted.to_dict() if isinstance(wanted, LogMelSettings) else wanted
+            wanted = wanted.to_dict() if isinstance(wanted, LogMelSettings | Space | EdgeRules) else wanted
             if key in built and key != "method" and built[key] != wanted:
                 raise InputError(
                     f"The graph in {self.processed_dir} was built with {key}={built[key]!r}, not {wanted!r}; "

@@ -9,10 +9,12 @@ from torch import Tensor
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.corpora import check_split
 from ser_graph.errors import InputError
-from ser_graph.graph.building import assemble, build_graph, scope_nodes, top_edges
+from ser_graph.graph.building import assemble, build_graph, find_edges, scope_nodes, top_edges
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.epsilon import complain, edge_figures, similarity_figures
 from ser_graph.graph.neighbours import exact_candidates, pair_similarity, rank, unit_rows
+from ser_graph.graph.rules import EdgeRules
+from ser_graph.graph.space import Space
 from ser_graph.upstream import Upstream
 
 
@@ -27,12 +29,15 @@ def add_clips(
 ) -> ClipGraph:
     """Add clips to a graph: the edges are those that building it anew with exact search would give.
 
-    New clips are compared with all others, and old clips with the new ones; nothing old is compared again.
+    New clips are compared with all others, and old clips with the new ones; nothing old is compared again. Where
+    the space, the rules or the choice of epsilon let a new clip change what old ones are to each other, all edges
+    are sought anew among the embeddings, of which only those of the new clips are made.
 
     Args:
         data: the graph, left as it is.
         table: clip table of M new clips, with a split.
-        upstream: the model that embedded the others; not needed where `emb` is given.
+        upstream: the model that embedded the others; not needed where `emb` is given, unless the graph's space
+            needs its head.
         emb: [M, D] embeddings of the new clips.
         x: [M, n_frames, n_mels] spectrograms of the new clips.
         **settings: `root`, `cache` and `progress` as in `build_graph`.
@@ -71,24 +76,32 @@ def add_clips(
     if graph["scope"] != "all":
         check_split(joined, shared_speakers=graph["shared_speakers"])
     nodes = scope_nodes(joined, graph["scope"])
-    unit = unit_rows(both[nodes])
-    ids, similarity = _updated_neighbours(unit, nodes, data, graph["n_neighbors"])
-    edge_index, edge_weight = top_edges(ids, similarity, graph["epsilon"], graph["n_neighbors"])
+    if _old_edges_hold(graph):
+        edge_index, edge_weight, figures = _extended_edges(both[nodes], nodes, data)
+    else:
+        edge_index, edge_weight, figures = find_edges(both[nodes], joined.iloc[nodes.numpy()], graph, upstream)
     result = assemble(joined, both, torch.cat([data.x, new.x]), nodes[edge_index], edge_weight)
     result.meta = {**data.meta, **result.meta}
-    result.meta["graph"] = {
-        **graph,
-        "n_clips": len(joined),
-        **edge_figures(edge_index, ids),
-        **similarity_figures(
-            unit,
-            _sampled_similarities(unit, graph["n_neighbors"], graph["seed"]),
-            graph["epsilon"],
-            seed=graph["seed"],
-        ),
-    }
+    result.meta["graph"] = {**graph, "n_clips": len(joined), **figures}
     complain(result.meta["graph"])
     return result
+
+
+def _old_edges_hold(graph: dict[str, Any]) -> bool:
+    """Whether new clips can change nothing among the old ones, but push the last neighbours out."""
+    plain = {"space": Space().to_dict(), "rules": EdgeRules().to_dict(), "epsilon_by": None}
+    return all(graph.get(name, value) == value for name, value in plain.items())
+
+
+def _extended_edges(emb: Tensor, nodes: Tensor, data: ClipGraph) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Edges among old and new clips in scope, and their figures, from the edges that the old ones have."""
+    graph = data.meta["graph"]
+    unit, k, epsilon = unit_rows(emb), graph["n_neighbors"], graph["epsilon"]
+    ids, similarity = _updated_neighbours(unit, nodes, data, k)
+    edge_index, edge_weight = top_edges(ids, similarity, epsilon, k)
+    nearest = _sampled_similarities(unit, k, graph["seed"])
+    figures = {**edge_figures(edge_index, ids), **similarity_figures(unit, nearest, epsilon, seed=graph["seed"])}
+    return edge_index, edge_weight, figures
 
 
 def _updated_neighbours(unit: Tensor, nodes: Tensor, data: ClipGraph, k: int) -> tuple[Tensor, Tensor]:

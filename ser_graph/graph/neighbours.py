@@ -1,6 +1,6 @@
 """Embeddings -> nearest neighbours by cosine similarity: exactly in blocks, or by NN-descent."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from ser_graph.errors import InputError, bad_value
 EXACT_BELOW = 75_000
 METHODS = ("auto", "exact", "nndescent")
 _BLOCK = 2**26  # similarities held at a time: 256 MB
+_LOCAL = 10  # nearest clips whose mean similarity says how dense a place is, as in Conneau et al. 2018
+_WIDER = 5  # times as many candidates are sought by NN-descent, where not every near clip may be a neighbour
 
 
 class NeighbourSearch(Protocol):
@@ -30,13 +32,20 @@ class NeighbourSearch(Protocol):
         """
 
 
-def exact_search(unit: Tensor, k: int) -> Tensor:
-    """Candidates by comparing every pair; see `NeighbourSearch`."""
+def exact_search(unit: Tensor, k: int, groups: Tensor | None = None, penalty: Tensor | None = None) -> Tensor:
+    """Candidates by comparing every pair; see `NeighbourSearch` and `exact_candidates`."""
     everyone = torch.arange(len(unit))
-    return exact_candidates(unit, everyone, everyone, k)
+    return exact_candidates(unit, everyone, everyone, k, groups, penalty)
 
 
-def exact_candidates(unit: Tensor, rows: Tensor, columns: Tensor, k: int) -> Tensor:
+def exact_candidates(
+    unit: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    k: int,
+    groups: Tensor | None = None,
+    penalty: Tensor | None = None,
+) -> Tensor:
     """The ids among `columns` that can be among the k nearest of each of `rows`, compared in blocks.
 
     float32 products of a block are only good to about 1e-6, and equal clips may differ in the last digit.
@@ -47,9 +56,11 @@ def exact_candidates(unit: Tensor, rows: Tensor, columns: Tensor, k: int) -> Ten
         rows: [R] int64 ids of the seeds.
         columns: [C] int64 ids of the possible neighbours, ascending.
         k: neighbours wanted.
+        groups: [N, G] int64 codes; neighbours differ in each of them, -1 differs from all.
+        penalty: [N] float32, taken off the similarity to each id before similarities are compared.
 
     Returns:
-        [R, min(k + 9, C)] int64 ids.
+        [R, min(k + 9, C)] int64 ids, -1 where the groups leave none.
     """
     wanted = min(k + 1, len(columns))  # + 1: the row itself
     spare = min(wanted + 8, len(columns))
@@ -57,19 +68,35 @@ def exact_candidates(unit: Tensor, rows: Tensor, columns: Tensor, k: int) -> Ten
     size = max(1, _BLOCK // max(len(columns), 1))
     others = unit[columns].T
     for start in range(0, len(rows), size):
-        values, places = (unit[rows[start : start + size]] @ others).topk(spare)
-        found[start : start + size] = columns[places]
+        block = rows[start : start + size]
+        score = pair_score(unit[block] @ others, block[:, None], columns[None], groups, penalty)
+        values, places = score.topk(spare)
+        found[start : start + size] = columns[places].masked_fill(values == -torch.inf, -1)
         if spare < len(columns):
             too_close = values[:, wanted - 1] - values[:, -1] < 4e-6
             for row in too_close.nonzero()[:, 0].tolist():
-                found[start + row] = _in_order(unit, rows[start + row], columns)[:spare]
+                found[start + row] = _in_order(unit, block[row], columns, groups, penalty)[:spare]
     return found
 
 
-def _in_order(unit: Tensor, row: Tensor, columns: Tensor) -> Tensor:
-    """`columns` by descending similarity to one row, equal ones by ascending id."""
-    similarity = pair_similarity(unit, row.expand_as(columns), columns)
-    return columns[similarity.argsort(descending=True, stable=True)]
+def pair_score(
+    similarity: Tensor, a: Tensor, b: Tensor, groups: Tensor | None = None, penalty: Tensor | None = None
+) -> Tensor:
+    """What pairs (a, b) are compared by: the similarity without b's penalty, -inf where a group has both."""
+    if penalty is not None:
+        similarity = similarity - penalty[b]
+    if groups is not None:
+        for codes in groups.T:
+            similarity = similarity.masked_fill((codes[a] == codes[b]) & (codes[b] >= 0), -torch.inf)
+    return similarity
+
+
+def _in_order(unit: Tensor, row: Tensor, columns: Tensor, groups: Tensor | None, penalty: Tensor | None) -> Tensor:
+    """`columns` by descending score with one row, equal ones by ascending id, -1 where there is none."""
+    row = row.expand_as(columns)
+    score = pair_score(pair_similarity(unit, row, columns), row, columns, groups, penalty)
+    score, order = score.sort(descending=True, stable=True)
+    return columns[order].masked_fill(score == -torch.inf, -1)
 
 
 class NNDescent:
@@ -96,7 +123,14 @@ class NNDescent:
 
 
 def nearest_neighbours(
-    emb: Tensor, k: int, *, method: str = "auto", seed: int = 0, n_jobs: int | None = None
+    emb: Tensor,
+    k: int,
+    *,
+    method: str = "auto",
+    seed: int = 0,
+    n_jobs: int | None = None,
+    groups: Tensor | None = None,
+    penalty: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k most similar other rows of each row.
 
@@ -109,10 +143,15 @@ def nearest_neighbours(
         method: ``"exact"``, ``"nndescent"`` or ``"auto"`` (exact below `EXACT_BELOW` rows).
         seed: of NN-descent.
         n_jobs: threads of NN-descent; None takes all.
+        groups: [N, G] int64 codes; neighbours differ in each of them, -1 differs from all. NN-descent, which
+            knows nothing of groups, seeks more candidates; rows for which these do not suffice are compared with
+            all.
+        penalty: [N] float32, taken off the similarity to each row before the k are chosen; see `local_penalty`.
 
     Returns:
         ids [N, min(k, N - 1)] int64 and similarities of the same shape, float32; by descending similarity,
-        equal ones by ascending id. Where a search found too few, id -1 and similarity -inf at the end.
+        equal ones by ascending id. Where there are, or a search found, too few, id -1 and similarity -inf at
+        the end.
 
     Examples:
         >>> emb = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
@@ -129,10 +168,34 @@ def nearest_neighbours(
     k = min(k, max(n - 1, 0))
     if k == 0:
         return torch.empty(n, 0, dtype=torch.int64), torch.empty(n, 0)
-    search: NeighbourSearch = exact_search
-    if resolve_method(method, n) == "nndescent":
-        search = NNDescent(seed, n_jobs)
-    return rank(unit, search(unit, k), k)
+    if resolve_method(method, n) == "exact":
+        return rank(unit, exact_search(unit, k, groups, penalty), k, groups, penalty)
+    search: NeighbourSearch = NNDescent(seed, n_jobs)
+    if groups is None and penalty is None:
+        return rank(unit, search(unit, k), k)
+    candidates = search(unit, _WIDER * k)
+    short = (rank(unit, candidates, k, groups)[0] < 0).any(dim=1).nonzero()[:, 0]
+    if len(short):
+        exact = exact_candidates(unit, short, torch.arange(n), k, groups, penalty)
+        more = torch.full((n, exact.shape[1]), -1).index_copy(0, short, exact)
+        candidates = torch.cat([candidates, more], dim=1)
+    return rank(unit, candidates, k, groups, penalty)
+
+
+def local_penalty(emb: Tensor, groups: Tensor | None = None, **search: Any) -> Tensor:
+    """[N] float32 half the mean similarity of each row to its 10 nearest, for local scaling.
+
+    ``cos(i, j) - penalty[j]`` orders the others of a row i as CSLS does (Conneau et al. 2018): ``2 cos(i, j) - r(i)
+    - r(j)`` is twice that, but for r(i), which they share.
+
+    Args:
+        emb: [N, D] embeddings.
+        groups: as in `nearest_neighbours`.
+        **search: `method`, `seed` and `n_jobs` as in `nearest_neighbours`.
+    """
+    ids, similarity = nearest_neighbours(emb, _LOCAL, groups=groups, **search)
+    found = ids >= 0
+    return similarity.masked_fill(~found, 0.0).sum(dim=1) / found.sum(dim=1).clamp_min(1) / 2
 
 
 def resolve_method(method: str, n: int) -> str:
@@ -166,20 +229,36 @@ def pair_similarity(unit: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return similarity
 
 
-def rank(unit: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Candidates [N, m] -> the best k by exact similarity, without -1, the row itself, and repetitions."""
+def rank(
+    unit: Tensor, candidates: Tensor, k: int, groups: Tensor | None = None, penalty: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Candidates [N, m] -> the best k by exact similarity, without -1, the row itself, and repetitions.
+
+    A penalty decides which k these are, not their order.
+    """
     ids = candidates.sort(dim=1).values  # by id, so that the stable sort below breaks ties by it
     rows = torch.arange(len(unit))[:, None].expand_as(ids)
     similarity = pair_similarity(unit, rows, ids.clamp_min(0))
     repeated = torch.zeros_like(ids, dtype=torch.bool)
     repeated[:, 1:] = ids[:, 1:] == ids[:, :-1]
     similarity[(ids < 0) | (ids == rows) | repeated] = -torch.inf
+    similarity = pair_score(similarity, rows, ids.clamp_min(0), groups, penalty)
     similarity, order = similarity.sort(dim=1, descending=True, stable=True)
     ids = ids.gather(1, order).masked_fill(similarity == -torch.inf, -1)
+    if penalty is not None:
+        return rank(unit, ids[:, :k], k)
     return ids[:, :k], similarity[:, :k]
 
 
-def sampled_recall(emb: Tensor, ids: Tensor, *, sample: int = 500, seed: int = 0) -> float:
+def sampled_recall(
+    emb: Tensor,
+    ids: Tensor,
+    *,
+    sample: int = 500,
+    seed: int = 0,
+    groups: Tensor | None = None,
+    penalty: Tensor | None = None,
+) -> float:
     """Share of the true nearest neighbours that a search found, on a random sample of rows.
 
     A found neighbour that is exactly as similar as the true k-th one counts as found.
@@ -189,13 +268,23 @@ def sampled_recall(emb: Tensor, ids: Tensor, *, sample: int = 500, seed: int = 0
         ids: [N, k] what the search found, -1 for none.
         sample: rows to compare against exact search.
         seed: of the sample.
+        groups: what the search was told, as in `nearest_neighbours`.
+        penalty: likewise.
     """
     if ids.shape[1] == 0:
         return 1.0
     unit = unit_rows(emb)
     rows = torch.randperm(len(unit), generator=torch.Generator().manual_seed(seed))[:sample]
-    best = (unit[rows] @ unit.T).scatter_(1, rows[:, None], -torch.inf).topk(ids.shape[1]).indices
-    kth = pair_similarity(unit, rows[:, None].expand_as(best), best).min(dim=1).values
+    everyone = torch.arange(len(unit))
+    score = pair_score(unit[rows] @ unit.T, rows[:, None], everyone[None], groups, penalty)
+    values, best = score.scatter_(1, rows[:, None], -torch.inf).topk(ids.shape[1])
+    there = values > -torch.inf
+
+    def exact_score(others: Tensor) -> Tensor:
+        a, b = rows[:, None].expand_as(others), others.clamp_min(0)
+        return pair_score(pair_similarity(unit, a, b), a, b, groups, penalty)
+
+    kth = exact_score(best).masked_fill(~there, torch.inf).min(dim=1).values
     found = ids[rows]
-    similarity = pair_similarity(unit, rows[:, None].expand_as(found), found.clamp_min(0))
-    return float(((similarity >= kth[:, None]) & (found >= 0)).double().mean())
+    hits = (exact_score(found) >= kth[:, None]) & (found >= 0)
+    return int(hits.sum()) / int(there.sum()) if there.any() else 1.0

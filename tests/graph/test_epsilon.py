@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.errors import InputError
-from ser_graph.graph import build_graph
+from ser_graph.graph import EdgeRules, build_graph
 from ser_graph.graph import epsilon as epsilon_module
-from ser_graph.graph.epsilon import UselessEpsilon, edge_figures, similarity_figures
+from ser_graph.graph.epsilon import (
+    UselessEpsilon,
+    edge_figures,
+    epsilon_of_agreement,
+    epsilon_of_coverage,
+    similarity_figures,
+)
 from ser_graph.graph.neighbours import nearest_neighbours, unit_rows
 
 
@@ -23,11 +29,12 @@ def few_random_pairs(monkeypatch):
     monkeypatch.setattr(epsilon_module, "_random_pairs", lambda unit, n, seed: whole(unit, min(n, 2000), seed))
 
 
-def build(emb, epsilon, **more):
-    index = pd.Index([f"{clip}.wav" for clip in range(len(emb))], name="file")
-    table = pd.DataFrame(
-        {"emotion": "anger", "speaker": "s", "gender": "male", "duration": 1.0, "split": "train"}, index=index
-    )
+def build(emb, epsilon, table=None, **more):
+    if table is None:
+        index = pd.Index([f"{clip}.wav" for clip in range(len(emb))], name="file")
+        table = pd.DataFrame(
+            {"emotion": "anger", "speaker": "s", "gender": "male", "duration": 1.0, "split": "train"}, index=index
+        )
     features = LogMelSettings(n_samples=512, n_mels=4)
     return build_graph(table, emb=emb, x=torch.zeros(len(emb), 1, 4), features=features, epsilon=epsilon, **more)
 
@@ -126,3 +133,79 @@ def test_two_clips_and_one():
     alone = build(blob(1, 0.1), 0.9)
     assert alone.edge_index.shape == (2, 0)
     assert alone.meta["graph"]["similarity_quantiles"] == {}
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(2, 20), st.floats(0.05, 1), st.integers(0, 999))
+def test_epsilon_of_coverage_is_the_largest_that_covers_so_many(n, share, seed):
+    rng = np.random.default_rng(seed)
+    edges = torch.from_numpy(np.stack([rng.integers(n, size=3 * n), np.tile(np.arange(n), 3)]))
+    similarity = torch.from_numpy(rng.choice([0.1, 0.2, 0.5, 0.7, 0.9], 3 * n)).float()
+    epsilon = epsilon_of_coverage(edges, similarity, n, share)
+
+    def covered(threshold):
+        return len(set(edges[1, similarity > threshold].tolist())) / n
+
+    assert covered(epsilon) >= share - 1e-9
+    assert all(covered(other) < share for other in similarity.unique().tolist() if other > epsilon)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(4, 20), st.integers(0, 999))
+def test_epsilon_of_agreement_has_the_best_youden_index(n, seed):
+    rng = np.random.default_rng(seed)
+    labels = torch.from_numpy(rng.integers(-1, 3, n))
+    labels[:2] = 0
+    edges = torch.from_numpy(np.concatenate([[[0], [1]], rng.integers(n, size=(2, 4 * n))], axis=1))
+    similarity = torch.from_numpy(rng.choice(np.linspace(-0.5, 0.9, 8), 4 * n + 1)).float()
+    known = (labels[edges] >= 0).all(dim=0)
+    same = labels[edges[0]] == labels[edges[1]]
+
+    def youden(threshold):
+        above = similarity > threshold
+        hits, misses = above[known & same].double().mean(), above[known & ~same].double().mean()
+        return float(hits - misses.nan_to_num())
+
+    found = youden(epsilon_of_agreement(edges, similarity, labels))
+    assert found == pytest.approx(max(youden(other - 1e-6) for other in similarity.tolist()), abs=1e-9)
+
+
+def test_a_chosen_epsilon_is_noted_and_covers(toy_graph):
+    data = build(toy_graph.emb, "coverage:0.6", toy_graph.table)
+    graph = data.meta["graph"]
+    assert graph["epsilon_by"] == "coverage:0.6"
+    assert graph["coverage"] >= 0.6
+    again = build(toy_graph.emb, graph["epsilon"], toy_graph.table)
+    assert torch.equal(again.edge_index, data.edge_index)
+    assert "epsilon_by" not in again.meta["graph"]
+
+
+def test_agreement_looks_at_training_labels_alone(toy_graph):
+    table = toy_graph.table
+    one = build(toy_graph.emb, "agreement", table, scope="all").meta["graph"]["epsilon"]
+    others = table.assign(emotion=table["emotion"].where(table["split"] == "train", "fear"))
+    assert build(toy_graph.emb, "agreement", others, scope="all").meta["graph"]["epsilon"] == one
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "message"),
+    [
+        ("coverage:1.2", "Bad epsilon 'coverage:1.2', expected a share of clips above 0 and at most 1"),
+        ("coverage:0", "Bad epsilon 'coverage:0'"),
+        ("coverage:nan", "Bad epsilon 'coverage:nan'"),
+        ("coverage", "Bad epsilon 'coverage'"),
+        ("agreements", "Bad epsilon 'agreements', expected a number, none, 'coverage:0.8' or 'agreement'"),
+        ("agreement", "labelled training clips, and there are none"),
+    ],
+)
+def test_epsilons_that_cannot_be_chosen(epsilon, message, toy_graph):
+    with pytest.raises(InputError, match=message):
+        build(toy_graph.emb, epsilon, toy_graph.table.assign(emotion=None))
+
+
+def test_coverage_that_cannot_be_had_says_what_can(toy_graph):
+    with pytest.raises(InputError, match=r"'coverage:1' cannot be had: \d+ of 75 clips \([\d.]+%\) have any"):
+        build(toy_graph.emb, "coverage:1", toy_graph.table, rules=EdgeRules(mutual=True), n_neighbors=1)
+    labels = [f"e{row}" for row in range(120)]
+    with pytest.raises(InputError, match="no edge joins two training clips of one emotion"):
+        build(toy_graph.emb, "agreement", toy_graph.table.assign(emotion=labels))

@@ -1,6 +1,7 @@
 """The graph -> tables: what it reaches, whom it joins, which clips are suspicious, what leaks."""
 
 from ser_graph.graph.statistics.bridges import bridge_clips, bridge_pairs
+from ser_graph.graph.statistics.card import graph_card
 from ser_graph.graph.statistics.columns import column_codes, text_columns
 from ser_graph.graph.statistics.communities import communities, community_statistics
 from ser_graph.graph.statistics.convert import to_networkx
@@ -30,6 +31,7 @@ __all__ = [
     "edge_homophily",
     "format_figures",
     "format_report",
+    "graph_card",
     "graph_report",
     "graph_statistics",
     "homophily",

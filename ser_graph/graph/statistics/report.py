@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.neighbours import nearest_neighbours
 from ser_graph.graph.statistics.bridges import bridge_clips, bridge_pairs
+from ser_graph.graph.statistics.card import graph_card
 from ser_graph.graph.statistics.columns import column_codes, text_columns
 from ser_graph.graph.statistics.communities import community_statistics
 from ser_graph.graph.statistics.duplicates import near_duplicates
@@ -53,7 +55,7 @@ def graph_report(
         progress: show a bar if it takes longer than two seconds.
 
     Returns:
-        By name: `settings`, what was asked for; `figures` (`graph_statistics`); `degrees`
+        By name: `settings`, what was asked for; `card` (`graph_card`); `figures` (`graph_statistics`); `degrees`
         (`degree_distribution`); `subgraphs` (`subgraph_statistics`); `mixing` (`mixing_table`) and `bridge_pairs`,
         both without rows if the column has more than 500 values; `homophily`; `bridge_clips`; `communities`
         (`community_statistics`); `near_duplicates`; `leakage`; `scores` (`score_clips`).
@@ -88,6 +90,7 @@ def report_parts(data: ClipGraph, report: Report) -> dict[str, Callable[[], pd.S
     nearest = cache(lambda: nearest_neighbours(data.emb, max(n_neighbors, 3)))
     has_pairs = len(column_codes(data, by)[0]) <= MOST_VALUES
     return {
+        "card": lambda: graph_card(data, n_permutations=n_permutations or 1000, seed=seed),
         "figures": lambda: graph_statistics(data),
         "degrees": lambda: degree_distribution(data),
         "subgraphs": lambda: subgraph_statistics(data, by),
@@ -144,6 +147,7 @@ def format_report(report: Report) -> str:
     by = settings["by"]
     shuffled = f"{settings['n_permutations']:,} shufflings"
     sections = {
+        "What it can teach": fill(report["card"]["text"], _WIDTH),
         "Graph": format_figures(report["figures"]),
         f"Clips of each {by}": _table(report["subgraphs"]),
         f"Edges from neighbour (across) to clip (down), observed / expected; * p < 0.05 by {shuffled}": _mixing(

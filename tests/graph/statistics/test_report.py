@@ -10,7 +10,17 @@ from ser_graph.errors import InputError
 from ser_graph.graph import graph_report, mixing_table, score_clips
 from ser_graph.graph.statistics import format_report, mixing, report_json
 
-PARTS = ["settings", "figures", "degrees", "subgraphs", "mixing", "homophily", "bridge_pairs", "bridge_clips"]
+PARTS = [
+    "settings",
+    "card",
+    "figures",
+    "degrees",
+    "subgraphs",
+    "mixing",
+    "homophily",
+    "bridge_pairs",
+    "bridge_clips",
+]
 PARTS += ["communities", "near_duplicates", "leakage", "scores"]
 
 

@@ -1,0 +1,114 @@
+"""Several clip tables -> one, for a graph that joins the clips of several corpora."""
+
+import os
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from ser_graph.corpora.adapter import tidy
+from ser_graph.corpora.vocabulary import COLUMNS
+from ser_graph.errors import InputError, bad_value, shorten
+
+_NAMES = ("speaker", "sentence")  # the same name in two corpora does not mean the same
+
+
+def join_corpora(tables: Sequence[pd.DataFrame], labelled: Collection[str] | None = None) -> pd.DataFrame:
+    """Join clip tables to one, in which some corpora are labelled and others only lend their clips.
+
+    The clips of a corpus that is not labelled lose their emotion and are all in the train split: a graph of the
+    joint table has them among the neighbours of training clips, no student learns their labels, and none is
+    tested on them.
+
+    Args:
+        tables: clip tables as `load_corpus` returns them, each of another corpus; the first one is the target.
+        labelled: names of the corpora that keep emotions and splits; by default that of the first table alone.
+            The emotions of the others must be among those of the first.
+
+    Returns:
+        One clip table, sorted by file. Files start from the common parent of the corpora's folders, which is
+        ``attrs["root"]``. A column ``corpus`` is added; speakers and sentences are called ``corpus/name``.
+
+    Raises:
+        InputError: two tables of one name, one without a folder, a clip in two tables, a name in `labelled` that
+            no table has, or emotions that the first table has not.
+
+    Examples:
+        >>> rows = {"emotion": ["joy"], "speaker": ["1"], "gender": "female", "duration": 1.0, "split": ["test"]}
+        >>> target = pd.DataFrame(rows, index=pd.Index(["a.wav"], name="file"))
+        >>> source = target.copy()
+        >>> target.attrs = {"corpus": "emovo", "root": "/corpora/emovo"}
+        >>> source.attrs = {"corpus": "ravdess", "root": "/corpora/ravdess"}
+        >>> joined = join_corpora([target, source])
+        >>> joined[["emotion", "speaker", "split"]].to_numpy().tolist()
+        [['joy', 'emovo/1', 'test'], [nan, 'ravdess/1', 'train']]
+        >>> joined.attrs["root"], joined.index.tolist()
+        ('/corpora', ['emovo/a.wav', 'ravdess/a.wav'])
+    """
+    names = _corpus_names(tables)
+    labelled = names[:1] if labelled is None else labelled
+    for name in sorted(set(labelled) - set(names)):
+        raise bad_value("corpus in labelled", name, names)
+    roots = [_root(table, name) for table, name in zip(tables, names, strict=True)]
+    root = Path(os.path.commonpath(roots))
+    parts = [
+        _part(table, name, folder.relative_to(root), labelled=name in labelled)
+        for table, name, folder in zip(tables, names, roots, strict=True)
+    ]
+    _check_emotions([part for part, name in zip(parts, names, strict=True) if name in labelled])
+    joined = pd.concat(parts)
+    twice = joined.index[joined.index.duplicated()]
+    if len(twice):
+        raise InputError(f"{len(twice)} clips are in two of the tables ({shorten(twice)}); give each corpus once")
+    joined = tidy(joined)
+    joined.attrs = {"corpus": "+".join(names), "root": str(root), "unparsed": [], "skipped": {}}
+    return joined
+
+
+def _corpus_names(tables: Sequence[pd.DataFrame]) -> list[str]:
+    if not tables:
+        raise InputError("No clip table to join; give at least one")
+    names = [str(table.attrs.get("corpus")) for table in tables]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"Two tables are of the corpus {twice[0]!r}; give one another name in table.attrs['corpus']"
+        )
+    return names
+
+
+def _root(table: pd.DataFrame, name: str) -> Path:
+    root = table.attrs.get("root")
+    if not root:
+        raise InputError(f"The table of {name!r} does not say where its clips are; set table.attrs['root']")
+    return Path(root).expanduser().resolve()
+
+
+def _part(table: pd.DataFrame, corpus: str, folder: Path, *, labelled: bool) -> pd.DataFrame:
+    """The rows of one corpus as they stand in the joint table."""
+    files = pd.Index(
+        [(PurePosixPath(folder.as_posix()) / str(file)).as_posix() for file in table.index], name="file"
+    )
+    part = table.set_axis(files)
+    for column in _NAMES:
+        if column in part:
+            part[column] = part[column].map(lambda name: f"{corpus}/{name}", na_action="ignore")
+    if not labelled:
+        part = part.assign(emotion=np.nan, split="train")
+    extras = [column for column in part.columns if column not in COLUMNS]
+    return part.assign(corpus=corpus)[[*COLUMNS, "corpus", *extras]].astype({"emotion": object})
+
+
+def _check_emotions(labelled: Sequence[pd.DataFrame]) -> None:
+    if not labelled:
+        return
+    known = set(labelled[0]["emotion"].dropna())
+    for part in labelled[1:]:
+        others = sorted(set(part["emotion"].dropna()) - known)
+        if others:
+            raise InputError(
+                f"{part['corpus'].iloc[0]} has emotions that the first corpus has not: {shorten(others)}; load it "
+                f"with labels={{{others[0]!r}: NAME}}, or leave it out of labelled"
+            )
