@@ -281,7 +281,9 @@ def train(
     device: Device = None,
 ) -> None:
     """Train a student on a graph. An interrupted training continues."""
+    from ser_graph.downstream import TrainingSettings
     from ser_graph.downstream import train as train_student
+    from ser_graph.downstream.labels import known_settings
     from ser_graph.graph import load_graph
     from ser_graph.recipe import parse_changes
 
@@ -298,12 +300,12 @@ def train(
         "seed": seed,
         **parse_changes(settings or []),
     }
-    student = train_student(load_graph(graph), checkpoint=checkpoint, device=device, **chosen)
+    how = TrainingSettings(**known_settings(chosen))
+    student = train_student(load_graph(graph), how, checkpoint=checkpoint, device=device)
     student.save(out)
     checkpoint.unlink(missing_ok=True)
-    print(
-        f"{student.info['backbone']} of {student.n_params:,} parameters, epoch {student.info['epoch']} kept, in {out}"
-    )
+    info = student.info
+    print(f"{info['backbone']} of {student.n_params:,} parameters, epoch {info['epoch']} kept, in {out}")
 
 
 @app.command()

@@ -64,8 +64,11 @@ def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
     code, out, _ = call("stats", graph, "--json")
     figures = json.loads(out)["figures"]
     assert code == 0 and figures["n_clips"] == 63 and figures["coverage"] == 1
-    trained = call("train", graph, "--out", student, "--epochs", 1, "--alpha", 0.1)
+    few = ("--set", "label_fraction=0.5", "--set", "regression=2")
+    trained = call("train", graph, "--out", student, "--epochs", 1, "--alpha", 0.1, *few)
     assert trained[0] == 0 and "4,956,871" in trained[1]
+    settings = json.loads((student / "model.json").read_text())["info"]["settings"]
+    assert (settings["label_fraction"], settings["regression"], settings["alpha"]) == (0.5, 2, 0.1)
     code, out, _ = call("evaluate", student, graph, "--json", "--predictions", table)
     assert code == 0 and 0 <= json.loads(out)["uar"] <= 1
     assert table.read_text().startswith("file,emotion,speaker,predicted,p_anger")
@@ -156,6 +159,8 @@ def test_mistakes_are_one_line_and_not_zero(call, corpus, upstream, tmp_path):
         ((*build, "--epsilon", "0.99999999"), "leaves no edge"),
         ((*build, "--scope", "testing"), "testing"),
         (("train", empty, "--out", tmp_path / "s"), "not a stored graph"),
+        (("train", empty, "--out", tmp_path / "s", "--set", "regresion=2"), "'regresion'"),
+        (("train", empty, "--out", tmp_path / "s", "--set", "regression=much"), "regression 'much'"),
         (("evaluate", empty, empty), "not a trained student"),
         (("embed", "synthetic", corpus, "--upstream", empty, "--out", tmp_path / "e.csv"), "config.json"),
     ]
