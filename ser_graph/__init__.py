@@ -53,6 +53,7 @@ _HOMES = {
     "inspect": "inspection.view",
     "join_corpora": "corpora",
     "label_propagation": "evaluation",
+    "labelled_nodes": "downstream",
     "leakage": "graph",
     "leave_one_speaker_out": "corpora",
     "load_corpus": "corpora",

@@ -1,6 +1,7 @@
 """The graph -> a trained student."""
 
 from ser_graph.downstream.backbones import BACKBONES, make_backbone
+from ser_graph.downstream.labels import labelled_nodes
 from ser_graph.downstream.neighbour_loss import neighbour_loss
 from ser_graph.downstream.prediction import predict
 from ser_graph.downstream.settings import TrainingSettings
@@ -11,6 +12,7 @@ __all__ = [
     "BACKBONES",
     "Student",
     "TrainingSettings",
+    "labelled_nodes",
     "load_student",
     "make_backbone",
     "neighbour_loss",

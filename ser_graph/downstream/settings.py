@@ -66,7 +66,8 @@ class TrainingSettings:
         teacher_center: what is taken away from the teacher's embeddings for the three terms above: ``"none"``,
             ``"corpus"`` (the mean of all training clips) or ``"speaker"`` (each speaker's mean). Edges stay as
             the graph has them.
-        label_fraction: share of the training clips whose labels are used; see `labelled_nodes`.
+        label_fraction: share of the training clips whose labels are used; see `labelled_nodes`. The labels of
+            dev, which protocol ``"clean"`` chooses the epoch by, are not among them and are all used.
         labelled_speakers: number of training speakers whose labels are used; None is all.
         label_seed: of the choice of labels.
         unlabelled_ratio: where clips lack a label and a term can learn from them, so many unlabelled seeds
