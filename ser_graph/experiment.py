@@ -22,7 +22,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -382,8 +382,14 @@ def _student_row(settings: TrainingSettings, out: Path) -> dict[str, Any]:
     chosen = {
         key: getattr(settings, key) for key in ("backbone", "alpha", "n_neighbors", "layer", "transfer", "seed")
     }
+    same_for_all = {"protocol", "transductive", "epochs", "batch_size", "precision"}
+    further = {
+        field.name: getattr(settings, field.name)
+        for field in fields(settings)
+        if field.name not in {*chosen, *same_for_all} and getattr(settings, field.name) != field.default
+    }
     epoch = read_json(folder / "model.json")["info"]["epoch"]
-    return {"name": name, **chosen, **read_json(folder / "metrics.json"), "epoch": epoch}
+    return {"name": name, **chosen, "further": further, **read_json(folder / "metrics.json"), "epoch": epoch}
 
 
 def _title(recipe: Recipe, upstream: Upstream, data: ClipGraph, synthetic: bool) -> str:

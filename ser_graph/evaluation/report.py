@@ -19,6 +19,7 @@ from ser_graph.evaluation.study import (
     Study,
     choose_settings,
     compare,
+    is_candidate,
     is_test_selected,
     load_study,
 )
@@ -68,8 +69,8 @@ def write_report(
     test = _test_name(study, selected)
     differences, tests = compare(study, chosen, metric, all_settings=selected, n_resamples=n_resamples, seed=seed)
     figures = {
-        **{f"sensitivity-{name}": _sensitivity(study, name, metric, test) for name in chosen},
-        **{f"confusion-{name}": _confusion(study, name, setting, test) for name, setting in chosen.items()},
+        **{f"sensitivity-{_slug(name)}": _sensitivity(study, name, metric, test) for name in chosen},
+        **{f"confusion-{_slug(name)}": _confusion(study, name, setting, test) for name, setting in chosen.items()},
     }
     tables = {
         "table3": (_table3(study, choose, metric, test), f"Accuracy / UAR in %, dev and {test}"),
@@ -118,9 +119,10 @@ def _table3(study: Study, choose: str, metric: str, test: str) -> pd.DataFrame:
     settings = study.settings
     column = f"{choose}_{metric}"
     means: dict[Any, float] = settings.groupby(SETTING[1:], sort=False)[column].mean().fillna(-1).to_dict()
-    rows = [key for key in means if key[0] != NSL]
-    for n in sorted({key[2] for key in means if key[0] == NSL}):
-        rows.append(max((key for key in means if key[0] == NSL and key[2] == n), key=means.__getitem__))
+    rows = [key for key in means if not is_candidate(key[0])]
+    candidates = [key for key in means if is_candidate(key[0])]
+    for n in sorted({key[2] for key in candidates}):
+        rows.append(max((key for key in candidates if key[2] == n), key=means.__getitem__))
     table, values = [], settings.to_dict("index")
     for method, alpha, n, layer in rows:
         is_nsl = method == NSL
@@ -179,7 +181,7 @@ def _tests(table: pd.DataFrame, metric: str) -> pd.DataFrame:
             "against": row["baseline"],
             "seed": row["seed"],
             f"{word}, baseline": f"{100 * row['baseline_value']:.1f}",
-            f"{word}, NSL": f"{100 * row['value']:.1f}",
+            f"{word}, chosen": f"{100 * row['value']:.1f}",
             "only one right": f"{row['only_baseline']} / {row['only_nsl']}",
             "McNemar p": _p(row["mcnemar_p"]),
             "McNemar p, Holm": _p(row["mcnemar_p_holm"]),
@@ -315,7 +317,8 @@ def _warnings(study: Study, test: str) -> list[str]:
 
 
 def _how_trained(study: Study) -> str:
-    shared = study.runs[0]["recipe"]["students"]["training"]
+    training = study.runs[0]["recipe"]["students"]["training"]
+    shared = {key: value for key, value in training.items() if not isinstance(value, list)}
     lines = [f"All students share the training settings {shared}." if shared else ""]
     if set(study.students["protocol"]) == {"clean", "paper"}:
         lines.append("Dev is measured on students of train, test on students of train + dev (protocol paper).")
@@ -328,7 +331,7 @@ def _how_trained(study: Study) -> str:
 
 def _how_chosen(study: Study, choose: str, metric: str) -> str:
     counts = study.settings.reset_index()
-    most = counts[counts["method"] == NSL].groupby("backbone").size().max()
+    most = counts[counts["method"].map(is_candidate)].groupby("backbone").size().max()
     if most == 1:
         return "Each backbone has one NSL setting: nothing was chosen."
     rule = (
@@ -340,7 +343,9 @@ def _how_chosen(study: Study, choose: str, metric: str) -> str:
 def _not_compared(study: Study, chosen: dict[str, Setting]) -> dict[str, str]:
     missing = {}
     for backbone, setting in chosen.items():
-        baselines = [key for key in study.settings.index.tolist() if key[0] == backbone and key[1] != NSL]
+        baselines = [
+            key for key in study.settings.index.tolist() if key[0] == backbone and not is_candidate(key[1])
+        ]
         if not study.seeds(setting):
             missing[backbone] = f"its chosen setting has no student of protocol {study.test_protocol}"
         elif not any({*study.seeds(setting)} & {*study.seeds(key)} for key in baselines):
@@ -348,10 +353,16 @@ def _not_compared(study: Study, chosen: dict[str, Setting]) -> dict[str, str]:
     return missing
 
 
+def _slug(backbone: str) -> str:
+    return backbone.replace(", ", "-")
+
+
 def _words(setting: Setting) -> str:
     """A setting without its backbone, to read."""
     _, method, alpha, n, layer = setting
-    return f"NSL, alpha {alpha:g}, n {n}, {layer}" if method == NSL else method
+    if method == NSL:
+        return f"NSL, alpha {alpha:g}, n {n}, {layer}"
+    return f"{method}, {layer}" if is_candidate(method) else method
 
 
 def _both(values: dict[Any, Any] | None, split: str) -> str:

@@ -21,9 +21,13 @@ from ser_graph.evaluation.significance import (
 from ser_graph.files import read_json
 
 SETTING = ["backbone", "method", "alpha", "n_neighbors", "layer"]
-NSL = "NSL"
+NSL, TEACHER = "NSL", "teacher terms"  # a neighbour loss, or only other terms that the teacher gives
 TEST_SELECTED = "test-selected, not a test result"
 FEW_SPEAKERS = 10
+
+# Settings that a baseline has too: students are only compared where these are the same.
+_CONDITIONS = {"label_fraction", "labelled_speakers", "label_seed", "normalise", "spec_augment", "gain", "speed"}
+_CONDITIONS |= {"learning_rate", "decay", "decay_every", "reduction"}
 
 Setting = tuple[Any, ...]  # the values of SETTING: text, text, number, number, text
 
@@ -38,7 +42,8 @@ class Study:
     Attributes:
         runs: the content of each `results.json`, with its `folder`.
         students: a row per student: `folder`, `protocol`, `name`, the columns of `SETTING`, `seed`,
-            `dev_accuracy`, `dev_uar` (NaN in protocol paper), and the metrics on test.
+            `dev_accuracy`, `dev_uar` (NaN in protocol paper), and the metrics on test. `backbone` also says what a
+        baseline has too (``"cnn6, label_fraction=0.1"``), `layer` what else the loss consists of.
     """
 
     runs: list[dict[str, Any]]
@@ -86,7 +91,7 @@ class Study:
             parts.append(groups[f"{prefix}uar"].count().rename(f"{split}_seeds"))
         table = pd.concat(parts, axis=1)
         table[["dev_seeds", "test_seeds"]] = table[["dev_seeds", "test_seeds"]].fillna(0).astype(int)
-        return table.sort_index(key=lambda level: level == NSL if level.name == "method" else level)
+        return table.sort_index(key=lambda level: level.isin([NSL, TEACHER]) if level.name == "method" else level)
 
     def predictions(self, setting: Setting, seed: int) -> pd.DataFrame:
         """What the student of a setting and a seed said of the test clips."""
@@ -186,7 +191,7 @@ def compare(
     settings = _nsl(study).index.tolist() if all_settings else list(chosen.values())
     for setting in settings:
         for baseline in study.settings.index.tolist():
-            if baseline[0] != setting[0] or baseline[1] == NSL:
+            if baseline[0] != setting[0] or is_candidate(baseline[1]):
                 continue
             seeds = sorted({*study.seeds(setting)} & {*study.seeds(baseline)})
             if not seeds:
@@ -237,8 +242,13 @@ def _test(baseline: pd.DataFrame, nsl: pd.DataFrame, metric: str) -> dict[str, A
     }
 
 
+def is_candidate(method: str) -> bool:
+    """Whether a method is one that is to be better than baselines."""
+    return method in (NSL, TEACHER)
+
+
 def _nsl(study: Study) -> pd.DataFrame:
-    return study.settings[study.settings.index.get_level_values("method") == NSL]
+    return study.settings[[is_candidate(key[1]) for key in study.settings.index.tolist()]]
 
 
 def _load(folder: Path) -> dict[str, Any]:
@@ -273,7 +283,7 @@ def _made_with(run: dict[str, Any]) -> dict[str, Any]:
     return {
         **{f"features.{key}": value for key, value in recipe["features"].items()},
         **{f"graph.{key}": value for key, value in recipe["graph"].items() if key not in ("n_neighbors", "scope")},
-        "students.training": recipe["students"]["training"],
+        **{f"students.training.{key}": recipe["students"]["training"].get(key) for key in ("epochs", "batch_size")},
     }
 
 
@@ -282,11 +292,17 @@ def _students(run: dict[str, Any]) -> list[dict[str, Any]]:
     for student in run["students"]:
         folder = run["folder"] / "students" / student["name"]
         is_nsl, transfer = student["alpha"] > 0, student.get("transfer", "none")
-        method = NSL if is_nsl else "baseline" if transfer == "none" else f"transfer ({transfer})"
+        further = student.get("further", {})
+        conditions = [f"{key}={value}" for key, value in further.items() if key in _CONDITIONS]
+        terms = [f"{key}={value}" for key, value in further.items() if key not in _CONDITIONS]
+        if is_nsl or any(further.get(key) for key in ("similarity", "regression", "posteriors")):
+            method, layer = NSL if is_nsl else TEACHER, ", ".join([student["layer"], *terms])
+        else:
+            method, layer = "baseline" if transfer == "none" else f"transfer ({transfer})", "-"
         n_neighbors = student["n_neighbors"] if is_nsl else 0
-        layer = student["layer"] if is_nsl else "-"
         dev = _dev_metrics(student, folder) if run["protocol"] == "clean" else {}
-        own = {"method": method, "n_neighbors": n_neighbors, "layer": layer}
+        backbone = ", ".join([student["backbone"], *conditions])
+        own = {"backbone": backbone, "method": method, "n_neighbors": n_neighbors, "layer": layer}
         rows.append({"folder": folder, "protocol": run["protocol"], **student, **dev, **own})
     return [{"dev_accuracy": math.nan, "dev_uar": math.nan, **row} for row in rows]
 

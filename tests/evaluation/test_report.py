@@ -108,7 +108,7 @@ def test_dev_chooses_and_test_compares(make_run, tmp_path):
     assert marked == {"baseline": "", "NSL, alpha 0.1, n 6, fc2": "chosen", "NSL, alpha 1, n 6, fc2": ""}
     (row,) = rows_of(report, "Chosen settings against baselines")
     # 20 and 25 of 40 right, five clips more and none less.
-    assert (row["UAR, baseline"], row["UAR, NSL"], row["only one right"]) == ("50.0", "62.5", "0 / 5")
+    assert (row["UAR, baseline"], row["UAR, chosen"], row["only one right"]) == ("50.0", "62.5", "0 / 5")
     assert float(row["McNemar p"]) == pytest.approx(2 * 0.5**5, abs=6e-4)
     z = (25 - 20) / 40 / sqrt(45 / 80 * 35 / 80 * 2 / 40)
     assert float(row["z"]) == pytest.approx(z, abs=6e-3)
@@ -174,7 +174,7 @@ def test_dev_of_protocol_clean_stands_beside_test_of_protocol_paper(make_run, tm
         ("NSL", "6", "0.1", "40.0 / 80.0", "70.0 / 90.0"),
     ]
     (row,) = rows_of(reports[0], "Chosen settings against baselines")
-    assert (row["UAR, baseline"], row["UAR, NSL"]) == ("62.5", "75.0")  # of the predictions of protocol paper
+    assert (row["UAR, baseline"], row["UAR, chosen"]) == ("62.5", "75.0")  # of the predictions of protocol paper
     only_some = make_run([{**BASELINE, "right": 9}], "few", "paper")
     report = write([clean, only_some], tmp_path / "out").read_text()
     assert "No difference for cnn6: its chosen setting has no student of protocol paper" in report
@@ -255,6 +255,28 @@ def test_dev_of_earlier_versions_is_in_the_history(make_run, tmp_path):
     assert choose_settings(study)["cnn6"][2] == 1.0
 
 
+def test_like_is_compared_with_like(make_run, tmp_path):
+    """Few labels are a condition, not a setting to choose; a student of other terms is none of the baselines."""
+    few = {"label_fraction": 0.1}
+    parts = [
+        (a_student(alpha=0.0, right=20, dev=0.9), {}),
+        (a_student(alpha=0.1, right=24, dev=0.8), {}),
+        (a_student(alpha=0.0, right=10, dev=0.1), few),
+        (a_student(alpha=0.1, right=12, dev=0.2), few),
+        (a_student(alpha=0.0, right=16, dev=0.3), {**few, "regression": 5.0}),
+    ]
+    students = [{**row, "name": f"{number}", "further": further} for number, (row, further) in enumerate(parts)]
+    run = make_run(students)
+    chosen = choose_settings(load_study([run]))
+    assert chosen["cnn6"][1:3] == ("NSL", 0.1)
+    assert chosen["cnn6, label_fraction=0.1"][1:] == ("teacher terms", 0.0, 0, "fc2, regression=5.0")
+    report = write([run], tmp_path / "out").read_text()
+    rows = rows_of(report, "Chosen settings against")
+    values = [(row["UAR, baseline"], row["UAR, chosen"], row["only one right"]) for row in rows]
+    assert values == [("50.0", "60.0", "0 / 4"), ("25.0", "40.0", "0 / 6")]
+    assert (tmp_path / "out" / "confusion-cnn6-label_fraction=0.1.png").exists()
+
+
 def test_figures_and_tables_are_written(make_run, tmp_path):
     out = tmp_path / "deep" / "out"
     students = [BASELINE] + [
@@ -300,7 +322,7 @@ def test_runs_that_cannot_share_a_table_are_refused(make_run, tmp_path):
         ),
         (
             {"recipe": recipe_values(load_recipe("paper", {"students.training.epochs": 3}))},
-            r"differ in students\.training",
+            r"differ in students\.training\.epochs \(50 and 3\)",
         ),
         ({"recipe": recipe_values(load_recipe("paper", {"features.n_mels": 40}))}, r"differ in features\.n_mels"),
     ]
