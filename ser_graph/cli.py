@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -169,19 +170,43 @@ def build(
     folder: Folder,
     upstream: UpstreamName,
     out: Annotated[Path, typer.Option(help="Folder for the graph.")],
-    epsilon: Annotated[str, typer.Option(help="Least similarity of an edge, or 'none'.")] = "0.99",
+    epsilon: Annotated[
+        str, typer.Option(help="Least similarity of an edge; or 'none', 'coverage:0.8', 'agreement' to choose it.")
+    ] = "0.99",
     n_neighbors: Annotated[int, typer.Option(min=1, help="Most neighbours of a clip.")] = 6,
     scope: Annotated[str, typer.Option(help="train, train+dev or all.")] = "train",
+    center: Annotated[str, typer.Option(help="Mean to take off the embeddings: none, corpus or speaker.")] = "none",
+    scale: Annotated[bool, typer.Option("--scale", help="Divide by the deviation of the same clips, too.")] = False,
+    whiten: Annotated[bool, typer.Option("--whiten", help="Make all directions equally wide.")] = False,
+    posterior: Annotated[
+        bool, typer.Option("--posterior", help="Compare the upstream's class probabilities.")
+    ] = False,
+    across: Annotated[
+        list[str] | None,
+        typer.Option(help="Column in which neighbours differ: speaker, sentence, ... Repeatable."),
+    ] = None,
+    mutual: Annotated[bool, typer.Option("--mutual", help="Keep only neighbours of each other.")] = False,
+    local_scaling: Annotated[
+        bool, typer.Option("--local-scaling", help="Choose by CSLS, so that there are fewer hubs.")
+    ] = False,
+    weights: Annotated[str, typer.Option(help="Of edges: similarity or agreement.")] = "similarity",
     method: Annotated[str, typer.Option(help="auto, exact or nndescent.")] = "auto",
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings by content.")] = None,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
     device: Device = None,
 ) -> None:
-    """Build the graph of a corpus."""
-    from ser_graph.graph import build_graph, graph_statistics, save_graph
+    """Build the graph of a corpus, and say what it can teach."""
+    from ser_graph.graph import EdgeRules, Space, build_graph, graph_card, graph_statistics, save_graph
     from ser_graph.graph.statistics import format_figures
 
+    space = Space(center=center, scale=scale, whiten=whiten, posterior=posterior)  # type: ignore[arg-type]
+    rules = EdgeRules(
+        across=tuple(across or ()),
+        mutual=mutual,
+        local_scaling=local_scaling,
+        weights=weights,  # type: ignore[arg-type]  # EdgeRules checks it
+    )
     features = out.with_name(f".{out.name}.x.npy")
     data = build_graph(
         _table(corpus, folder, skip_bad),
@@ -189,6 +214,8 @@ def build(
         epsilon=_epsilon(epsilon),
         n_neighbors=n_neighbors,
         scope=scope,  # type: ignore[arg-type]  # build_graph checks it
+        space=space,
+        rules=rules,
         method=method,
         seed=seed,
         cache=cache,
@@ -196,7 +223,7 @@ def build(
         device=device,
     )
     save_graph(data, out, x_file=features)
-    print(format_figures(graph_statistics(data)))
+    print(f"{format_figures(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
 
 
 @app.command()
@@ -372,13 +399,14 @@ def _upstream(name: str, seed: int = 0) -> Any:
     return Upstream.from_pretrained(name, seed=seed)
 
 
-def _epsilon(text: str) -> float | None:
+def _epsilon(text: str) -> float | str | None:
+    """A number, none, or a way to choose it, which build_graph checks."""
     if text.lower() == "none":
         return None
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"Bad epsilon {text!r}, expected a number or 'none'") from None
+        return text
 
 
 def _figure(value: Any) -> str:

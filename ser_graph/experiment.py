@@ -38,6 +38,7 @@ from tqdm.auto import tqdm
 from ser_graph.audio.checking import check_clips, usable_clips
 from ser_graph.corpora import (
     check_split,
+    join_corpora,
     load_corpus,
     read_table,
     speaker_overlap,
@@ -58,7 +59,7 @@ from ser_graph.evaluation import (
 from ser_graph.evaluation.significance import METRICS
 from ser_graph.evaluation.tables import students_table
 from ser_graph.files import atomic_file, atomic_folder, content_hash, environment, read_json, write_json
-from ser_graph.graph import ClipGraph, build_graph, graph_statistics, load_graph, save_graph
+from ser_graph.graph import ClipGraph, build_graph, graph_card, graph_statistics, load_graph, save_graph
 from ser_graph.inspection import plot_degrees, plot_map, plot_mixing, plot_similarities
 from ser_graph.recipe import Corpus, Recipe, recipe_values, student_name
 from ser_graph.upstream import Upstream
@@ -102,7 +103,7 @@ def run(
     source = None
     if recipe.source is not None and recipe.upstream.finetune:
         source = prepare_corpus(recipe.source, out / "source", skip_bad=skip_bad)
-    target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad)
+    target = prepare_target(recipe, out, skip_bad=skip_bad)
     _check_space(out, recipe, len(target), jobs=jobs)
     upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
     data = prepare_graph(recipe, upstream, target, out, device=device, progress=progress)
@@ -132,6 +133,17 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> p
         write_table(usable, part / "clips.csv")
         problems.to_csv(part / "problems.csv", index=False)
     return usable
+
+
+def prepare_target(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame:
+    """The clips that become the graph's nodes: the target, and the unlabelled corpora joined to it."""
+    target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad)
+    tables = [target]
+    for number, corpus in enumerate(recipe.unlabelled, start=1):
+        lent = prepare_corpus(corpus, out / f"unlabelled-{number}", skip_bad=skip_bad)
+        lent.attrs["corpus"] += f"-{number}"  # the same corpus may lend two of its parts
+        tables.append(lent)
+    return join_corpora(tables) if recipe.unlabelled else target
 
 
 def _load(corpus: Corpus, folder: Path) -> pd.DataFrame:
@@ -209,7 +221,7 @@ def prepare_graph(
         _file_sizes(target),
         recipe.embedding.model_dump(),
         asdict(recipe.features),
-        recipe.graph.model_dump(),
+        _graph_settings(recipe),
         recipe.scope,
     )
     if not _finished(folder, asked):
@@ -224,6 +236,8 @@ def prepare_graph(
             epsilon=recipe.epsilon,
             n_neighbors=recipe.graph.n_neighbors,
             scope=recipe.scope,  # type: ignore[arg-type]
+            space=recipe.graph.space,
+            rules=recipe.graph.rules,
             method=recipe.graph.method,
             seed=recipe.graph.seed,
             shared_speakers=recipe.target.shared_speakers,
@@ -236,7 +250,14 @@ def prepare_graph(
         )
         save_graph(data, folder, x_file=x_file)
         write_json(folder / "stage.json", {"asked": asked})
+        logger.info("%s", graph_card(data)["text"])
     return load_graph(folder)
+
+
+def _graph_settings(recipe: Recipe) -> dict[str, Any]:
+    """What was asked of the graph; without options that were not used, so that earlier runs are found again."""
+    unused = {name for name in ("space", "rules") if name not in recipe.graph.model_dump(exclude_defaults=True)}
+    return recipe.graph.model_dump(exclude=unused)
 
 
 def prepare_students(
@@ -345,7 +366,7 @@ def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) 
 def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) -> dict[str, Any]:
     """Everything a run found, from its stored stages: the content of `results.json`."""
     students = [_student_row(settings, out) for settings in recipe.training_settings()]
-    synthetic = data.meta["corpus"] == "synthetic"
+    synthetic = recipe.target.corpus == "synthetic"
     info = upstream.info
     overlap = speaker_overlap(data.table)
     return {
@@ -358,7 +379,8 @@ def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) ->
         "graph": {
             **_finite(graph_statistics(data).to_dict()),
             "n_in_scope": data.meta["graph"]["n_in_scope"],
-            "epsilon": recipe.epsilon,
+            "epsilon": data.meta["graph"]["epsilon"],
+            "card": _finite(graph_card(data).to_dict()),
         },
         "upstream": {
             "model": recipe.upstream.model,

@@ -14,6 +14,8 @@ from ser_graph.corpora import ADAPTERS
 from ser_graph.devices import Precision
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError, bad_value
+from ser_graph.graph import EdgeRules, Space
+from ser_graph.graph.epsilon import epsilon_rule
 
 # Settings of training that have a list of their own in [students], and those that no student's name shows.
 _GRID = ("backbone", "seed", "alpha", "n_neighbors", "layer")
@@ -94,13 +96,23 @@ class GraphPart(_Part):
 
     Attributes:
         scope: ``"protocol"``: the training clips of the protocol in use.
+        space: a table ``[graph.space]``, e.g. ``center = "speaker"``; see `Space`.
+        rules: a table ``[graph.rules]``, e.g. ``across = ["speaker"]``; see `EdgeRules`.
     """
 
-    epsilon: float | Literal["none"] = 0.99
+    epsilon: float | str = 0.99
     n_neighbors: int = Field(6, ge=1)
+    space: Space = Space()
+    rules: EdgeRules = EdgeRules()
     scope: Literal["protocol", "train", "train+dev", "all"] = "protocol"
     method: Literal["auto", "exact", "nndescent"] = "auto"
     seed: int = 0
+
+    @field_validator("epsilon")
+    @classmethod
+    def _is_epsilon(cls, epsilon: float | str) -> float | str:
+        epsilon_rule(None if epsilon == "none" else epsilon)
+        return epsilon
 
 
 class Students(_Part):
@@ -122,12 +134,18 @@ class Students(_Part):
 
 
 class Recipe(_Part):
-    """A whole run: source -> upstream -> target -> graph -> students."""
+    """A whole run: source -> upstream -> target -> graph -> students.
+
+    Attributes:
+        unlabelled: corpora that lend their clips to the graph, without their labels: ``[[unlabelled]]``; see
+            `join_corpora`.
+    """
 
     name: str
     protocol: Literal["clean", "paper"] = "clean"
     source: Corpus | None = None
     target: Corpus
+    unlabelled: list[Corpus] = Field(default_factory=list)
     upstream: UpstreamPart = UpstreamPart()
     embedding: EmbeddingPart = EmbeddingPart()
     features: LogMelSettings = LogMelSettings()
@@ -147,8 +165,8 @@ class Recipe(_Part):
             )
 
     @property
-    def epsilon(self) -> float | None:
-        """The threshold; None for none."""
+    def epsilon(self) -> float | str | None:
+        """The threshold or how it is chosen; None for none."""
         return None if self.graph.epsilon == "none" else self.graph.epsilon
 
     @property
