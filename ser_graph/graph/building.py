@@ -30,7 +30,7 @@ from ser_graph.graph.neighbours import (
     unit_rows,
 )
 from ser_graph.graph.rules import EdgeRules, group_codes, mutual_edges, training_labels, trust
-from ser_graph.graph.space import Space, transform
+from ser_graph.graph.space import Space, check_space, transform
 from ser_graph.upstream import Upstream
 
 Scope = Literal["train", "train+dev", "all"]
@@ -102,6 +102,8 @@ def build_graph(
     _check_settings(table, epsilon, n_neighbors, scope, method)
     if scope != "all":
         check_split(table, shared_speakers=shared_speakers)
+    nodes = scope_nodes(table, scope)
+    _check_options(table.iloc[nodes.numpy()], epsilon, space, rules, upstream)
     if emb is None:
         if upstream is None:
             raise InputError("build_graph needs an upstream to embed the clips, or their embeddings as emb=")
@@ -111,7 +113,6 @@ def build_graph(
     if x is not None:
         _check_spectrograms(x, features, table)
 
-    nodes = scope_nodes(table, scope)
     settings = {
         "epsilon": epsilon,
         "n_neighbors": n_neighbors,
@@ -283,6 +284,16 @@ def _check_settings(
     wanted = _SCOPES[scope]
     if wanted and not table["split"].isin(wanted).any():
         raise InputError(f"No clip in the split {'+'.join(wanted)}; give the table a split, or use scope='all'")
+
+
+def _check_options(
+    table: pd.DataFrame, epsilon: float | str | None, space: Space, rules: EdgeRules, upstream: Upstream | None
+) -> None:
+    """Refuse what the options need and is not there, before the long work of embedding."""
+    check_space(table, space, upstream)
+    group_codes(table, rules.across)
+    if "agreement" in (epsilon, rules.weights):
+        training_labels(table)
 
 
 def _check_spectrograms(x: Tensor, features: LogMelSettings, table: pd.DataFrame) -> None:

@@ -62,6 +62,14 @@ class Space:
         return asdict(self)
 
 
+def check_space(table: pd.DataFrame, space: Space, upstream: Upstream | None = None) -> None:
+    """Refuse what a space needs and is not there, before the long work of embedding; see `transform`."""
+    if space.center == "speaker":
+        _speakers(table)
+    if space.posterior:
+        _head(upstream)
+
+
 def transform(emb: Tensor, table: pd.DataFrame, space: Space, upstream: Upstream | None = None) -> Tensor:
     """Embeddings in the space in which neighbours are sought.
 
@@ -147,11 +155,7 @@ def _whitened(rows: Tensor) -> Tensor:
 @torch.no_grad()
 def _root_posterior(emb: Tensor, upstream: Upstream | None) -> Tensor:
     """[N, C] square roots of the probabilities of the upstream's classes: rows of length 1."""
-    if upstream is None:
-        raise InputError("posterior=True needs the upstream that made the embeddings; give it as upstream=")
-    if not upstream.emotions:
-        raise InputError("posterior=True needs an upstream whose head has learnt emotions; fine-tune it first")
-    head = upstream.model.classifier
+    head = _head(upstream)
     if emb.shape[1] != head.in_features:
         raise InputError(
             f"emb has {emb.shape[1]} dimensions, expected {head.in_features} as the upstream's head takes; give "
@@ -159,6 +163,14 @@ def _root_posterior(emb: Tensor, upstream: Upstream | None) -> Tensor:
         )
     logits = head(emb.to(head.weight.device, head.weight.dtype))
     return logits.cpu().double().softmax(dim=-1).sqrt()
+
+
+def _head(upstream: Upstream | None) -> torch.nn.Linear:
+    if upstream is None:
+        raise InputError("posterior=True needs the upstream that made the embeddings; give it as upstream=")
+    if not upstream.emotions:
+        raise InputError("posterior=True needs an upstream whose head has learnt emotions; fine-tune it first")
+    return upstream.model.classifier
 
 
 def _check_directions(rows: Tensor, table: pd.DataFrame) -> None:

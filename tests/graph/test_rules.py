@@ -198,6 +198,31 @@ def test_bad_rules_are_one_line(rules, columns, message):
     assert "\n" not in str(caught.value)
 
 
+class Unasked:
+    """An upstream that is not to be asked: embedding is the long work."""
+
+    emotions = ()
+
+    def embed(self, *_, **__):
+        raise AssertionError("embedded before the mistake was found")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"rules": EdgeRules(across=("accent",))},
+        {"rules": EdgeRules(weights="agreement")},
+        {"epsilon": "agreement"},
+        {"epsilon": "coverage:2"},
+        {"space": Space(center="speaker")},
+        {"space": Space(posterior=True)},
+    ],
+)
+def test_mistakes_are_found_before_the_long_work(how):
+    with pytest.raises(InputError):
+        build_graph(table_of(4, emotion=None, speaker=list("abcd")), Unasked(), **how)
+
+
 def test_one_speaker_alone_has_no_other_speakers():
     data = build(table_of(4), torch.eye(4) + 0.1, EdgeRules(across=("speaker",)))
     assert data.edge_index.shape == (2, 0)
