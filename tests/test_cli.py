@@ -162,6 +162,9 @@ def test_mistakes_are_one_line_and_not_zero(call, corpus, upstream, tmp_path):
         (("train", empty, "--out", tmp_path / "s", "--set", "regresion=2"), "'regresion'"),
         (("train", empty, "--out", tmp_path / "s", "--set", "regression=much"), "regression 'much'"),
         (("evaluate", empty, empty), "not a trained student"),
+        (("run", "demo", "--out", tmp_path / "r", "--set", "students.gamma=[1]"), "students.gamma"),
+        (("report", empty, "--out", tmp_path / "report"), "not a finished run"),
+        (("report", tmp_path / "none", "--out", tmp_path / "report"), "not a finished run"),
         (("embed", "synthetic", corpus, "--upstream", empty, "--out", tmp_path / "e.csv"), "config.json"),
     ]
     for arguments, word in cases:
@@ -193,7 +196,19 @@ def test_help_is_fast_and_complete():
         "assert 'torch' not in sys.modules and 'pandas' not in sys.modules\n"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for command in ("demo", "check", "run", "finetune", "embed", "build", "train", "evaluate", "stats", "inspect"):
+    for command in (
+        "demo",
+        "check",
+        "run",
+        "finetune",
+        "embed",
+        "build",
+        "train",
+        "evaluate",
+        "stats",
+        "inspect",
+        "report",
+    ):
         assert f" {command} " in shown
 
 

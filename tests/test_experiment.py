@@ -15,6 +15,7 @@ import torch
 
 import ser_graph.downstream.training as training
 import ser_graph.experiment as experiment
+from ser_graph import cli
 from ser_graph.corpora.synthetic import make_corpus
 from ser_graph.downstream import load_student, predict
 from ser_graph.errors import InputError
@@ -285,3 +286,39 @@ def test_a_grid_killed_side_by_side_continues(finished, corpora, tmp_path, one_t
     expected = experiment.run(recipe, whole, progress=False)
     for one, two in zip(again["students"], expected["students"], strict=True):
         assert {**one, "latency_ms": 0} == {**two, "latency_ms": 0}
+
+
+def test_a_toy_study_end_to_end(finished, corpora, a_copy, tmp_path, monkeypatch, capsys):
+    """Two alphas and two seeds, the same under protocol paper, and their report from the command line."""
+    grid = {"students__alpha": [0.0, 0.1, 1.0], "students__seed": [0, 1]}
+    experiment.run(toy_recipe(corpora, **grid), a_copy, progress=False, jobs=2)
+    paper = tmp_path / "paper"
+    shutil.copytree(a_copy, paper, ignore=shutil.ignore_patterns("students", "graph", "results.json"))
+    experiment.run(toy_recipe(corpora, protocol="paper", **grid), paper, progress=False, jobs=2)
+
+    def report(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ser-graph", "report", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code or 0, capsys.readouterr()
+
+    code, said = report(a_copy, paper, "--out", tmp_path / "report")
+    assert code == 0 and "report.md" in said.out
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "Chosen by dev" in text and "synthetic" in text
+    assert len(list((tmp_path / "report").glob("*.png"))) == 2
+    students = pd.read_csv(tmp_path / "report" / "students.csv")
+    assert len(students) == 12 and students.groupby("protocol").size().tolist() == [6, 6]
+    # What the table says of the chosen setting, from the stored predictions.
+    dev = students[(students["protocol"] == "clean") & (students["alpha"] > 0)].groupby("alpha")["dev_uar"].mean()
+    of_paper = students[(students["protocol"] == "paper") & (students["alpha"] == dev.idxmax())]
+    values = [evaluate(pd.read_csv(f"{folder}/predictions.csv"))["uar"] for folder in of_paper["folder"]]
+    (row,) = [
+        line for line in text.splitlines() if line.startswith("| resnet9 | NSL") and line.endswith("| chosen |")
+    ]
+    assert f"| {100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1):.1f} |" in row
+    code, said = report(a_copy, paper, "--out", tmp_path / "practice", "--choose", "test")
+    assert code == 0
+    assert "test-selected, not a test result (synthetic speech)" in (tmp_path / "practice/report.md").read_text()
+    code, said = report(a_copy, paper, "--out", tmp_path / "third", "--choose", "train")
+    assert code == 1 and "Bad split to choose by 'train'" in said.err and "Traceback" not in said.err
