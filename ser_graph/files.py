@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -145,6 +146,7 @@ def environment() -> dict[str, Any]:
     }
 
 
+@functools.cache  # reading it takes milliseconds, and it stays
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
