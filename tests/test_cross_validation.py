@@ -12,7 +12,7 @@ from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
 from ser_graph.graph import build_graph
 
-QUICK = {"epochs": 1, "batch_size": 25, "precision": "float32", "progress": False, "device": "cpu"}
+QUICK = {"epochs": 1, "batch_size": 60, "precision": "float32", "progress": False, "device": "cpu"}
 
 
 @pytest.fixture

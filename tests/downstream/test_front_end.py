@@ -9,7 +9,7 @@ from ser_graph.downstream import training as training_module
 from ser_graph.downstream.prediction import predict_logits
 from ser_graph.errors import InputError
 
-QUICK = {"epochs": 2, "batch_size": 25, "precision": "float32", "progress": False, "device": "cpu"}
+QUICK = {"epochs": 2, "batch_size": 75, "precision": "float32", "progress": False, "device": "cpu"}
 AUGMENTED = {"spec_augment": 0.3, "gain": 6, "speed": 0.1}
 
 
@@ -88,7 +88,9 @@ def test_normalised_per_utterance_a_tilt_of_every_clip_changes_nothing(toy_graph
 def test_transfer_learns_from_the_embedding(wide_graph, tmp_path, transfer):
     """Spectrograms say nothing here: what is learnt came with the teacher's embeddings, which is what it needs."""
     wide_graph.x = torch.zeros_like(wide_graph.x)
-    student = train(wide_graph, **{**QUICK, "epochs": 5}, alpha=0, transfer=transfer, learning_rate=1e-2)
+    student = train(
+        wide_graph, **{**QUICK, "epochs": 5, "batch_size": 25}, alpha=0, transfer=transfer, learning_rate=1e-2
+    )
     assert student.info["needs_teacher"] is True
     assert student.info["settings"]["transfer"] == transfer
     found = predict(student, wide_graph, "test")
