@@ -11,7 +11,7 @@ With a folder, each speaker's fold is stored as it is finished:
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,7 +92,7 @@ def cross_validate(
         if out is None:
             done.append(make())
         else:
-            asked = content_hash(asdict(settings), graph, data_hash(fold.table, data.emb))
+            asked = content_hash(settings.changes, graph, data_hash(fold.table, data.emb))
             done.append(_stored(Path(out).expanduser() / f"fold-{fold.number:02d}", asked, make))
     predictions = pd.concat([said for said, _ in done]).loc[data.table.index]
     rows = [{**row, "uar": _uar(said)} for said, row in done]

@@ -22,7 +22,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -354,7 +354,7 @@ def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path) -> bool:
 
 
 def _asked(data: ClipGraph, settings: TrainingSettings) -> str:
-    return content_hash(asdict(settings), data.meta["data_hash"], data.meta["graph"])
+    return content_hash(settings.changes, data.meta["data_hash"], data.meta["graph"])
 
 
 def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) -> pd.DataFrame | None:
@@ -405,11 +405,7 @@ def _student_row(settings: TrainingSettings, out: Path) -> dict[str, Any]:
         key: getattr(settings, key) for key in ("backbone", "alpha", "n_neighbors", "layer", "transfer", "seed")
     }
     same_for_all = {"protocol", "transductive", "epochs", "batch_size", "precision"}
-    further = {
-        field.name: getattr(settings, field.name)
-        for field in fields(settings)
-        if field.name not in {*chosen, *same_for_all} and getattr(settings, field.name) != field.default
-    }
+    further = {key: value for key, value in settings.changes.items() if key not in {*chosen, *same_for_all}}
     epoch = read_json(folder / "model.json")["info"]["epoch"]
     return {"name": name, **chosen, "further": further, **read_json(folder / "metrics.json"), "epoch": epoch}
 

@@ -1,9 +1,9 @@
 """`TrainingSettings`: everything that decides how a student is trained."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import get_args
+from typing import Any, get_args
 
 from ser_graph.audio.features import NORMALISATIONS
 from ser_graph.devices import Precision
@@ -153,6 +153,19 @@ class TrainingSettings:
         for name in ("n_neighbors", "labelled_speakers"):
             if getattr(self, name) is not None and not _is_count(getattr(self, name)):
                 raise InputError(f"Bad {name} {getattr(self, name)!r}, expected at least 1, or None for all")
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The settings that differ from their defaults: what identifies a training.
+
+        A setting that a later version adds leaves it as it is, so that finished work stays finished.
+
+        Examples:
+            >>> TrainingSettings(alpha=0, epochs=3).changes
+            {'alpha': 0, 'epochs': 3}
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value != getattr(type(self), name)}
 
     @property
     def is_baseline(self) -> bool:

@@ -300,7 +300,7 @@ class _Run:
         return student.eval()
 
     def _identity(self) -> str:
-        return content_hash(asdict(self.settings), self.data.meta["data_hash"], self.data.meta["graph"])
+        return content_hash(self.settings.changes, self.data.meta["data_hash"], self.data.meta["graph"])
 
     def save(self, path: Path) -> None:
         """Write the state after an epoch."""
