@@ -119,7 +119,8 @@ def bootstrap_difference(
 
     Clips of a speaker are not independent, so speakers are drawn, the same ones for both students. Two
     speakers can be drawn in three ways only, and n in few: below ten or so, the interval is coarse and too
-    narrow, and the p-value hardly means anything.
+    narrow. The p-value is never below ``2 ** (1 - n_speakers)``, what n speakers can show at most: that all favour
+    one student, if each were as likely to favour either (sign test). Two speakers cannot go below 0.5.
 
     Args:
         predictions_a: the baseline's, with `emotion`, `speaker` and `predicted` by file; or a list of them,
@@ -132,7 +133,8 @@ def bootstrap_difference(
 
     Returns:
         The difference as a share (0.01 is one percentage point), its bounds, the two-sided p of no
-        difference (twice the smaller share of resamples on one side of 0), and the number of speakers.
+        difference (twice the smaller share of resamples on one side of 0, but see above), and the number of
+        speakers.
 
     Raises:
         InputError: another metric, other files or labels, not as many tables.
@@ -140,7 +142,7 @@ def bootstrap_difference(
     Examples:
         >>> table = pd.DataFrame({"emotion": "fear", "speaker": ["f1", "m1"], "predicted": ["fear", "joy"]})
         >>> bootstrap_difference(table, table.assign(predicted="fear"), "accuracy")
-        Difference(difference=0.5, low=0.0, high=1.0, p_value=..., n_speakers=2)
+        Difference(difference=0.5, low=0.0, high=1.0, p_value=0.5..., n_speakers=2)
     """
     if metric not in METRICS:
         raise bad_value("metric", metric, METRICS)
@@ -172,6 +174,8 @@ def bootstrap_difference(
     # With 1 added above and below the p-value is never 0, which no number of resamples could show.
     at_most, at_least = ((values <= 1e-12).sum(), (values >= -1e-12).sum())
     p_value = min(1.0, 2 * (1 + min(at_most, at_least)) / (1 + n_resamples))
+    # Of few speakers that all favour one student, every resample does: no evidence beyond their number.
+    p_value = max(p_value, 2.0 ** (1 - n_speakers))
     return Difference(difference, float(low), float(high), float(p_value), n_speakers)
 
 
