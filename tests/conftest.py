@@ -1,5 +1,6 @@
 import copy
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import soundfile
 import torch
 
+from ser_graph import cli
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.graph import ClipGraph, build_graph
 
@@ -92,3 +94,17 @@ def four_clips(toy_graph):
     toy_graph.y[:6] = torch.tensor([0, 0, 1, 1, -1, -1])
     toy_graph.edge_index = torch.tensor([[1, 2, 3, 0, 5, 0], [0, 0, 0, 2, 4, 4]])
     return toy_graph
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run a command line; returns exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ser-graph", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return run

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser_graph import cli
 from ser_graph.corpora.synthetic import make_corpus
 from ser_graph.graph import save_graph
 from ser_graph.upstream import Upstream
@@ -25,20 +24,6 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory):
     return Upstream.small().save(tmp_path_factory.mktemp("models") / "small")
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run a command line; returns exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ser-graph", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def one_line(error):

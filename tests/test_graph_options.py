@@ -1,13 +1,11 @@
 """The options of the graph from a recipe and from the command line, and the card where a run shows it."""
 
 import json
-import sys
 
 import pytest
 import torch
 
 import ser_graph.experiment as experiment
-from ser_graph import cli
 from ser_graph.corpora.synthetic import make_corpus
 from ser_graph.errors import InputError
 from ser_graph.graph import EdgeRules, Space, build_graph, graph_card, load_graph
@@ -112,18 +110,6 @@ def test_lent_clips_join_the_graph_of_a_run(corpora, tmp_path):
     card = graph_card(data, n_permutations=50)
     ends = data.y[data.edge_index]
     assert card["unlabelled"] == pytest.approx(float((ends < 0).any(0).double().mean()))
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ser-graph", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def test_the_command_builds_with_options_and_shows_the_card(call, corpora, tmp_path):
