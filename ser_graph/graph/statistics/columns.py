@@ -1,5 +1,6 @@
 """A column of the clip table as codes: what every question about groups of clips starts from."""
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -36,11 +37,15 @@ def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tenso
         return list(coded[by]), data.y if by == "emotion" else data[by]
     if by not in text_columns(data):
         raise bad_value("column", by, text_columns(data))
-    values = data.table[by]
+    names, codes = text_codes(data.table[by])
+    return names, torch.from_numpy(codes)
+
+
+def text_codes(values: pd.Series) -> tuple[list[str], np.ndarray]:
+    """Values as text that occur, sorted, and each row's code among them, int64, -1 = missing."""
     names = sorted(map(str, values.dropna().unique()))
     texts = values.astype(object).where(values.isna(), values.astype(str))
-    codes = pd.Categorical(texts, categories=names).codes.astype("int64")
-    return names, torch.from_numpy(codes)
+    return names, pd.Categorical(texts, categories=names).codes.astype("int64")
 
 
 def text_columns(data: ClipGraph) -> list[str]:

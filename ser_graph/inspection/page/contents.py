@@ -11,6 +11,7 @@ from ser_graph.colors import value_colors
 from ser_graph.corpora.vocabulary import NUMBERS
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
+from ser_graph.graph.statistics.columns import text_codes
 
 MOST_CLIPS = 20_000
 _EMOTIONS = ("emotion", "predicted", "suggested")  # columns that hold emotions
@@ -109,10 +110,10 @@ def _texts(values: pd.Series) -> pd.Series:
 
 
 def _coded(texts: pd.Series, colors: dict[str, str]) -> dict[str, Any]:
-    names = sorted(texts.dropna().unique())
+    names, codes = text_codes(texts)
     return {
         "values": names,
-        "codes": pd.Categorical(texts, categories=names).codes.tolist(),
+        "codes": codes.tolist(),
         "colors": [colors[name] for name in names] if len(names) <= _MOST_COLORED else None,
     }
 
