@@ -1,4 +1,4 @@
-"""The seeds of each step, where not every training clip has a label."""
+"""The seeds of each step, where they are not simply shuffled."""
 
 from collections.abc import Iterator
 
@@ -58,3 +58,34 @@ class LabelledBatches(Sampler[list[int]]):
         while len(orders) < n:
             orders += clips[torch.randperm(len(clips), generator=self.generator)].tolist()
         return orders[:n]
+
+
+class PartitionBatches(Sampler[list[int]]):
+    """Batches of whole parts of the graph, in which neighbours meet; see `partition`.
+
+    A part is a clique of like clips, often of one emotion: a batch therefore takes several, drawn anew in each
+    epoch.
+
+    Args:
+        part: [S] int64 the part of each seed.
+        parts_per_batch: how many make a batch; the last batch has the rest.
+        generator: of the order. A pass depends on nothing but its state.
+
+    Examples:
+        >>> batches = PartitionBatches(torch.tensor([0, 1, 0, 1, 2]), 2)
+        >>> len(batches), sorted(seed for batch in batches for seed in batch)
+        (2, [0, 1, 2, 3, 4])
+    """
+
+    def __init__(self, part: Tensor, parts_per_batch: int, generator: torch.Generator | None = None) -> None:
+        self.parts = part.argsort(stable=True).split(part.bincount().tolist())
+        self.parts_per_batch = parts_per_batch
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return -(-len(self.parts) // self.parts_per_batch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.randperm(len(self.parts), generator=self.generator).tolist()
+        for start in range(0, len(order), self.parts_per_batch):
+            yield torch.cat([self.parts[one] for one in order[start : start + self.parts_per_batch]]).tolist()

@@ -64,6 +64,7 @@ def neighbour_loss(
     edge_index: Tensor,
     edge_weight: Tensor | None = None,
     *,
+    neighbours: Tensor | None = None,
     distance: str = "cosine",
     reduction: str = "mean",
 ) -> Tensor:
@@ -71,8 +72,9 @@ def neighbour_loss(
 
     Args:
         outputs: [B, C] output of a layer for all nodes of a batch.
-        edge_index: [2, E] int64, neighbour -> seed, in rows of `outputs`.
+        edge_index: [2, E] int64, neighbour -> seed, in rows of `neighbours` and of `outputs`.
         edge_weight: [E] weight of each edge; None weighs all as 1.
+        neighbours: [M, C] outputs of the neighbours' side; `outputs` by default.
         distance: ``"cosine"`` (1 - cos), ``"l2"`` (squared Euclidean), or ``"kl"`` (seed against neighbour,
             on softmax).
         reduction: ``"mean"`` over the edges of non-zero weight, or ``"sum"``.
@@ -90,9 +92,9 @@ def neighbour_loss(
         raise bad_value("distance", distance, DISTANCES)
     if reduction not in REDUCTIONS:
         raise bad_value("reduction", reduction, REDUCTIONS)
-    outputs = outputs.float()
     neighbour, seed = edge_index
-    distances = DISTANCES[distance](outputs[seed], outputs[neighbour])
+    others = outputs if neighbours is None else neighbours
+    distances = DISTANCES[distance](outputs[seed].float(), others[neighbour].float())
     count = distances.numel()
     if edge_weight is not None:
         distances = distances * edge_weight

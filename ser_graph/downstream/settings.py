@@ -16,6 +16,7 @@ from ser_graph.graph.space import Center
 
 PROTOCOLS = ("clean", "paper")
 SEMANTICS = ("together", "official")
+STRATEGIES = ("forward", "detach", "bank", "partition")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class TrainingSettings:
             `Standardise`.
         spec_augment: share of the frames and of the mel bins that masks hide at most in training, seeds and
             neighbours alike; likewise `gain` in dB and `speed` as a share, see `Augmentation`.
+        strategy: where the neighbours' outputs come from, ``"forward"`` (exact), ``"detach"``, ``"bank"`` or
+            ``"partition"``; see `ser_graph.downstream.strategies`.
         transfer: ``"none"``, or how the teacher's embedding joins `fc1`, in training and at inference:
             ``"add"``, ``"max"`` or ``"avg"``, the paper's baselines of transfer learning (with alpha = 0). Such
             a student is not for a device.
@@ -114,6 +117,7 @@ class TrainingSettings:
     gain: float = 0.0
     speed: float = 0.0
     transfer: str = "none"
+    strategy: str = "forward"
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -128,12 +132,15 @@ class TrainingSettings:
             ("teacher_center", get_args(Center)),
             ("normalise", NORMALISATIONS),
             ("transfer", TRANSFERS),
+            ("strategy", STRATEGIES),
         ):
             if getattr(self, name) not in allowed:
                 raise bad_value(name, getattr(self, name), allowed)
         for name in ("alpha", "similarity", "regression", "posteriors", "unlabelled_ratio"):
             if not (_is_finite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InputError(f"Bad {name} {getattr(self, name)!r}, expected 0 or more")
+        if self.semantics == "official" and self.strategy != "forward":
+            raise InputError(f"semantics='official' is of strategy 'forward', not {self.strategy!r}; drop one")
         check_augmentation(self.spec_augment, self.gain, self.speed)
         if self.transfer != "none" and self.regression:
             raise InputError("regression has nothing to learn where transfer puts the embedding into fc1; drop one")

@@ -11,6 +11,7 @@ import torch
 from sklearn.metrics import recall_score
 from torch import Tensor, nn
 from torch.nn import functional
+from torch_geometric.utils import subgraph
 from tqdm.auto import tqdm
 
 from ser_graph.audio.features import Standardise
@@ -18,18 +19,22 @@ from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.devices import autocast, pick_device
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import FC1, Output
-from ser_graph.downstream.batches import LabelledBatches
+from ser_graph.downstream.batches import LabelledBatches, PartitionBatches
 from ser_graph.downstream.labels import known_settings, labelled_nodes, training_nodes
 from ser_graph.downstream.losses import distillation_loss, regression_loss, similarity_loss
 from ser_graph.downstream.neighbour_loss import alpha_at, neighbour_loss
 from ser_graph.downstream.prediction import predict_logits
 from ser_graph.downstream.settings import TrainingSettings
+from ser_graph.downstream.strategies import make_strategy
 from ser_graph.downstream.student import Student
 from ser_graph.downstream.teacher import training_view
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_file, content_hash
-from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
+from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler, partition
+
+PARTS_PER_BATCH = 4  # of strategy "partition": keeps classes mixed
+_COUNTED = ("covered", "n_seeds", "edges", "edges_used", "staleness")  # sums over an epoch, not means of steps
 
 
 def train(
@@ -56,7 +61,9 @@ def train(
         The student, on the CPU and in evaluation mode. ``student.info["history"]`` has one row an epoch:
         `loss`, `supervised_loss`, `neighbour_loss`, and `similarity_loss`, `regression_loss`,
         `posteriors_loss` where they are used, each without its weight; `alpha` where it changes;
-        `edge_coverage` (share of seeds with a neighbour), `dev_uar`.
+        `edge_coverage` (share of seeds with a neighbour to compare with), `edges_used` (share of their edges)
+        and `staleness` (steps since the neighbours' outputs were remembered) where the strategy decides them,
+        `dev_uar`.
 
     Raises:
         InputError: a bad setting, no labelled training clip, labels that `labelled_nodes` refuses, or neighbours
@@ -64,8 +71,9 @@ def train(
     """
     settings = replace(settings or TrainingSettings(), **known_settings(changes))
     seeds = training_nodes(data, settings.protocol)
-    _check(data, seeds, settings)
-    run = _Run(data, seeds, labelled_nodes(data, settings), settings, pick_device(device))
+    labelled = labelled_nodes(data, settings)
+    _check(data, seeds, labelled, settings)
+    run = _Run(data, seeds, labelled, settings, pick_device(device))
     if checkpoint is not None:
         run.resume(Path(checkpoint))
     bar = tqdm(
@@ -108,7 +116,9 @@ class _Run:
         )
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay)
         self.generator = torch.Generator()
-        self.loader = self._new_loader(training_view(data, seeds, labelled, settings), seeds, labelled)
+        view = training_view(data, seeds, labelled, settings)
+        self.strategy = make_strategy(view, settings).to(device)
+        self.loader = self._new_loader(view, seeds, labelled)
         self.dev = data.val_mask.nonzero()[:, 0] if settings.protocol == "clean" else torch.empty(0)
 
     def _new_student(self, seeds: Tensor, labelled: Tensor) -> Student:
@@ -145,10 +155,12 @@ class _Run:
 
     def _new_loader(self, view: ClipGraph, seeds: Tensor, labelled: Tensor) -> NeighborLoader:
         settings = self.settings
-        # Without alpha nobody looks at neighbours: seeds are all that has to be read and forwarded.
-        n = (settings.n_neighbors or -1) if settings.alpha > 0 else 0
+        # Where nobody forwards neighbours, seeds are all that has to be read.
+        n = (settings.n_neighbors or -1) if settings.alpha > 0 and self.strategy.samples_neighbours else 0
         order: dict[str, Any] = {"batch_size": settings.batch_size, "shuffle": True}
-        if not labelled[seeds].all():
+        if settings.alpha > 0 and settings.strategy == "partition":
+            order = {"batch_sampler": self._new_partition(view, seeds)}
+        elif not labelled[seeds].all():
             unlabelled = ~labelled[seeds] if settings.uses_unlabelled else torch.zeros_like(labelled[seeds])
             order = {
                 "batch_sampler": LabelledBatches(
@@ -169,6 +181,13 @@ class _Run:
             **order,
         )
 
+    def _new_partition(self, view: ClipGraph, seeds: Tensor) -> PartitionBatches:
+        settings = self.settings
+        edge_index, edge_weight = subgraph(seeds, view.edge_index, view.edge_weight, True, num_nodes=len(seeds))
+        size = max(settings.batch_size // PARTS_PER_BATCH, 1)
+        part = partition(edge_index, int(seeds.sum()), size, edge_weight, seed=settings.seed)
+        return PartitionBatches(part, settings.batch_size // size, self.generator)
+
     def epoch(self) -> dict[str, float]:
         """Train one epoch, measure on dev, append to the history and return its row."""
         number, start = len(self.history), time.perf_counter()
@@ -184,7 +203,8 @@ class _Run:
         for step in steps:
             total += torch.tensor(list(step.values()))
         sums = dict(zip(steps[0], total.tolist(), strict=True))
-        loss, covered, n_seeds = sums["loss"], sums.pop("covered"), sums.pop("n_seeds")
+        counted = {name: sums.pop(name) for name in _COUNTED if name in sums}
+        loss, covered, n_seeds = sums["loss"], counted["covered"], counted["n_seeds"]
         row = {
             "epoch": number + 1,
             "learning_rate": self.optimiser.param_groups[0]["lr"],
@@ -192,6 +212,10 @@ class _Run:
             **{name: value / len(steps) for name, value in sums.items()},
             "edge_coverage": covered / n_seeds,
         }
+        if "edges" in counted:
+            row["edges_used"] = counted["edges_used"] / max(counted["edges"], 1)
+        if "staleness" in counted:
+            row["staleness"] = counted["staleness"] / max(counted["edges_used"], 1)
         if not math.isfinite(loss):
             raise InputError(f"The loss is not finite in epoch {number + 1}; lower learning_rate or alpha")
         if self.settings.alpha > 0 and covered == 0 and number == 0:
@@ -207,8 +231,10 @@ class _Run:
         """One optimiser step; returns each term of the loss, seeds with an edge, and seeds."""
         settings, n = self.settings, batch.batch_size
         labels = batch.y[:n]
+        batch = batch.to(self.device)
         with autocast(self.device, settings.precision):
-            outputs, edge_index, rows = self._forward(batch)
+            step = self.strategy(self.student, batch, settings.layer)
+        outputs = step.outputs
         supervised = functional.cross_entropy(
             outputs.logits[:n].float(), labels.to(self.device), ignore_index=-1, reduction="sum"
         )
@@ -216,13 +242,14 @@ class _Run:
             supervised = supervised / max(int((labels >= 0).sum()), 1)
         neighbour = neighbour_loss(
             getattr(outputs, settings.layer),
-            edge_index,
-            batch.edge_weight.to(self.device) if settings.edge_weights else None,
+            step.edge_index,
+            step.edge_weight if settings.edge_weights else None,
+            neighbours=step.neighbours,
             distance=settings.distance,
             reduction=settings.reduction,
         )
-        loss = supervised + alpha * neighbour
-        taught = self._taught(outputs, batch, rows)
+        loss = supervised + alpha * self.strategy.factor * neighbour
+        taught = self._taught(outputs, batch, step.rows)
         for name, term in taught.items():
             loss = loss + getattr(settings, name) * term
         self.optimiser.zero_grad(set_to_none=True)
@@ -233,24 +260,10 @@ class _Run:
             "supervised_loss": supervised.item(),
             "neighbour_loss": neighbour.item(),
             **{f"{name}_loss": term.item() for name, term in taught.items()},
-            "covered": len(batch.edge_index[1].unique()),
+            "covered": len(step.edge_index[1].unique()),
             "n_seeds": n,
+            **step.numbers,
         }
-
-    def _forward(self, batch: Any) -> tuple[Output, Tensor, Tensor]:
-        """Outputs, seeds first; the edges in their rows; and of which node of the batch each row is."""
-        x, edge_index, n = batch.x.to(self.device), batch.edge_index.to(self.device), batch.batch_size
-        emb = batch.emb.to(self.device) if self.student.needs_teacher else None
-        if self.settings.semantics == "together" or not edge_index.numel():
-            return self.student(x, emb), edge_index, torch.arange(len(x))
-        neighbour, seed = edge_index
-        outputs = zip(
-            self.student(x[:n], None if emb is None else emb[:n]),
-            self.student(x[neighbour], None if emb is None else emb[neighbour]),
-            strict=True,
-        )
-        edge_index = torch.stack([n + torch.arange(len(seed), device=self.device), seed])
-        return Output(*map(torch.cat, outputs)), edge_index, torch.cat([torch.arange(n), neighbour.cpu()])
 
     def _taught(self, outputs: Output, batch: Any, rows: Tensor) -> dict[str, Tensor]:
         """The terms that compare with the teacher, by the setting that is their weight."""
@@ -309,6 +322,7 @@ class _Run:
             "features": self.data.meta["features"],
             "student": self.student.state_dict(),
             "head": self.head.state_dict(),
+            "strategy": self.strategy.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "history": self.history,
@@ -334,13 +348,19 @@ class _Run:
             return
         self.student.load_state_dict(state["student"])
         self.head.load_state_dict(state["head"])
+        self.strategy.load_state_dict(state.get("strategy", {}))
         self.optimiser.load_state_dict(state["optimiser"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.history, self.best = state["history"], state["best"]
 
 
-def _check(data: ClipGraph, seeds: Tensor, settings: TrainingSettings) -> None:
+def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> None:
     check_transfer(settings.transfer, data.emb)
+    if settings.strategy == "partition" and settings.alpha and not labelled[seeds].all():
+        raise InputError(
+            f"strategy='partition' needs every training clip labelled, {int((seeds & ~labelled).sum())} are not; "
+            "take 'bank'"
+        )
     if settings.alpha == 0 or settings.transductive:
         return
     source, target = data.edge_index

@@ -69,6 +69,19 @@ class TopNeighborSampler(BaseSampler):
             metadata=(inputs.input_id, inputs.time),
         )
 
+    def neighbors_of(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """The neighbours that the first hop would sample, without a batch around them.
+
+        Args:
+            nodes: [B] int64 seeds.
+
+        Returns:
+            [2, E] int64, each edge's neighbour as a node of the graph and its seed as a row of `nodes`; and [E]
+            int64, the edge's number in the graph.
+        """
+        edge, of = self._top_edges(nodes, self.num_neighbors[0])
+        return torch.stack([self._source[edge], of]), self._permutation[edge]
+
     def sample_from_edges(self, *_: Any, **__: Any) -> SamplerOutput:
         """Not for link prediction: the neighbour loss starts from clips."""
         raise InputError("TopNeighborSampler samples around nodes; use NeighborLoader or NodeLoader with it")

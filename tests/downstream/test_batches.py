@@ -8,7 +8,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from ser_graph.downstream import TrainingSettings
-from ser_graph.downstream.batches import LabelledBatches
+from ser_graph.downstream.batches import LabelledBatches, PartitionBatches
 from ser_graph.downstream.labels import labelled_nodes
 from ser_graph.downstream.training import _Run
 
@@ -84,3 +84,21 @@ def test_steps_are_as_many_for_every_fraction(toy_graph, fraction, alpha):
 def test_unlabelled_seeds_come_where_they_are_of_use(toy_graph, changes, used):
     run = new_run(toy_graph, TrainingSettings(**{"alpha": 0, "labelled_speakers": 2, **changes}))
     assert any((batch.y[: batch.batch_size] < 0).any() for batch in run.loader) is used
+
+
+@given(
+    part=st.lists(st.integers(0, 6), min_size=1, max_size=30),
+    parts_per_batch=st.integers(1, 4),
+)
+@examples(max_examples=60, deadline=None)
+def test_batches_of_whole_parts(part, parts_per_batch):
+    part = torch.tensor(part).unique(return_inverse=True)[1]
+    batches = PartitionBatches(part, parts_per_batch, torch.Generator().manual_seed(0))
+    drawn = list(batches)
+    assert sorted(seed for batch in drawn for seed in batch) == list(range(len(part)))
+    inside = [set(part[batch].tolist()) for batch in drawn]
+    assert len(drawn) == len(batches)
+    assert [len(one) for one in inside[:-1]] == [parts_per_batch] * (len(drawn) - 1)
+    assert sum(len(one) for one in inside) == len(part.unique())
+    if len(drawn) > 3:
+        assert list(batches) != drawn  # another order in the next epoch

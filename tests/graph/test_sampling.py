@@ -190,3 +190,16 @@ def test_a_worker_samples_the_same(toy_graph):
     for one, other in zip(NeighborLoader(toy_graph, **how), with_worker, strict=True):
         for name in ("n_id", "edge_index", "edge_weight", "x"):
             assert torch.equal(one[name], other[name])
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1, 2])
+def test_neighbours_without_a_batch_are_those_of_the_first_hop(toy_graph, count):
+    sampler = TopNeighborSampler(toy_graph, [count])
+    nodes = torch.tensor([7, 3, 40])
+    (neighbour, seed), edge = sampler.neighbors_of(nodes)
+    expected = [
+        (number, place) for place, node in enumerate(nodes.tolist()) for number in top_edges(toy_graph, node, count)
+    ]
+    assert list(zip(edge.tolist(), seed.tolist(), strict=True)) == expected
+    assert torch.equal(neighbour, toy_graph.edge_index[0, edge])
+    assert torch.equal(nodes[seed], toy_graph.edge_index[1, edge])

@@ -1,0 +1,216 @@
+"""Where a step takes the neighbours' outputs from: exactly, or for less than the price of forwarding them.
+
+| strategy | the neighbours' side of an edge | cost of a step | gradient |
+|---|---|---|---|
+| ``"forward"`` | forwarded with the seeds, each clip once | 1 + n | both sides |
+| ``"detach"`` | forwarded without gradient | about 1 + n / 3 | the seed's side, twice |
+| ``"bank"`` | remembered from its last visit as a seed | 1 | the seed's side, twice |
+| ``"partition"`` | met in the batch, which is made of parts of the graph | 1 | both sides |
+
+On edges that both ends list, the gradient of the seeds' side is half of the whole one, summed over an epoch: the
+weight of the neighbour loss is therefore doubled where the other side has none. In a batch of all clips of such a
+graph the four do the very same.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ser_graph.downstream.backbones import FC1, Output
+from ser_graph.downstream.settings import TrainingSettings
+from ser_graph.downstream.student import Student
+from ser_graph.graph import ClipGraph, TopNeighborSampler
+
+
+class Step(NamedTuple):
+    """What one step forwarded and compares.
+
+    Attributes:
+        outputs: of R rows, the B seeds first.
+        rows: [R] int64, the node of the batch that each row is.
+        edge_index: [2, E] int64, neighbour -> seed, rows of `neighbours` and of `outputs`.
+        edge_weight: [E] float32.
+        neighbours: [M, C] outputs of the compared layer on the neighbours' side; None where they stand in
+            `outputs`.
+        numbers: sums for the history, e.g. of edges.
+    """
+
+    outputs: Output
+    rows: Tensor
+    edge_index: Tensor
+    edge_weight: Tensor
+    neighbours: Tensor | None
+    numbers: dict[str, float]
+
+
+class Strategy(nn.Module):
+    """``"forward"``: seeds and neighbours in one batch, a neighbour of several seeds, or one that is a seed, once.
+
+    Attributes:
+        factor: on the weight of the neighbour loss.
+        samples_neighbours: whether the loader has to read the neighbours' spectrograms.
+    """
+
+    factor = 1.0
+    samples_neighbours = True
+
+    def forward(self, student: Student, batch: Any, layer: str) -> Step:
+        """Forward what has to be forwarded.
+
+        Args:
+            student: the model.
+            batch: of the loader, on the model's device.
+            layer: whose outputs will be compared.
+        """
+        outputs = student(batch.x, _teacher(student, batch))
+        return Step(outputs, torch.arange(len(batch.x)), batch.edge_index, batch.edge_weight, None, {})
+
+
+class Official(Strategy):
+    """As the paper's code: seeds, then a row for each edge's neighbour, each with its own BatchNorm statistics."""
+
+    def forward(self, student: Student, batch: Any, layer: str) -> Step:
+        """See `Strategy.forward`."""
+        if not batch.edge_index.numel():
+            return super().forward(student, batch, layer)
+        n, (neighbour, seed) = batch.batch_size, batch.edge_index
+        emb = _teacher(student, batch)
+        parts = zip(
+            student(batch.x[:n], None if emb is None else emb[:n]),
+            student(batch.x[neighbour], None if emb is None else emb[neighbour]),
+            strict=True,
+        )
+        edge_index = torch.stack([n + torch.arange(len(seed), device=seed.device), seed])
+        rows = torch.cat([torch.arange(n), neighbour.cpu()])
+        return Step(Output(*map(torch.cat, parts)), rows, edge_index, batch.edge_weight, None, {})
+
+
+class Detach(Strategy):
+    """``"detach"``: neighbours pass without gradient and leave BatchNorm's running statistics alone."""
+
+    factor = 2.0
+
+    def forward(self, student: Student, batch: Any, layer: str) -> Step:
+        """See `Strategy.forward`."""
+        n, emb = batch.batch_size, _teacher(student, batch)
+        outputs = student(batch.x[:n], None if emb is None else emb[:n])
+        sides = [getattr(outputs, layer).detach()]
+        if len(batch.x) > n:
+            with torch.no_grad(), _running_statistics_kept(student):
+                others = student(batch.x[n:], None if emb is None else emb[n:])
+            sides.append(getattr(others, layer))
+        return Step(outputs, torch.arange(n), batch.edge_index, batch.edge_weight, torch.cat(sides), {})
+
+
+class Bank(Strategy):
+    """``"bank"``: each clip's output is remembered from its last visit as a seed, and compared with from then on.
+
+    Edges to clips that have not been visited yet are left out. A seed's own batch is written first: neighbours
+    that meet in it see each other as they are now.
+
+    Args:
+        sampler: of the seeds' neighbours.
+        edge_weight: [E] float32 of the graph.
+        n_nodes: of the graph.
+        size: C, of the layer that is compared.
+
+    Attributes:
+        outputs: [N, C] float32, what is remembered.
+        written: [N] int64, the step in which it was written, -1 = never.
+        step: [] int64, steps so far.
+    """
+
+    factor = 2.0
+    samples_neighbours = False
+    outputs: Tensor
+    written: Tensor
+    step: Tensor
+
+    def __init__(self, sampler: TopNeighborSampler, edge_weight: Tensor, n_nodes: int, size: int) -> None:
+        super().__init__()
+        self.sampler, self.edge_weight = sampler, edge_weight
+        self.register_buffer("outputs", torch.zeros(n_nodes, size))
+        self.register_buffer("written", torch.full((n_nodes,), -1))
+        self.register_buffer("step", torch.tensor(0))
+
+    def forward(self, student: Student, batch: Any, layer: str) -> Step:
+        """See `Strategy.forward`. Its `numbers` are `edges`, the `edges_used`, and the sum of their `staleness`."""
+        outputs = student(batch.x, _teacher(student, batch))
+        nodes = batch.n_id[: batch.batch_size]
+        self.outputs[nodes] = getattr(outputs, layer).detach().float()
+        self.written[nodes] = self.step
+        (neighbour, seed), edge = self.sampler.neighbors_of(nodes.cpu())
+        neighbour, seed = neighbour.to(nodes.device), seed.to(nodes.device)
+        age = self.step - self.written[neighbour]
+        known = self.written[neighbour] >= 0
+        numbers = {
+            "edges": float(len(edge)),
+            "edges_used": float(known.sum()),
+            "staleness": float(age[known].sum()),
+        }
+        self.step += 1
+        edge_index = torch.stack([torch.arange(int(known.sum()), device=seed.device), seed[known]])
+        weight = self.edge_weight[edge].to(nodes.device)[known]
+        rows = torch.arange(len(nodes))
+        return Step(outputs, rows, edge_index, weight, self.outputs[neighbour[known]], numbers)
+
+
+class Partition(Strategy):
+    """``"partition"``: an edge counts when both of its clips are seeds of the batch; see `PartitionBatches`.
+
+    Args:
+        sampler: of the seeds' neighbours.
+        edge_weight: [E] float32 of the graph.
+    """
+
+    samples_neighbours = False
+
+    def __init__(self, sampler: TopNeighborSampler, edge_weight: Tensor) -> None:
+        super().__init__()
+        self.sampler, self.edge_weight = sampler, edge_weight
+
+    def forward(self, student: Student, batch: Any, layer: str) -> Step:
+        """See `Strategy.forward`. Its `numbers` are `edges` and the `edges_used`."""
+        outputs = student(batch.x, _teacher(student, batch))
+        nodes = batch.n_id[: batch.batch_size].cpu()
+        (neighbour, seed), edge = self.sampler.neighbors_of(nodes)
+        ordered, place = nodes.sort()
+        at = torch.searchsorted(ordered, neighbour).clamp_max(len(nodes) - 1)
+        met = ordered[at] == neighbour
+        numbers = {"edges": float(len(edge)), "edges_used": float(met.sum())}
+        edge_index = torch.stack([place[at], seed])[:, met].to(batch.x.device)
+        weight = self.edge_weight[edge[met]].to(batch.x.device)
+        return Step(outputs, torch.arange(len(nodes)), edge_index, weight, None, numbers)
+
+
+def make_strategy(view: ClipGraph, settings: TrainingSettings) -> Strategy:
+    """The strategy of some settings on the graph as a training sees it; without alpha, seeds are all there is."""
+    if settings.alpha == 0 or settings.strategy == "forward":
+        return Official() if settings.semantics == "official" else Strategy()
+    if settings.strategy == "detach":
+        return Detach()
+    sampler = TopNeighborSampler(view, [settings.n_neighbors or -1])
+    if settings.strategy == "partition":
+        return Partition(sampler, view.edge_weight)
+    size = FC1 if settings.layer == "fc1" else len(view.emotions)
+    return Bank(sampler, view.edge_weight, len(view.y), size)
+
+
+def _teacher(student: Student, batch: Any) -> Tensor | None:
+    return batch.emb if student.needs_teacher else None
+
+
+@contextmanager
+def _running_statistics_kept(model: nn.Module) -> Iterator[None]:
+    """BatchNorm uses the batch's own statistics, as in training, and does not remember them."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
