@@ -241,7 +241,11 @@ def _without_effect(settings: TrainingSettings) -> set[str]:
     teacher = settings.similarity or settings.regression or settings.posteriors
     labels = settings.label_fraction < 1 or settings.labelled_speakers is not None
     return {
-        *(() if settings.alpha else ("distance", "edge_weights", "semantics", "alpha_schedule", "same_label")),
+        *(
+            ()
+            if settings.alpha
+            else ("distance", "edge_weights", "semantics", "strategy", "alpha_schedule", "same_label")
+        ),
         *(() if relations else ("layer",)),
         *(() if teacher else ("teacher_center",)),
         *(() if settings.posteriors else ("temperature",)),

@@ -140,6 +140,7 @@ OTHERS = {
     "decay_every": 2,
     "seed": 1,
     "semantics": "official",
+    "strategy": "bank",
     "alpha_schedule": "linear",
     "same_label": True,
     "similarity": 2.0,
@@ -172,7 +173,9 @@ def test_every_setting_that_makes_a_difference_is_in_the_name(name):
     assert student_name(replace(busy, **{name: OTHERS[name]})) != student_name(busy)
 
 
-@pytest.mark.parametrize("name", ["n_neighbors", "layer", "distance", "semantics", "same_label", "teacher_center"])
+@pytest.mark.parametrize(
+    "name", ["n_neighbors", "layer", "distance", "semantics", "strategy", "same_label", "teacher_center"]
+)
 def test_a_setting_without_effect_is_not_in_the_name(name):
     baseline = TrainingSettings(alpha=0)
     assert student_name(replace(baseline, **{name: OTHERS[name]})) == student_name(baseline)
