@@ -307,11 +307,15 @@ def train(
     ] = None,
     device: Device = None,
 ) -> None:
-    """Train a student on a graph. An interrupted training continues."""
+    """Train a student on a graph. An interrupted training continues.
+
+    Several processes share each batch: torchrun --nproc-per-node 2 -m ser_graph train GRAPH --out STUDENT
+    """
     from ser_graph.downstream import TrainingSettings
     from ser_graph.downstream import train as train_student
     from ser_graph.downstream.labels import known_settings
     from ser_graph.graph import load_graph
+    from ser_graph.processes import is_first
     from ser_graph.recipe import parse_changes
 
     checkpoint = out.with_name(f".{out.name}.checkpoint")
@@ -329,6 +333,8 @@ def train(
     }
     how = TrainingSettings(**known_settings(chosen))
     student = train_student(load_graph(graph), how, checkpoint=checkpoint, device=device)
+    if not is_first():
+        return
     student.save(out)
     checkpoint.unlink(missing_ok=True)
     info = student.info

@@ -15,6 +15,7 @@ from ser_graph.audio.log_mel import LogMel, LogMelSettings
 from ser_graph.audio.reading import clip_paths, fit_length, load_waveform
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_file
+from ser_graph.processes import ALONE, Processes
 
 NORMALISATIONS = ("corpus", "utterance")
 
@@ -129,13 +130,21 @@ class Standardise(nn.Module):
         return x - x.mean(-2, keepdim=True) if self.normalise == "utterance" else x
 
     @classmethod
-    def fit(cls, x: Tensor, rows: Tensor | None = None, normalise: str = "corpus") -> "Standardise":
+    def fit(
+        cls,
+        x: Tensor,
+        rows: Tensor | None = None,
+        normalise: str = "corpus",
+        *,
+        group: Processes = ALONE,
+    ) -> "Standardise":
         """Mean and deviation per mel bin over all frames of some clips, read in blocks.
 
         Args:
             x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
             rows: [M] int64 indices of the training clips, or their [N] bool mask; None takes all.
             normalise: ``"corpus"`` or ``"utterance"``, see `Standardise`.
+            group: the processes that read a share each.
         """
         rows = torch.arange(len(x)) if rows is None else rows
         if rows.dtype == torch.bool:
@@ -143,14 +152,16 @@ class Standardise(nn.Module):
         if not len(rows):
             raise InputError("No training clip to fit the standardisation on; check the split")
         layer = cls(x.shape[-1], normalise)
+        share = rows[group.share(len(rows))]
         total = torch.zeros(x.shape[-1], dtype=torch.float64)
-        for block in _blocks(x, rows):
+        for block in _blocks(x, share):
             total += layer._centred(block).sum((0, 1))
         n = len(rows) * x.shape[1]
-        mean = total / n
+        mean = group.add(total) / n
         squares = torch.zeros_like(total)
-        for block in _blocks(x, rows):
+        for block in _blocks(x, share):
             squares += (layer._centred(block) - mean).square().sum((0, 1))
+        group.add(squares)
         layer.mean.copy_(mean)
         # A bin that never changes carries nothing: it becomes 0 rather than NaN. What is left of it beside a
         # clip's own mean is rounding, which must not be made large either.

@@ -36,9 +36,10 @@ class Augmentation:
         self.spec_augment, self.gain, self.speed, self.floor = spec_augment, gain, speed, floor
         self.start_epoch(0, 0)
 
-    def start_epoch(self, seed: int, epoch: int) -> None:
-        """Begin the draws of an epoch, counted from 0."""
-        self._generator = torch.Generator().manual_seed(int(content_hash("augmentation", seed, epoch)[:15], 16))
+    def start_epoch(self, seed: int, epoch: int, rank: int = 0) -> None:
+        """Begin the draws of an epoch, counted from 0; of several processes each has its own."""
+        asked = ("augmentation", seed, epoch, *([rank] if rank else []))
+        self._generator = torch.Generator().manual_seed(int(content_hash(*asked)[:15], 16))
 
     def distort(self, x: Tensor) -> Tensor:
         """[B, n_frames, n_mels] spectrograms as measured -> the same at other speeds and levels, float32."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ser_graph.downstream.backbones import FC1, Output
 from ser_graph.downstream.settings import TrainingSettings
+from ser_graph.downstream.spreading import Spread
 from ser_graph.downstream.student import Student
 from ser_graph.graph import ClipGraph, TopNeighborSampler
 
@@ -57,7 +58,7 @@ class Strategy(nn.Module):
     factor = 1.0
     samples_neighbours = True
 
-    def forward(self, student: Student, batch: Any, layer: str) -> Step:
+    def forward(self, student: Student | Spread, batch: Any, layer: str) -> Step:
         """Forward what has to be forwarded.
 
         Args:
@@ -72,7 +73,7 @@ class Strategy(nn.Module):
 class Official(Strategy):
     """As the paper's code: seeds, then a row for each edge's neighbour, each with its own BatchNorm statistics."""
 
-    def forward(self, student: Student, batch: Any, layer: str) -> Step:
+    def forward(self, student: Student | Spread, batch: Any, layer: str) -> Step:
         """See `Strategy.forward`."""
         if not batch.edge_index.numel():
             return super().forward(student, batch, layer)
@@ -93,7 +94,7 @@ class Detach(Strategy):
 
     factor = 2.0
 
-    def forward(self, student: Student, batch: Any, layer: str) -> Step:
+    def forward(self, student: Student | Spread, batch: Any, layer: str) -> Step:
         """See `Strategy.forward`."""
         n, emb = batch.batch_size, _teacher(student, batch)
         outputs = student(batch.x[:n], None if emb is None else emb[:n])
@@ -136,7 +137,7 @@ class Bank(Strategy):
         self.register_buffer("written", torch.full((n_nodes,), -1))
         self.register_buffer("step", torch.tensor(0))
 
-    def forward(self, student: Student, batch: Any, layer: str) -> Step:
+    def forward(self, student: Student | Spread, batch: Any, layer: str) -> Step:
         """See `Strategy.forward`. Its `numbers` are `edges`, the `edges_used`, and the sum of their `staleness`."""
         outputs = student(batch.x, _teacher(student, batch))
         nodes = batch.n_id[: batch.batch_size]
@@ -172,7 +173,7 @@ class Partition(Strategy):
         super().__init__()
         self.sampler, self.edge_weight = sampler, edge_weight
 
-    def forward(self, student: Student, batch: Any, layer: str) -> Step:
+    def forward(self, student: Student | Spread, batch: Any, layer: str) -> Step:
         """See `Strategy.forward`. Its `numbers` are `edges` and the `edges_used`."""
         outputs = student(batch.x, _teacher(student, batch))
         nodes = batch.n_id[: batch.batch_size].cpu()
@@ -199,7 +200,7 @@ def make_strategy(view: ClipGraph, settings: TrainingSettings) -> Strategy:
     return Bank(sampler, view.edge_weight, len(view.y), size)
 
 
-def _teacher(student: Student, batch: Any) -> Tensor | None:
+def _teacher(student: Student | Spread, batch: Any) -> Tensor | None:
     return batch.emb if student.needs_teacher else None
 
 

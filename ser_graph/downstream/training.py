@@ -1,4 +1,7 @@
-"""`ClipGraph` -> trained student: cross entropy plus what the graph and the teacher say of clips."""
+"""`ClipGraph` -> trained student: cross entropy plus what the graph and the teacher say of clips.
+
+Under ``torchrun`` or ``accelerate`` the processes share each batch and give the result of one; see `spreading`.
+"""
 
 import math
 import time
@@ -25,6 +28,7 @@ from ser_graph.downstream.losses import distillation_loss, regression_loss, simi
 from ser_graph.downstream.neighbour_loss import alpha_at, neighbour_loss
 from ser_graph.downstream.prediction import predict_logits
 from ser_graph.downstream.settings import TrainingSettings
+from ser_graph.downstream.spreading import Spread, join_batch_norms, part_batch_norms
 from ser_graph.downstream.strategies import make_strategy
 from ser_graph.downstream.student import Student
 from ser_graph.downstream.teacher import training_view
@@ -32,6 +36,7 @@ from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_file, content_hash
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler, partition
+from ser_graph.processes import is_first, processes
 
 PARTS_PER_BATCH = 4  # of strategy "partition": keeps classes mixed
 _COUNTED = ("covered", "n_seeds", "edges", "edges_used", "staleness")  # sums over an epoch, not means of steps
@@ -52,7 +57,8 @@ def train(
         data: the graph.
         settings: how to train.
         checkpoint: a file that is written after every epoch. A call that finds one of the same data and
-            settings there continues it, and ends where the uninterrupted run would have.
+            settings there continues it, and ends where the uninterrupted run would have. Several processes
+            need one that all can read.
         device: e.g. ``"cpu"``; by default the GPU where there is one.
         progress: show a progress bar.
         **changes: single settings by name, e.g. ``backbone="cnn6", alpha=0``.
@@ -66,8 +72,8 @@ def train(
         `dev_uar`.
 
     Raises:
-        InputError: a bad setting, no labelled training clip, labels that `labelled_nodes` refuses, or neighbours
-            from outside the training clips.
+        InputError: a bad setting, no labelled training clip, labels that `labelled_nodes` refuses, neighbours
+            from outside the training clips, more processes than these, or one of them that ended.
     """
     settings = replace(settings or TrainingSettings(), **known_settings(changes))
     seeds = training_nodes(data, settings.protocol)
@@ -81,14 +87,14 @@ def train(
         initial=len(run.history),
         desc=_title(settings),
         unit="epoch",
-        disable=not progress,
+        disable=not (progress and is_first()),
     )
     with bar:
         while len(run.history) < settings.epochs:
             row = run.epoch()
             bar.update()
             bar.set_postfix_str(_shown(row))
-            if checkpoint is not None:
+            if checkpoint is not None and is_first():
                 run.save(Path(checkpoint))
     return run.finish()
 
@@ -104,7 +110,8 @@ class _Run:
         settings: TrainingSettings,
         device: torch.device,
     ) -> None:
-        self.data, self.settings, self.device = data, settings, device
+        self.data, self.settings, self.device, self.group = data, settings, device, processes()
+        self._check_group(int(seeds.sum()))
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
         self.student = self._new_student(seeds, labelled).to(device)
@@ -117,9 +124,18 @@ class _Run:
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay)
         self.generator = torch.Generator()
         view = training_view(data, seeds, labelled, settings)
+        self.model: Student | Spread = self.student
+        if not self.group.alone:
+            join_batch_norms(self.student, self.group)
+            self.model = Spread(self.student, data.x, self.group)
+            view.x = torch.arange(len(data.y))  # each process reads no more than its share
         self.strategy = make_strategy(view, settings).to(device)
         self.loader = self._new_loader(view, seeds, labelled)
         self.dev = data.val_mask.nonzero()[:, 0] if settings.protocol == "clean" else torch.empty(0)
+
+    def _check_group(self, n_seeds: int) -> None:
+        self.group.check_enough(n_seeds, "training clips")
+        self.group.check_same(int(self._identity()[:12], 16), "data and settings")
 
     def _new_student(self, seeds: Tensor, labelled: Tensor) -> Student:
         data, settings = self.data, self.settings
@@ -136,7 +152,7 @@ class _Run:
             torch.manual_seed(settings.seed)
             features = LogMelSettings(**data.meta["features"])
             student = Student(settings.backbone, data.emotions, features, info, transfer=settings.transfer)
-        student.standardise = Standardise.fit(data.x, seeds.nonzero()[:, 0], settings.normalise)
+        student.standardise = Standardise.fit(data.x, seeds.nonzero()[:, 0], settings.normalise, group=self.group)
         if student.needs_teacher:
             student.info["teacher"] = (data.meta.get("upstream") or {}).get("fingerprint")
         if settings.spec_augment or settings.gain or settings.speed:
@@ -194,7 +210,7 @@ class _Run:
         # Seeded by epoch, so that a resumed run shuffles as the uninterrupted one.
         self.generator.manual_seed(int(content_hash(self.settings.seed, number)[:15], 16))
         if self.student.augment is not None:
-            self.student.augment.start_epoch(self.settings.seed, number)
+            self.student.augment.start_epoch(self.settings.seed, number, self.group.rank)
         self.student.train()
         settings = self.settings
         alpha = alpha_at(settings.alpha, settings.alpha_schedule, number, settings.epochs)
@@ -233,7 +249,7 @@ class _Run:
         labels = batch.y[:n]
         batch = batch.to(self.device)
         with autocast(self.device, settings.precision):
-            step = self.strategy(self.student, batch, settings.layer)
+            step = self.strategy(self.model, batch, settings.layer)
         outputs = step.outputs
         supervised = functional.cross_entropy(
             outputs.logits[:n].float(), labels.to(self.device), ignore_index=-1, reduction="sum"
@@ -254,6 +270,8 @@ class _Run:
             loss = loss + getattr(settings, name) * term
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if isinstance(self.model, Spread):
+            self.model.add_gradients()
         self.optimiser.step()
         return {
             "loss": loss.item(),
@@ -286,9 +304,11 @@ class _Run:
         rows = self.dev[self.data.y[self.dev] >= 0] if len(self.dev) else self.dev
         if not len(rows):
             return {}
-        logits = predict_logits(
-            self.student, self.data.x, rows, emb=self.data.emb, precision=self.settings.precision
+        share = rows[self.group.share(len(rows))]
+        mine = predict_logits(
+            self.student, self.data.x, share, emb=self.data.emb, precision=self.settings.precision
         )
+        logits = self.group.gather(mine, len(rows))
         true, predicted = self.data.y[rows], logits.argmax(1)
         recall = recall_score(true, predicted, labels=true.unique(), average="macro", zero_division=0)
         return {"dev_uar": float(recall), "dev_accuracy": float((true == predicted).double().mean())}
@@ -302,6 +322,7 @@ class _Run:
     def finish(self) -> Student:
         """The student with the weights to keep."""
         student = self.student.to("cpu")
+        part_batch_norms(student)
         student.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         chosen = len(self.history)
         if self.best is not None:
@@ -333,6 +354,10 @@ class _Run:
 
     def resume(self, path: Path) -> None:
         """Continue from a checkpoint of this very run; another one is left alone until overwritten."""
+        self._resume(path)
+        self.group.check_same(len(self.history), f"the epochs stored in {path}")
+
+    def _resume(self, path: Path) -> None:
         if not path.exists():
             return
         try:

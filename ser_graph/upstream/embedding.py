@@ -17,6 +17,7 @@ from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, fit_length, load_wa
 from ser_graph.devices import Precision, autocast, pick_device
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_file, content_hash
+from ser_graph.processes import is_first, processes
 
 if TYPE_CHECKING:
     from ser_graph.upstream.model import Upstream
@@ -36,7 +37,7 @@ def embed(
     precision: Precision = "float32",
     progress: bool = True,
 ) -> Tensor:
-    """Embed every clip of a table.
+    """Embed every clip of a table; under ``torchrun`` or ``accelerate`` each process takes its share of the clips.
 
     Args:
         upstream: the model.
@@ -56,16 +57,21 @@ def embed(
         [N, D] float32 embeddings, in the order of the table.
 
     Raises:
-        InputError: a clip cannot be read, or an embedding is not finite; the message names the clip.
+        InputError: a clip cannot be read, or an embedding is not finite; the message names the clip. Or there are
+            more processes than clips.
     """
     if not len(table):
         raise InputError("No clip to embed")
-    paths = clip_paths(table, root)
+    group = processes()
+    group.check_enough(len(table), "clips to embed")
+    paths = clip_paths(table, root)[group.share(len(table))]
     n_samples = None if seconds is None else length_in_samples(upstream, seconds)
     store = _Cache(cache, upstream, seconds=seconds, precision=precision)
     target = pick_device(device)
     upstream.model.to(target).eval()
-    with tqdm(total=len(paths), desc="embedding", unit="clip", disable=not progress, delay=1) as bar:
+    with tqdm(
+        total=len(paths), desc="embedding", unit="clip", disable=not (progress and is_first()), delay=1
+    ) as bar:
         for start in range(0, len(paths), _SHARD):
             shard = paths[start : start + _SHARD]
             waveforms = _load(shard, n_samples)
@@ -80,11 +86,11 @@ def embed(
                 bar.update(len(batch))
             store.keep(keys)
             store.write()
-    embeddings = store.rows()
+    embeddings = group.gather(store.rows(), len(table))
     if not torch.isfinite(embeddings).all():
         row = int((~torch.isfinite(embeddings).all(1)).nonzero()[0])
         raise InputError(
-            f"The embedding of {paths[row]} is not finite; listen to the clip, or try precision='float32'"
+            f"The embedding of {table.index[row]} is not finite; listen to the clip, or try precision='float32'"
         )
     return embeddings
 

@@ -1,0 +1,107 @@
+"""One training step spread over several processes, with the result of one.
+
+Every process gets the node numbers of the whole batch, reads and forwards its share of the rows, and receives the
+outputs of all. It then computes the loss of the whole batch; only its own rows carry gradient. The gradients, added
+up, are those of one process: whatever the loss compares, nothing in it has to know of processes. What travels in a
+step is 4 (256 + K) bytes a row, the gradients, and BatchNorm's sums.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ser_graph.downstream.backbones import Output
+from ser_graph.downstream.student import Student
+from ser_graph.processes import ALONE, Processes
+
+
+class Spread(nn.Module):
+    """A student that forwards its share of a batch, given as node numbers, and returns the outputs of all.
+
+    Args:
+        student: the model, whose BatchNorm layers are to be `JointBatchNorm`; see `join_batch_norms`.
+        x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
+        group: the processes.
+    """
+
+    def __init__(self, student: Student, x: Tensor, group: Processes) -> None:
+        super().__init__()
+        self.student, self.x, self.group = student, x, group
+
+    @property
+    def needs_teacher(self) -> bool:
+        """See `Student.needs_teacher`."""
+        return self.student.needs_teacher
+
+    def forward(self, nodes: Tensor, emb: Tensor | None = None) -> Output:
+        """[R] int64 nodes and, where needed, [R, 256] the teacher's embeddings -> outputs of R rows."""
+        share = self.group.share(len(nodes))
+        x = self.x[nodes[share].cpu()].to(nodes.device)
+        mine = self.student(x, None if emb is None else emb[share])
+        return Output(*(self._with_others(one, share, len(nodes)) for one in mine))
+
+    def _with_others(self, mine: Tensor, share: slice, n: int) -> Tensor:
+        everyone = self.group.gather(mine, n)
+        return torch.cat([everyone[: share.start], mine, everyone[share.stop :]])
+
+    def add_gradients(self) -> None:
+        """Give every process the sum of the gradients, in one message."""
+        gradients = [one.grad for one in self.student.parameters() if one.grad is not None]
+        flat = self.group.add(torch.cat([one.reshape(-1) for one in gradients]))
+        for gradient, summed in zip(gradients, flat.split([one.numel() for one in gradients]), strict=True):
+            gradient.copy_(summed.view_as(gradient))
+
+
+class JointBatchNorm(nn.BatchNorm2d):
+    """BatchNorm whose mean and variance are those of the rows of all processes; torch's own needs GPUs."""
+
+    group: Processes = ALONE
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, h, w] -> the same, normalised; B may be 0."""
+        if not self.training:
+            return super().forward(x)
+        n = _Sum.apply(x.new_tensor([x.numel() / x.shape[1]]), self.group)
+        mean = _Sum.apply(x.sum((0, 2, 3)), self.group) / n
+        centred = x - mean[:, None, None]
+        variance = _Sum.apply(centred.square().sum((0, 2, 3)), self.group) / n
+        if self.track_running_stats:
+            self._remember(mean.detach(), variance.detach(), float(n))
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return centred * scale[:, None, None] + self.bias[:, None, None]
+
+    def _remember(self, mean: Tensor, variance: Tensor, n: float) -> None:
+        momentum = cast(float, self.momentum)
+        cast(Tensor, self.num_batches_tracked).add_(1)
+        cast(Tensor, self.running_mean).lerp_(mean, momentum)
+        cast(Tensor, self.running_var).lerp_(variance * (n / max(n - 1, 1)), momentum)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes; each process's loss may depend on it, so their gradients are added too."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, mine: Tensor, group: Processes) -> Tensor:
+        ctx.group = group  # type: ignore[attr-defined]
+        return group.add(mine.clone())
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.group.add(gradient.contiguous().clone()), None  # type: ignore[attr-defined]
+
+
+def join_batch_norms(model: nn.Module, group: Processes) -> None:
+    """Turn every BatchNorm of a model into a `JointBatchNorm` of the same weights and names, in place."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.__class__ = JointBatchNorm
+            cast(JointBatchNorm, module).group = group
+
+
+def part_batch_norms(model: nn.Module) -> None:
+    """The reverse of `join_batch_norms`."""
+    for module in model.modules():
+        if isinstance(module, JointBatchNorm):
+            del module.group
+            cast(nn.Module, module).__class__ = nn.BatchNorm2d

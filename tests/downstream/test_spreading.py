@@ -1,0 +1,134 @@
+"""Two real processes, started by torchrun and connected by gloo."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from ser_graph.downstream import train
+from ser_graph.downstream.spreading import JointBatchNorm, join_batch_norms, part_batch_norms
+from ser_graph.downstream.student import Student
+from ser_graph.graph import save_graph
+from ser_graph.processes import ALONE
+
+QUICK = {"epochs": 2, "batch_size": 17, "precision": "float32", "progress": False}
+CELLS = {
+    "baseline": {"alpha": 0},
+    "forward": {},
+    "detach": {"strategy": "detach"},
+    "bank": {"strategy": "bank"},
+    "partition": {"strategy": "partition"},
+    "official": {"semantics": "official"},
+    "teacher": {"alpha": 0.5, "strategy": "bank", "similarity": 1, "regression": 1, "posteriors": 1},
+    "utterance": {"alpha": 0, "normalise": "utterance", "batch_size": 37},  # the last batch is one clip
+    "few labels": {"strategy": "bank", "label_fraction": 0.2},
+}
+SCRIPT = Path(__file__).with_name("several_processes.py")
+
+
+def start(graph, out, *cells, processes=2):
+    many = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, *(many if processes > 1 else []), SCRIPT, graph, out, *map(json.dumps, cells)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=600, env=environment, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def stored(_toy_graph, tmp_path_factory):
+    return save_graph(_toy_graph, tmp_path_factory.mktemp("stored") / "graph")
+
+
+@pytest.fixture(scope="module")
+def trained(stored, tmp_path_factory):
+    """Folders with every cell, by one process and by two."""
+    folders = {}
+    for processes in (1, 2):
+        folders[processes] = tmp_path_factory.mktemp("trained")
+        cells = [{**QUICK, **cell} for cell in CELLS.values()]
+        done = start(stored, folders[processes], *cells, processes=processes)
+        assert done.returncode == 0, done.stderr
+    return folders
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_two_processes_make_the_steps_of_one(trained, name):
+    number = list(CELLS).index(name)
+    one, two = (load_file(folder / f"{number}-gradients.safetensors") for folder in trained.values())
+    assert one.keys() == two.keys()
+    largest = max(float(gradient.abs().max()) for gradient in one.values())
+    for key, gradient in one.items():
+        assert float((two[key] - gradient).abs().max()) < 2e-4 * largest, key
+    one, two = (json.loads((folder / f"{number}.json").read_text()) for folder in trained.values())
+    for here, there in zip(one, two, strict=True):
+        assert here.keys() == there.keys()
+        assert there["loss"] == pytest.approx(here["loss"], rel=0.03, abs=0.003)
+        assert there["edge_coverage"] == here["edge_coverage"]
+        assert there.get("edges_used") == here.get("edges_used")
+
+
+def test_a_killed_process_ends_the_run_and_a_restart_goes_on(stored, trained, tmp_path):
+    cell = {**QUICK, **CELLS["bank"], "checkpoint": "checkpoint.pt"}
+    killed = start(stored, tmp_path, {**cell, "die": 1})
+    assert killed.returncode != 0
+    assert "The other processes are not reached any more" in killed.stderr or "SIGKILL" in killed.stderr
+    assert (tmp_path / "checkpoint.pt").exists()
+    assert not (tmp_path / "0.json").exists()
+    assert start(stored, tmp_path, cell).returncode == 0
+    number = list(CELLS).index("bank")
+    history = json.loads((trained[2] / f"{number}.json").read_text())
+    again = json.loads((tmp_path / "0.json").read_text())
+    assert [row["loss"] for row in again] == [row["loss"] for row in history]
+    weights = load_file(trained[2] / f"{number}.safetensors")
+    for key, value in load_file(tmp_path / "0.safetensors").items():
+        assert torch.equal(value, weights[key]), key
+
+
+def test_processes_that_do_not_agree_do_not_begin(stored, tmp_path):
+    done = start(stored, tmp_path, {**QUICK, "disagree": True})
+    assert done.returncode != 0
+    assert "do not agree on data and settings" in done.stderr
+    assert 'several_processes.py", line' not in done.stderr
+
+
+def test_more_processes_than_clips_are_refused(toy_graph, monkeypatch):
+    from ser_graph.downstream import training
+    from ser_graph.errors import InputError
+    from ser_graph.processes import Processes
+
+    monkeypatch.setattr(training, "processes", lambda: Processes(0, 76))
+    with pytest.raises(InputError, match="76 processes for 75 training clips"):
+        train(toy_graph, **QUICK)
+
+
+def test_joint_batch_norm_of_one_process_is_batch_norm():
+    torch.manual_seed(0)
+    x = torch.randn(5, 3, 4, 2)
+    plain, joint = (nn.Sequential(nn.BatchNorm2d(3, eps=1e-3, momentum=0.01)) for _ in range(2))
+    join_batch_norms(joint, ALONE)
+    assert isinstance(joint[0], JointBatchNorm)
+    results = []
+    for model in (plain, joint):
+        given = x.clone().requires_grad_()
+        y = model(given)
+        (y.sin() * torch.arange(2)).sum().backward()
+        results.append((y, given.grad, model[0].weight.grad, *model[0].buffers()))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-6)
+    part_batch_norms(joint)
+    assert type(joint[0]) is nn.BatchNorm2d
+    assert "group" not in vars(joint[0])
+    torch.testing.assert_close(joint.eval()(x), plain.eval()(x))
+
+
+def test_a_student_trained_is_an_ordinary_one(toy_graph):
+    student = train(toy_graph, **{**QUICK, "epochs": 1, "alpha": 0})
+    assert isinstance(student, Student)
+    assert not any(isinstance(module, JointBatchNorm) for module in student.modules())
