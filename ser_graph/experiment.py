@@ -47,7 +47,7 @@ from ser_graph.corpora import (
 )
 from ser_graph.downstream import Student, TrainingSettings, predict, train
 from ser_graph.downstream.student import write_student
-from ser_graph.edge import latency_ms, size_mb
+from ser_graph.edge.measuring import latency_ms, size_mb
 from ser_graph.errors import InputError
 from ser_graph.evaluation import (
     confusion_matrix,

@@ -2,7 +2,8 @@
 
 from ser_graph.audio.features import Standardise, log_mels, map_array
 from ser_graph.audio.log_mel import LogMel, LogMelSettings
-from ser_graph.audio.reading import fit_length, load_waveform, read_audio
+from ser_graph.audio.reading import fit_length, load_waveform
+from ser_graph.sound import read_audio
 
 __all__ = [
     "LogMel",

@@ -33,13 +33,13 @@ import pandas as pd
 import soundfile
 from tqdm import tqdm
 
-from ser_graph.audio.reading import POINTER_START
 from ser_graph.corpora.adapter import Adapter, Scan, clip_table, scan_corpus
 from ser_graph.corpora.loading import find_adapter, is_table
 from ser_graph.corpora.splits import speaker_overlap
 from ser_graph.corpora.table import load_table
 from ser_graph.corpora.vocabulary import EMOTIONS
 from ser_graph.errors import InputError, shorten
+from ser_graph.sound import POINTER_START
 
 SILENCE = 1e-3  # -60 dB; the quietest clip of RAVDESS, a whispered "calm", peaks at 4.5e-3
 SHORTEST = 0.1  # seconds

@@ -3,55 +3,15 @@
 import functools
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import soundfile
 import torch
 from torch import Tensor, nn
 
 from ser_graph.audio.torchaudio_import import torchaudio
 from ser_graph.errors import InputError, bad_value
+from ser_graph.sound import read_audio
 
 SAMPLE_RATE = 16_000
-POINTER_START = b"version https://git-lfs"  # the text that git-lfs leaves in place of a file
-
-
-def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
-    """Decode a whole file (anything libsndfile reads: wav, flac, ogg, mp3).
-
-    Args:
-        path: the file.
-
-    Returns:
-        float32 samples of shape [n_samples, n_channels] in -1..1, and the sampling rate in Hz.
-
-    Raises:
-        InputError: the file is missing, a git-lfs pointer, not audio, empty, or holds NaN.
-    """
-    path = Path(path)
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: a .raw file tells no rate
-        raise InputError(_why_unreadable(path, error)) from None
-    if not len(samples):
-        raise InputError(f"{path} holds no samples")
-    if not np.isfinite(samples).all():
-        raise InputError(f"{path} holds NaN or infinite samples")
-    return samples, rate
-
-
-def _why_unreadable(path: Path, error: Exception) -> str:
-    if not path.exists():
-        return f"No file {path}"
-    if path.is_dir():
-        return f"{path} is a folder, expected an audio file"
-    with path.open("rb") as file:
-        start = file.read(len(POINTER_START))
-    if not start:
-        return f"{path} is empty (0 bytes)"
-    if start == POINTER_START:
-        return f"{path} is a git-lfs pointer, not audio; fetch the real file with 'git lfs pull'"
-    return f"{path} cannot be decoded as audio ({str(error).rpartition(':')[2].strip().rstrip('.')})"
 
 
 def load_waveform(path: str | Path, sample_rate: int = SAMPLE_RATE) -> Tensor:

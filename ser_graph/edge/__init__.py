@@ -1,5 +1,4 @@
-"""A trained student -> the device."""
+"""A trained student -> the device: exported, measured, and asked for recordings.
 
-from ser_graph.edge.measuring import latency_ms, size_mb
-
-__all__ = ["latency_ms", "size_mb"]
+`onnx_student`, `prediction` and `streaming` need no torch.
+"""

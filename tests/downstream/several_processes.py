@@ -24,7 +24,7 @@ from ser_graph.processes import is_first, processes
 
 
 def die_in(epoch: int) -> None:
-    """After the first step of that epoch: the first process, too, is then past the checkpoint of the epoch before."""
+    """After the first step of that epoch: the first process, too, is past the checkpoint of the one before."""
     whole = _Run._step
 
     def killed(run: _Run, *given: Any) -> dict[str, float]:
