@@ -55,7 +55,7 @@ _HOMES = {
     "label_propagation": "evaluation",
     "labelled_nodes": "downstream",
     "leakage": "graph",
-    "leave_one_speaker_out": "corpora",
+    "leave_speakers_out": "corpora",
     "load_corpus": "corpora",
     "load_graph": "graph",
     "load_recipe": "recipe",

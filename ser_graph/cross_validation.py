@@ -1,12 +1,13 @@
-"""Leave one speaker out: split, graph, standardisation and student made anew for each, every clip predicted once.
+"""Leave speakers out: split, graph, standardisation and student made anew for each fold, every clip predicted once.
 
 A corpus of few speakers has a test split of one or two: which ones decides the number. Here everyone is tested
 on, by a student that never heard them. Embeddings and spectrograms look at no split and are taken from the graph
-as they are; the upstream behind them must not have been fine-tuned on these speakers.
+as they are; the upstream behind them must not have been fine-tuned on these speakers' labels.
 
-With a folder, each speaker's fold is stored as it is finished:
+With a folder, each fold is stored as it is finished:
 
     fold-00/fold.json, predictions.csv      who was held out, and what was said of their clips
+    fold-00/dev_predictions.csv             the same of dev, where dev is not trained on
     .fold-00.pt                             the training that is under way, removed at its end
 """
 
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ser_graph.audio.log_mel import LogMelSettings
-from ser_graph.corpora import leave_one_speaker_out
+from ser_graph.corpora import leave_speakers_out
 from ser_graph.downstream import TrainingSettings, predict, train
 from ser_graph.errors import InputError, bad_value, shorten
 from ser_graph.evaluation import evaluate, uar
@@ -30,43 +31,50 @@ from ser_graph.graph.rules import EdgeRules
 from ser_graph.graph.space import Space
 from ser_graph.upstream import Upstream
 
+_FILES = {"test": "predictions.csv", "dev": "dev_predictions.csv"}
+
 
 class CrossValidation(NamedTuple):
-    """What leaving each speaker out in turn found.
+    """What leaving speakers out in turn found.
 
     Attributes:
-        predictions: every clip once, as `predict` gives it, in the order of the clip table.
-        folds: a row a speaker held out, indexed by `speaker`: `dev_speaker` (None in the paper's protocol),
-            `n_train`, `n_test` clips, `n_edges`, `coverage` of the graph, the `epoch` kept, and the `uar` of the
-            speaker (None where no emotion is known).
+        predictions: every clip of those held out, as `predict` gives it, in the order of the clip table.
+        folds: a row a fold, indexed by `speakers` (those held out, joined by a space): `dev_speakers` (None in the
+            paper's protocol), `n_train`, `n_test` clips, `n_edges`, `coverage` of the graph, `n_params` of the
+            student, the `epoch` kept, and the `uar` on test (None where no emotion is known).
         metrics: `evaluate` of all predictions together; `needs_teacher` and `transductive` say what a device or a
             reader must know.
+        dev_predictions: the same clips, each by the student that it was dev of; None in the paper's protocol.
     """
 
     predictions: pd.DataFrame
     folds: pd.DataFrame
     metrics: dict[str, Any]
+    dev_predictions: pd.DataFrame | None
 
 
 def cross_validate(
     data: ClipGraph,
     settings: TrainingSettings | None = None,
     *,
+    n_folds: int | None = None,
     out: str | Path | None = None,
     upstream: Upstream | None = None,
     device: str | None = None,
     progress: bool = True,
     **changes: Any,
 ) -> CrossValidation:
-    """Train a student for each speaker, on the others, and ask it for that speaker's clips.
+    """Train a student for each group of speakers, on the others, and ask it for that group's clips.
 
-    Protocol *clean* holds out the next speaker too, as dev, to choose the epoch on; protocol *paper* trains on all
+    Protocol *clean* holds out the next group too, as dev, to choose the epoch on; protocol *paper* trains on all
     others and keeps the last epoch. Each fold's graph is built anew, with the settings of `data`, among the clips
-    that are trained on; its split is not looked at.
+    that are trained on; its split is not looked at. Clips of speakers without any label, such as those of other
+    corpora in a joint graph, are trained on in every fold.
 
     Args:
         data: a graph of clips that all have a speaker: its clip table, embeddings, spectrograms and settings.
         settings: how to train.
+        n_folds: number of groups, see `leave_speakers_out`; None leaves out one speaker at a time.
         out: a folder in which finished folds are stored: a call that was interrupted goes on there, and ends
             with the same predictions.
         upstream: the model that made the embeddings, where the graph's space needs it.
@@ -82,7 +90,7 @@ def cross_validate(
         if name not in TrainingSettings.__dataclass_fields__:
             raise bad_value("training setting", name, TrainingSettings.__dataclass_fields__)
     settings = replace(settings or TrainingSettings(), **changes)
-    folds = list(_folds(data, settings))
+    folds = list(_folds(data, settings, n_folds))
     for fold in folds:
         _check_emotions(fold)
     graph = _graph_settings(data, settings)
@@ -94,52 +102,59 @@ def cross_validate(
         else:
             asked = content_hash(settings.changes, graph, data_hash(fold.table, data.emb))
             done.append(_stored(Path(out).expanduser() / f"fold-{fold.number:02d}", asked, make))
-    predictions = pd.concat([said for said, _ in done]).loc[data.table.index]
-    rows = [{**row, "uar": _uar(said)} for said, row in done]
+    predictions = _in_order([said["test"] for said, _ in done], data)
+    dev_predictions = _in_order([said["dev"] for said, _ in done], data) if "dev" in done[0][0] else None
+    rows = pd.DataFrame([{**row, "uar": _uar(said["test"])} for said, row in done]).set_index("speakers")
     flags = {"needs_teacher": settings.transfer != "none", "transductive": graph["scope"] == "all"}
-    return CrossValidation(predictions, pd.DataFrame(rows).set_index("speaker"), {**evaluate(predictions), **flags})
+    return CrossValidation(predictions, rows, {**evaluate(predictions), **flags}, dev_predictions)
 
 
 @dataclass(frozen=True)
 class _Fold:
-    """A speaker held out: the number of the fold, and the clip table with its split."""
+    """Speakers held out: the number of the fold, and the clip table with its split."""
 
     number: int
-    speaker: str
     table: pd.DataFrame
 
-    @property
-    def dev_speaker(self) -> str | None:
-        dev = self.table.loc[self.table["split"] == "dev", "speaker"]
-        return str(dev.iloc[0]) if len(dev) else None
+    def speakers(self, split: str) -> str | None:
+        """Who is in a split, joined by a space."""
+        names = self.table.loc[self.table["split"] == split, "speaker"].unique()
+        return " ".join(sorted(names)) if len(names) else None
 
 
-def _folds(data: ClipGraph, settings: TrainingSettings) -> Iterator[_Fold]:
-    splits = leave_one_speaker_out(data.table, dev=settings.protocol == "clean")
-    for number, (speaker, table) in enumerate(splits):
-        yield _Fold(number, str(speaker), table)
+def _folds(data: ClipGraph, settings: TrainingSettings, n_folds: int | None) -> Iterator[_Fold]:
+    splits = leave_speakers_out(data.table, n_folds, dev=settings.protocol == "clean")
+    for number, (_, table) in enumerate(splits):
+        yield _Fold(number, table)
+
+
+def _in_order(parts: list[pd.DataFrame], data: ClipGraph) -> pd.DataFrame:
+    said = pd.concat(parts)
+    return said.loc[data.table.index[data.table.index.isin(said.index)]]
 
 
 def _check_emotions(fold: _Fold) -> None:
     emotion = fold.table["emotion"]
     missing = sorted(set(emotion.dropna()) - set(emotion[fold.table["split"] == "train"].dropna()))
     if missing:
-        beside = f" and {fold.dev_speaker} (dev)" if fold.dev_speaker is not None else ""
+        dev = fold.speakers("dev")
+        beside = "" if dev is None else f" and {dev} (dev)"
         raise InputError(
-            f"Without the speaker {fold.speaker}{beside} no clip of {shorten(missing)} is left to train on; leave "
-            "out that emotion, or load more speakers"
+            f"Without the speaker {fold.speakers('test')}{beside} no clip of {shorten(missing)} is left to train "
+            "on; leave out that emotion, or load more speakers"
         )
 
 
 def _stored(
-    folder: Path, asked: str, make: Callable[..., tuple[pd.DataFrame, dict[str, Any]]]
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+    folder: Path, asked: str, make: Callable[..., tuple[dict[str, pd.DataFrame], dict[str, Any]]]
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """A fold's predictions and its row: made and stored, or read where an earlier call has stored them."""
     checkpoint = folder.with_name(f".{folder.name}.pt")
     if not (folder / "fold.json").exists():
         said, row = make(checkpoint=checkpoint)
         with atomic_folder(folder) as part:
-            said.to_csv(part / "predictions.csv")
+            for split, table in said.items():
+                table.to_csv(part / _FILES[split])
             write_json(part / "fold.json", {"asked": asked, **row})
         checkpoint.unlink(missing_ok=True)
     row = read_json(folder / "fold.json")
@@ -147,7 +162,8 @@ def _stored(
         raise InputError(
             f"{folder} holds a fold of other settings or clips; choose another folder as out, or delete this one"
         )
-    return _read_predictions(folder / "predictions.csv"), row
+    files = {split: folder / name for split, name in _FILES.items() if (folder / name).exists()}
+    return {split: read_predictions(file) for split, file in files.items()}, row
 
 
 def _made(
@@ -157,17 +173,19 @@ def _made(
     settings: TrainingSettings,
     upstream: Upstream | None,
     **how: Any,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     built = build_graph(fold.table, upstream, emb=data.emb, x=data.x, **graph)
     student = train(built, settings, **how)
-    said = predict(student, built, "test")
+    splits = ("test", "dev") if settings.protocol == "clean" else ("test",)
+    said = {split: predict(student, built, split) for split in splits}
     row = {
-        "speaker": fold.speaker,
-        "dev_speaker": fold.dev_speaker,
+        "speakers": fold.speakers("test"),
+        "dev_speakers": fold.speakers("dev"),
         "n_train": student.info["n_train"],
-        "n_test": len(said),
+        "n_test": len(said["test"]),
         "n_edges": built.meta["graph"]["n_edges"],
         "coverage": built.meta["graph"]["coverage"],
+        "n_params": student.n_params,
         "epoch": student.info["epoch"],
     }
     return said, row
@@ -187,7 +205,7 @@ def _graph_settings(data: ClipGraph, settings: TrainingSettings) -> dict[str, An
     }
 
 
-def _read_predictions(path: Path) -> pd.DataFrame:
+def read_predictions(path: Path) -> pd.DataFrame:
     """What `to_csv` wrote, to the last bit; an emotion may be called null."""
     rows = pd.read_csv(path, index_col="file", dtype=str, keep_default_na=False, na_values=[""])
     shares = [str(name) for name in rows if str(name).startswith("p_")]

@@ -8,7 +8,8 @@ A run folder:
     embeddings/                      embeddings by content
     graph/                           the graph, see `ser_graph.graph.storage`
     students/NAME/                   model.safetensors, model.json, history.csv, metrics.json, predictions.csv (of
-                                     test), dev_predictions.csv (where dev is not trained on)
+                                     test), dev_predictions.csv (where dev is not trained on); where speakers are
+                                     left out in turn, folds.csv instead of a model
     figures/                         PNGs
     results.json                     every number, see `summarise`
 """
@@ -45,6 +46,7 @@ from ser_graph.corpora import (
     speaker_split,
     write_table,
 )
+from ser_graph.cross_validation import cross_validate
 from ser_graph.downstream import Student, TrainingSettings, predict, train
 from ser_graph.downstream.student import write_student
 from ser_graph.edge.measuring import latency_ms, size_mb
@@ -65,6 +67,8 @@ from ser_graph.recipe import Corpus, Recipe, recipe_values, student_name
 from ser_graph.upstream import Upstream
 
 logger = logging.getLogger(__name__)
+
+Folds = int | str | None  # of a recipe: a number of groups of speakers, "speakers", or the target's own split
 
 
 def run(
@@ -107,7 +111,8 @@ def run(
     _check_space(out, recipe, len(target), jobs=jobs)
     upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
     data = prepare_graph(recipe, upstream, target, out, device=device, progress=progress)
-    prepare_students(data, recipe.training_settings(), out, device=device, progress=progress, jobs=jobs)
+    grid = recipe.training_settings()
+    prepare_students(data, grid, out, folds=recipe.folds, device=device, progress=progress, jobs=jobs)
     results = summarise(recipe, upstream, data, out)
     write_json(out / "results.json", results)
     _draw(data, results, out)
@@ -265,6 +270,7 @@ def prepare_students(
     grid: list[TrainingSettings],
     out: Path,
     *,
+    folds: Folds = None,
     device: str | None = None,
     progress: bool = True,
     jobs: int = 1,
@@ -272,12 +278,12 @@ def prepare_students(
     """Every student of a grid, one after the other or `jobs` at a time; see `prepare_student`."""
     if jobs == 1:
         for settings in grid:
-            prepare_student(data, settings, out, device=device, progress=progress)
+            prepare_student(data, settings, out, folds=folds, device=device, progress=progress)
         return
-    grid = [settings for settings in grid if not _is_trained(data, settings, out)]
+    grid = [settings for settings in grid if not _is_trained(data, settings, out, folds)]
     n_gpus = torch.cuda.device_count() if device is None else 0
     cells = (
-        delayed(_prepare_alone)(settings, out, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid())
+        delayed(_prepare_alone)(settings, out, folds, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid())
         for number, settings in enumerate(grid)
     )
     pool = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
@@ -296,7 +302,7 @@ def prepare_students(
 
 
 def _prepare_alone(
-    settings: TrainingSettings, out: Path, device: str | None, parent: int
+    settings: TrainingSettings, out: Path, folds: Folds, device: str | None, parent: int
 ) -> list[tuple[str, type[Warning]]]:
     """`prepare_student` in a process of its own; returns what it warned of."""
     done = threading.Event()
@@ -310,7 +316,8 @@ def _prepare_alone(
     torch.set_num_threads(1)
     try:
         with warnings.catch_warnings(record=True) as said:
-            prepare_student(load_graph(out / "graph"), settings, out, device=device, progress=False)
+            data = load_graph(out / "graph")
+            prepare_student(data, settings, out, folds=folds, device=device, progress=False)
     finally:
         done.set()
     return [(str(warning.message), warning.category) for warning in said]
@@ -321,13 +328,17 @@ def prepare_student(
     settings: TrainingSettings,
     out: Path,
     *,
+    folds: Folds = None,
     device: str | None = None,
     progress: bool = True,
 ) -> None:
-    """Train, measure and store a student, unless that is done already."""
+    """Train, measure and store a student, or one for each fold, unless that is done already."""
     name = student_name(settings)
     folder = out / "students" / name
-    if _is_trained(data, settings, out):
+    if _is_trained(data, settings, out, folds):
+        return
+    if folds is not None:
+        _prepare_folds(data, settings, out, folds, device=device, progress=progress)
         return
     checkpoint = out / ".checkpoints" / f"{name}.pt"
     student = train(data, settings, checkpoint=checkpoint, device=device, progress=progress)
@@ -338,23 +349,45 @@ def prepare_student(
         write_student(student, part)
         pd.DataFrame(student.info["history"]).to_csv(part / "history.csv", index=False)
         predictions.to_csv(part / "predictions.csv")
-        if dev_predictions is not None:
-            dev_predictions.to_csv(part / "dev_predictions.csv")
-            metrics.update(
-                {f"dev_{name}": value for name, value in evaluate(dev_predictions).items() if name in METRICS}
-            )
+        metrics |= _write_dev(dev_predictions, part)
         one_clip = None if student.needs_teacher else latency_ms(student)
         metrics.update(size_mb=size_mb(part), latency_ms=one_clip, n_params=student.n_params)
         write_json(part / "metrics.json", metrics)
     checkpoint.unlink(missing_ok=True)
 
 
-def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path) -> bool:
-    return _finished(out / "students" / student_name(settings), _asked(data, settings))
+def _prepare_folds(
+    data: ClipGraph, settings: TrainingSettings, out: Path, folds: int | str, *, device: str | None, progress: bool
+) -> None:
+    """A student for each fold, measured together and stored as one, without the models."""
+    name = student_name(settings)
+    parts, n_folds = out / ".checkpoints" / name, None if isinstance(folds, str) else folds
+    found = cross_validate(data, settings, n_folds=n_folds, out=parts, device=device, progress=progress)
+    metrics: dict[str, Any] = {**found.metrics, "size_mb": None, "latency_ms": None}
+    with _stage(out / "students" / name, _asked(data, settings, folds)) as part:
+        found.predictions.to_csv(part / "predictions.csv")
+        found.folds.to_csv(part / "folds.csv")
+        metrics |= _write_dev(found.dev_predictions, part)
+        metrics |= {"n_params": int(found.folds["n_params"].iloc[0]), "epoch": found.folds["epoch"].tolist()}
+        write_json(part / "metrics.json", metrics)
+    shutil.rmtree(parts)
 
 
-def _asked(data: ClipGraph, settings: TrainingSettings) -> str:
-    return content_hash(settings.changes, data.meta["data_hash"], data.meta["graph"])
+def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]:
+    """Store what was said of dev, if anything; returns its metrics."""
+    if predictions is None:
+        return {}
+    predictions.to_csv(folder / "dev_predictions.csv")
+    return {f"dev_{name}": value for name, value in evaluate(predictions).items() if name in METRICS}
+
+
+def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path, folds: Folds = None) -> bool:
+    return _finished(out / "students" / student_name(settings), _asked(data, settings, folds))
+
+
+def _asked(data: ClipGraph, settings: TrainingSettings, folds: Folds = None) -> str:
+    by_folds = [] if folds is None else [folds]
+    return content_hash(settings.changes, data.meta["data_hash"], data.meta["graph"], *by_folds)
 
 
 def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) -> pd.DataFrame | None:
@@ -374,6 +407,7 @@ def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) ->
         "title": _title(recipe, upstream, data, synthetic),
         "synthetic": synthetic,
         "protocol": recipe.protocol,
+        "folds": recipe.folds,
         "transductive": recipe.scope == "all",
         "students": students,
         "graph": {
@@ -406,15 +440,17 @@ def _student_row(settings: TrainingSettings, out: Path) -> dict[str, Any]:
     }
     same_for_all = {"protocol", "transductive", "epochs", "batch_size", "precision"}
     further = {key: value for key, value in settings.changes.items() if key not in {*chosen, *same_for_all}}
-    epoch = read_json(folder / "model.json")["info"]["epoch"]
-    return {"name": name, **chosen, "further": further, **read_json(folder / "metrics.json"), "epoch": epoch}
+    row = {"name": name, **chosen, "further": further, **read_json(folder / "metrics.json")}
+    return row if "epoch" in row else {**row, "epoch": read_json(folder / "model.json")["info"]["epoch"]}
 
 
 def _title(recipe: Recipe, upstream: Upstream, data: ClipGraph, synthetic: bool) -> str:
     source = upstream.info.get("corpus") or "upstream as it is"
-    if synthetic:
-        return f"synthetic speech, protocol {recipe.protocol}"
-    return f"{source} -> {data.meta['corpus']}, protocol {recipe.protocol}"
+    corpora = "synthetic speech" if synthetic else f"{source} -> {data.meta['corpus']}"
+    if recipe.folds is None:
+        return f"{corpora}, protocol {recipe.protocol}"
+    groups = "each speaker" if recipe.folds == "speakers" else f"{recipe.folds} groups of speakers"
+    return f"{corpora}, protocol {recipe.protocol}, {groups} left out in turn"
 
 
 def _finite(values: dict[Any, Any]) -> dict[str, Any]:
@@ -426,9 +462,13 @@ def _finite(values: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _draw(data: ClipGraph, results: dict[str, Any], out: Path) -> None:
-    """The figures of a run: each alone, and the first six together as `overview.png`."""
+    """The figures of a run: each alone, and the first ones together as `overview.png`."""
     names = [row["name"] for row in results["students"]]
-    histories = {name: read_json(out / "students" / name / "model.json")["info"]["history"] for name in names}
+    histories = {
+        name: read_json(model)["info"]["history"]
+        for name in names
+        if (model := out / "students" / name / "model.json").exists()  # not where speakers are left out in turn
+    }
     predictions = {
         name: pd.read_csv(out / "students" / name / "predictions.csv", index_col="file") for name in names
     }
@@ -438,11 +478,14 @@ def _draw(data: ClipGraph, results: dict[str, Any], out: Path) -> None:
         "degrees": lambda ax: plot_degrees(data, ax),
         "map": lambda ax: plot_map(data, ax=ax),
         "mixing": lambda ax: plot_mixing(data, ax=ax),
-        "history": lambda ax: plot_history(histories, ax),
+        **({"history": lambda ax: plot_history(histories, ax)} if histories else {}),
         "students": lambda ax: plot_students(students, ax, chance),
     }
     overview = Figure(figsize=(18, 8.5), layout="constrained", dpi=150)
-    for (name, plot), ax in zip(plots.items(), overview.subplots(2, 3).flat, strict=True):
+    places = list(overview.subplots(2, 3).flat)
+    for ax in places[len(plots) :]:
+        ax.remove()
+    for (name, plot), ax in zip(plots.items(), places, strict=False):
         plot(ax)
         _save(plot(None), results["title"], out / "figures" / f"{name}.png")
     _save(overview.axes[0], f"{results['name']}: {results['title']}", out / "figures" / "overview.png")

@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from importlib import resources
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -137,12 +137,15 @@ class Recipe(_Part):
     """A whole run: source -> upstream -> target -> graph -> students.
 
     Attributes:
+        folds: train every student once for each group of target speakers, left out in turn, instead of once on the
+            target's split: a number of groups, or ``"speakers"`` for one speaker at a time; see `cross_validate`.
         unlabelled: corpora that lend their clips to the graph, without their labels: ``[[unlabelled]]``; see
             `join_corpora`.
     """
 
     name: str
     protocol: Literal["clean", "paper"] = "clean"
+    folds: Annotated[int, Field(ge=2)] | Literal["speakers"] | None = None
     source: Corpus | None = None
     target: Corpus
     unlabelled: list[Corpus] = Field(default_factory=list)

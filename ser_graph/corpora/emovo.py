@@ -10,7 +10,7 @@ speaker    f1 to f3 female, m1 to m3 male
 sentence   b1-b3, l1-l4, n1-n5, d1-d2: short, long, nonsense, questions; 14 in all
 =========  ========================================================================================
 
-588 clips = 6 speakers x 7 emotions x 14 sentences. The norm is `leave_one_speaker_out`; as that is no single
+588 clips = 6 speakers x 7 emotions x 14 sentences. The norm is `leave_speakers_out`; as that is no single
 split, the default is the speaker-independent one.
 
 From http://voice.fub.it/activities/corpora/emovo/, for non-commercial use with acknowledgment. Costantini,

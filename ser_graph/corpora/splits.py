@@ -68,35 +68,64 @@ def speaker_split(table: pd.DataFrame, fractions: Sequence[float] = (0.6, 0.2, 0
     return assign_split(table, {speaker: SPLITS[code] for speaker, code in zip(counts.index, best, strict=True)})
 
 
-def leave_one_speaker_out(table: pd.DataFrame, *, dev: bool = False) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each speaker in turn as the test split, the others to train on.
+def leave_speakers_out(
+    table: pd.DataFrame, n_folds: int | None = None, *, dev: bool = False
+) -> Iterator[tuple[list[str], pd.DataFrame]]:
+    """Groups of speakers in turn as the test split, the others to train on.
+
+    Speakers none of whose clips has an emotion, where others have, stay in train: nothing can be measured on them.
 
     Args:
         table: a clip table in which every clip has a speaker.
-        dev: also hold out the next speaker, in sorted order and around the end, as the dev split.
+        n_folds: number of groups, alike in size and gender; None makes each speaker a group.
+        dev: also hold out the next group, around the end, as the dev split.
 
     Yields:
-        The test speaker, and the table with that split.
+        The test speakers, and the table with that split.
+
+    Raises:
+        InputError: a clip without a speaker, or fewer speakers than the folds need.
 
     Examples:
         >>> table = pd.DataFrame({"speaker": ["a", "b", "c"]})
-        >>> for speaker, fold in leave_one_speaker_out(table, dev=True):
-        ...     print(speaker, fold["split"].tolist())
-        a ['test', 'dev', 'train']
-        b ['train', 'test', 'dev']
-        c ['dev', 'train', 'test']
+        >>> for speakers, fold in leave_speakers_out(table, dev=True):
+        ...     print(speakers, fold["split"].tolist())
+        ['a'] ['test', 'dev', 'train']
+        ['b'] ['train', 'test', 'dev']
+        ['c'] ['dev', 'train', 'test']
+        >>> table = pd.DataFrame({"speaker": ["a", "b", "c", "d"], "gender": ["female", "male"] * 2})
+        >>> [speakers for speakers, _ in leave_speakers_out(table, 2)]
+        [['a', 'b'], ['c', 'd']]
     """
-    speakers = list(_speaker_counts(table).index)
-    if len(speakers) < 2 + dev:
+    counts = _speaker_counts(table)
+    speakers = counts.index
+    if "emotion" in table and table["emotion"].notna().any():
+        measured = set(table.loc[table["emotion"].notna(), "speaker"])
+        speakers = speakers[speakers.isin(list(measured))]
+    least = 2 + dev
+    if len(speakers) < least:
         raise InputError(
-            f"Leaving one speaker out needs {2 + dev}, the table has {len(speakers)}; load more speakers"
+            f"Leaving one speaker out needs {least}, the table has {len(speakers)}; load more speakers"
         )
-    for place, speaker in enumerate(speakers):
-        names = dict.fromkeys(speakers, "train")
+    if n_folds is not None and not least <= n_folds <= len(speakers):
+        raise InputError(
+            f"Bad number of folds {n_folds}, expected {least} to {len(speakers)}, the number of speakers"
+        )
+    groups = _groups(speakers, _speaker_genders(table, speakers), n_folds)
+    for place, group in enumerate(groups):
+        names = dict.fromkeys(counts.index, "train")
         if dev:
-            names[speakers[(place + 1) % len(speakers)]] = "dev"
-        names[speaker] = "test"
-        yield speaker, assign_split(table, names)
+            names.update(dict.fromkeys(groups[(place + 1) % len(groups)], "dev"))
+        names.update(dict.fromkeys(group, "test"))
+        yield group, assign_split(table, names)
+
+
+def _groups(speakers: pd.Index, genders: np.ndarray, n_folds: int | None) -> list[list[str]]:
+    """Speakers dealt out like cards, one gender after the other; None makes each a group, in sorted order."""
+    if n_folds is None:
+        return [[speaker] for speaker in speakers]
+    dealt = sorted(speakers, key=lambda speaker: (genders[speakers.get_loc(speaker)], speaker))
+    return [sorted(dealt[start::n_folds]) for start in range(n_folds)]
 
 
 def ravdess_split(table: pd.DataFrame) -> pd.DataFrame:

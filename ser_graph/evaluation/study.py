@@ -281,6 +281,7 @@ def _made_with(run: dict[str, Any]) -> dict[str, Any]:
     """What all students of a run share, so that only settings differ within a table."""
     recipe = run["recipe"]
     return {
+        "folds": recipe.get("folds"),
         **{f"features.{key}": value for key, value in recipe["features"].items()},
         **{f"graph.{key}": value for key, value in recipe["graph"].items() if key not in ("n_neighbors", "scope")},
         **{f"students.training.{key}": recipe["students"]["training"].get(key) for key in ("epochs", "batch_size")},

@@ -34,8 +34,8 @@ def format_results(results: dict[str, Any]) -> str:
             "student": student["name"],
             "accuracy [95 %]": _interval(student, "accuracy"),
             "UAR [95 %]": _interval(student, "uar"),
-            "size": f"{student['size_mb']:.1f} MB",
-            "one clip": "needs upstream" if student["latency_ms"] is None else f"{student['latency_ms']:.0f} ms",
+            "size": "-" if student["size_mb"] is None else f"{student['size_mb']:.1f} MB",
+            "one clip": _one_clip(student),
         }
         for student in results["students"]
     ]
@@ -85,6 +85,12 @@ def latex_table(table: pd.DataFrame, caption: str, label: str) -> str:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _one_clip(student: dict[str, Any]) -> str:
+    if student["latency_ms"] is not None:
+        return f"{student['latency_ms']:.0f} ms"
+    return "needs upstream" if student.get("transfer", "none") != "none" else "-"
 
 
 def _interval(student: dict[str, Any], name: str) -> str:

@@ -9,7 +9,7 @@ from ser_graph.corpora import (
     check_split,
     demos_deviation,
     demos_split,
-    leave_one_speaker_out,
+    leave_speakers_out,
     ravdess_split,
     search_demos_split,
     speaker_overlap,
@@ -133,17 +133,47 @@ def test_the_shipped_demos_split_is_what_the_search_finds(real_corpus):
 
 def test_leave_one_speaker_out():
     table = people(2, 2)
-    folds = list(leave_one_speaker_out(table))
-    assert [speaker for speaker, _ in folds] == ["00", "01", "02", "03"]
-    for speaker, fold in folds:
-        assert (fold.loc[fold["split"] == "test", "speaker"] == speaker).all()
+    folds = list(leave_speakers_out(table))
+    assert [speakers for speakers, _ in folds] == [["00"], ["01"], ["02"], ["03"]]
+    for speakers, fold in folds:
+        assert (fold.loc[fold["split"] == "test", "speaker"] == speakers[0]).all()
         assert fold["split"].value_counts().to_dict() == {"train": 6, "test": 2}
         check_split(fold)
-    for _, fold in leave_one_speaker_out(table, dev=True):
+    for _, fold in leave_speakers_out(table, dev=True):
         assert fold["split"].value_counts().to_dict() == {"train": 4, "dev": 2, "test": 2}
     assert "split" not in table
     with pytest.raises(InputError, match="needs 3, the table has 2"):
-        next(leave_one_speaker_out(people(1, 1), dev=True))
+        next(leave_speakers_out(people(1, 1), dev=True))
+
+
+@settings(deadline=None, max_examples=40)
+@given(tables(), st.integers(2, 9), st.booleans())
+def test_folds_hold_out_each_speaker_once(table, n_folds, dev):
+    n_speakers = table["speaker"].nunique()
+    if not 2 + dev <= n_folds <= n_speakers:
+        with pytest.raises(InputError, match=f"Bad number of folds {n_folds}, expected {2 + dev} to {n_speakers}"):
+            next(leave_speakers_out(table, n_folds, dev=dev))
+        return
+    folds = list(leave_speakers_out(table, n_folds, dev=dev))
+    assert sorted(name for speakers, _ in folds for name in speakers) == sorted(table["speaker"].unique())
+    sizes = [len(speakers) for speakers, _ in folds]
+    assert len(folds) == n_folds and max(sizes) - min(sizes) <= 1
+    for place, (speakers, fold) in enumerate(folds):
+        by_split = fold.groupby("split")["speaker"].agg(set).to_dict()
+        assert by_split["test"] == set(speakers)
+        assert by_split.get("dev") == (set(folds[(place + 1) % n_folds][0]) if dev else None)
+        check_split(fold)  # no speaker in two splits
+        for gender, members in table.drop_duplicates("speaker").groupby("gender"):
+            held_out = len({*members["speaker"]} & {*speakers})
+            assert abs(held_out - len(members) / n_folds) < 1, gender
+
+
+def test_speakers_without_any_label_stay_in_train():
+    table = people(2, 2)
+    table.loc[table["speaker"] == "01", "emotion"] = None
+    folds = list(leave_speakers_out(table, dev=True))
+    assert [speakers for speakers, _ in folds] == [["00"], ["02"], ["03"]]
+    assert all((fold.loc[fold["speaker"] == "01", "split"] == "train").all() for _, fold in folds)
 
 
 def test_check_split():
