@@ -1,0 +1,359 @@
+"""Does the graph help, and what makes it help? Students with and without it, on speakers left out in turn.
+
+    python benchmarks/graph_gain.py benchmarks/studies/nemo.toml --out runs/gain-nemo --jobs 2 \
+        [--set KEY=VALUE ...] [--arms NAME ...] [--seeds 0 1 2] [--labels 1.0 0.1] [--backbones resnet9] [--report]
+
+The recipe says where the clips, the teacher and the unlabelled corpora are. An arm is one way to use the teacher;
+each is trained for each fold, seed and share of labels. Finished folds are stored in `--out`: the same command, given
+again after a stop or with further arms, trains what is missing; `--report` trains nothing. Printed and written to
+`--out` are one table for each backbone and share of labels, and the figure of homophily against gain.
+
+No test label chooses anything: dev of each fold chooses the epoch, and in the row "chosen on dev" the arm too.
+"""
+
+import argparse
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+import ser_graph as sg
+from ser_graph.corpora import leave_speakers_out
+from ser_graph.cross_validation import read_predictions
+from ser_graph.evaluation import gap_closed, label_propagation, teacher_probe, uar
+from ser_graph.evaluation.significance import bootstrap_difference, holm
+from ser_graph.evaluation.tables import markdown_table
+from ser_graph.experiment import prepare_corpus, prepare_graph, prepare_target, prepare_upstream
+from ser_graph.graph import ClipGraph, EdgeRules, Space
+from ser_graph.recipe import Recipe, load_recipe, parse_changes
+
+CENTRED = Space(center="speaker")
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to use the teacher, or none: options of the graph, and of the training.
+
+    `joint` adds the unlabelled corpora's clips; `device` is false for what needs the teacher at inference.
+    """
+
+    training: dict[str, Any]
+    graph: dict[str, Any] = field(default_factory=dict)
+    joint: bool = False
+    device: bool = True
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether the neighbour loss is used."""
+        return self.training.get("alpha", 0) > 0
+
+
+NSL = {"alpha": 0.1, "layer": "fc2"}
+REGRESSION = {"alpha": 0, "regression": 5.0, "teacher_center": "speaker"}
+HALF = {"space": CENTRED, "epsilon": "coverage:0.5"}
+OTHERS = {"space": CENTRED, "rules": EdgeRules(across=("speaker",))}
+ARMS = {
+    BASELINE: Arm({"alpha": 0}),
+    "NSL, graph as it is (the paper's)": Arm(NSL),
+    "NSL, speaker centred": Arm(NSL, {"space": CENTRED}),
+    "NSL, speaker centred, half covered": Arm(NSL, HALF),
+    "NSL, speaker centred, other speakers": Arm(NSL, OTHERS),
+    "NSL, speaker centred, alpha 1": Arm({**NSL, "alpha": 1.0}, {"space": CENTRED}),
+    "NSL, whitened": Arm(NSL, {"space": Space(whiten=True)}),
+    "NSL, mutual": Arm(NSL, {"rules": EdgeRules(mutual=True)}),
+    "NSL, by agreement": Arm(NSL, {"space": CENTRED, "epsilon": "agreement"}),
+    "NSL, same label only (upper bound)": Arm({**NSL, "same_label": True}, {"space": CENTRED}),
+    "NSL, joint graph": Arm(NSL, {"space": CENTRED}, joint=True),
+    "similarities (soft graph)": Arm({"alpha": 0, "similarity": 5.0, "teacher_center": "speaker"}),
+    "similarities, joint": Arm({"alpha": 0, "similarity": 5.0, "teacher_center": "speaker"}, joint=True),
+    "posteriors (distillation)": Arm({"alpha": 0, "posteriors": 1.0, "teacher_center": "speaker"}),
+    "regression": Arm(REGRESSION),
+    "regression and NSL": Arm({**REGRESSION, **NSL}, {"space": CENTRED}),
+    "regression, joint": Arm(REGRESSION, joint=True),
+    "regression and NSL, joint": Arm({**REGRESSION, **NSL}, {"space": CENTRED}, joint=True),
+    "baseline, normalised over the corpus": Arm({"alpha": 0, "normalise": "corpus"}),
+    "transfer, add": Arm({"alpha": 0, "transfer": "add"}, device=False),
+    "transfer, max": Arm({"alpha": 0, "transfer": "max"}, device=False),
+    "transfer, avg": Arm({"alpha": 0, "transfer": "avg"}, device=False),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One arm with one backbone, share of labels and seed: a student a fold."""
+
+    arm: str
+    backbone: str
+    labels: float
+    seed: int
+
+    def folder(self, out: Path) -> Path:
+        """Where its folds are stored."""
+        words = "".join(letter if letter.isalnum() else "-" for letter in self.arm)
+        return out / "cells" / self.backbone / f"labels-{self.labels:g}" / words / f"seed-{self.seed}"
+
+
+def nodes(recipe: Recipe, out: Path) -> ClipGraph:
+    """All clips with embeddings and spectrograms, the unlabelled corpora's too; made once."""
+    source = prepare_corpus(recipe.source, out / "source") if recipe.source and recipe.upstream.finetune else None
+    target = prepare_target(recipe, out)
+    return prepare_graph(recipe, prepare_upstream(recipe, source, out), target, out)
+
+
+def clips(out: Path, joint: bool) -> ClipGraph:
+    """The stored nodes; without `joint` those of the target alone."""
+    data = sg.load_graph(out / "graph")
+    if joint:
+        return data
+    first = data.table["corpus"] == data.table["corpus"][data.table["emotion"].notna()].iloc[0]
+    own = torch.from_numpy(first.to_numpy())
+    table = data.table[first]
+    table.attrs = data.table.attrs
+    return with_graph(data, {}, table=table, emb=data.emb[own], x=data.x[own])
+
+
+def with_graph(data: ClipGraph, options: dict[str, Any], **parts: Any) -> ClipGraph:
+    """The same clips with other edges."""
+    parts = {"table": data.table, "emb": data.emb, "x": data.x, **parts}
+    settings = {
+        "epsilon": None,
+        "n_neighbors": 6,
+        "scope": "all",
+        "features": sg.LogMelSettings(**data.meta["features"]),
+    }
+    return sg.build_graph(parts.pop("table"), **parts, **{**settings, **options}, progress=False)
+
+
+def train_cell(cell: Cell, recipe: Recipe, out: Path) -> None:
+    """Train what is missing of a cell, with one thread."""
+    torch.set_num_threads(1)
+    arm = ARMS[cell.arm]
+    data = with_graph(clips(out, arm.joint), arm.graph)
+    training = {**recipe.students.training, **arm.training}
+    training |= {"backbone": cell.backbone, "seed": cell.seed, "label_fraction": cell.labels}
+    found = sg.cross_validate(data, n_folds=n_folds(recipe), out=cell.folder(out), progress=False, **training)
+    (cell.folder(out) / "done.json").write_text(json.dumps(found.metrics))
+
+
+def n_folds(recipe: Recipe) -> int | None:
+    """As `cross_validate` takes it."""
+    return recipe.folds if isinstance(recipe.folds, int) else None
+
+
+def folds_of(cell: Cell, out: Path) -> list[dict[str, Any]]:
+    """A row a fold: who was held out, and what was said of test and dev."""
+    rows = []
+    for folder in sorted(cell.folder(out).glob("fold-*")):
+        row = json.loads((folder / "fold.json").read_text())
+        tables = {
+            name: read_predictions(folder / file)
+            for name, file in (("test", "predictions.csv"), ("dev", "dev_predictions.csv"))
+        }
+        rows.append({**row, **tables})
+    return rows
+
+
+def table_uar(predictions: pd.DataFrame) -> float:
+    """UAR of a table of predictions."""
+    return uar(predictions["emotion"], predictions["predicted"])
+
+
+def seeds_of(arm: str, backbone: str, labels: float, out: Path) -> dict[int, list[dict[str, Any]]]:
+    """The finished seeds of an arm and their folds."""
+    cells = [Cell(arm, backbone, labels, seed) for seed in range(10)]
+    return {cell.seed: folds_of(cell, out) for cell in cells if (cell.folder(out) / "done.json").exists()}
+
+
+def chosen_on_dev(found: dict[str, dict[int, list[dict[str, Any]]]]) -> tuple[dict[int, pd.DataFrame], list[str]]:
+    """Each fold's test clips as the arm says that is best on this fold's dev, in the mean over the common seeds."""
+    arms = [arm for arm in found if ARMS[arm].device]
+    seeds = sorted(set.intersection(*(set(found[arm]) for arm in arms)))
+    n = len(next(iter(found[BASELINE].values())))
+    names, tables = [], {seed: [] for seed in seeds}
+    for fold in range(n):
+        means = {arm: np.mean([table_uar(found[arm][seed][fold]["dev"]) for seed in seeds]) for arm in arms}
+        names.append(max(means, key=means.__getitem__))
+        for seed in seeds:
+            tables[seed].append(found[names[-1]][seed][fold]["test"])
+    return {seed: pd.concat(parts) for seed, parts in tables.items()}, names
+
+
+def graph_figures(arm: Arm, recipe: Recipe, out: Path) -> dict[str, float]:
+    """Shares of edges that join one emotion and one speaker, and coverage, in the mean over the folds' graphs."""
+    data = clips(out, arm.joint)
+    options = {**arm.graph, "scope": "train"}
+    rows = []
+    for _, table in leave_speakers_out(data.table, n_folds(recipe), dev=True):
+        figures = sg.graph_statistics(with_graph(data, options, table=table))
+        rows.append({name: figures[name] for name in ("homophily", "homophily_chance", "same_speaker", "coverage")})
+    return pd.DataFrame(rows).mean().to_dict()
+
+
+def teacher_tables(recipe: Recipe, out: Path, labels: float) -> dict[str, pd.DataFrame]:
+    """What the teacher itself says of each fold's test clips; all of it needs the teacher at inference."""
+    data, parts = clips(out, False), {}
+    for _, table in leave_speakers_out(data.table, n_folds(recipe), dev=True):
+        fold = with_graph(data, {"scope": "train"}, table=table)
+        mask = sg.labelled_nodes(fold, label_fraction=labels)
+        for space, words in ((Space(), ""), (CENTRED, ", speaker centred")):
+            for name, method in (("linear probe", teacher_probe), ("label propagation", label_propagation)):
+                said = method(fold, label_mask=mask, space=space, split="test")
+                said.attrs = {}
+                parts.setdefault(f"{name}{words}", []).append(said)
+    return {name: pd.concat(said) for name, said in parts.items()}
+
+
+def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:
+    """The table of one backbone and share of labels, as Markdown; also written as CSV."""
+    found = {arm: seeds for arm in ARMS if (seeds := seeds_of(arm, backbone, labels, out))}
+    if BASELINE not in found:
+        return "The baseline is not finished."
+    tests = {
+        arm: {seed: pd.concat([fold["test"] for fold in folds]) for seed, folds in seeds.items()}
+        for arm, seeds in found.items()
+    }
+    tests["chosen on dev"], names = chosen_on_dev(found)
+    teachers = teacher_tables(recipe, out, labels)
+    best = max(table_uar(said) for said in teachers.values() if "probe" in name_of(teachers, said))
+    base = {seed: table_uar(said) for seed, said in tests[BASELINE].items()}
+    rows = []
+    for arm, by_seed in tests.items():
+        seeds = sorted(set(by_seed) & set(base))
+        values = [table_uar(by_seed[seed]) for seed in seeds]
+        row: dict[str, Any] = {"arm": arm, "seeds": len(seeds), "uar": np.mean(values)}
+        row["sd"] = np.std(values, ddof=1) if len(values) > 1 else np.nan
+        if arm in found:
+            devs = [np.mean([table_uar(fold["dev"]) for fold in folds]) for folds in found[arm].values()]
+            row["dev"] = np.mean(devs)
+        if arm != BASELINE:
+            pairs = [[tests[BASELINE][seed] for seed in seeds], [by_seed[seed] for seed in seeds]]
+            difference = bootstrap_difference(*pairs)
+            row |= {"difference": difference.difference, "low": difference.low, "high": difference.high}
+            row |= {
+                "p": difference.p_value,
+                "gap": gap_closed(np.mean(values), np.mean([base[s] for s in seeds]), best),
+            }
+        if arm in ARMS and ARMS[arm].has_graph:
+            row |= graph_figures(ARMS[arm], recipe, out)
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    table["p_holm"] = holm(table["p"])
+    known = pd.DataFrame([{"arm": f"teacher: {name}", "uar": table_uar(said)} for name, said in teachers.items()])
+    table = pd.concat([table, known], ignore_index=True)
+    table.to_csv(out / f"table-{backbone}-{labels:g}.csv", index=False)
+    picked = ", ".join(f"{name} ({names.count(name)} folds)" for name in dict.fromkeys(names))
+    title = f"{recipe.name}: {backbone}, {labels:.0%} of the labels"
+    return f"{title}\n\n{markdown_table(words_of(table))}\n\nChosen on dev: {picked}."
+
+
+def name_of(tables: dict[str, pd.DataFrame], wanted: pd.DataFrame) -> str:
+    """The key of a table."""
+    return next(name for name, table in tables.items() if table is wanted)
+
+
+def words_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The numbers as text, in %."""
+    percent = {
+        name: ["" if pd.isna(value) else f"{100 * value:.1f}" for value in table[name]]
+        for name in (
+            "dev",
+            "uar",
+            "sd",
+            "difference",
+            "low",
+            "high",
+            "gap",
+            "homophily",
+            "same_speaker",
+            "coverage",
+        )
+        if name in table
+    }
+    words = pd.DataFrame({"arm": table["arm"], **percent})
+    words["UAR, test"] = [
+        f"{value} ± {sd}" if sd else value for value, sd in zip(words["uar"], words["sd"], strict=True)
+    ]
+    words["difference [95 %]"] = [
+        f"{difference} [{low}, {high}]" if difference else ""
+        for difference, low, high in zip(words["difference"], words["low"], words["high"], strict=True)
+    ]
+    for name in ("p", "p_holm"):
+        words[name] = ["" if pd.isna(value) else f"{value:.3f}" for value in table[name]]
+    words["seeds"] = ["" if pd.isna(value) else f"{value:.0f}" for value in table["seeds"]]
+    columns = ["arm", "seeds", "dev", "UAR, test", "difference [95 %]", "p", "p_holm", "gap"]
+    return words[columns + [name for name in ("homophily", "same_speaker", "coverage") if name in words]].rename(
+        columns={"gap": "gap closed", "p_holm": "p, Holm", "dev": "UAR, dev"}
+    )
+
+
+def draw(tables: dict[str, pd.DataFrame], file: Path) -> None:
+    """Homophily of a graph against what its students gain over their baseline, a point a graph."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained", dpi=120)
+    ax = figure.subplots()
+    for title, table in tables.items():
+        rows = table[table["homophily"].notna() & ~table["arm"].str.contains("regression|same label")]
+        gain, low, high = (100 * rows[name] for name in ("difference", "low", "high"))
+        ax.errorbar(100 * rows["homophily"], gain, yerr=[gain - low, high - gain], fmt="o", capsize=3, label=title)
+        for _, row in rows.iterrows():
+            ax.annotate(
+                row["arm"].removeprefix("NSL, "),
+                (100 * row["homophily"], 100 * row["difference"]),
+                fontsize=6,
+                xytext=(4, 3),
+                textcoords="offset points",
+            )
+    ax.axhline(0, color="grey", linewidth=0.8)
+    ax.set_xlabel("edges of the training graph that join one emotion, %")
+    ax.set_ylabel("UAR gained over the baseline, points")
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+    figure.savefig(file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--labels", nargs="+", type=float, default=[1.0])
+    parser.add_argument("--backbones", nargs="+", default=["resnet9"])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--report", action="store_true", help="train nothing, show what is there")
+    arguments = parser.parse_args()
+    recipe, out = load_recipe(arguments.recipe, parse_changes(arguments.changes)), arguments.out
+    if not arguments.report:
+        nodes(recipe, out)
+    cells = [
+        Cell(arm, backbone, labels, seed)
+        for backbone in arguments.backbones
+        for labels in arguments.labels
+        for seed in arguments.seeds
+        for arm in arguments.arms
+    ]
+    missing = [] if arguments.report else [cell for cell in cells if not (cell.folder(out) / "done.json").exists()]
+    work = Parallel(n_jobs=arguments.jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)(
+        delayed(train_cell)(cell, recipe, out) for cell in missing
+    )
+    for _ in tqdm(work, total=len(missing), desc="cells", disable=not missing):
+        pass
+    shown: dict[str, pd.DataFrame] = {}
+    for backbone in arguments.backbones:
+        for labels in arguments.labels:
+            print(f"\n{report(recipe, out, backbone, labels)}")
+            shown[f"{backbone}, {labels:.0%} of the labels"] = pd.read_csv(out / f"table-{backbone}-{labels:g}.csv")
+    draw(shown, out / "homophily.png")
+
+
+if __name__ == "__main__":
+    main()
