@@ -5,8 +5,8 @@
 
 The recipe says where the clips, the teacher and the unlabelled corpora are. An arm is one way to use the teacher;
 each is trained for each fold, seed and share of labels. Finished folds are stored in `--out`: the same command,
-given again after a stop or with further arms, trains what is missing; `--report` trains nothing. Printed and written
-to `--out` are one table for each backbone and share of labels, and the figure of homophily against gain.
+given again after a stop or with further arms, trains what is missing; `--report` trains nothing. One table for each
+backbone and share of labels and the figure of homophily against gain are printed, or written to `--out`.
 
 No test label chooses anything: dev of each fold chooses the epoch, and in the row "chosen on dev" the arm too.
 """
