@@ -34,6 +34,7 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pydantic import BaseModel
 from tqdm.auto import tqdm
 
 from ser_graph.audio.checking import check_clips, usable_clips
@@ -104,9 +105,7 @@ def run(
         raise InputError(f"Bad jobs {jobs!r}, expected at least 1")
     _claim(out, recipe)
     _check_space(out, recipe, jobs=jobs)
-    source = None
-    if recipe.source is not None and recipe.upstream.finetune:
-        source = prepare_corpus(recipe.source, out / "source", skip_bad=skip_bad)
+    source = prepare_source(recipe, out, skip_bad=skip_bad)
     target = prepare_target(recipe, out, skip_bad=skip_bad)
     _check_space(out, recipe, len(target), jobs=jobs)
     upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
@@ -140,15 +139,33 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> p
     return usable
 
 
+def prepare_source(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame | None:
+    """The clips that the upstream is fine-tuned on, of all source corpora; None where it is taken as it is."""
+    if not recipe.upstream.finetune:
+        return None
+    first, *others = recipe.sources
+    source = prepare_corpus(first, out / "source", skip_bad=skip_bad)
+    tables = [source, *_numbered(others, out, "source", start=2, skip_bad=skip_bad)]
+    return join_corpora(tables, labelled=[table.attrs["corpus"] for table in tables]) if others else source
+
+
 def prepare_target(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame:
     """The clips that become the graph's nodes: the target, and the unlabelled corpora joined to it."""
     target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad)
-    tables = [target]
-    for number, corpus in enumerate(recipe.unlabelled, start=1):
-        lent = prepare_corpus(corpus, out / f"unlabelled-{number}", skip_bad=skip_bad)
-        lent.attrs["corpus"] += f"-{number}"  # the same corpus may lend two of its parts
-        tables.append(lent)
-    return join_corpora(tables) if recipe.unlabelled else target
+    lent = _numbered(recipe.unlabelled, out, "unlabelled", skip_bad=skip_bad)
+    return join_corpora([target, *lent]) if lent else target
+
+
+def _numbered(
+    corpora: list[Corpus], out: Path, name: str, *, start: int = 1, skip_bad: bool = False
+) -> list[pd.DataFrame]:
+    """Further corpora, told apart by number: the same one may come with two of its parts."""
+    tables = []
+    for number, corpus in enumerate(corpora, start=start):
+        table = prepare_corpus(corpus, out / f"{name}-{number}", skip_bad=skip_bad)
+        table.attrs["corpus"] += f"-{number}"
+        tables.append(table)
+    return tables
 
 
 def _load(corpus: Corpus, folder: Path) -> pd.DataFrame:
@@ -185,12 +202,14 @@ def prepare_upstream(
         return Upstream.from_pretrained(part.model, seed=part.seed)
     folder, checkpoints = out / "upstream", out / ".checkpoints" / "upstream"
     source_rows = source[["emotion", "speaker", "split"]].astype(str).to_csv()
-    asked = content_hash(part.model_dump(), _model_files(part.model), source_rows, _file_sizes(source))
+    asked = content_hash(
+        _asked_of(part, "freeze_encoder"), _model_files(part.model), source_rows, _file_sizes(source)
+    )
     if _finished(folder, asked):
         return Upstream.from_pretrained(folder)
     upstream = Upstream.from_pretrained(part.model, seed=part.seed)
     logger.info("Fine-tuning %s on %s", part.model, source.attrs["corpus"])
-    settings = part.model_dump(exclude={"model", "finetune"})
+    settings = part.model_dump(exclude={"model", "finetune"})  # all others are settings of `finetune`
     upstream.finetune(source, checkpoints=checkpoints, device=device, progress=progress, **settings)
     upstream.save(folder)
     write_json(folder / "stage.json", {"asked": asked})
@@ -224,9 +243,9 @@ def prepare_graph(
         upstream.fingerprint(),
         target_rows,
         _file_sizes(target),
-        recipe.embedding.model_dump(),
+        _asked_of(recipe.embedding, "layer"),
         asdict(recipe.features),
-        _graph_settings(recipe),
+        _asked_of(recipe.graph, "space", "rules"),
         recipe.scope,
     )
     if not _finished(folder, asked):
@@ -259,10 +278,12 @@ def prepare_graph(
     return load_graph(folder)
 
 
-def _graph_settings(recipe: Recipe) -> dict[str, Any]:
-    """What was asked of the graph; without options that were not used, so that earlier runs are found again."""
-    unused = {name for name in ("space", "rules") if name not in recipe.graph.model_dump(exclude_defaults=True)}
-    return recipe.graph.model_dump(exclude=unused)
+def _asked_of(part: BaseModel, *added: str) -> dict[str, Any]:
+    """What a recipe asks; without the settings that a later version added, where they are not used.
+
+    Runs of earlier versions are found again by it.
+    """
+    return part.model_dump(exclude={name for name in added if name not in part.model_dump(exclude_defaults=True)})
 
 
 def prepare_students(

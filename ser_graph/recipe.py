@@ -16,6 +16,7 @@ from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import EdgeRules, Space
 from ser_graph.graph.epsilon import epsilon_rule
+from ser_graph.upstream.embedding import Layer
 
 # Settings of training that have a list of their own in [students], and those that no student's name shows.
 _GRID = ("backbone", "seed", "alpha", "n_neighbors", "layer")
@@ -65,7 +66,7 @@ class UpstreamPart(_Part):
 
     Attributes:
         model: ``"facebook/wav2vec2-base"``, another model of the hub, a local folder, or ``"small"``.
-        finetune: train it on the source corpus; false takes the model as it is.
+        finetune: train it on the source corpora; false takes the model as it is.
     """
 
     model: str = "facebook/wav2vec2-base"
@@ -75,6 +76,7 @@ class UpstreamPart(_Part):
     batch_size: int = Field(16, ge=1)
     seconds: float = Field(4.0, gt=0)
     freeze_feature_encoder: bool = True
+    freeze_encoder: bool = False
     seed: int = 0
     precision: Precision = "auto"
 
@@ -84,9 +86,11 @@ class EmbeddingPart(_Part):
 
     Attributes:
         seconds: clips are repeated or cut to this length; ``"own"`` keeps each clip's own.
+        layer: ``"projector"``, or the number of a layer of the encoder.
     """
 
     seconds: float | Literal["own"] = 8.43
+    layer: Layer = "projector"
     batch_size: int = Field(16, ge=1)
     precision: Precision = "float32"
 
@@ -137,6 +141,8 @@ class Recipe(_Part):
     """A whole run: source -> upstream -> target -> graph -> students.
 
     Attributes:
+        source: one corpus, or several as ``[[source]]``: their clips are joined, with all of their labels, whose
+            emotions must be among those of the first (see `Corpus.labels`).
         folds: train every student once for each group of target speakers, left out in turn, instead of once on the
             target's split: a number of groups, or ``"speakers"`` for one speaker at a time; see `cross_validate`.
         unlabelled: corpora that lend their clips to the graph, without their labels: ``[[unlabelled]]``; see
@@ -146,7 +152,7 @@ class Recipe(_Part):
     name: str
     protocol: Literal["clean", "paper"] = "clean"
     folds: Annotated[int, Field(ge=2)] | Literal["speakers"] | None = None
-    source: Corpus | None = None
+    source: Corpus | list[Corpus] | None = None
     target: Corpus
     unlabelled: list[Corpus] = Field(default_factory=list)
     upstream: UpstreamPart = UpstreamPart()
@@ -157,7 +163,7 @@ class Recipe(_Part):
 
     def model_post_init(self, _: Any) -> None:
         """Check what only the whole recipe can tell."""
-        if self.upstream.finetune and self.source is None:
+        if self.upstream.finetune and not self.source:
             raise InputError("upstream.finetune = true needs a [source] corpus")
         self.training_settings()  # a bad setting is found before the long work begins
         most = max(self.students.n_neighbors)
@@ -166,6 +172,11 @@ class Recipe(_Part):
                 f"students.n_neighbors = {most} is more than the graph holds (graph.n_neighbors = "
                 f"{self.graph.n_neighbors}); raise the latter"
             )
+
+    @property
+    def sources(self) -> list[Corpus]:
+        """The corpora that the upstream is fine-tuned on."""
+        return [self.source] if isinstance(self.source, Corpus) else self.source or []
 
     @property
     def epsilon(self) -> float | str | None:

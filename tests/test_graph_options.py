@@ -91,7 +91,7 @@ def test_a_run_of_before_the_options_is_found_again(corpora, tmp_path, monkeypat
     plain = toy_recipe(corpora)
     first = graph_of(plain, tmp_path)
     older = {"epsilon": "none", "n_neighbors": 6, "scope": "protocol", "method": "auto", "seed": 0}
-    assert experiment._graph_settings(plain) == older
+    assert experiment._asked_of(plain.graph, "space", "rules") == older
     monkeypatch.setattr(experiment, "build_graph", None)
     assert torch.equal(graph_of(plain, tmp_path).edge_index, first.edge_index)
     other = toy_recipe(corpora, graph={"epsilon": "none", "space": {"center": "corpus"}})

@@ -1,11 +1,11 @@
-"""Waveforms -> embeddings: the projector's output, averaged over the frames that hold the clip."""
+"""Waveforms -> embeddings: a layer's output, the projector's by default, averaged over the frames of the clip."""
 
 import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 import torch
@@ -22,6 +22,8 @@ from ser_graph.processes import is_first, processes
 if TYPE_CHECKING:
     from ser_graph.upstream.model import Upstream
 
+Layer = int | Literal["projector"]
+
 _SHARD = 256  # clips embedded between two writes to the cache
 
 
@@ -30,6 +32,7 @@ def embed(
     table: pd.DataFrame,
     *,
     seconds: float | None = 8.43,
+    layer: Layer = "projector",
     batch_size: int = 16,
     root: str | Path | None = None,
     cache: str | Path | None = None,
@@ -44,6 +47,8 @@ def embed(
         table: clip table of N clips.
         seconds: clips are repeated or cut to this length (official code: 8.43 s), but not beyond what the
             model can see; None keeps each clip's own length.
+        layer: whose output is averaged: ``"projector"`` (256 dimensions), as in the paper, or a layer of the
+            encoder, 0 for its input, 1 for the first, -1 for the last, as transformers counts `hidden_states`.
         batch_size: clips in one forward pass; the result does not depend on it.
         root: the corpus folder, by default the one that the table was loaded from.
         cache: a folder that keeps embeddings by content (audio, model, settings): clips found there are not
@@ -58,15 +63,17 @@ def embed(
 
     Raises:
         InputError: a clip cannot be read, or an embedding is not finite; the message names the clip. Or there are
-            more processes than clips.
+            more processes than clips, or the model has no such layer.
     """
     if not len(table):
         raise InputError("No clip to embed")
+    _check_layer(upstream, layer)
     group = processes()
     group.check_enough(len(table), "clips to embed")
     paths = clip_paths(table, root)[group.share(len(table))]
     n_samples = None if seconds is None else length_in_samples(upstream, seconds)
-    store = _Cache(cache, upstream, seconds=seconds, precision=precision)
+    by_layer = {} if layer == "projector" else {"layer": layer}  # caches of before hold the projector's
+    store = _Cache(cache, upstream, seconds=seconds, precision=precision, **by_layer)
     target = pick_device(device)
     upstream.model.to(target).eval()
     with tqdm(
@@ -81,7 +88,7 @@ def embed(
             found = len(shard) - len(new)
             bar.update(found)
             for batch in _batches(upstream, new, batch_size):
-                emb = _forward(upstream, [new[key] for key in batch], precision)
+                emb = _forward(upstream, [new[key] for key in batch], precision, layer)
                 store.add(batch, emb.float().cpu())
                 bar.update(len(batch))
             store.keep(keys)
@@ -101,6 +108,12 @@ def length_in_samples(upstream: "Upstream", seconds: float) -> int:
         raise InputError(f"Bad seconds {seconds!r}, expected at least 0.1")
     wanted = round(seconds * SAMPLE_RATE)
     return min(wanted, upstream.max_samples or wanted)
+
+
+def _check_layer(upstream: "Upstream", layer: Layer) -> None:
+    n_layers = upstream.n_layers
+    if layer != "projector" and not (isinstance(layer, int) and -n_layers - 1 <= layer <= n_layers):
+        raise InputError(f"Bad layer {layer!r}, expected 'projector', or 0 to {n_layers} for this model's layers")
 
 
 def _load(paths: list[Path], n_samples: int | None) -> list[Tensor]:
@@ -145,8 +158,10 @@ def _batches(upstream: "Upstream", waveforms: dict[str, Tensor], size: int) -> I
 
 
 @torch.inference_mode()
-def _forward(upstream: "Upstream", waveforms: list[Tensor], precision: Precision) -> Tensor:
-    """[B, D] mean of the projector's output over each clip's own frames."""
+def _forward(
+    upstream: "Upstream", waveforms: list[Tensor], precision: Precision, layer: Layer = "projector"
+) -> Tensor:
+    """[B, D] mean of a layer's output, or the projector's, over each clip's own frames."""
     inputs = upstream.extractor(
         [waveform.numpy() for waveform in waveforms],
         sampling_rate=SAMPLE_RATE,
@@ -157,10 +172,11 @@ def _forward(upstream: "Upstream", waveforms: list[Tensor], precision: Precision
     hook = upstream.model.projector.register_forward_hook(lambda _module, _inputs, output: projected.append(output))
     try:
         with autocast(upstream.model.device, precision):  # not the extractor: Whisper's computes log-mels
-            upstream.model(**inputs)
+            output = upstream.model(**inputs, output_hidden_states=layer != "projector")
     finally:
         hook.remove()
-    frames = projected[0].float()  # [B, n_frames, D]
+    frames = projected[0] if layer == "projector" else output.hidden_states[layer]
+    frames = frames.float()  # [B, n_frames, D]
     lengths = torch.tensor([len(waveform) for waveform in waveforms], device=frames.device)
     n_frames = _frame_counts(upstream, lengths, frames.shape[1])
     own = torch.arange(frames.shape[1], device=frames.device) < n_frames[:, None]

@@ -3,7 +3,8 @@
 import copy
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ def finetune(
     batch_size: int = 16,
     seconds: float = 4.0,
     freeze_feature_encoder: bool = True,
+    freeze_encoder: bool = False,
     seed: int = 0,
     root: str | Path | None = None,
     checkpoints: str | Path | None = None,
@@ -52,6 +54,7 @@ def finetune(
         batch_size: clips in one step.
         seconds: clips are repeated or cut to this length, but not beyond what the model can see.
         freeze_feature_encoder: leave the convolutions of wav2vec 2.0 and kin as they are.
+        freeze_encoder: train nothing but projector and classifier: a frozen teacher with a head.
         seed: of the head's initial weights and the order of the clips.
         root: the corpus folder, by default the one that the table was loaded from.
         checkpoints: a folder for one checkpoint an epoch. A call that finds an unfinished one of the very
@@ -75,6 +78,7 @@ def finetune(
         "freeze_feature_encoder": freeze_feature_encoder,
         "seed": seed,
         "precision": precision,
+        **({"freeze_encoder": True} if freeze_encoder else {}),  # earlier trainings are found again without
     }
     labelled = _labelled(table)
     emotions = sorted(labelled.loc[labelled["split"] == "train", "emotion"].unique())
@@ -88,7 +92,7 @@ def finetune(
     try:
         upstream.set_emotions(emotions, seed=seed)
         _freeze_feature_encoder(upstream.model, freeze_feature_encoder)
-        with TemporaryDirectory() as temporary:
+        with TemporaryDirectory() as temporary, _frozen_encoder(upstream.model, freeze_encoder):
             folder = Path(checkpoints or temporary).expanduser()
             history = _train(upstream, sets, settings, folder, checkpoints is not None, device, progress)
         _check_finite(upstream.model)
@@ -132,6 +136,24 @@ def _freeze_feature_encoder(model: Any, freeze: bool) -> None:
     model.base_model.feature_extractor._requires_grad = True
     if freeze:
         model.freeze_feature_encoder()
+
+
+@contextmanager
+def _frozen_encoder(model: Any, freeze: bool) -> Iterator[None]:
+    """Train nothing but the head, which is what comes after the encoder; at the end all is as it was."""
+    head = ("projector.", "classifier.", "layer_weights")
+    frozen = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if freeze and parameter.requires_grad and not name.startswith(head)
+    ]
+    for parameter in frozen:
+        parameter.requires_grad = False
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad = True
 
 
 class _Clips(Dataset):

@@ -100,6 +100,11 @@ class Upstream:
         return self.model.projector.out_features
 
     @property
+    def n_layers(self) -> int:
+        """Number of layers of its encoder."""
+        return self.model.config.num_hidden_layers
+
+    @property
     def max_samples(self) -> int | None:
         """The longest clip in samples that the model can see (Whisper's window), None for any length."""
         return getattr(self.extractor, "n_samples", None)

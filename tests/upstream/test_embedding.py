@@ -155,6 +155,28 @@ def test_a_clip_says_the_same_alone_and_beside_longer_ones(table, make):
 
 
 @models
+def test_the_projector_of_the_averaged_last_layer_is_the_embedding(table, make):
+    """A linear layer of a mean is the mean of the linear layer; and the first layer is not the last."""
+    upstream = make()
+    last, first = embed(upstream, table, layer=-1), embed(upstream, table, layer=1)
+    projector = upstream.model.projector
+    with torch.inference_mode():
+        torch.testing.assert_close(projector(last), embed(upstream, table), atol=1e-4, rtol=1e-4)
+    assert last.shape == first.shape == (4, 16)
+    torch.testing.assert_close(last, embed(upstream, table, layer=upstream.n_layers))
+    if upstream.n_layers > 1:
+        assert not torch.allclose(last, first)
+
+
+@pytest.mark.parametrize("layer", [3, -4, 1.5, "last"])
+def test_a_layer_that_is_none(table, layer):
+    with pytest.raises(
+        InputError, match=r"^Bad layer .*, expected 'projector', or 0 to 2 for this model's layers$"
+    ):
+        embed(convolving(), table, layer=layer)
+
+
+@models
 @pytest.mark.parametrize("seconds", [0.1, 0.15])
 def test_clips_are_repeated_or_cut_to_the_length_asked_for(table, make, seconds):
     upstream = make()
@@ -246,12 +268,14 @@ def test_only_what_a_cache_lacks_is_embedded(table, tmp_path, forwards):
     assert seen == []
 
 
-@pytest.mark.parametrize("change", ["weights", "preprocessing", "seconds", "precision"])
+@pytest.mark.parametrize("change", ["weights", "preprocessing", "seconds", "precision", "layer"])
 def test_other_models_and_settings_have_their_own_cache(table, tmp_path, forwards, change):
     embed(convolving(), table, cache=tmp_path / "cache")
     upstream = convolving(seed=1 if change == "weights" else 0)
     upstream.extractor.do_normalize = change != "preprocessing"
-    settings = {"seconds": {"seconds": 0.1}, "precision": {"precision": "bfloat16"}}.get(change, {})
+    settings = {"seconds": {"seconds": 0.1}, "precision": {"precision": "bfloat16"}, "layer": {"layer": 1}}.get(
+        change, {}
+    )
     expected = embed(upstream, table, **settings)
     seen = forwards(upstream)
     assert torch.equal(embed(upstream, table, cache=tmp_path / "cache", **settings), expected)

@@ -163,6 +163,20 @@ def test_a_frozen_feature_encoder_stays_bit_identical_and_can_be_freed(table):
     assert encoder <= changed[False]
 
 
+def test_a_frozen_encoder_trains_the_head_alone_and_is_free_again(table):
+    upstream = tiny()
+    before = weights(upstream)
+    after = weights(finetune(upstream, table, epochs=1, freeze_encoder=True))
+    changed = {
+        name for name in before if name.startswith("classifier") or not torch.equal(before[name], after[name])
+    }
+    assert changed == {"projector.weight", "projector.bias", "classifier.weight", "classifier.bias"}
+    assert upstream.info["settings"]["freeze_encoder"] is True
+    freed = weights(finetune(upstream, table, epochs=1))
+    assert not torch.equal(freed["wav2vec2.encoder.layers.0.attention.v_proj.weight"],
+                           after["wav2vec2.encoder.layers.0.attention.v_proj.weight"])  # fmt: skip
+
+
 def test_the_seed_alone_decides(table):
     one, again, other = (weights(finetune(tiny(), table, epochs=1, seed=seed)) for seed in (1, 1, 2))
     assert same(one, again)
