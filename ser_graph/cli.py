@@ -31,6 +31,9 @@ CorpusName = Annotated[str, typer.Argument(help="Name of the corpus, e.g. ravdes
 Folder = Annotated[Path, typer.Argument(help="Folder of the corpus, or the CSV of 'table'.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out clips that cannot be used, and list them.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default the GPU where there is one.")]
+EmbeddingLayer = Annotated[
+    str, typer.Option(help="Layer of the upstream that embeds: projector, or a number: 0, 1, ..., -1 for the last.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 
@@ -119,6 +122,9 @@ def finetune(
     learning_rate: float = 3e-5,
     batch_size: Annotated[int, typer.Option(min=1)] = 16,
     seconds: Annotated[float, typer.Option(help="Length that clips are repeated or cut to.")] = 4.0,
+    freeze_encoder: Annotated[
+        bool, typer.Option("--freeze-encoder", help="Train nothing but the projector and the classifier.")
+    ] = False,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
     device: Device = None,
@@ -132,6 +138,7 @@ def finetune(
         learning_rate=learning_rate,
         batch_size=batch_size,
         seconds=seconds,
+        freeze_encoder=freeze_encoder,
         seed=seed,
         checkpoints=checkpoints,
         device=device,
@@ -148,6 +155,7 @@ def embed(
     folder: Folder,
     upstream: UpstreamName,
     out: Annotated[Path, typer.Option(help="CSV to write: a row a clip, a column a dimension.")],
+    layer: EmbeddingLayer = "projector",
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings by content.")] = None,
     skip_bad: SkipBad = False,
     device: Device = None,
@@ -158,7 +166,7 @@ def embed(
     from ser_graph.files import atomic_file
 
     table = _table(corpus, folder, skip_bad)
-    embeddings = _upstream(upstream).embed(table, cache=cache, device=device)
+    embeddings = _upstream(upstream).embed(table, layer=_layer(layer), cache=cache, device=device)
     with atomic_file(out) as part:
         pd.DataFrame(embeddings.numpy(), index=table.index).to_csv(part, float_format="%.9g")
     print(f"{len(table):,} embeddings of {embeddings.shape[1]} dimensions in {out}")
@@ -174,6 +182,7 @@ def build(
         str, typer.Option(help="Least similarity of an edge; or 'none', 'coverage:0.8', 'agreement' to choose it.")
     ] = "0.99",
     n_neighbors: Annotated[int, typer.Option(min=1, help="Most neighbours of a clip.")] = 6,
+    layer: EmbeddingLayer = "projector",
     scope: Annotated[str, typer.Option(help="train, train+dev or all.")] = "train",
     center: Annotated[str, typer.Option(help="Mean to take off the embeddings: none, corpus or speaker.")] = "none",
     scale: Annotated[bool, typer.Option("--scale", help="Divide by the deviation of the same clips, too.")] = False,
@@ -221,6 +230,7 @@ def build(
         cache=cache,
         out=features,
         device=device,
+        layer=_layer(layer),
     )
     save_graph(data, out, x_file=features)
     print(f"{format_figures(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
@@ -403,6 +413,11 @@ def _upstream(name: str, seed: int = 0) -> Any:
     from ser_graph.upstream import Upstream
 
     return Upstream.from_pretrained(name, seed=seed)
+
+
+def _layer(text: str) -> int | str:
+    """A number, or a name, which `embed` checks."""
+    return int(text) if text.lstrip("-").isdigit() else text
 
 
 def _epsilon(text: str) -> float | str | None:

@@ -38,7 +38,8 @@ class CrossValidation(NamedTuple):
     """What leaving speakers out in turn found.
 
     Attributes:
-        predictions: every clip of those held out, as `predict` gives it, in the order of the clip table.
+        predictions: every clip of those held out, as `predict` gives it, in the order of the clip table, and the
+            number of its `fold`.
         folds: a row a fold, indexed by `speakers` (those held out, joined by a space): `dev_speakers` (None in the
             paper's protocol), `n_train`, `n_test` clips, `n_edges`, `coverage` of the graph, `n_params` of the
             student, the `epoch` kept, and the `uar` on test (None where no emotion is known).
@@ -129,7 +130,7 @@ def _folds(data: ClipGraph, settings: TrainingSettings, n_folds: int | None) -> 
 
 
 def _in_order(parts: list[pd.DataFrame], data: ClipGraph) -> pd.DataFrame:
-    said = pd.concat(parts)
+    said = pd.concat([part.assign(fold=number) for number, part in enumerate(parts)])
     return said.loc[data.table.index[data.table.index.isin(said.index)]]
 
 

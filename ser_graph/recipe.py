@@ -145,6 +145,8 @@ class Recipe(_Part):
             emotions must be among those of the first (see `Corpus.labels`).
         folds: train every student once for each group of target speakers, left out in turn, instead of once on the
             target's split: a number of groups, or ``"speakers"`` for one speaker at a time; see `cross_validate`.
+        chosen_by: the split that chose these settings in earlier runs, ``"dev"`` or ``"test"``, if any did: where
+            it was test, a report calls no number a test result.
         unlabelled: corpora that lend their clips to the graph, without their labels: ``[[unlabelled]]``; see
             `join_corpora`.
     """
@@ -152,6 +154,7 @@ class Recipe(_Part):
     name: str
     protocol: Literal["clean", "paper"] = "clean"
     folds: Annotated[int, Field(ge=2)] | Literal["speakers"] | None = None
+    chosen_by: Literal["dev", "test"] | None = None
     source: Corpus | list[Corpus] | None = None
     target: Corpus
     unlabelled: list[Corpus] = Field(default_factory=list)

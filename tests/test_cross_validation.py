@@ -77,7 +77,8 @@ def test_no_fold_has_seen_whom_it_is_tested_on(four_speakers, watched, protocol)
         rows = np.flatnonzero(speakers == speaker)
         with torch.inference_mode():
             logits = student(graph.x[rows]).logits.double()
-        np.testing.assert_allclose(found.predictions.iloc[rows, 3:], logits.softmax(1), atol=1e-5)
+        np.testing.assert_allclose(found.predictions.iloc[rows, 3:-1], logits.softmax(1), atol=1e-5)
+    assert found.predictions["fold"].tolist() == [int(speaker[1]) for speaker in speakers]
     metrics = dict(found.metrics)
     assert (metrics.pop("needs_teacher"), metrics.pop("transductive")) == (False, False)
     assert metrics == evaluate(found.predictions)

@@ -322,3 +322,56 @@ def test_a_toy_study_end_to_end(finished, corpora, a_copy, tmp_path, monkeypatch
     assert "test-selected, not a test result (synthetic speech)" in (tmp_path / "practice/report.md").read_text()
     code, said = report(a_copy, paper, "--out", tmp_path / "third", "--choose", "train")
     assert code == 1 and "Bad split to choose by 'train'" in said.err and "Traceback" not in said.err
+
+
+def test_speakers_left_out_in_turn(corpora, tmp_path, monkeypatch):
+    """A run with folds stores what cross_validate says, goes on where it was killed, and is reported."""
+    recipe = toy_recipe(corpora, upstream={"model": "small", "finetune": False})
+    recipe = make_recipe({**recipe_values(recipe), "folds": 3})
+    whole, trained = experiment.cross_validate, []
+
+    def killed_at_the_second(data, settings, **how):
+        trained.append(settings.alpha)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return whole(data, settings, **how)
+
+    monkeypatch.setattr(experiment, "cross_validate", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run(recipe, tmp_path / "run", progress=False)
+    results = experiment.run(recipe, tmp_path / "run", progress=False)
+    assert trained == [0.0, 0.1, 0.1]
+    assert results["folds"] == 3 and results["title"].endswith("3 groups of speakers left out in turn")
+    assert (results["n_test"], results["n_test_speakers"]) == (63, 9)
+    data = load_graph(tmp_path / "run" / "graph")
+    for settings, row in zip(recipe.training_settings(), results["students"], strict=True):
+        found = whole(data, settings, n_folds=3, progress=False)
+        folder = tmp_path / "run" / "students" / row["name"]
+        for file, table in (("predictions", found.predictions), ("dev_predictions", found.dev_predictions)):
+            stored = pd.read_csv(folder / f"{file}.csv", index_col="file")
+            assert stored["predicted"].equals(table["predicted"]) and stored["fold"].equals(table["fold"])
+        assert row["uar"] == found.metrics["uar"]
+        assert row["dev_uar"] == evaluate(found.dev_predictions)["uar"]
+        assert row["epoch"] == found.folds["epoch"].tolist()
+        assert len(pd.read_csv(folder / "folds.csv")) == 3
+    assert not (tmp_path / "run" / ".checkpoints" / "resnet9-baseline-seed0").exists()
+    other = make_recipe({**recipe_values(recipe), "folds": "speakers"})
+    with pytest.raises(InputError, match="other settings"):
+        experiment.run(other, tmp_path / "run", progress=False)
+
+
+def test_several_sources_teach_together(corpora, tmp_path):
+    """Their clips are joined with their labels; of a label that the first has not, a map is asked for."""
+    sources = [{"corpus": "synthetic", "root": str(corpora / name)} for name in ("source", "target")]
+    with pytest.raises(InputError, match="synthetic-2 has emotions that the first corpus has not: guilt; load it"):
+        experiment.prepare_source(toy_recipe(corpora, source=sources), tmp_path / "wrong")
+    sources[1]["labels"] = {"guilt": "sadness"}
+    recipe = toy_recipe(corpora, source=sources)
+    source = experiment.prepare_source(recipe, tmp_path / "run")
+    assert source.groupby("corpus").size().to_dict() == {"synthetic": 48, "synthetic-2": 63}
+    assert source["emotion"].notna().all()
+    upstream = experiment.prepare_upstream(recipe, source, tmp_path / "run", progress=False)
+    assert upstream.info["corpus"] == "synthetic+synthetic-2"
+    assert upstream.info["n_train"] == (source["split"] == "train").sum()
+    with pytest.raises(InputError, match=r"upstream.finetune = true needs a \[source\] corpus"):
+        toy_recipe(corpora, source=[])

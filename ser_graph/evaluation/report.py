@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import plot_confusion_matrix, plot_sensitivity
+from ser_graph.evaluation.folds import compare_fold_choices
 from ser_graph.evaluation.metrics import confusion_matrix
 from ser_graph.evaluation.study import (
     FEW_SPEAKERS,
@@ -72,6 +73,7 @@ def write_report(
         **{f"sensitivity-{_slug(name)}": _sensitivity(study, name, metric, test) for name in chosen},
         **{f"confusion-{_slug(name)}": _confusion(study, name, setting, test) for name, setting in chosen.items()},
     }
+    by_fold = compare_fold_choices(study, metric, n_resamples=n_resamples, seed=seed)
     tables = {
         "table3": (_table3(study, choose, metric, test), f"Accuracy / UAR in %, dev and {test}"),
         "settings": (
@@ -87,6 +89,11 @@ def write_report(
             f"Chosen students against baselines one by one, {_NAMES[metric]} in %, {test}",
         ),
     }
+    if len(by_fold):
+        tables["folds"] = (
+            _by_fold(by_fold, metric),
+            f"Settings chosen fold by fold, on the fold's own dev speakers, against the baseline, in %, {test}",
+        )
     for name, (table, caption) in tables.items():
         _write(out / f"{name}.tex", latex_table(table, caption, f"tab:{name}") + "\n")
     drawn = []
@@ -171,6 +178,29 @@ def _differences(table: pd.DataFrame) -> pd.DataFrame:
         for row in _of_chosen(table)
     ]
     return pd.DataFrame(rows, columns=None if rows else ["backbone", "setting", "against", "difference", "p"])
+
+
+def _by_fold(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    word = _NAMES[metric]
+    return pd.DataFrame(
+        [
+            {
+                "backbone": row["backbone"],
+                "chosen": "; ".join(
+                    f"{_words(setting)} ({row['choices'].count(setting)} folds)"
+                    for setting in dict.fromkeys(row["choices"])
+                ),
+                "seeds": row["seeds"],
+                f"{word}, baseline": f"{100 * row['baseline_value']:.1f}",
+                f"{word}, chosen": f"{100 * row['value']:.1f}",
+                "difference": f"{100 * row['difference']:+.1f}",
+                "95 %, speakers drawn": f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}",
+                "p": _p(row["p"]),
+                "speakers": row["speakers"],
+            }
+            for row in table.to_dict("records")
+        ]
+    )
 
 
 def _tests(table: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -280,6 +310,7 @@ def _markdown(
         tables["differences"] if chosen else "Nothing to compare.",
         tables["tests"] if chosen else "",
         _TESTS_NOTE.format(**n_compared) if n_compared["tests"] else "",
+        f"## Chosen fold by fold\n\n{tables['folds']}" if "folds" in tables else "",
         *[f"No difference for {name}: {why}." for name, why in _not_compared(study, chosen).items()],
         "## Figures",
         *[f"![{name}]({name}.png)" for name in drawn],

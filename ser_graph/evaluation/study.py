@@ -93,10 +93,11 @@ class Study:
         table[["dev_seeds", "test_seeds"]] = table[["dev_seeds", "test_seeds"]].fillna(0).astype(int)
         return table.sort_index(key=lambda level: level.isin([NSL, TEACHER]) if level.name == "method" else level)
 
-    def predictions(self, setting: Setting, seed: int) -> pd.DataFrame:
-        """What the student of a setting and a seed said of the test clips."""
-        folder = self.test_students.set_index([*SETTING, "seed"])["folder"].to_dict()[*setting, seed]
-        file = Path(folder) / "predictions.csv"
+    def predictions(self, setting: Setting, seed: int, split: str = "test") -> pd.DataFrame:
+        """What the student of a setting and a seed said of the clips of dev or test."""
+        students = self.test_students if split == "test" else self.dev_students
+        folder = students.set_index([*SETTING, "seed"])["folder"].to_dict()[*setting, seed]
+        file = Path(folder) / ("predictions.csv" if split == "test" else "dev_predictions.csv")
         if not file.exists():
             raise InputError(f"No file {file}; run the recipe again to make it anew")
         return pd.read_csv(file, index_col="file", dtype=dict.fromkeys(["emotion", "speaker", "predicted"], str))
@@ -156,7 +157,12 @@ def choose_settings(study: Study, choose: str = "dev", metric: str = "uar") -> d
 
 
 def is_test_selected(study: Study, choose: str) -> bool:
-    """Whether test chose a setting: not so where no backbone has more than one."""
+    """Whether test chose a setting, here or for an earlier run that the recipe speaks of.
+
+    Here it did not where no backbone has more than one.
+    """
+    if any(run["recipe"].get("chosen_by") == "test" for run in study.runs):
+        return True
     return choose == "test" and bool((_nsl(study).groupby("backbone").size() > 1).any())
 
 

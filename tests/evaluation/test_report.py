@@ -358,3 +358,12 @@ def test_mistakes_are_one_line(make_run, tmp_path):
     (run / "students" / results["students"][1]["name"] / "predictions.csv").unlink()
     with pytest.raises(InputError, match=r"No file .*predictions\.csv"):
         write([run], out)
+
+
+def test_a_setting_that_test_chose_in_an_earlier_run_is_no_test_result(make_run, tmp_path):
+    students = [a_student(alpha=0.0), a_student()]
+    recipe = recipe_values(load_recipe("paper"))
+    for split in ("dev", "test"):
+        run = make_run(students, name=split, recipe={**recipe, "chosen_by": split})
+        text = write_report([run], tmp_path / f"report-{split}", n_resamples=200).read_text()
+        assert (SELECTED in text) == (split == "test")
