@@ -107,6 +107,8 @@ def run(
     _check_space(out, recipe, jobs=jobs)
     source = prepare_source(recipe, out, skip_bad=skip_bad)
     target = prepare_target(recipe, out, skip_bad=skip_bad)
+    if source is not None:
+        check_labels(source, target)
     _check_space(out, recipe, len(target), jobs=jobs)
     upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
     data = prepare_graph(recipe, upstream, target, out, device=device, progress=progress)
@@ -154,6 +156,20 @@ def prepare_target(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.D
     target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad)
     lent = _numbered(recipe.unlabelled, out, "unlabelled", skip_bad=skip_bad)
     return join_corpora([target, *lent]) if lent else target
+
+
+def check_labels(source: pd.DataFrame, target: pd.DataFrame) -> None:
+    """Complain where the upstream would learn nothing but what the target does not ask for.
+
+    Raises:
+        InputError: no emotion of the source is one of the target's.
+    """
+    known, asked = (set(table["emotion"].dropna()) for table in (source, target))
+    if not known & asked:
+        raise InputError(
+            f"The source's emotions {sorted(known)} have nothing in common with the target's {sorted(asked)}; "
+            "choose another source, or give its emotions the target's names, e.g. source.labels = {calm = 'neutral'}"
+        )
 
 
 def _numbered(

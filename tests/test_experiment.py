@@ -375,3 +375,15 @@ def test_several_sources_teach_together(corpora, tmp_path):
     assert upstream.info["n_train"] == (source["split"] == "train").sum()
     with pytest.raises(InputError, match=r"upstream.finetune = true needs a \[source\] corpus"):
         toy_recipe(corpora, source=[])
+
+
+def test_a_source_without_an_emotion_of_the_target_is_refused(corpora, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "prepare_upstream", lambda *_, **__: pytest.fail("the long work began"))
+    recipe = toy_recipe(
+        corpora, source__emotions=["anger", "fear"], target__emotions=["happiness", "sadness", "neutral"]
+    )
+    with pytest.raises(
+        InputError,
+        match=r"source's emotions \['anger', 'fear'\] have nothing in common with the target's \['happiness', 'n",
+    ):
+        experiment.run(recipe, tmp_path / "run", progress=False)
