@@ -168,7 +168,7 @@ def check_labels(source: pd.DataFrame, target: pd.DataFrame) -> None:
     if not known & asked:
         raise InputError(
             f"The source's emotions {sorted(known)} have nothing in common with the target's {sorted(asked)}; "
-            "choose another source, or give its emotions the target's names, e.g. source.labels = {calm = 'neutral'}"
+            "choose another source, or give its emotions the target's names: source.labels = {calm = 'neutral'}"
         )
 
 
