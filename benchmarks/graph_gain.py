@@ -174,9 +174,12 @@ def seeds_of(arm: str, backbone: str, labels: float, out: Path) -> dict[int, lis
 
 
 def chosen_on_dev(found: dict[str, dict[int, list[dict[str, Any]]]]) -> tuple[dict[int, pd.DataFrame], list[str]]:
-    """Each fold's test clips as the arm says that is best on this fold's dev, in the mean over the common seeds."""
-    arms = [arm for arm in found if ARMS[arm].device]
-    seeds = sorted(set.intersection(*(set(found[arm]) for arm in arms)))
+    """Each fold's test clips as the arm says that is best on this fold's dev, in the mean over the seeds.
+
+    The arms compared are those that run on the device and have all of the baseline's seeds.
+    """
+    seeds = sorted(found[BASELINE])
+    arms = [arm for arm in found if ARMS[arm].device and set(found[arm]) >= set(seeds)]
     n = len(next(iter(found[BASELINE].values())))
     names, tables = [], {seed: [] for seed in seeds}
     for fold in range(n):
