@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ser_graph.errors import InputError, bad_value
 
@@ -201,6 +202,26 @@ def count_parameters(module: nn.Module) -> int:
         (668295, 45735)
     """
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+@torch.no_grad()
+def count_macs(module: nn.Module, n_frames: int = 373, n_mels: int = 64) -> int:
+    """Multiplications, each with its addition, that convolutions and dense layers make of one clip.
+
+    BatchNorm, which an exported student has inside its convolutions, pooling and additions are left out.
+
+    Args:
+        module: a backbone or a student on the CPU; put into evaluation mode.
+        n_frames: of the clip's spectrogram.
+        n_mels: likewise.
+
+    Examples:
+        >>> count_macs(resnet9()), count_macs(mobilenet15())
+        (281304832, 234702592)
+    """
+    with FlopCounterMode(display=False) as counter:
+        module.eval()(torch.zeros(1, n_frames, n_mels))
+    return counter.get_total_flops() // 2
 
 
 def _conv_norm(channels: int, wanted: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ser_graph.downstream import BACKBONES, make_backbone
-from ser_graph.downstream.backbones import FC1, count_parameters, scaled
+from ser_graph.downstream.backbones import FC1, count_macs, count_parameters, scaled
 from ser_graph.errors import InputError
 
 NAMES = sorted(BACKBONES)
@@ -67,6 +67,18 @@ def test_parameters_of_each_width_counted_by_hand(name, width):
 def test_mobilenet15_added_up():
     convolutions = 576 + 128 + 9_152 + 18_048 + 34_688 + 68_864 + 134_912 + 268_800
     assert count_parameters(made("mobilenet15")) == convolutions + 131_328 + 1_799 == 668_295
+
+
+def test_macs_added_up():
+    """187 x 32 places after the first convolution of stride 2; depth-wise 9, then 1 x channels, at each place."""
+    places = [187 * 32, 94 * 16, 94 * 16, 47 * 8, 47 * 8, 24 * 4]
+    channels = [(64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512)]
+    separable = sum(n * inside * (9 + outside) for n, (inside, outside) in zip(places, channels, strict=True))
+    expected = 187 * 32 * 64 * 9 + separable + 512 * 256 + 256 * 7
+    backbone = made("mobilenet15")
+    assert count_macs(backbone) == expected == 234_702_592
+    convolutions = 25 * (256 * 32 + 64 * 32 * 64 + 16 * 64 * 128 + 4 * 128 * 256)
+    assert count_macs(made("cnn6", width=0.5), 16, 16) == convolutions + 256 * 128 + 128 * 7
 
 
 def test_channels_are_multiples_of_8():
