@@ -25,7 +25,7 @@ parser.add_argument("--source-clips", type=int, default=384, help="synthetic: cl
 parser.add_argument("--upstream-epochs", type=int, default=8, help="synthetic: epochs of that fine-tuning")
 parser.add_argument("--epsilon", type=float, default=0.9, help="least similarity; 0.99 suits wav2vec 2.0 base")
 parser.add_argument("--n-neighbors", type=int, default=3)
-parser.add_argument("--backbone", default="resnet9", help="cnn6, resnet9 or vgg15")
+parser.add_argument("--backbone", default="resnet9", help="cnn6, mobilenet15, resnet9 or vgg15")
 parser.add_argument("--alpha", type=float, default=0.1, help="weight of the neighbour loss")
 parser.add_argument("--epochs", type=int, default=10)
 args = parser.parse_args()

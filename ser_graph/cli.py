@@ -302,7 +302,10 @@ def inspect(
 def train(
     graph: Graph,
     out: Annotated[Path, typer.Option(help="Folder for the trained student.")],
-    backbone: Annotated[str, typer.Option(help="cnn6, resnet9 or vgg15.")] = "resnet9",
+    backbone: Annotated[str, typer.Option(help="cnn6, mobilenet15, resnet9 or vgg15.")] = "resnet9",
+    width: Annotated[
+        float, typer.Option(help="Multiplier of its channels: 0.5 makes about a quarter of the size.")
+    ] = 1.0,
     alpha: Annotated[float, typer.Option(help="Weight of the neighbour loss; 0 trains the baseline.")] = 0.1,
     n_neighbors: Annotated[int | None, typer.Option(help="Neighbours of a clip; all by default.")] = None,
     layer: Annotated[str, typer.Option(help="fc1 or fc2.")] = "fc2",
@@ -331,6 +334,7 @@ def train(
     checkpoint = out.with_name(f".{out.name}.checkpoint")
     chosen = {
         "backbone": backbone,
+        "width": width,
         "alpha": alpha,
         "n_neighbors": n_neighbors,
         "layer": layer,

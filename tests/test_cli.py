@@ -1,6 +1,7 @@
 """The command line: every command by hand, and every user's mistake in one line."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -54,6 +55,10 @@ def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
     assert trained[0] == 0 and "4,956,871" in trained[1]
     settings = json.loads((student / "model.json").read_text())["info"]["settings"]
     assert (settings["label_fraction"], settings["regression"], settings["alpha"]) == (0.5, 2, 0.1)
+    thin = ("--backbone", "mobilenet15", "--width", 0.25, "--epochs", 1)
+    trained = call("train", graph, "--out", tmp_path / "thin", *thin)
+    assert trained[0] == 0 and "45,735" in trained[1]
+    shutil.rmtree(tmp_path / "thin")
     code, out, _ = call("evaluate", student, graph, "--json", "--predictions", table)
     assert code == 0 and 0 <= json.loads(out)["uar"] <= 1
     assert table.read_text().startswith("file,emotion,speaker,predicted,p_anger")
@@ -146,6 +151,7 @@ def test_mistakes_are_one_line_and_not_zero(call, corpus, upstream, tmp_path):
         (("train", empty, "--out", tmp_path / "s"), "not a stored graph"),
         (("train", empty, "--out", tmp_path / "s", "--set", "regresion=2"), "'regresion'"),
         (("train", empty, "--out", tmp_path / "s", "--set", "regression=much"), "regression 'much'"),
+        (("train", empty, "--out", tmp_path / "s", "--width", 9), "Bad width 9.0"),
         (("evaluate", empty, empty), "not a trained student"),
         (("run", "demo", "--out", tmp_path / "r", "--set", "students.gamma=[1]"), "students.gamma"),
         (("report", empty, "--out", tmp_path / "report"), "not a finished run"),

@@ -120,6 +120,17 @@ def test_lists_in_training_span_the_grid():
     assert (one.alpha, one.same_label, one.regression, one.label_fraction) == (0.1, True, 5, 0.05)
 
 
+def test_widths_span_the_grid_and_width_1_keeps_its_name():
+    found = make_recipe({**SMALLEST, "students": {"training": {"width": [1, 0.25]}}}).training_settings()
+    assert [student_name(one) for one in found] == [
+        "resnet9-baseline-seed0",
+        "resnet9-baseline-width=0.25-seed0",
+        "resnet9-nsl-a0.1-n6-fc2-seed0",
+        "resnet9-nsl-a0.1-n6-fc2-width=0.25-seed0",
+    ]
+    assert [one.width for one in found] == [1, 0.25, 1, 0.25]
+
+
 def test_transfer_baselines_span_the_grid_too():
     values = {"transfer": ["add", "max"], "alpha": [0.0, 0.1], "training": {"label_fraction": [0.1, 1.0]}}
     names = [student_name(one) for one in make_recipe({**SMALLEST, "students": values}).training_settings()]
@@ -157,6 +168,7 @@ OTHERS = {
     "gain": 3.0,
     "speed": 0.1,
     "transfer": "add",
+    "width": 0.5,
 }
 
 
@@ -209,6 +221,7 @@ def test_training_settings_reach_the_students():
         ({"students.gamma": [1]}, ["students.gamma", "'alpha'"]),
         ({"students.transfer": ["sum"]}, ["students.transfer", "sum", "'add'"]),
         ({"students.training.epoch": 3}, ["epoch", "'epochs'"]),
+        ({"students.training.width": [1, 5]}, ["Bad width 5", "at most 4"]),
         ({"students.training.epochs": "ten"}, ["epochs 'ten'", "at least 1"]),
         ({"students.training.same_label": "no"}, ["same_label 'no'", "[False, True]"]),
         ({"students.training.learning_rate": 0}, ["learning_rate 0"]),

@@ -100,7 +100,7 @@ def predict(
 
 
 def _check_teacher(student: Student, data: ClipGraph) -> None:
-    check_transfer(student.transfer, data.emb)
+    check_transfer(student.transfer, data.emb, student.width)
     own, theirs = student.info.get("teacher"), (data.meta.get("upstream") or {}).get("fingerprint")
     if own and theirs and own != theirs:
         raise InputError(

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from ser_graph.audio.features import NORMALISATIONS
 from ser_graph.devices import Precision
 from ser_graph.downstream.augmentation import check_augmentation
-from ser_graph.downstream.backbones import BACKBONES, LAYERS
+from ser_graph.downstream.backbones import BACKBONES, LAYERS, check_width
 from ser_graph.downstream.neighbour_loss import ALPHA_SCHEDULES, DISTANCES, REDUCTIONS
 from ser_graph.downstream.transfer import TRANSFERS
 from ser_graph.errors import InputError, bad_value
@@ -31,7 +31,9 @@ class TrainingSettings:
     With `reduction` ``"mean"`` each term is a mean, with ``"sum"`` each is a sum.
 
     Attributes:
-        backbone: ``"cnn6"``, ``"resnet9"`` or ``"vgg15"``.
+        backbone: ``"cnn6"``, ``"mobilenet15"``, ``"resnet9"`` or ``"vgg15"``.
+        width: multiplier of the backbone's channels and of `fc1`: 0.5 makes a student of about a quarter of the
+            size. More than 0, at most 4.
         alpha: weight of the neighbour loss; 0, with no other weight, trains the baseline.
         n_neighbors: neighbours a seed, the most similar ones; None takes all that the graph holds.
         layer: whose output the neighbour loss and the pairs compare, ``"fc1"`` or ``"fc2"`` (the logits).
@@ -118,6 +120,7 @@ class TrainingSettings:
     speed: float = 0.0
     transfer: str = "none"
     strategy: str = "forward"
+    width: float = 1.0
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -136,6 +139,7 @@ class TrainingSettings:
         ):
             if getattr(self, name) not in allowed:
                 raise bad_value(name, getattr(self, name), allowed)
+        check_width(self.width)
         for name in ("alpha", "similarity", "regression", "posteriors", "unlabelled_ratio"):
             if not (_is_finite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InputError(f"Bad {name} {getattr(self, name)!r}, expected 0 or more")

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ser_graph.downstream.backbones import FC1, Output
+from ser_graph.downstream.backbones import FC1, Output, scaled
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.spreading import Spread
 from ser_graph.downstream.student import Student
@@ -196,7 +196,7 @@ def make_strategy(view: ClipGraph, settings: TrainingSettings) -> Strategy:
     sampler = TopNeighborSampler(view, [settings.n_neighbors or -1])
     if settings.strategy == "partition":
         return Partition(sampler, view.edge_weight)
-    size = FC1 if settings.layer == "fc1" else len(view.emotions)
+    size = scaled(FC1, settings.width) if settings.layer == "fc1" else len(view.emotions)
     return Bank(sampler, view.edge_weight, len(view.y), size)
 
 

@@ -16,25 +16,27 @@ from ser_graph.downstream.transfer import TRANSFERS, fuse
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_folder, read_json, write_json
 
-FORMAT_VERSION = 2  # 1 knew neither normalise nor transfer
+FORMAT_VERSION = 3  # 1 knew neither normalise nor transfer, 2 no width
 
 
 class Student(nn.Module):
     """Log-mel spectrograms as measured -> standardised -> backbone.
 
     Args:
-        backbone: ``"cnn6"``, ``"resnet9"`` or ``"vgg15"``.
+        backbone: ``"cnn6"``, ``"mobilenet15"``, ``"resnet9"`` or ``"vgg15"``.
         emotions: the classes in code order.
         features: what its spectrograms look like; the paper's by default.
         info: how it was made.
         normalise: ``"corpus"`` or ``"utterance"``, see `Standardise`.
         transfer: ``"none"``, or how the teacher's embedding joins `fc1`: ``"add"``, ``"max"`` or ``"avg"``.
+        width: multiplier of the backbone's channels and of `fc1`.
 
     Attributes:
         emotions: the classes in code order.
         features: what its spectrograms look like.
         info: how it was made: backbone, training settings, data hash, history; `needs_teacher` where it does.
         standardise: the first layer, fitted on the training clips.
+        width: multiplier of the backbone's channels and of `fc1`.
         augment: what is done to spectrograms in training mode, like dropout; None, and never stored.
         backbone: the CNN.
     """
@@ -48,6 +50,7 @@ class Student(nn.Module):
         *,
         normalise: str = "corpus",
         transfer: str = "none",
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         if transfer not in TRANSFERS:
@@ -61,14 +64,15 @@ class Student(nn.Module):
             self.info["needs_teacher"] = True
         self.standardise = Standardise(self.features.n_mels, normalise)
         self.augment: Augmentation | None = None
-        self.backbone = make_backbone(backbone, len(self.emotions))
+        self.width = width
+        self.backbone = make_backbone(backbone, len(self.emotions), width)
 
     def forward(self, x: Tensor, emb: Tensor | None = None) -> Output:
         """[B, n_frames, n_mels] spectrograms of any float type -> `fc1` and `fc2` (the logits).
 
         Args:
             x: the spectrograms.
-            emb: [B, 256] the teacher's embeddings of the same clips, where the student needs them.
+            emb: [B, F] the teacher's embeddings, as wide as `fc1`, of the same clips, where the student needs them.
 
         Raises:
             InputError: the student needs the teacher's embeddings and got none.
@@ -130,6 +134,7 @@ def write_student(student: Student, folder: Path) -> None:
             "features": student.features.to_dict(),
             "normalise": student.standardise.normalise,
             "transfer": student.transfer,
+            "width": student.width,
             "info": student.info,
         },
     )
@@ -155,6 +160,7 @@ def load_student(folder: str | Path) -> Student:
         info,
         normalise=stored.get("normalise", "corpus"),
         transfer=stored.get("transfer", "none"),
+        width=stored.get("width", 1.0),
     )
     try:
         student.load_state_dict(load_file(folder / "model.safetensors"))

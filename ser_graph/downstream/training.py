@@ -21,7 +21,7 @@ from ser_graph.audio.features import Standardise
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.devices import autocast, pick_device
 from ser_graph.downstream.augmentation import Augmentation
-from ser_graph.downstream.backbones import FC1, Output
+from ser_graph.downstream.backbones import FC1, Output, scaled
 from ser_graph.downstream.batches import LabelledBatches, PartitionBatches
 from ser_graph.downstream.labels import known_settings, labelled_nodes, training_nodes
 from ser_graph.downstream.losses import distillation_loss, regression_loss, similarity_loss
@@ -151,7 +151,14 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             features = LogMelSettings(**data.meta["features"])
-            student = Student(settings.backbone, data.emotions, features, info, transfer=settings.transfer)
+            student = Student(
+                settings.backbone,
+                data.emotions,
+                features,
+                info,
+                transfer=settings.transfer,
+                width=settings.width,
+            )
         student.standardise = Standardise.fit(data.x, seeds.nonzero()[:, 0], settings.normalise, group=self.group)
         if student.needs_teacher:
             student.info["teacher"] = (data.meta.get("upstream") or {}).get("fingerprint")
@@ -167,7 +174,7 @@ class _Run:
             return nn.Identity()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
-            return nn.Linear(FC1, self.data.emb.shape[1])
+            return nn.Linear(scaled(FC1, self.settings.width), self.data.emb.shape[1])
 
     def _new_loader(self, view: ClipGraph, seeds: Tensor, labelled: Tensor) -> NeighborLoader:
         settings = self.settings
@@ -380,7 +387,7 @@ class _Run:
 
 
 def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> None:
-    check_transfer(settings.transfer, data.emb)
+    check_transfer(settings.transfer, data.emb, settings.width)
     if settings.strategy == "partition" and settings.alpha and not labelled[seeds].all():
         raise InputError(
             f"strategy='partition' needs every training clip labelled, {int((seeds & ~labelled).sum())} are not; "
@@ -404,7 +411,8 @@ def _title(settings: TrainingSettings) -> str:
     kinds = [f"{name} {weight:g}" for name, weight in weights.items() if weight]
     if settings.transfer != "none":
         kinds.append(f"transfer by {settings.transfer}")
-    return f"{settings.backbone} {', '.join(kinds) or 'baseline'}"
+    backbone = settings.backbone if settings.width == 1 else f"{settings.backbone} x {settings.width:g}"
+    return f"{backbone} {', '.join(kinds) or 'baseline'}"
 
 
 def _shown(row: dict[str, float]) -> str:

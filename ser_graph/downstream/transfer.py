@@ -2,8 +2,8 @@
 
 The paper compares its graph with these three. Its code shows none of them; its text says that the embeddings are
 "added / maximised / averaged with the output of the 'FC1' layer", which is what happens here: on the side of the
-ReLU that `fc1` shows (before it in VGG-15 and CNN-6, after it in ResNet-9). Such a student needs the teacher for
-every clip that it is asked about: it is a yardstick, nothing for a device.
+ReLU that `fc1` shows (before it in VGG-15 and CNN-6, after it in ResNet-9 and MobileNet-15). Such a student needs
+the teacher for every clip that it is asked about: it is a yardstick, nothing for a device.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ser_graph.downstream.backbones import FC1
+from ser_graph.downstream.backbones import FC1, scaled
 from ser_graph.errors import InputError
 
 
@@ -32,12 +32,12 @@ def fuse(fc1: Tensor, emb: Tensor, transfer: str) -> Tensor:
     """Join two representations of the same clips, element by element.
 
     Args:
-        fc1: [B, 256] of the student.
-        emb: [B, 256] of the teacher, any float type; taken to that of `fc1`.
+        fc1: [B, F] of the student.
+        emb: [B, F] of the teacher, any float type; taken to that of `fc1`.
         transfer: ``"add"``, ``"max"`` or ``"avg"``.
 
     Returns:
-        [B, 256].
+        [B, F].
 
     Examples:
         >>> fuse(torch.tensor([1.0, -2.0]), torch.tensor([3.0, 4.0]), "avg")
@@ -46,15 +46,21 @@ def fuse(fc1: Tensor, emb: Tensor, transfer: str) -> Tensor:
     return _FUSIONS[transfer](fc1, emb.to(fc1.dtype))
 
 
-def check_transfer(transfer: str, emb: Tensor) -> None:
+def check_transfer(transfer: str, emb: Tensor, width: float = 1.0) -> None:
     """Refuse embeddings that do not fit `fc1`.
 
     Args:
         transfer: ``"none"`` takes any embeddings, as it looks at none.
         emb: [N, D] of the graph.
+        width: multiplier of the student's channels.
+
+    Raises:
+        InputError: D is not the size of `fc1`.
     """
-    if transfer != "none" and emb.shape[-1] != FC1:
+    size = scaled(FC1, width)
+    if transfer != "none" and emb.shape[-1] != size:
         raise InputError(
-            f"transfer={transfer!r} needs embeddings of {FC1} dimensions, as many as fc1 has; the graph's have "
-            f"{emb.shape[-1]}: take an upstream whose projector has {FC1}, or transfer='none'"
+            f"transfer={transfer!r} needs embeddings of {size} dimensions, as many as fc1 has at width {width:g}; "
+            f"the graph's have {emb.shape[-1]}: take an upstream whose projector has {size}, another width, or "
+            "transfer='none'"
         )

@@ -27,7 +27,7 @@ FEW_SPEAKERS = 10
 
 # Settings that a baseline has too: students are only compared where these are the same.
 _CONDITIONS = {"label_fraction", "labelled_speakers", "label_seed", "normalise", "spec_augment", "gain", "speed"}
-_CONDITIONS |= {"learning_rate", "decay", "decay_every", "reduction"}
+_CONDITIONS |= {"learning_rate", "decay", "decay_every", "reduction", "width"}
 
 Setting = tuple[Any, ...]  # the values of SETTING: text, text, number, number, text
 

@@ -59,7 +59,7 @@ def edit(**changes):
         ("model.json", edit(emotions=EMOTIONS[:2]), "is damaged"),
         ("model.json", cut, "is not readable JSON"),
         ("model.json", edit(format="other"), "another version"),
-        ("model.json", edit(version=3), "another version"),
+        ("model.json", edit(version=4), "another version"),
         ("model.json", lambda path: path.unlink(), "is not a trained student"),
         ("model.safetensors", lambda path: path.unlink(), "is not a trained student"),
     ],
@@ -76,11 +76,39 @@ def test_damaged_and_foreign_folders(student, tmp_path, file, damage, message):
 def test_one_stored_before_there_was_a_choice_of_normalisation(student, tmp_path):
     folder = student.save(tmp_path / "student")
     stored = json.loads((folder / "model.json").read_text("utf-8"))
-    for key in ("normalise", "transfer"):
+    for key in ("normalise", "transfer", "width"):
         del stored[key]
     (folder / "model.json").write_text(json.dumps({**stored, "version": 1}), "utf-8")
     x = torch.randn(2, 31, 64)
     assert torch.equal(load_student(folder)(x).logits, student(x).logits)
+
+
+def test_one_stored_before_there_was_a_width(student, tmp_path):
+    folder = student.save(tmp_path / "student")
+    stored = json.loads((folder / "model.json").read_text("utf-8"))
+    assert stored.pop("width") == 1
+    (folder / "model.json").write_text(json.dumps({**stored, "version": 2}), "utf-8")
+    loaded, x = load_student(folder), torch.randn(2, 31, 64)
+    assert loaded.width == 1
+    assert torch.equal(loaded(x).logits, student(x).logits)
+
+
+@pytest.mark.parametrize("backbone", ["cnn6", "mobilenet15", "resnet9", "vgg15"])
+def test_a_thin_one_is_loaded_as_thin(backbone, tmp_path):
+    made = Student(backbone, EMOTIONS, LogMelSettings(n_samples=16_384), width=0.125).eval()
+    loaded = load_student(made.save(tmp_path / "student"))
+    x = torch.randn(2, 63, 64)
+    assert loaded.width == 0.125 and loaded(x).fc1.shape == (2, 32)
+    assert torch.equal(loaded(x).logits, made(x).logits)
+    wider = load_student(Student(backbone, EMOTIONS, width=0.25).save(tmp_path / "wider"))
+    assert wider.n_params > 2 * loaded.n_params
+
+
+def test_a_width_that_is_none_is_refused_before_the_weights_are_read(student, tmp_path):
+    folder = student.save(tmp_path / "student")
+    edit(width=0)(folder / "model.json")
+    with pytest.raises(InputError, match="Bad width 0, expected"):
+        load_student(folder)
 
 
 @torch.inference_mode()

@@ -1,16 +1,18 @@
 import copy
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from ser_graph.downstream import TrainingSettings, neighbour_loss, train
+from ser_graph.downstream import TrainingSettings, load_student, neighbour_loss, train
 from ser_graph.downstream import training as training_module
 from ser_graph.downstream.backbones import resnet9
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.downstream.losses import distillation_loss, regression_loss, similarity_loss
+from ser_graph.downstream.prediction import predict_logits
 from ser_graph.errors import InputError
 from ser_graph.files import content_hash
 
@@ -423,6 +425,25 @@ def test_alpha_brings_neighbours_together(toy_graph):
     assert strong[-1]["neighbour_loss"] < 0.5 * weak[-1]["neighbour_loss"]
 
 
+@pytest.mark.parametrize("changes", [{"regression": 2, "layer": "fc1"}, {"strategy": "bank", "layer": "fc1"}])
+def test_a_width_goes_the_whole_way(toy_graph, tmp_path, changes):
+    """fc1 has 32 outputs: the bank, the regression's head and the stored student must know."""
+    how = {**QUICK, "epochs": 1, "backbone": "mobilenet15", "width": 0.125, "alpha": 0.1, **changes}
+    student, again = (train(toy_graph, **how) for _ in range(2))
+    assert weights_equal(student, again)
+    assert student.info["settings"]["width"] == student.width == 0.125
+    assert student.backbone.fc1.out_features == 32
+    loaded = load_student(student.save(tmp_path / "student"))
+    assert torch.equal(predict_logits(loaded, toy_graph.x), predict_logits(student, toy_graph.x))
+
+
+def test_width_1_is_what_there_was_before(toy_graph):
+    assert TrainingSettings(width=1).changes == {}
+    data, settings = toy_graph, TrainingSettings(alpha=0.5)
+    assert new_run(data, replace(settings, width=1.0))._identity() == new_run(data, settings)._identity()
+    assert new_run(data, replace(settings, width=0.5))._identity() != new_run(data, settings)._identity()
+
+
 def test_learns(toy_graph):
     student = train(toy_graph, **{**QUICK, "epochs": 4})
     assert student.info["history"][-1]["supervised_loss"] < 0.5 * np.log(3)
@@ -434,7 +455,10 @@ def test_learns(toy_graph):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backbone": "cnn7"}, r"^Bad backbone 'cnn7', expected one of \['cnn6', 'resnet9', 'vgg15'\]$"),
+        (
+            {"backbone": "cnn7"},
+            r"^Bad backbone 'cnn7', expected one of \['cnn6', 'mobilenet15', 'resnet9', 'vgg15'\]$",
+        ),
         ({"layer": "fc3"}, r"Bad layer 'fc3', expected one of \['fc1', 'fc2'\]"),
         ({"distance": "l1"}, "Bad distance 'l1'"),
         ({"reduction": "max"}, "Bad reduction 'max'"),

@@ -37,8 +37,8 @@ def test_fc1_by_hand(transfer, backbone):
     fc1, logits = fused(x, emb)
     expected = BY_HAND[transfer](plain(x).fc1.numpy(), emb.numpy())
     np.testing.assert_allclose(fc1, expected, rtol=1e-5, atol=1e-6)
-    # The paper's ResNet-9 has its ReLU inside fc1, the other two after it.
-    into_fc2 = expected if backbone == "resnet9" else np.maximum(expected, 0)
+    # In the paper's code two have the ReLU of fc1 inside it, the other two after it.
+    into_fc2 = expected if backbone in ("resnet9", "mobilenet15") else np.maximum(expected, 0)
     weight, bias = (parameter.numpy() for parameter in (plain.backbone.fc2.weight, plain.backbone.fc2.bias))
     np.testing.assert_allclose(logits, into_fc2 @ weight.T + bias, rtol=1e-4, atol=1e-5)
 
@@ -78,5 +78,8 @@ def test_without_the_teacher_there_is_no_answer(wide_graph):
 def test_embeddings_of_another_width_and_unknown_transfers(toy_graph):
     with pytest.raises(InputError, match=r"transfer='add' needs embeddings of 256 dimensions.*graph's have 16"):
         predict(made("add"), toy_graph)
+    thin = Student("resnet9", EMOTIONS, SHORT, transfer="add", width=0.5)
+    with pytest.raises(InputError, match=r"needs embeddings of 128 dimensions.*at width 0.5.*graph's have 16"):
+        predict(thin, toy_graph)
     with pytest.raises(InputError, match=r"Bad transfer 'sum', expected one of \['add', 'avg', 'max', 'none'\]"):
         made("sum")

@@ -277,6 +277,19 @@ def test_like_is_compared_with_like(make_run, tmp_path):
     assert (tmp_path / "out" / "confusion-cnn6-label_fraction=0.1.png").exists()
 
 
+def test_students_of_different_widths_have_different_baselines(make_run):
+    right = {(0.0, None): 20, (0.1, None): 24, (0.0, 0.5): 10, (0.1, 0.5): 16}
+    students = [
+        {**a_student(alpha=alpha, right=clips), "name": f"{number}", "further": {"width": width} if width else {}}
+        for number, ((alpha, width), clips) in enumerate(right.items())
+    ]
+    study = load_study([make_run(students)])
+    found, _ = compare(study, choose_settings(study), n_resamples=200)
+    assert found.set_index("backbone")["difference"].to_dict() == pytest.approx(
+        {"cnn6": 4 / 40, "cnn6, width=0.5": 6 / 40}
+    )
+
+
 def test_figures_and_tables_are_written(make_run, tmp_path):
     out = tmp_path / "deep" / "out"
     students = [BASELINE] + [
