@@ -5,13 +5,17 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
+from ser_graph.audio.mapped import read_rows
 from ser_graph.devices import Precision, autocast
 from ser_graph.downstream.student import Student
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
+
+_PART = 1024  # clips whose spectrograms are in memory at a time, where they are made from files
 
 
 @torch.inference_mode()
@@ -45,7 +49,7 @@ def predict_logits(
         block = rows[start : start + batch_size]
         beside = emb[block].to(device) if student.needs_teacher and emb is not None else None
         with autocast(device, precision):
-            logits.append(student(x[block].to(device), beside).logits.float().cpu())
+            logits.append(student(read_rows(x, block).to(device), beside).logits.float().cpu())
     return torch.cat(logits)
 
 
@@ -90,13 +94,24 @@ def predict(
             "which holds the teacher's embeddings, not on a clip table"
         )
     else:
-        logits = predict_logits(student, log_mels(table[chosen], student.features, root=root, progress=progress))
+        logits = _predict_files(student, table[chosen], root, progress)
     probabilities = logits.double().softmax(1)
     predictions = table.loc[chosen.to_numpy(), ["emotion", "speaker"]].copy()
     predictions["predicted"] = [student.emotions[code] for code in logits.argmax(1).tolist()]
     for code, emotion in enumerate(student.emotions):
         predictions[f"p_{emotion}"] = probabilities[:, code].numpy()
     return predictions
+
+
+def _predict_files(student: Student, table: pd.DataFrame, root: str | Path | None, progress: bool) -> Tensor:
+    """Logits of clips from their files, in parts: the spectrograms of all would fill the memory."""
+    logits = []
+    with tqdm(total=len(table), desc="predicting", unit="clip", disable=not progress, delay=1) as bar:
+        for start in range(0, len(table), _PART):
+            part = table.iloc[start : start + _PART]
+            logits.append(predict_logits(student, log_mels(part, student.features, root=root, progress=False)))
+            bar.update(len(part))
+    return torch.cat(logits)
 
 
 def _check_teacher(student: Student, data: ClipGraph) -> None:
