@@ -43,6 +43,7 @@ _HOMES = {
     "cross_validate": "cross_validation",
     "degree_distribution": "graph",
     "evaluate": "evaluation",
+    "export": "edge.export",
     "gap_closed": "evaluation",
     "graph_card": "graph",
     "graph_layout": "inspection",

@@ -379,6 +379,28 @@ def evaluate(
 
 
 @app.command()
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    format: Annotated[str, typer.Option(help="onnx.")] = "onnx",
+    int8: Annotated[bool, typer.Option("--int8", help="Compute in 8 bits: a quarter of the size.")] = False,
+    graph: Annotated[
+        Path | None,
+        typer.Option(help="Graph whose training clips set the ranges of int8; by default that of the same run."),
+    ] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="Folder of recordings that set them instead, of any kind of speech.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write a student as one file for a device: from the waveform to probabilities, without Python."""
+    from ser_graph.edge.export import export as write
+
+    path = write(model, out, format=format, int8=int8, clips=_calibration(model, graph, clips, int8), seed=seed)
+    print(f"{format} file of {path.stat().st_size / 1e6:.2f} MB{' (int8)' if int8 else ''}: {path}")
+
+
+@app.command()
 def report(
     runs: Annotated[
         list[Path],
@@ -396,6 +418,28 @@ def report(
 
     written = write_report(runs, out, choose=choose, metric=metric, seed=seed)
     print(f"Report {written}, with its figures (PNG) and tables (LaTeX) beside it")
+
+
+def _calibration(model: Path, graph: Path | None, clips: Path | None, int8: bool) -> Any:
+    """The graph or the recordings that int8 is calibrated on, if any."""
+    if not int8:
+        return None
+    if clips is not None:
+        from ser_graph.edge.recordings import recordings_table
+
+        return recordings_table(clips)
+    graph = graph or _graph_of_run(model)
+    if graph is None:
+        return None
+    from ser_graph.graph import load_graph
+
+    return load_graph(graph)
+
+
+def _graph_of_run(model: Path) -> Path | None:
+    """The graph of the run that a student's folder is part of (RUN/students/NAME, RUN/graph)."""
+    graph = model.expanduser().absolute().parent.parent / "graph"
+    return graph if (graph / "meta.json").exists() else None
 
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:

@@ -12,6 +12,7 @@ from ser_graph.downstream.student import Student
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
+from ser_graph.sound import check_same_features
 
 
 @torch.inference_mode()
@@ -80,7 +81,7 @@ def predict(
         raise InputError(f"No clip to predict{'' if split is None else f' in the split {split!r}'}")
     rows = torch.tensor(chosen.to_numpy(bool)).nonzero()[:, 0]
     if isinstance(clips, ClipGraph):
-        _check_features(student, clips)
+        check_same_features(clips.meta["features"], student.features.to_dict())
         if student.needs_teacher:
             _check_teacher(student, clips)
         logits = predict_logits(student, clips.x, rows, emb=clips.emb)
@@ -107,13 +108,3 @@ def _check_teacher(student: Student, data: ClipGraph) -> None:
             f"The graph's embeddings are of another upstream than the student was trained with "
             f"(transfer={student.transfer!r}); build the graph with that one"
         )
-
-
-def _check_features(student: Student, data: ClipGraph) -> None:
-    graph, own = data.meta["features"], student.features.to_dict()
-    for key, value in own.items():
-        if graph.get(key) != value:
-            raise InputError(
-                f"The graph's spectrograms have {key}={graph.get(key)!r}, the student expects {value!r}; "
-                "predict from the clip table instead"
-            )
