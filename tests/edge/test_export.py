@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 
-from ser_graph.audio.log_mel import LogMel
+from ser_graph.audio.log_mel import LogMel, LogMelSettings
 from ser_graph.corpora.table import load_table
 from ser_graph.downstream import BACKBONES, Student, predict, train
 from ser_graph.edge.export import calibration, export
@@ -112,11 +112,12 @@ def test_calibration_draws_training_clips_by_seed(make_student, toy_graph):
 
 def test_mistakes_leave_no_file(student, toy_graph, tmp_path, monkeypatch):
     out = tmp_path / "a.onnx"
+    longer = Student("resnet9", student.emotions, LogMelSettings(n_samples=8704))
     beside_teacher = Student("resnet9", ["anger", "fear"], student.features, transfer="add")
     cases = [
         (beside_teacher, {}, "needs the teacher's embedding.*transfer='none'"),
         (student, {"int8": True}, "int8 needs clips.*--graph or --clips"),
-        (student, {"int8": True, "clips": toy_graph}, "n_samples=8192, the student expects 8704"),
+        (longer, {"int8": True, "clips": toy_graph}, "n_samples=8192, the student expects 8704"),
         (student, {"int8": True, "clips": toy_graph.table[:0]}, "No clip to take"),
         (student, {"int8": True, "clips": toy_graph.table, "n_clips": 0}, "Bad n_clips 0"),
         (student, {"format": "tflite"}, r"Bad format 'tflite', expected one of \['onnx'"),
