@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ser_graph.errors import InputError
+from ser_graph.errors import InputError, shorten
 
 app = typer.Typer(
     help="Speech emotion recognition on the device, by knowledge transfer through a graph.",
@@ -24,6 +24,7 @@ app = typer.Typer(
 
 Graph = Annotated[Path, typer.Argument(help="Folder of a stored graph (with meta.json).")]
 Model = Annotated[Path, typer.Argument(help="Folder of a trained student (with model.safetensors).")]
+AnyModel = Annotated[Path, typer.Argument(help="Folder of a trained student, or an exported .onnx file.")]
 UpstreamName = Annotated[
     str, typer.Option(help="A folder in the Hugging Face layout, a model of its hub, or 'small'.")
 ]
@@ -383,6 +384,79 @@ def evaluate(
 
 
 @app.command()
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    format: Annotated[str, typer.Option(help="onnx.")] = "onnx",
+    int8: Annotated[bool, typer.Option("--int8", help="Compute in 8 bits: a quarter of the size.")] = False,
+    graph: Annotated[
+        Path | None,
+        typer.Option(help="Graph whose training clips set the ranges of int8; by default that of the same run."),
+    ] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="Folder of recordings that set them instead, of any kind of speech.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write a student as one file for a device: from the waveform to probabilities, without Python."""
+    from ser_graph.edge.export import export as write
+
+    path = write(model, out, format=format, int8=int8, clips=_calibration(model, graph, clips, int8), seed=seed)
+    print(f"{format} file of {path.stat().st_size / 1e6:.2f} MB{' (int8)' if int8 else ''}: {path}")
+
+
+@app.command()
+def predict(
+    model: AnyModel,
+    source: Annotated[
+        str | None,
+        typer.Argument(help="Sound file, folder of such, or - for raw 16-bit mono PCM or WAV on standard input."),
+    ] = None,
+    microphone: Annotated[
+        bool, typer.Option("--microphone", help="Listen to the microphone until Ctrl-C.")
+    ] = False,
+    graph: Annotated[
+        Path | None,
+        typer.Option(help="Graph that it was trained on: name the labelled clips that sound most alike."),
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option(help="Seconds to hear at once; all that it can by default.")
+    ] = None,
+    hop: Annotated[float | None, typer.Option(help="Seconds to the next window; a window by default.")] = None,
+    rate: Annotated[int | None, typer.Option(help="Sampling rate of raw PCM in Hz.")] = None,
+    n_nearest: Annotated[int, typer.Option(min=1, help="How many clips of the graph to name.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of an exported model.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="CSV to write instead of a table on the screen.")] = None,
+) -> None:
+    """What a model hears: the probability of each emotion, file by file, or window by window as they come.
+
+    An exported model (.onnx) needs no torch. A file of a folder that cannot be read is named, the others are
+    predicted, and the exit code is 1.
+    """
+    if (source is None) != microphone:
+        raise InputError("Give either a file, a folder or -, or --microphone")
+    if microphone or source == "-":
+        _predict_stream(
+            model, None if microphone else rate, microphone, window, hop, graph, n_nearest, threads, out
+        )
+        return
+    from ser_graph.edge.prediction import format_predictions, write_predictions
+    from ser_graph.edge.prediction import predict as predict_recordings
+
+    table = predict_recordings(
+        model, str(source), window=window, hop=hop, graph=graph, n_nearest=n_nearest, threads=threads
+    )
+    if out is None:
+        print(format_predictions(table))
+    else:
+        write_predictions(table, out)
+        print(f"{len(table):,} rows in {out}")
+    if unreadable := table.attrs["unreadable"]:
+        files = len(unreadable)
+        _fail(f"{files} {'file' if files == 1 else 'files'} could not be read ({shorten(unreadable)})")
+
+
+@app.command()
 def report(
     runs: Annotated[
         list[Path],
@@ -400,6 +474,60 @@ def report(
 
     written = write_report(runs, out, choose=choose, metric=metric, seed=seed)
     print(f"Report {written}, with its figures (PNG) and tables (LaTeX) beside it")
+
+
+def _calibration(model: Path, graph: Path | None, clips: Path | None, int8: bool) -> Any:
+    """The graph or the recordings that int8 is calibrated on, if any."""
+    if not int8:
+        return None
+    if clips is not None:
+        from ser_graph.edge.recordings import recordings_table
+
+        return recordings_table(clips)
+    graph = graph or _graph_of_run(model)
+    if graph is None:
+        return None
+    from ser_graph.graph import load_graph
+
+    return load_graph(graph)
+
+
+def _graph_of_run(model: Path) -> Path | None:
+    """The graph of the run that a student's folder is part of (RUN/students/NAME, RUN/graph)."""
+    graph = model.expanduser().absolute().parent.parent / "graph"
+    return graph if (graph / "meta.json").exists() else None
+
+
+def _predict_stream(
+    model: Path,
+    rate: int | None,
+    microphone: bool,
+    window: float | None,
+    hop: float | None,
+    graph: Path | None,
+    n_nearest: int,
+    threads: int,
+    out: Path | None,
+) -> None:
+    """Print a line a window, as soon as it is complete; Ctrl-C ends listening, not with an error."""
+    from ser_graph.edge.models import load_model
+    from ser_graph.edge.streaming import MICROPHONE, format_heard, listen
+
+    found, nearest, heard = load_model(model, threads), None, []
+    if graph is not None:
+        from ser_graph.edge.nearest import Nearest
+
+        nearest = Nearest(found, graph, k=n_nearest)
+    source = MICROPHONE if microphone else sys.stdin.buffer
+    with contextlib.suppress(KeyboardInterrupt):
+        for one in listen(found, source, rate=rate, window=window, hop=hop, nearest=nearest):
+            print(format_heard(one), flush=True)
+            if out is not None:
+                heard.append(one)
+    if out is not None:
+        from ser_graph.edge.prediction import heard_table, write_predictions
+
+        write_predictions(heard_table({"microphone" if microphone else "-": heard}), out)
 
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:

@@ -1,11 +1,12 @@
 """Sound files as arrays, without torch: what training and the device read alike."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 
 from ser_graph.errors import InputError
 
@@ -60,6 +61,8 @@ def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
     mono = samples.mean(axis=1)
     if rate == sample_rate:
         return mono
+    from scipy.signal import resample_poly  # slower to import than all the rest
+
     common = math.gcd(rate, sample_rate)
     return resample_poly(mono, sample_rate // common, rate // common).astype(np.float32)
 
@@ -72,3 +75,21 @@ def repeat_to(waveform: np.ndarray, n_samples: int) -> np.ndarray:
         array([1, 2, 3, 1, 2])
     """
     return np.resize(waveform, n_samples)
+
+
+def check_same_features(graph: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Refuse a graph whose spectrograms are of other settings than a student's.
+
+    Args:
+        graph: the graph's settings, ``meta["features"]``.
+        own: the student's.
+
+    Raises:
+        InputError: names the first setting that differs.
+    """
+    for key, value in own.items():
+        if graph.get(key) != value:
+            raise InputError(
+                f"The graph's spectrograms have {key}={graph.get(key)!r}, the student expects {value!r}; give the "
+                "graph that it was trained on, or predict from sound files"
+            )

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ser_graph.audio.log_mel import LogMel, LogMelSettings
+from ser_graph.audio.mapped import give_back, map_array, read_rows
 from ser_graph.audio.reading import clip_paths, fit_length, load_waveform
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_file
 from ser_graph.processes import ALONE, Processes
 
 NORMALISATIONS = ("corpus", "utterance")
+_AT_ONCE = 1024  # clips that are computed between two releases of a mapped file's pages
 
 
 def log_mels(
@@ -68,11 +70,6 @@ def log_mels(
     return map_array(out)
 
 
-def map_array(path: str | Path) -> Tensor:
-    """A `.npy` array as a tensor that is read from disk only where it is touched (copy on write)."""
-    return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
-
-
 def _fill(target: np.ndarray, paths: list[Path], settings: LogMelSettings, progress: bool) -> None:
     """Compute all spectrograms, a clip a thread: decoding and FFT both release the interpreter's lock."""
     log_mel = LogMel(settings)
@@ -84,8 +81,11 @@ def _fill(target: np.ndarray, paths: list[Path], settings: LogMelSettings, progr
             target[row] = log_mel(fit_length(waveform, settings.n_samples)).numpy()
 
         with torch.inference_mode():
-            for _ in pool.map(fill, range(len(paths))):
-                bar.update()
+            for start in range(0, len(paths), _AT_ONCE):
+                for _ in pool.map(fill, range(start, min(start + _AT_ONCE, len(paths)))):
+                    bar.update()
+                if isinstance(target, np.memmap):
+                    give_back(target)
 
 
 class Standardise(nn.Module):
@@ -138,7 +138,7 @@ class Standardise(nn.Module):
         *,
         group: Processes = ALONE,
     ) -> "Standardise":
-        """Mean and deviation per mel bin over all frames of some clips, read in blocks.
+        """Mean and deviation per mel bin over all frames of some clips, read once, in blocks.
 
         Args:
             x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
@@ -153,22 +153,24 @@ class Standardise(nn.Module):
             raise InputError("No training clip to fit the standardisation on; check the split")
         layer = cls(x.shape[-1], normalise)
         share = rows[group.share(len(rows))]
-        total = torch.zeros(x.shape[-1], dtype=torch.float64)
+        # About a clip's mean, which is near the mean of all: squares about 0 would lose digits. All processes take
+        # the same clip.
+        near = layer._centred(x[rows[:1]].double()).mean((0, 1))
+        total, squares = torch.zeros(2, x.shape[-1], dtype=torch.float64)
         for block in _blocks(x, share):
-            total += layer._centred(block).sum((0, 1))
+            deviation = layer._centred(block) - near
+            total += deviation.sum((0, 1))
+            squares += deviation.square_().sum((0, 1))
         n = len(rows) * x.shape[1]
-        mean = group.add(total) / n
-        squares = torch.zeros_like(total)
-        for block in _blocks(x, share):
-            squares += (layer._centred(block) - mean).square().sum((0, 1))
-        group.add(squares)
-        layer.mean.copy_(mean)
+        total, squares = group.add(torch.stack([total, squares])) / n
+        layer.mean.copy_(near + total)
         # A bin that never changes carries nothing: it becomes 0 rather than NaN. What is left of it beside a
         # clip's own mean is rounding, which must not be made large either.
-        layer.std.copy_((squares / n).sqrt().clamp_min(1e-5 if normalise == "corpus" else 1e-2))
+        variance = (squares - total.square()).clamp_min(0)
+        layer.std.copy_(variance.sqrt().clamp_min(1e-5 if normalise == "corpus" else 1e-2))
         return layer
 
 
 def _blocks(x: Tensor, rows: Tensor, size: int = 256) -> Iterator[Tensor]:
     for start in range(0, len(rows), size):
-        yield x[rows[start : start + size]].double()
+        yield read_rows(x, rows[start : start + size]).double()

@@ -5,13 +5,18 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
+from ser_graph.audio.mapped import read_rows
 from ser_graph.devices import Precision, autocast
 from ser_graph.downstream.student import Student
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
+from ser_graph.sound import check_same_features
+
+_PART = 1024  # clips whose spectrograms are in memory at a time, where they are made from files
 
 
 @torch.inference_mode()
@@ -45,7 +50,7 @@ def predict_logits(
         block = rows[start : start + batch_size]
         beside = emb[block].to(device) if student.needs_teacher and emb is not None else None
         with autocast(device, precision):
-            logits.append(student(x[block].to(device), beside).logits.float().cpu())
+            logits.append(student(read_rows(x, block).to(device), beside).logits.float().cpu())
     return torch.cat(logits)
 
 
@@ -80,7 +85,7 @@ def predict(
         raise InputError(f"No clip to predict{'' if split is None else f' in the split {split!r}'}")
     rows = torch.tensor(chosen.to_numpy(bool)).nonzero()[:, 0]
     if isinstance(clips, ClipGraph):
-        _check_features(student, clips)
+        check_same_features(clips.meta["features"], student.features.to_dict())
         if student.needs_teacher:
             _check_teacher(student, clips)
         logits = predict_logits(student, clips.x, rows, emb=clips.emb)
@@ -90,13 +95,24 @@ def predict(
             "which holds the teacher's embeddings, not on a clip table"
         )
     else:
-        logits = predict_logits(student, log_mels(table[chosen], student.features, root=root, progress=progress))
+        logits = _predict_files(student, table[chosen], root, progress)
     probabilities = logits.double().softmax(1)
     predictions = table.loc[chosen.to_numpy(), ["emotion", "speaker"]].copy()
     predictions["predicted"] = [student.emotions[code] for code in logits.argmax(1).tolist()]
     for code, emotion in enumerate(student.emotions):
         predictions[f"p_{emotion}"] = probabilities[:, code].numpy()
     return predictions
+
+
+def _predict_files(student: Student, table: pd.DataFrame, root: str | Path | None, progress: bool) -> Tensor:
+    """Logits of clips from their files, in parts: the spectrograms of all would fill the memory."""
+    logits = []
+    with tqdm(total=len(table), desc="predicting", unit="clip", disable=not progress, delay=1) as bar:
+        for start in range(0, len(table), _PART):
+            part = table.iloc[start : start + _PART]
+            logits.append(predict_logits(student, log_mels(part, student.features, root=root, progress=False)))
+            bar.update(len(part))
+    return torch.cat(logits)
 
 
 def _check_teacher(student: Student, data: ClipGraph) -> None:
@@ -107,13 +123,3 @@ def _check_teacher(student: Student, data: ClipGraph) -> None:
             f"The graph's embeddings are of another upstream than the student was trained with "
             f"(transfer={student.transfer!r}); build the graph with that one"
         )
-
-
-def _check_features(student: Student, data: ClipGraph) -> None:
-    graph, own = data.meta["features"], student.features.to_dict()
-    for key, value in own.items():
-        if graph.get(key) != value:
-            raise InputError(
-                f"The graph's spectrograms have {key}={graph.get(key)!r}, the student expects {value!r}; "
-                "predict from the clip table instead"
-            )

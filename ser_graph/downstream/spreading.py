@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ser_graph.audio.mapped import read_rows
 from ser_graph.downstream.backbones import Output
 from ser_graph.downstream.student import Student
 from ser_graph.processes import ALONE, Processes
@@ -37,7 +38,7 @@ class Spread(nn.Module):
     def forward(self, nodes: Tensor, emb: Tensor | None = None) -> Output:
         """[R] int64 nodes and, where needed, [R, 256] the teacher's embeddings -> outputs of R rows."""
         share = self.group.share(len(nodes))
-        x = self.x[nodes[share].cpu()].to(nodes.device)
+        x = read_rows(self.x, nodes[share].cpu()).to(nodes.device)
         mine = self.student(x, None if emb is None else emb[share])
         return Output(*(self._with_others(one, share, len(nodes)) for one in mine))
 

@@ -4,9 +4,8 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,127 +15,168 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ser_graph.audio.log_mel import LogMel
-from ser_graph.audio.reading import clip_paths, fit_length, load_waveform
-from ser_graph.downstream import Student
+from ser_graph.audio.features import log_mels
+from ser_graph.audio.log_mel import LogMel, LogMelSettings
+from ser_graph.downstream import Student, load_student
 from ser_graph.edge.extra import edge_package
-from ser_graph.edge.onnx_student import FORMAT, FORMAT_VERSION, METADATA_KEY
-from ser_graph.errors import InputError
-from ser_graph.files import atomic_file
+from ser_graph.edge.onnx_student import FORMAT, FORMAT_VERSION, METADATA_KEY, OUTPUTS, SPECTROGRAM, WAVEFORM
+from ser_graph.errors import InputError, bad_value
+from ser_graph.files import atomic_file, environment
+from ser_graph.graph import ClipGraph
+from ser_graph.sound import check_same_features
 
 OPSET = 18
-N_CALIBRATION = 128  # clips; activations' ranges hardly change beyond
+FORMATS = ("onnx",)
 
 
-class WaveformStudent(nn.Module):
-    """Waveform -> log-mel -> student -> probabilities and `fc1`.
+class FrontEnd(nn.Module):
+    """Waveform -> log-mel spectrogram: `LogMel` in words that ONNX has.
 
     torchaudio's own spectrogram does not export; this one becomes ONNX's STFT, which needs no more than the window.
-    A convolution with sines and cosines would be 6 ms faster a clip and 1 MB larger.
-
-    Args:
-        student: the model; put into evaluation mode.
     """
 
     window: Tensor
     mel: Tensor
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, settings: LogMelSettings) -> None:
         super().__init__()
-        self.student = student.eval()
-        log_mel = LogMel(student.features)
+        self.settings = settings
+        log_mel = LogMel(settings)
         self.register_buffer("window", log_mel.mel.spectrogram.window.float())
         self.register_buffer("mel", log_mel.mel.mel_scale.fb.float())
 
-    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, n_samples] float32 -> [B, K] probabilities and [B, 256] `fc1`."""
-        features = self.student.features
-        waves = torch.stft(
-            waveform, features.n_fft, features.hop_length, window=self.window, center=False, return_complex=True
-        )
+    def forward(self, waveform: Tensor) -> Tensor:
+        """[B, n_samples] float32 -> [B, n_frames, n_mels]."""
+        n_fft, hop = self.settings.n_fft, self.settings.hop_length
+        waves = torch.stft(waveform, n_fft, hop, window=self.window, center=False, return_complex=True)
         power = torch.view_as_real(waves).square().sum(-1).transpose(1, 2)
-        output = self.student(torch.log(power @ self.mel + features.floor))
+        return torch.log(power @ self.mel + self.settings.floor)
+
+
+class Probabilities(nn.Module):
+    """Spectrogram as measured -> probabilities and `fc1`."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student.eval()
+
+    def forward(self, spectrogram: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, n_frames, n_mels] float32 -> [B, K] and [B, 256]."""
+        output = self.student(spectrogram)
         return output.logits.softmax(1), output.fc1
 
 
 def export(
-    student: Student,
+    model: Student | str | Path,
     out: str | Path,
     *,
-    calibration: pd.DataFrame | None = None,
-    n_calibration: int = N_CALIBRATION,
+    format: str = "onnx",
+    int8: bool = False,
+    clips: ClipGraph | pd.DataFrame | None = None,
+    n_clips: int = 128,
     seed: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Write a student as one ONNX file: input `waveform`, outputs `probabilities` and `fc1`.
+    """Write a student as one file for a device: a waveform goes in, probabilities and `fc1` come out.
 
-    Its metadata hold the emotions, the length and rate of a waveform, and how the student was made.
+    The log-mel spectrogram and its standardisation are inside. The file's metadata hold the emotions, the length
+    and the rate of a waveform, and how the student was made.
 
     Args:
-        student: the model.
+        model: the student, or its folder.
         out: the file.
-        calibration: clip table of training clips: the convolutions and dense layers then compute in int8, with
-            ranges of activations taken from these clips. The log-mel stays in float32. None writes float32.
-        n_calibration: so many of the clips are used, drawn at random.
+        format: ``"onnx"``.
+        int8: compute convolutions and dense layers in 8 bits, weights per channel. The spectrogram and its
+            standardisation stay in float32.
+        clips: where the ranges of int8's activations are taken from: a graph, whose stored spectrograms of
+            training clips are used, or a clip table, all of whose files are read. No label is looked at.
+        n_clips: so many of them are used, drawn at random.
         seed: of that draw.
         progress: show a progress bar.
 
     Raises:
-        InputError: a student that needs the teacher, no clip to calibrate on, or the extra `edge` is missing.
+        InputError: a student that needs the teacher, no clip for int8, a graph of other spectrograms, or the
+            extra `edge` is not installed.
     """
+    if format not in FORMATS:
+        raise bad_value("format", format, FORMATS)
+    student = model if isinstance(model, Student) else load_student(model)
     onnx = edge_package("onnx")
     if student.needs_teacher:
         raise InputError(
             f"This student needs the teacher's embedding of every clip (transfer={student.transfer!r}) and cannot "
             "be exported; train one with transfer='none'"
         )
-    if calibration is not None and not len(calibration):
-        raise InputError("No clip to calibrate int8 on; give a table or graph with training clips")
+    spectrograms = calibration(student, clips, n_clips, seed, progress) if int8 else None
     out = Path(out).expanduser()
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "whole.onnx"
-        _trace(student, whole)
-        if calibration is not None:
-            clips = calibration.sample(min(n_calibration, len(calibration)), random_state=seed)
-            whole = _quantised(whole, student, clip_paths(clips), progress)
-        model = onnx.load(whole)
-        onnx.helper.set_model_props(
-            model, {METADATA_KEY: json.dumps(_metadata(student, "float32" if calibration is None else "int8"))}
-        )
+    bar = tqdm(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
+    with tempfile.TemporaryDirectory() as folder, bar:
+        network = Path(folder) / "network.onnx"
+        _trace(Probabilities(student), _zeros(student.features, spectrogram=True), SPECTROGRAM, OUTPUTS, network)
+        bar.update()
+        if spectrograms is not None:
+            network = _quantised(network, spectrograms, progress)
+            bar.update()
+        front = Path(folder) / "front.onnx"
+        _trace(FrontEnd(student.features), _zeros(student.features), WAVEFORM, [SPECTROGRAM], front)
+        bar.update()
+        whole = _joined(onnx.load(front), onnx.load(network))
+        onnx.helper.set_model_props(whole, {METADATA_KEY: json.dumps(_metadata(student, int8))})
         with atomic_file(out) as part:
-            onnx.save(model, part)
+            onnx.save(whole, part)
     return out
 
 
-def _metadata(student: Student, precision: str) -> dict[str, Any]:
-    info = {key: value for key, value in student.info.items() if key != "history"}
+def _zeros(features: LogMelSettings, *, spectrogram: bool = False) -> Tensor:
+    """Two clips of nothing: one would be taken for the only number of clips that there may be."""
+    return torch.zeros(2, features.n_frames, features.n_mels) if spectrogram else torch.zeros(2, features.n_samples)
+
+
+def _metadata(student: Student, int8: bool) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": FORMAT_VERSION,
-        "precision": precision,
+        "precision": "int8" if int8 else "float32",
         "emotions": student.emotions,
         "features": student.features.to_dict(),
         "normalise": student.standardise.normalise,
-        "info": info,
+        "n_params": student.n_params,
+        "info": {key: value for key, value in student.info.items() if key != "history"},
+        "exported_with": environment()["packages"],
     }
 
 
-def _trace(student: Student, path: Path) -> None:
+def _trace(module: nn.Module, example: Tensor, given: str, made: list[str], path: Path) -> None:
     edge_package("onnxscript")
     with warnings.catch_warnings(), _quiet("torch.onnx._internal.exporter._registration"):
         warnings.simplefilter("ignore")  # of torch's own code, about torch's own code
         torch.onnx.export(
-            WaveformStudent(student),
-            (torch.zeros(2, student.features.n_samples),),
+            module.eval(),
+            (example,),
             path,
             dynamo=True,
             opset_version=OPSET,
-            input_names=["waveform"],
-            output_names=["probabilities", "fc1"],
+            input_names=[given],
+            output_names=made,
             dynamic_shapes=({0: torch.export.Dim("clips")},),
             external_data=False,
             verbose=False,
         )
+
+
+def _joined(front: Any, network: Any) -> Any:
+    """Two ONNX models as one, the spectrogram an inner value that keeps its name."""
+    compose = edge_package("onnx.compose")
+    front = compose.add_prefix(front, "front/", rename_inputs=False, rename_outputs=False)
+    front.ir_version = network.ir_version = max(front.ir_version, network.ir_version)
+    needed = {opset.domain: opset for opset in [*front.opset_import, *network.opset_import]}
+    del front.opset_import[:], network.opset_import[:]
+    used = {node.domain for node in [*front.graph.node, *network.graph.node]}
+    for model in (front, network):  # quantisation declares many that it does not use
+        model.opset_import.extend(opset for domain, opset in needed.items() if domain in used)
+    whole = compose.merge_models(front, network, [(SPECTROGRAM, SPECTROGRAM)])
+    del whole.opset_import[len(used) :]  # they were merged by appending
+    return whole
 
 
 @contextmanager
@@ -150,39 +190,55 @@ def _quiet(name: str) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _quantised(path: Path, student: Student, clips: Sequence[Path], progress: bool) -> Path:
+def calibration(
+    student: Student, clips: ClipGraph | pd.DataFrame | None, n_clips: int, seed: int, progress: bool
+) -> np.ndarray:
+    """[M, n_frames, n_mels] float32 spectrograms of some clips, see `export`."""
+    if clips is None:
+        raise InputError(
+            "int8 needs clips to take the ranges of activations from: give the graph that the student was trained "
+            "on, or a folder of recordings (clips=; on the command line --graph or --clips)"
+        )
+    if n_clips < 1:
+        raise InputError(f"Bad n_clips {n_clips!r}, expected at least 1")
+    if isinstance(clips, ClipGraph):
+        check_same_features(clips.meta["features"], student.features.to_dict())
+        rows = clips.train_mask.nonzero()[:, 0]
+        chosen = _draw(len(rows), n_clips, seed)
+        return clips.x[rows[chosen]].float().numpy()
+    return (
+        log_mels(clips.iloc[_draw(len(clips), n_clips, seed)], student.features, progress=progress).float().numpy()
+    )
+
+
+def _draw(n: int, wanted: int, seed: int) -> np.ndarray:
+    if not n:
+        raise InputError("No clip to take int8's ranges of activations from; give training clips")
+    return np.sort(np.random.default_rng(seed).permutation(n)[:wanted])
+
+
+def _quantised(path: Path, spectrograms: np.ndarray, progress: bool) -> Path:
     """Static quantisation: weights per channel, activations by the ranges that the clips show."""
     quantization = edge_package("onnxruntime.quantization")
     shapes = edge_package("onnxruntime.quantization.shape_inference")
     ready, done = path.with_name("ready.onnx"), path.with_name("int8.onnx")
-    shapes.quant_pre_process(path, ready, skip_symbolic_shape=True)
+    bar = tqdm(spectrograms, desc="calibrating int8", unit="clip", disable=not progress, delay=1)
 
     class Clips(quantization.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self) -> None:
-            self.waveforms = _waveforms(student, clips, progress)
+            self.clips = iter(bar)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(self.waveforms, None)
+            clip = next(self.clips, None)
+            return None if clip is None else {SPECTROGRAM: clip[None]}
 
-    quantization.quantize_static(
-        ready,
-        done,
-        Clips(),
-        per_channel=True,
-        nodes_to_exclude=_front_end(ready),
-        op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool", "GlobalAveragePool"],
-    )
+    with _quiet(""):
+        shapes.quant_pre_process(path, ready, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            ready,
+            done,
+            Clips(),
+            per_channel=True,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool", "GlobalAveragePool"],
+        )
     return done
-
-
-def _waveforms(student: Student, clips: Sequence[Path], progress: bool) -> Iterator[dict[str, np.ndarray]]:
-    features = student.features
-    for clip in tqdm(clips, desc="calibrating", unit="clip", disable=not progress, delay=1):
-        waveform = fit_length(load_waveform(clip, features.sample_rate), features.n_samples)
-        yield {"waveform": waveform[None].numpy()}
-
-
-def _front_end(path: Path) -> list[str]:
-    """Names of the nodes before the first convolution: the log-mel and its standardisation."""
-    nodes = edge_package("onnx").load(path).graph.node
-    return [node.name for node in takewhile(lambda node: node.op_type != "Conv", nodes)]

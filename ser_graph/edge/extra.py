@@ -6,8 +6,8 @@ from typing import Any
 from ser_graph.errors import InputError
 
 
-def edge_package(name: str) -> Any:
-    """A module of onnx, onnxruntime or onnxscript.
+def edge_package(name: str, extra: str = "edge") -> Any:
+    """A module of a package that an extra brings: onnx, onnxruntime, onnxscript, sounddevice.
 
     Raises:
         InputError: it is not installed; says how to install it.
@@ -15,4 +15,5 @@ def edge_package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise InputError(f"{name.partition('.')[0]} is not installed; run pip install 'ser-graph[edge]'") from None
+        package = name.partition(".")[0]
+        raise InputError(f"{package} is not installed; run pip install 'ser-graph[{extra}]'") from None

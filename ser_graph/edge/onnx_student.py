@@ -1,5 +1,6 @@
 """An exported student, run by onnxruntime: no torch."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from ser_graph.errors import InputError
 FORMAT = "ser_graph.onnx"
 FORMAT_VERSION = 1
 METADATA_KEY = "ser_graph"
+WAVEFORM, SPECTROGRAM = "waveform", "spectrogram"  # names of values in the file
+OUTPUTS = ["probabilities", "fc1"]
 
 
 class OnnxStudent:
@@ -22,42 +25,78 @@ class OnnxStudent:
         threads: CPU threads to use.
 
     Attributes:
+        path: the file.
         emotions: the classes in code order.
         features: settings of its log-mels, among them `n_samples` and `sample_rate` of a waveform.
+        normalise: how its spectrograms are standardised, see `Standardise`.
         info: how it was made.
         precision: ``"float32"`` or ``"int8"``.
+        n_params: number of trainable parameters of the student.
 
     Raises:
-        InputError: no such file, a truncated one, one of somebody else, or one of a newer version.
+        InputError: no such file, a truncated one, one of somebody else, or one of another version.
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
-        runtime = edge_package("onnxruntime")
         self.path = Path(path).expanduser()
         if not self.path.is_file():
             raise InputError(f"No file {self.path}; make one with 'ser-graph export'")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        self._threads = threads
         try:
-            self._session = runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+            self._session = _session(str(self.path), threads)
+        except InputError:
+            raise
         except Exception as error:  # onnxruntime raises many kinds, none of them public
+            reason = " ".join(str(error).split())[:160]
             raise InputError(
-                f"{self.path} cannot be read as an ONNX model ({str(error).splitlines()[0]}); it may be truncated: "
-                "copy or export it again"
+                f"{self.path} cannot be read as an ONNX model ({reason}); it may be truncated: copy or export it "
+                "again"
             ) from None
-        said = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        if said is None:
-            raise InputError(f"{self.path} was not made by 'ser-graph export'; export a student with it")
-        meta = json.loads(said)
-        if meta["version"] > FORMAT_VERSION:
-            raise InputError(f"{self.path} was exported by a newer ser_graph; update this one or export it again")
+        meta = _metadata(self.path, self._session)
         self.emotions: list[str] = meta["emotions"]
         self.features: dict[str, Any] = meta["features"]
+        self.normalise: str = meta["normalise"]
         self.info: dict[str, Any] = meta["info"]
         self.precision: str = meta["precision"]
+        self.n_params: int = meta["n_params"]
 
     def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[B, n_samples] float32 -> [B, K] probabilities and [B, 256] `fc1`."""
-        probabilities, fc1 = self._session.run(None, {"waveform": waveforms})
+        probabilities, fc1 = self._session.run(OUTPUTS, {WAVEFORM: waveforms})
         return probabilities, fc1
+
+    def of_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """[B, n_frames, n_mels] log-mels of any float type -> [B, K] probabilities and [B, 256] `fc1`."""
+        probabilities, fc1 = self._network.run(OUTPUTS, {SPECTROGRAM: spectrograms.astype(np.float32)})
+        return probabilities, fc1
+
+    @functools.cached_property
+    def _network(self) -> Any:
+        """The same file without its front end."""
+        onnx, utils = edge_package("onnx"), edge_package("onnx.utils")
+        part = utils.Extractor(onnx.load(self.path)).extract_model([SPECTROGRAM], OUTPUTS)
+        return _session(part.SerializeToString(), self._threads)
+
+
+def _session(model: str | bytes, threads: int) -> Any:
+    runtime = edge_package("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _metadata(path: Path, session: Any) -> dict[str, Any]:
+    said = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    try:
+        meta = json.loads(said or "{}")
+    except ValueError:
+        meta = {}
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise InputError(f"{path} was not made by 'ser-graph export'; export a student with it")
+    if meta.get("version") != FORMAT_VERSION:
+        raise InputError(
+            f"{path} was exported by another version of ser_graph (format {meta.get('version')}, expected "
+            f"{FORMAT_VERSION}); export the student again with this one"
+        )
+    return meta

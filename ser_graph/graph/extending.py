@@ -1,5 +1,6 @@
 """Adding clips to a graph without building it anew."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -7,8 +8,10 @@ import torch
 from torch import Tensor
 
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.mapped import map_array, write_array
 from ser_graph.corpora import check_split
 from ser_graph.errors import InputError
+from ser_graph.files import atomic_file
 from ser_graph.graph.building import assemble, build_graph, find_edges, scope_nodes, top_edges
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.epsilon import complain, edge_figures, similarity_figures
@@ -25,6 +28,7 @@ def add_clips(
     *,
     emb: Tensor | None = None,
     x: Tensor | None = None,
+    out: str | Path | None = None,
     **settings: Any,
 ) -> ClipGraph:
     """Add clips to a graph: the edges are those that building it anew with exact search would give.
@@ -40,6 +44,8 @@ def add_clips(
             needs its head.
         emb: [M, D] embeddings of the new clips.
         x: [M, n_frames, n_mels] spectrograms of the new clips.
+        out: a `.npy` file to write the spectrograms of all clips to; they are then mapped from disk. By default
+            they are in memory.
         **settings: `root`, `cache` and `progress` as in `build_graph`.
 
     Returns:
@@ -80,11 +86,22 @@ def add_clips(
         edge_index, edge_weight, figures = _extended_edges(both[nodes], nodes, data)
     else:
         edge_index, edge_weight, figures = find_edges(both[nodes], joined.iloc[nodes.numpy()], graph, upstream)
-    result = assemble(joined, both, torch.cat([data.x, new.x]), nodes[edge_index], edge_weight)
+    result = assemble(joined, both, _joined(data.x, new.x, out), nodes[edge_index], edge_weight)
     result.meta = {**data.meta, **result.meta}
     result.meta["graph"] = {**graph, "n_clips": len(joined), **figures}
     complain(result.meta["graph"])
     return result
+
+
+def _joined(x: Tensor, new: Tensor, out: str | Path | None) -> Tensor:
+    """The spectrograms of old and new clips, of the old ones' type."""
+    new = new.to(x.dtype)
+    if out is None:
+        return torch.cat([x, new])
+    out = Path(out).expanduser()
+    with atomic_file(out) as part:
+        write_array(part, x, new)
+    return map_array(out)
 
 
 def _old_edges_hold(graph: dict[str, Any]) -> bool:

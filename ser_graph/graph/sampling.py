@@ -1,14 +1,16 @@
 """Subgraphs for training: PyG's `NeighborLoader` with the most similar neighbours, nothing to compile."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch_geometric.loader
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.loader.base import DataLoaderIterator
 from torch_geometric.sampler import BaseSampler, NodeSamplerInput, SamplerOutput
 
+from ser_graph.audio.mapped import count_read, will_need
 from ser_graph.errors import InputError
 
 
@@ -120,6 +122,9 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
     batch holds its ``batch.batch_size`` seeds first, each neighbour once, and the edges among them with
     their `edge_weight`; ``batch.n_id`` are the nodes' numbers in the whole graph.
 
+    Where `x` is mapped from disk, batches are sampled one ahead: while one is at work, the disk brings the rows of
+    the next, in the order of the file. Seeds are shuffled over the whole corpus all the same.
+
     Args:
         data: the graph.
         num_neighbors: neighbours for each hop; one hop for the neighbour loss. -1 = all, 0 = none.
@@ -128,4 +133,40 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
 
     def __init__(self, data: Data, num_neighbors: Sequence[int], **settings: Any) -> None:
         sampler = settings.pop("neighbor_sampler", None) or TopNeighborSampler(data, num_neighbors)
+        if not settings.get("num_workers"):
+            settings.setdefault("filter_per_worker", False)  # sampling and reading are then two steps
         super().__init__(data, list(num_neighbors), neighbor_sampler=sampler, **settings)
+
+    def _get_iterator(self) -> Any:
+        iterator = super()._get_iterator()
+        return iterator if self.filter_per_worker else _Ahead(iterator.iterator, self.filter_fn, self._request)
+
+    def _request(self, sampled: SamplerOutput) -> None:
+        if "x" in self.data:
+            will_need(self.data.x, sampled.node)
+
+    def filter_fn(self, out: SamplerOutput) -> Data:
+        """What was sampled -> a batch with the nodes' features."""
+        batch = super().filter_fn(out)
+        if "x" in self.data:
+            count_read(self.data.x, batch.x.nbytes)
+        return batch
+
+
+class _Ahead(DataLoaderIterator):
+    """PyG's iterator over batches that are sampled already, announcing the next before it returns one."""
+
+    def __init__(self, iterator: Any, transform_fn: Any, announce: Callable[[SamplerOutput], None]) -> None:
+        super().__init__(iterator, transform_fn)
+        self._announce = announce
+        self._waiting: SamplerOutput | None = None
+
+    def __next__(self) -> Data:
+        sampled = self._waiting
+        if sampled is None:
+            sampled = next(self.iterator)
+            self._announce(sampled)
+        self._waiting = next(self.iterator, None)
+        if self._waiting is not None:
+            self._announce(self._waiting)
+        return self.transform_fn(sampled)

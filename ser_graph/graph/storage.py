@@ -3,11 +3,10 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ser_graph.audio.features import map_array
+from ser_graph.audio.mapped import map_array, write_array
 from ser_graph.corpora.table import read_table, write_table
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_folder, read_json, write_json
@@ -44,7 +43,7 @@ def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None
         write_table(data.table, part / "clips.csv")
         save_file({name: data[name].contiguous() for name in _TENSORS}, part / "graph.safetensors")
         if x_file is None:
-            np.save(part / "x.npy", data.x.numpy(), allow_pickle=False)
+            write_array(part / "x.npy", data.x)
         else:
             shutil.move(x_file, part / "x.npy")
     return Path(folder)

@@ -5,6 +5,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ser_graph.audio.mapped import read_rows
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.neighbours import nearest_neighbours
 
@@ -85,7 +86,7 @@ def _compare(x: Tensor, first: Tensor, second: Tensor) -> tuple[np.ndarray, np.n
     identical = torch.empty(len(first), dtype=torch.bool)
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
-        a, b = x[first[part]].flatten(1), x[second[part]].flatten(1)
+        a, b = read_rows(x, first[part]).flatten(1), read_rows(x, second[part]).flatten(1)
         identical[part] = (a == b).all(dim=1)
         a, b = _centred(a), _centred(b)
         norms = a.norm(dim=1) * b.norm(dim=1)

@@ -1,0 +1,99 @@
+"""Which labelled clips sound most alike to a model: the nearest in its embedding space, `fc1`. Without torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from ser_graph.edge.models import Model
+from ser_graph.errors import InputError
+from ser_graph.files import read_json
+from ser_graph.sound import check_same_features
+
+if TYPE_CHECKING:
+    from ser_graph.graph import ClipGraph
+
+BATCH = 16
+
+
+class Nearest:
+    """The labelled training clips of a graph as a model embeds them.
+
+    Args:
+        model: the model.
+        graph: a graph, or the folder of a stored one.
+        k: so many clips are named.
+        progress: show a progress bar while the clips are embedded.
+
+    Raises:
+        InputError: no graph there, one of other spectrograms or emotions than the model's, or without labels.
+    """
+
+    def __init__(self, model: Model, graph: "str | Path | ClipGraph", *, k: int = 3, progress: bool = True) -> None:
+        if k < 1:
+            raise InputError(f"Bad number of nearest clips {k!r}, expected at least 1")
+        table, spectrograms, meta = graph_parts(graph)
+        check_belongs(model, meta)
+        rows = np.flatnonzero((table["emotion"].notna() & (table["split"] == "train")).to_numpy(bool))
+        if not len(rows):
+            raise InputError("The graph has no labelled training clip to name; give the graph that was trained on")
+        self.k = min(k, len(rows))
+        self.files = [str(file) for file in table.index[rows]]
+        self.emotions = [str(emotion) for emotion in table["emotion"].iloc[rows]]
+        starts = range(0, len(rows), BATCH)
+        bar = tqdm(starts, desc="clips of the graph", disable=not progress, delay=1)
+        self._unit = _unit_rows(
+            np.concatenate([model.of_spectrograms(spectrograms[rows[start : start + BATCH]])[1] for start in bar])
+        )
+
+    def __call__(self, fc1: np.ndarray) -> list[list[tuple[str, str, float]]]:
+        """File, emotion and cosine similarity of the k nearest clips of each of [B, 256] `fc1`, nearest first."""
+        similarity = _unit_rows(fc1) @ self._unit.T
+        nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : self.k]
+        return [
+            [(self.files[clip], self.emotions[clip], float(row[clip])) for clip in clips]
+            for row, clips in zip(similarity, nearest, strict=True)
+        ]
+
+
+def graph_parts(graph: "str | Path | ClipGraph") -> tuple[pd.DataFrame, np.ndarray, dict[str, Any]]:
+    """Clip table, spectrograms [N, n_frames, n_mels] (mapped from disk) and meta data of a graph."""
+    if not isinstance(graph, str | Path):
+        return graph.table, graph.x.numpy(), graph.meta
+    folder = Path(graph).expanduser()
+    if not (folder / "meta.json").exists():
+        raise InputError(f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'")
+    meta = read_json(folder / "meta.json")
+    if not isinstance(meta, dict) or meta.get("format") != "ser_graph.graph":
+        raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
+    try:
+        # As `read_table` does, whose module imports much more; only an empty cell is missing.
+        table = pd.read_csv(folder / "clips.csv", index_col="file", dtype=str, keep_default_na=False, na_values=[""])
+        spectrograms = np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"The graph in {folder} is damaged ({error}); build it anew") from None
+    if len(spectrograms) != len(table):
+        raise InputError(f"The graph in {folder} is damaged (its parts differ in length); build it anew")
+    return table, spectrograms, meta
+
+
+def check_belongs(model: Model, meta: Mapping[str, Any]) -> None:
+    """Refuse a graph that does not belong to a model.
+
+    Raises:
+        InputError: its spectrograms have other settings, or its clips other emotions.
+    """
+    check_same_features(meta["features"], model.features)
+    emotions = meta["names"]["emotion"]
+    if emotions != model.emotions:
+        raise InputError(
+            f"The graph does not belong to the model: its emotions are {', '.join(emotions)}, those of the model "
+            f"{', '.join(model.emotions)}; give the graph that it was trained on"
+        )
+
+
+def _unit_rows(fc1: np.ndarray) -> np.ndarray:
+    return fc1 / np.maximum(np.linalg.norm(fc1, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,46 @@
+import pytest
+import torch
+from torch import nn
+
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.downstream import Student
+
+
+@pytest.fixture(scope="session")
+def make_student():
+    """A student with statistics as after training, so that no layer passes on what it gets."""
+
+    def make(backbone="resnet9", normalise="corpus", n_samples=8704, emotions=("anger", "fear", "sadness"), **more):
+        features = LogMelSettings(n_samples=n_samples)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            student = Student(backbone, list(emotions), features, normalise=normalise, **more)
+            nn.init.normal_(student.standardise.mean, 0.0 if normalise == "utterance" else -5.0)
+            nn.init.uniform_(student.standardise.std, 1, 3)
+            for module in student.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.momentum = 1.0
+            with torch.no_grad():
+                student.train()(
+                    torch.randn(8, features.n_frames, features.n_mels) * torch.arange(1, 9)[:, None, None]
+                )
+            nn.init.normal_(student.backbone.fc2.weight, 0, 0.5)
+        return student.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def student(make_student):
+    return make_student(
+        normalise="utterance", n_samples=8192, info={"settings": {"alpha": 0.1}, "history": [{"loss": 1.0}]}
+    )
+
+
+@pytest.fixture(scope="session")
+def exported(student, tmp_path_factory):
+    """That student, which fits the toy graph, as an ONNX file; not to be changed."""
+    from ser_graph.edge.export import export
+
+    folder = tmp_path_factory.mktemp("exported")
+    return export(student.save(folder / "student"), folder / "deep" / "student.onnx", progress=False)

@@ -1,0 +1,148 @@
+"""The device's commands by hand, what they say of mistakes, and that an exported model needs no torch."""
+
+import io
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import soundfile
+
+from ser_graph.graph import save_graph
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(make_clips, tmp_path):
+    return make_clips("a.wav", "b.wav", folder=tmp_path / "speech")
+
+
+@pytest.fixture
+def pipe(monkeypatch):
+    """Bytes on standard input."""
+
+    def fill(content):
+        monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(content)))
+
+    return fill
+
+
+def one_line(error):
+    lines = [line for line in error.replace("\r", "\n").splitlines() if line.strip() and "%|" not in line]
+    assert len(lines) == 1 and lines[0].startswith("Error: "), error
+    return lines[0]
+
+
+def test_export_to_int8_on_the_graph_of_the_run(call, student, toy_graph, tmp_path):
+    folder = student.save(tmp_path / "run" / "students" / "cnn")
+    save_graph(toy_graph, tmp_path / "run" / "graph")
+    out = tmp_path / "cnn.onnx"
+    code, text, _ = call("export", folder, "--int8", "--out", out)
+    assert code == 0 and f"onnx file of {out.stat().st_size / 1e6:.2f} MB (int8): {out}" in text
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load(out).graph.node}
+
+
+def test_predict_prints_or_writes_a_table(call, exported, student, toy_graph, folder, tmp_path):
+    code, text, _ = call("predict", exported, folder)
+    assert code == 0 and [line.split()[0] for line in text.splitlines()] == ["start", "file", "a.wav", "b.wav"]
+    graph, out = save_graph(toy_graph, tmp_path / "graph"), tmp_path / "p.csv"
+    for model in (exported, student.save(tmp_path / "student")):
+        code, text, _ = call("predict", model, folder, "--graph", graph, "--n-nearest", 1, "--out", out)
+        assert code == 0 and text == f"2 rows in {out}\n"
+    table = pd.read_csv(out, index_col="file")
+    assert list(table.index) == ["a.wav", "b.wav"]
+    assert list(table)[-3:] == ["near_1", "near_1_emotion", "near_1_similarity"]
+    assert set(table["near_1"]) <= set(toy_graph.table.index)
+
+
+def test_predict_reads_a_stream_line_by_line(call, exported, pipe, toy_graph, tmp_path):
+    graph, out = save_graph(toy_graph, tmp_path / "graph"), tmp_path / "p.csv"
+    samples = (np.random.default_rng(0).normal(0, 0.1, 20_000) * 32767).astype("<i2")
+    pipe(samples.tobytes())
+    code, text, _ = call("predict", exported, "-", "--rate", 16_000, "--graph", graph, "--out", out)
+    lines = text.splitlines()
+    assert code == 0 and [line.split()[0] for line in lines] == ["0.00-0.51", "0.51-1.02", "0.74-1.25"]
+    assert all("  | s" in line for line in lines)  # the nearest clips
+    table = pd.read_csv(out, index_col="file")
+    assert list(table.index) == ["-"] * 3 and table["end"].tolist() == [0.512, 1.024, 1.25]
+    soundfile.write(tmp_path / "same.wav", samples, 16_000)
+    pipe((tmp_path / "same.wav").read_bytes())
+    assert call("predict", exported, "-", "--graph", graph)[1] == text
+
+
+def test_a_bad_file_is_named_and_the_exit_code_says_so(call, exported, folder, tmp_path):
+    (folder / "a.wav").write_text("no sound")
+    out = tmp_path / "p.csv"
+    code, _, error = call("predict", exported, folder, "--out", out)
+    assert code == 1 and "1 file could not be read (a.wav)" in error
+    assert "a.wav cannot be decoded as audio" in error and "Traceback" not in error
+    assert list(pd.read_csv(out)["file"]) == ["b.wav"]
+
+
+def test_mistakes_are_one_line(call, exported, folder, pipe, toy_graph, tmp_path):
+    (folder / "text.wav").write_text("no sound")
+    (tmp_path / "half.onnx").write_bytes(exported.read_bytes()[:100_000])
+    toy_graph.meta["names"]["emotion"][2] = "joy"
+    graph = save_graph(toy_graph, tmp_path / "graph")
+    out = tmp_path / "out.onnx"
+    pipe(b"\0" * 40_000)
+    for arguments, words in [
+        (("predict", exported, folder / "text.wav"), "cannot be decoded as audio"),
+        (("predict", exported, folder, "--graph", graph), "does not belong to the model"),
+        (("predict", exported, "-", "--rate", 44_100), "has 44,100 Hz, the model expects 16,000"),
+        (("predict", exported, "-"), "--rate"),
+        (("predict", exported), "either a file, a folder or -, or --microphone"),
+        (("predict", exported, folder, "--microphone"), "either a file"),
+        (("predict", exported, folder, "--window", 9), "at most 0.512 seconds"),
+        (("predict", tmp_path / "half.onnx", folder), "truncated"),
+        (("export", folder, "--out", out), "not a trained student"),
+        (("export", folder, "--out", out, "--format", "tflite"), "Bad format 'tflite'"),
+    ]:
+        code, _, error = call(*arguments)
+        assert code == 1 and words in one_line(error), (arguments, error)
+    assert not out.exists()
+
+
+def test_an_exported_model_needs_no_torch(exported, folder, toy_graph, tmp_path):
+    """On the device there may be none: every kind of prediction, by the command line and in Python."""
+    graph = save_graph(toy_graph, tmp_path / "graph")
+    code = f"""
+import sys, io, types
+class NoTorch:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in ("torch", "sklearn"): raise ImportError("there is no " + name)
+sys.meta_path.insert(0, NoTorch())
+from ser_graph.cli import main
+def run(*arguments):
+    sys.argv = ["ser-graph", "predict", {str(exported)!r}, *arguments]
+    try: main()
+    except SystemExit as stop: assert not stop.code, stop.code
+run({str(folder)!r}, "--graph", {str(graph)!r})
+sys.stdin = types.SimpleNamespace(buffer=io.BytesIO(b"\\0" * 40_000))
+run("-", "--rate", "16000")
+assert "pandas" in sys.modules and "scipy" not in sys.modules
+import ser_graph as sg
+print(len(sg.predict({str(exported)!r}, {str(folder)!r})), "rows")
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "0.51-1.02 s" in done.stdout and done.stdout.endswith("2 rows\n")
+
+
+def test_a_stream_needs_not_even_pandas(exported):
+    code = f"""
+import sys, io
+from ser_graph.edge.streaming import listen
+print(len(list(listen({str(exported)!r}, io.BytesIO(b"\\0" * 40_000), rate=16_000))))
+print([name for name in ("torch", "pandas", "scipy", "sklearn") if name in sys.modules])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == "3\n[]\n"

@@ -1,0 +1,144 @@
+"""Recordings and clips, asked of a student in torch and of the same one exported."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.corpora.table import load_table
+from ser_graph.downstream import Student
+from ser_graph.downstream import predict as predict_by_torch
+from ser_graph.edge.nearest import Nearest
+from ser_graph.edge.prediction import format_predictions, predict, write_predictions
+from ser_graph.edge.torch_student import TorchStudent
+from ser_graph.errors import InputError
+from ser_graph.graph import save_graph
+from ser_graph.sound import read_mono
+
+SECONDS = 0.512  # what the student hears at once: 8,192 samples
+
+
+@pytest.fixture
+def folder(make_clips, tmp_path):
+    """Two short recordings and, deeper, a longer one at another rate; and a file that is no sound."""
+    root = make_clips("a.wav", "b.flac", folder=tmp_path / "speech")
+    (root / "notes.txt").write_text("no sound, and not called sound")
+    return make_clips("deep/long.wav", folder=root, rate=8_000, seconds=1.3)
+
+
+def test_exported_and_not_say_the_same_by_file(student, exported, folder):
+    table = predict(exported, folder, progress=False)
+    by_torch = predict(student, folder, progress=False)
+    assert table.index.tolist() == ["a.wav", "b.flac", "deep/long.wav", "deep/long.wav", "deep/long.wav"]
+    assert table["start"].tolist() == [0, 0, 0, SECONDS, pytest.approx(1.3 - SECONDS)]
+    assert table["end"].tolist() == [0.2, 0.2, SECONDS, 2 * SECONDS, 1.3]
+    probabilities = table.filter(like="p_")
+    assert list(probabilities) == ["p_anger", "p_fear", "p_sadness"]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert table["predicted"].tolist() == [name.removeprefix("p_") for name in probabilities.idxmax(axis=1)]
+    np.testing.assert_allclose(probabilities, by_torch.filter(like="p_"), atol=1e-4)
+    assert table.attrs["unreadable"] == {}
+
+
+def test_recordings_are_predicted_as_clips_are(student, exported, folder):
+    """A short recording is a clip: what the tables of a corpus get is what a device gets."""
+    (folder / "labels.csv").write_text("file,emotion\na.wav,anger\nb.flac,fear\n")
+    clips = load_table(folder / "labels.csv")
+    meant = predict_by_torch(student, clips, progress=False).filter(like="p_")
+    for model in (student, exported):
+        for said in (predict(model, folder, progress=False).loc[["a.wav", "b.flac"]], predict(model, clips)):
+            np.testing.assert_allclose(said.filter(like="p_"), meant, atol=2e-3)  # spectrograms of 16 bits
+
+
+def test_a_long_recording_in_windows(exported, folder):
+    table = predict(exported, folder / "deep" / "long.wav", window=0.4, hop=0.25, progress=False)
+    assert table["start"].tolist() == [0, 0.25, 0.5, 0.75, 0.9] and (table.index == "long.wav").all()
+    part = folder / "part.wav"
+    soundfile.write(part, read_mono(folder / "deep" / "long.wav", 16_000)[4_000:10_400], 16_000, subtype="FLOAT")
+    alone = predict(exported, part, progress=False)
+    np.testing.assert_allclose(alone.filter(like="p_"), table.filter(like="p_").iloc[[1]], atol=1e-5)
+
+
+def test_bad_files_of_a_folder_are_named_and_the_others_go_on(exported, folder):
+    (folder / "bad.wav").write_text("this is text")
+    (folder / "empty.mp3").write_bytes(b"")
+    with pytest.warns(UserWarning) as warned:
+        table = predict(exported, folder, progress=False)
+    assert [str(one.message) for one in warned] == list(table.attrs["unreadable"].values())
+    assert list(table.attrs["unreadable"]) == ["bad.wav", "empty.mp3"]
+    assert "cannot be decoded" in table.attrs["unreadable"]["bad.wav"]
+    assert set(table.index) == {"a.wav", "b.flac", "deep/long.wav"}
+    with pytest.raises(InputError, match=r"bad\.wav cannot be decoded as audio"):
+        predict(exported, folder / "bad.wav")
+    for name in ("a.wav", "b.flac", "deep/long.wav"):
+        (folder / name).write_text("nor this")
+    with pytest.warns(UserWarning), pytest.raises(InputError, match="None of the 5 sound files"):
+        predict(exported, folder, progress=False)
+
+
+def test_written_and_printed(exported, toy_graph, folder, tmp_path):
+    table = predict(exported, folder, graph=toy_graph, n_nearest=2, progress=False)
+    write_predictions(table, tmp_path / "deep" / "p.csv")
+    again = pd.read_csv(tmp_path / "deep" / "p.csv", index_col="file")
+    pd.testing.assert_frame_equal(again, table, check_dtype=False, rtol=1e-4)
+    header, _, first, *_ = format_predictions(table).splitlines()
+    assert header.split() == ["start", "end", "predicted", "anger", "fear", "sadness", "nearest"]
+    near = table.iloc[0]
+    assert first.startswith("a.wav") and f"{near['near_1']} ({near['near_1_emotion']} " in first
+    assert "near" not in format_predictions(predict(exported, folder, progress=False))
+
+
+def test_a_graph_is_predicted_by_an_exported_model(student, exported, toy_graph):
+    meant = predict(student, toy_graph, "test")
+    said = predict(exported, toy_graph, "test", progress=False)
+    pd.testing.assert_frame_equal(said, meant, atol=1e-4)
+    with pytest.raises(InputError, match="No clip to predict in the split 'holdout'"):
+        predict(exported, toy_graph, "holdout")
+
+
+def test_the_nearest_clips_are_those_of_brute_force(student, exported, toy_graph, tmp_path):
+    toy_graph.table.loc[toy_graph.table.index[:40], "emotion"] = np.nan
+    stored = save_graph(toy_graph, tmp_path / "graph")
+    table = toy_graph.table
+    known = np.flatnonzero(table["emotion"].notna() & (table["split"] == "train"))
+    _, fc1 = TorchStudent(student).of_spectrograms(toy_graph.x.numpy())
+    asked = fc1[100:103]
+    cosine = asked @ fc1[known].T / np.linalg.norm(asked, axis=1)[:, None] / np.linalg.norm(fc1[known], axis=1)
+    for graph in (toy_graph, stored, str(stored)):
+        found = Nearest(TorchStudent(student), graph, k=4, progress=False)(asked)
+        for near, row in zip(found, cosine, strict=True):
+            best = known[np.argsort(-row)[:4]]
+            assert [file for file, _, _ in near] == table.index[best].tolist()
+            assert [emotion for _, emotion, _ in near] == table["emotion"].iloc[best].tolist()
+            np.testing.assert_allclose([similarity for *_, similarity in near], np.sort(row)[::-1][:4], atol=1e-5)
+
+
+def test_graphs_that_do_not_belong_to_the_model(student, toy_graph, folder, tmp_path):
+    longer = Student("resnet9", student.emotions, LogMelSettings(n_samples=8704))
+    other = Student("resnet9", ["anger", "fear", "joy"], student.features)
+    toy_graph.table["emotion"] = toy_graph.table["emotion"].where(toy_graph.table["split"] != "train")
+    for model, graph, words in [
+        (longer, toy_graph, "n_samples=8192, the student expects 8704"),
+        (other, toy_graph, "does not belong to the model: its emotions are anger, fear, sadness, those of .* joy"),
+        (student, toy_graph, "no labelled training clip"),
+        (student, tmp_path / "nowhere", "nowhere is not a stored graph"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            predict(model, folder, graph=graph, progress=False)
+
+
+def test_what_is_no_model_or_no_recording(exported, folder, tmp_path, toy_graph):
+    beside_teacher = Student("resnet9", ["anger", "fear"], transfer="add")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for model, source, words in [
+        (folder / "a.wav", folder, "a.wav is no model; expected the folder of a student or an exported .onnx file"),
+        (empty, folder, "not a trained student"),
+        (tmp_path / "no.onnx", folder, "No file .*no.onnx"),
+        (beside_teacher, folder, "needs the teacher at inference"),
+        (exported, empty, "No sound file in .*empty; expected some that end in"),
+        (exported, tmp_path / "gone", "No file or folder .*gone"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            predict(model, source, progress=False)

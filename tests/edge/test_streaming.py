@@ -1,0 +1,196 @@
+"""Streams: what is cut from them, how their bytes are read, and what is said of a bad one."""
+
+import io
+import struct
+import sys
+import types
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ser_graph.edge.streaming import cut, listen
+from ser_graph.errors import InputError
+
+RATE = 16_000
+
+
+class Loudness:
+    """A model that says how loud its window of 1 s is; what it was asked is kept."""
+
+    emotions = ("quiet", "loud")
+    features = {"sample_rate": RATE, "n_samples": RATE}  # noqa: RUF012
+
+    def __init__(self):
+        self.asked = []
+
+    def of_spectrograms(self, spectrograms):
+        raise AssertionError
+
+    def __call__(self, waveforms):
+        assert waveforms.shape == (1, RATE) and waveforms.dtype == np.float32
+        self.asked.append(waveforms[0])
+        loud = np.abs(waveforms).max(1)
+        return np.stack([1 - loud, loud], 1), loud[:, None]
+
+
+@given(
+    lengths=st.lists(st.integers(0, 30), max_size=8),
+    window=st.integers(1, 12),
+    data=st.data(),
+)
+def test_windows_cover_a_stream_however_it_comes(lengths, window, data):
+    hop = data.draw(st.integers(1, window))
+    whole = np.arange(sum(lengths))
+    blocks = np.split(whole, np.cumsum(lengths)[:-1]) if lengths else []
+    found = [(start, samples.tolist()) for start, samples in cut(blocks, window, hop)]
+    n = len(whole)
+    starts = list(range(0, n - window + 1, hop))
+    if n and (not starts or starts[-1] + window < n):
+        starts.append(max(0, n - window))  # the last one ends with the stream
+    assert found == [(start, whole[start : start + window].tolist()) for start in starts]
+
+
+def sound(seconds=2.5, channels=1):
+    """Rising noise in 16 bits."""
+    n = int(seconds * RATE)
+    noise = np.random.default_rng(0).uniform(-1, 1, (n, channels)) * np.linspace(0, 0.9, n)[:, None]
+    return (noise * 32767).astype("<i2")
+
+
+def wav(samples, rate=RATE, subtype="PCM_16"):
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype=subtype)
+    return file.getvalue()
+
+
+def heard(stream, **settings):
+    model = Loudness()
+    windows = list(listen(model, stream, **settings))
+    return windows, model.asked
+
+
+def test_raw_pcm_is_heard_window_by_window():
+    samples = sound()[:, 0]
+    windows, asked = heard(io.BytesIO(samples.tobytes()), rate=RATE, hop=0.5)
+    assert [(one.start, one.end) for one in windows] == [(0, 1), (0.5, 1.5), (1, 2), (1.5, 2.5)]
+    expected = samples.astype(np.float32) / 32768
+    for one, waveform in zip(windows, asked, strict=True):
+        start = round(one.start * RATE)
+        np.testing.assert_array_equal(waveform, expected[start : start + RATE])
+        assert one.probabilities["loud"] == pytest.approx(abs(waveform).max())
+        assert one.predicted == ("loud" if abs(waveform).max() > 0.5 else "quiet") and one.nearest == []
+
+
+def test_a_short_stream_and_a_short_window_are_repeated():
+    samples = sound(0.4)[:, 0]
+    windows, (waveform,) = heard(io.BytesIO(samples.tobytes()), rate=RATE)
+    assert [(one.start, one.end) for one in windows] == [(0, 0.4)]
+    np.testing.assert_array_equal(waveform[6400:12800], waveform[:6400])
+    _, asked = heard(io.BytesIO(samples.tobytes()), rate=RATE, window=0.2)
+    np.testing.assert_array_equal(asked[1][: RATE // 5], waveform[3200:6400])
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_32", "FLOAT"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_wav_of_any_kind_is_that_of_the_file(subtype, channels):
+    values = sound(1.0, channels) / 32768
+    _, (waveform,) = heard(io.BytesIO(wav(values, subtype=subtype)))
+    np.testing.assert_allclose(waveform, values.mean(1), atol=1e-6)
+
+
+def test_wav_from_a_pipe_has_no_length_and_its_header_may_be_long():
+    samples = sound(1.0)
+    whole = wav(samples)
+    at = whole.index(b"data")
+    note = b"LIST" + struct.pack("<I", 3) + b"abc\0"  # of odd length, so with a byte of padding
+    for size in (0, 0xFFFFFFFF, 0x7FFFF000):
+        stream = whole[:at] + note + b"data" + struct.pack("<I", size) + samples.tobytes() + b"\1"  # half a sample
+        _, (waveform,) = heard(io.BytesIO(stream))
+        np.testing.assert_array_equal(waveform, samples[:, 0].astype(np.float32) / 32768)
+    _, (waveform,) = heard(io.BytesIO(whole + b"LIST" + b"\xff" * 40))  # what follows the sound is none
+    np.testing.assert_array_equal(waveform, samples[:, 0].astype(np.float32) / 32768)
+
+
+def test_bytes_may_come_a_few_at_a_time():
+    class Dripping(io.BytesIO):
+        def read(self, size=-1):
+            return super().read(min(size, 1001))
+
+    samples = sound(1.0, channels=2)
+    _, asked = heard(Dripping(wav(samples)))
+    _, once = heard(io.BytesIO(wav(samples)))
+    np.testing.assert_array_equal(asked[0], once[0])
+
+
+PCM = sound(0.2).tobytes()
+HEADER = wav(sound(0.2))[:44]
+
+
+@pytest.mark.parametrize(
+    ("stream", "settings", "words"),
+    [
+        (PCM, {}, r"says nothing of its rate; say it with rate= \(--rate\), expected 16000"),
+        (PCM, {"rate": 44_100}, r"has 44,100 Hz, the model expects 16,000 Hz; .*ffmpeg -i - -f s16le -ar 16000"),
+        (wav(sound(), 8_000), {}, "has 8,000 Hz, the model expects 16,000 Hz"),
+        (wav(sound()), {"rate": 8_000}, "header says 16,000 Hz, but rate=8,000 was given"),
+        (wav(sound(), subtype="ULAW"), {}, "WAV of format 7 with 8 bits, expected 16 or 32 bits"),
+        (b"fLaC" + PCM, {"rate": RATE}, "is FLAC, expected WAV or raw PCM; decode it"),
+        (b"RIFF\0\0\0\0AVI " + PCM, {}, "RIFF but is no WAV"),
+        (HEADER[:20], {}, "ends within its WAV header"),
+        (HEADER[:12] + HEADER[36:] + PCM, {}, "does not say its format"),
+        (HEADER, {}, "ended without a sample"),
+        (b"", {"rate": RATE}, "ended without a sample"),
+        (PCM, {"rate": RATE, "window": 1.5}, "Bad window 1.5, expected more than 0 and at most 1 seconds"),
+        (PCM, {"rate": RATE, "window": 0}, "Bad window 0"),
+        (PCM, {"rate": RATE, "hop": 1.1}, "Bad hop 1.1, expected more than 0 and at most the window, 1 seconds"),
+    ],
+)
+def test_bad_streams_are_one_line(stream, settings, words):
+    with pytest.raises(InputError, match=words) as error:
+        heard(io.BytesIO(stream), **settings)
+    assert "\n" not in str(error.value)
+
+
+def test_arrays_are_a_stream_too():
+    values = sound(2.0)[:, 0] / 32768
+    windows, _ = heard(np.split(values, 5))
+    assert [one.start for one in windows] == [0, 1]
+
+
+def test_microphone(monkeypatch):
+    class InputStream:
+        def __init__(self, **settings):
+            assert settings == {"samplerate": RATE, "channels": 1, "dtype": "float32"}
+            self.left = 12
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def read(self, n):
+            self.left -= 1
+            if self.left < 0:
+                raise PortAudioError("unplugged")
+            return np.full((n, 1), 0.75, np.float32), False
+
+    class PortAudioError(Exception):
+        pass
+
+    found = types.SimpleNamespace(InputStream=InputStream, PortAudioError=PortAudioError)
+    monkeypatch.setitem(sys.modules, "sounddevice", found)
+    windows = listen(Loudness(), "microphone")
+    assert next(windows).probabilities["loud"] == 0.75
+    with pytest.raises(InputError, match=r"microphone cannot be used at 16,000 Hz \(unplugged\)"):
+        next(windows)
+    with pytest.raises(InputError, match="Bad stream 'mic', expected 'microphone'"):
+        next(listen(Loudness(), "mic"))
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(
+        InputError, match=r"sounddevice is not installed; run pip install 'ser-graph\[microphone\]'"
+    ):
+        next(listen(Loudness(), "microphone"))
