@@ -23,6 +23,7 @@ from ser_graph.graph.epsilon import (
 )
 from ser_graph.graph.neighbours import (
     METHODS,
+    compile_nndescent,
     local_penalty,
     nearest_neighbours,
     resolve_method,
@@ -107,6 +108,8 @@ def build_graph(
     if emb is None:
         if upstream is None:
             raise InputError("build_graph needs an upstream to embed the clips, or their embeddings as emb=")
+        if resolve_method(method, len(nodes)) == "nndescent":
+            compile_nndescent()
         emb = upstream.embed(table, cache=cache, root=root, progress=progress, **embedding)
     _check_rows("emb", emb, table)
     features = features or LogMelSettings()

@@ -1,5 +1,6 @@
 """Embeddings -> nearest neighbours by cosine similarity: exactly in blocks, or by NN-descent."""
 
+import threading
 from typing import Any, Protocol
 
 import numpy as np
@@ -113,13 +114,37 @@ class NNDescent:
 
     def __call__(self, unit: Tensor, k: int) -> Tensor:
         """Search; see `NeighbourSearch`."""
-        from pynndescent import NNDescent as Index  # importing and compiling it takes seconds
+        from pynndescent import NNDescent as Index  # importing it takes a second, compiling it half a minute
 
+        compile_nndescent().join()
         # k + 1: the row itself is among its neighbours. A wider search than asked for costs little, and its
         # best k are found more surely.
         wanted = min(max(k + 1, 15), len(unit))
         index = Index(unit.numpy(), metric="cosine", n_neighbors=wanted, random_state=self.seed, n_jobs=self.n_jobs)
         return torch.from_numpy(np.asarray(index.neighbor_graph[0], dtype=np.int64))
+
+
+_compiling: threading.Thread | None = None
+
+
+def compile_nndescent() -> threading.Thread:
+    """Begin to compile pynndescent in the background, once in a process, and return the thread that does.
+
+    What it compiles depends on types alone, so that a few made-up rows do. Compilers leave Python's lock alone most
+    of the time: whoever goes on, e.g. with embedding clips, loses a core for half a minute.
+    """
+    global _compiling
+    if _compiling is None:
+        _compiling = threading.Thread(target=_search_made_up_rows, name="compile NN-descent", daemon=True)
+        _compiling.start()
+    return _compiling
+
+
+def _search_made_up_rows() -> None:
+    from pynndescent import NNDescent as Index
+
+    rows = np.random.default_rng(0).normal(size=(200, 16)).astype(np.float32)
+    Index(rows, metric="cosine", n_neighbors=15, random_state=0)
 
 
 def nearest_neighbours(
