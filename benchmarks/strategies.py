@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from graph_gain import clips, nodes, table_uar, with_graph
+from graph_gain import nodes, table_uar, with_graph
 from tqdm import tqdm
 
 import ser_graph as sg
@@ -101,8 +101,8 @@ def main() -> None:
     out = arguments.out
     if not arguments.report:
         recipe = load_recipe(arguments.recipe, parse_changes(arguments.changes))
-        nodes(recipe.model_copy(update={"unlabelled": []}), out)
-        data = with_graph(clips(out, False), {"n_neighbors": arguments.neighbours})
+        data = nodes(recipe.model_copy(update={"unlabelled": []}), out)
+        data = with_graph(data, {"n_neighbors": arguments.neighbours})
         training = {**recipe.students.training, "protocol": "paper", "epochs": arguments.epochs}
         training |= {"alpha": arguments.alpha, "layer": "fc2"}
         training.pop("strategy", None)
