@@ -20,6 +20,10 @@ class Model(Protocol):
     precision: str
     n_params: int
 
+    @property
+    def macs(self) -> int:
+        """Multiplications of its convolutions and dense layers for a clip."""
+
     def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[B, n_samples] float32 -> [B, K] probabilities and [B, 256] `fc1`."""
 

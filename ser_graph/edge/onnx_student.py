@@ -32,6 +32,7 @@ class OnnxStudent:
         info: how it was made.
         precision: ``"float32"`` or ``"int8"``.
         n_params: number of trainable parameters of the student.
+        macs: multiplications of its convolutions and dense layers for a clip.
 
     Raises:
         InputError: no such file, a truncated one, one of somebody else, or one of another version.
@@ -59,6 +60,7 @@ class OnnxStudent:
         self.info: dict[str, Any] = meta["info"]
         self.precision: str = meta["precision"]
         self.n_params: int = meta["n_params"]
+        self.macs: int = meta["macs"]
 
     def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[B, n_samples] float32 -> [B, K] probabilities and [B, 256] `fc1`."""
