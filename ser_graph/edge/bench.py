@@ -13,14 +13,14 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ser_graph.edge.measuring import count_multiplications, latencies_ms, peak_memory_mb, size_mb
-from ser_graph.edge.models import Model, load_model
+from ser_graph.edge.models import load_model
 from ser_graph.errors import InputError
 from ser_graph.files import content_hash
 
 NOTES = (
-    "One clip on {threads} CPU {thread} of this machine, from waveform to probabilities. memory_mb: the most that a "
-    "process had, with Python and its libraries. rtf: real-time factor, p50 by the length of the clip. macs: millions "
-    "of multiplications of a clip, which energy goes with."
+    "One clip on {threads} CPU {thread} of this machine, from waveform to probabilities. memory_mb: the most that "
+    "the process had, with Python and its libraries. rtf: real-time factor, p50 by the length of the clip. macs: "
+    "millions of multiplications for a clip, a proxy of energy."
 )
 
 
@@ -47,7 +47,7 @@ def bench(
         A row a model: `kind` (``torch float32``, ``onnx int8``, ...), `params` (millions), `size_mb` (10^6 bytes),
         `memory_mb` (peak of the process, Python and libraries included), `p50_ms` and `p95_ms` (one clip, waveform
         to probabilities), `rtf` (real-time factor: p50 by the length of the clip), `macs` (millions of
-        multiplications of convolutions, dense layers and attention: a proxy of energy) and `uar` (of the graph's
+        multiplications of convolutions and dense layers: a proxy of energy) and `uar` (of the graph's
         test clips; NaN without a graph and for the teacher). ``attrs["notes"]`` are sentences on the table.
 
     Raises:
@@ -57,15 +57,17 @@ def bench(
         raise InputError("No model to measure; give folders of students or .onnx files")
     if repeats < 1 or threads < 1:
         raise InputError(f"Bad repeats {repeats!r} or threads {threads!r}, expected at least 1")
-    asked: list[dict[str, Any]] = [
-        {"model": str(model), "graph": None if graph is None else str(graph)} for model in models
-    ]
+    asked = [{"model": str(model)} for model in models]
     if teacher is not None:
         asked.append({"teacher": str(teacher)})
     rows: list[dict[str, Any]] = []
     for one in tqdm(asked, desc="measuring", unit="model", disable=not progress, delay=1):
         seconds = min((row["seconds"] for row in rows), default=None)
-        rows.append(_in_a_process({**one, "repeats": repeats, "threads": threads, "seconds": seconds}))
+        row = _in_a_process({**one, "repeats": repeats, "threads": threads, "seconds": seconds})
+        known = {"uar": None, "own_graph": None}
+        if graph is not None and "model" in one:
+            known = _recognised(one["model"], graph, threads)
+        rows.append({**row, **known})
     table = pd.DataFrame(rows).set_index("model")
     notes = [NOTES.format(threads=threads, thread="thread" if threads == 1 else "threads"), *_notes(rows)]
     table = table.drop(columns=["student", "own_graph", "seconds"])
@@ -99,9 +101,8 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
             notes.append(f"{row['model']}: int8 takes {ratio:.2f} times the time of float32.")
     others = [row["model"] for row in rows if row["own_graph"] is False]
     if others:
-        notes.append(
-            f"Not trained on this graph, so that its test clips may have been heard in training: {', '.join(others)}."
-        )
+        names = ", ".join(others)
+        notes.append(f"Not trained on this graph, so that its test clips may have been heard in training: {names}.")
     return notes
 
 
@@ -134,33 +135,33 @@ def _measure_model(asked: dict[str, Any]) -> dict[str, Any]:
     model = load_model(asked["model"], asked["threads"])
     n_samples, rate = model.features["n_samples"], model.features["sample_rate"]
     times = latencies_ms(model, n_samples, asked["repeats"])
-    memory = peak_memory_mb()  # before torch may be needed for UAR
-    uar, own_graph = (None, None) if asked["graph"] is None else _recognised(asked, model)
+    memory = peak_memory_mb()
     return {
         "model": Path(asked["model"]).name,
         "kind": f"{'onnx' if exported else 'torch'} {model.precision}",
         **_costs(model.n_params, asked["model"], memory, times, n_samples / rate, model.macs),
-        "uar": uar,
         "student": content_hash({key: value for key, value in model.info.items() if key != "history"}),
-        "own_graph": own_graph,
         "seconds": n_samples / rate,
     }
 
 
-def _recognised(asked: dict[str, Any], model: Model) -> tuple[float, bool]:
+def _recognised(path: str, graph: str | Path, threads: int) -> dict[str, Any]:
     """UAR on the test clips of the graph, and whether it is the graph that the model was trained on."""
     from ser_graph.edge.nearest import check_belongs
     from ser_graph.edge.prediction import predict
     from ser_graph.evaluation import uar
     from ser_graph.graph import load_graph
 
-    data = load_graph(asked["graph"])
+    data, model = load_graph(graph), load_model(path, threads)
     check_belongs(model, data.meta)
-    predictions = predict(asked["model"], data, "test", threads=asked["threads"], progress=False)
+    predictions = predict(path, data, "test", threads=threads, progress=False)
     known = predictions[predictions["emotion"].notna()]
     if not len(known):
-        raise InputError(f"The graph in {asked['graph']} has no labelled test clip to measure UAR on")
-    return uar(known["emotion"], known["predicted"]), data.meta["data_hash"] == model.info.get("data_hash")
+        raise InputError(f"The graph in {graph} has no labelled test clip to measure UAR on")
+    return {
+        "uar": uar(known["emotion"], known["predicted"]),
+        "own_graph": data.meta["data_hash"] == model.info.get("data_hash"),
+    }
 
 
 def _measure_teacher(asked: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +174,7 @@ def _measure_teacher(asked: dict[str, Any]) -> dict[str, Any]:
     upstream = Upstream.from_pretrained(asked["teacher"])
     upstream.model.eval()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def ask(waveform: np.ndarray) -> Any:
         padding = "max_length" if upstream.max_samples else True
         inputs = upstream.extractor(waveform[0], sampling_rate=SAMPLE_RATE, padding=padding, return_tensors="pt")
@@ -187,9 +188,7 @@ def _measure_teacher(asked: dict[str, Any]) -> dict[str, Any]:
         "model": Path(asked["teacher"]).name,
         "kind": "teacher float32",
         **_costs(upstream.n_params, asked["teacher"], memory, times, asked["seconds"], macs),
-        "uar": None,
         "student": None,
-        "own_graph": None,
         "seconds": asked["seconds"],
     }
 

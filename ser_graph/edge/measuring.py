@@ -65,7 +65,7 @@ def count_macs(student: "Student") -> int:
     Examples:
         >>> from ser_graph.downstream import Student
         >>> count_macs(Student("resnet9", ["anger", "fear"]))
-        548079104
+        281303552
     """
     import torch
 
@@ -74,7 +74,10 @@ def count_macs(student: "Student") -> int:
 
 
 def count_multiplications(call: Callable[[], Any]) -> int:
-    """Multiplications of the matrix products and convolutions that a call in torch makes."""
+    """Multiplications of the matrix products and convolutions that a call in torch makes.
+
+    Not under ``torch.inference_mode``, in which it cannot be counted.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -15,6 +15,7 @@ FORMAT_VERSION = 1
 METADATA_KEY = "ser_graph"
 WAVEFORM, SPECTROGRAM = "waveform", "spectrogram"  # names of values in the file
 OUTPUTS = ["probabilities", "fc1"]
+_NEEDED = frozenset({"emotions", "features", "normalise", "info", "precision", "n_params", "macs"})
 
 
 class OnnxStudent:
@@ -96,7 +97,7 @@ def _metadata(path: Path, session: Any) -> dict[str, Any]:
         meta = {}
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise InputError(f"{path} was not made by 'ser-graph export'; export a student with it")
-    if meta.get("version") != FORMAT_VERSION:
+    if meta.get("version") != FORMAT_VERSION or not meta.keys() >= _NEEDED:
         raise InputError(
             f"{path} was exported by another version of ser_graph (format {meta.get('version')}, expected "
             f"{FORMAT_VERSION}); export the student again with this one"

@@ -74,7 +74,8 @@ def test_peak_memory_is_of_this_process_alone():
 {say}import subprocess, sys
 before = peak()
 big = bytearray(200_000_000); del big
-print(before, peak(), subprocess.run([sys.executable, "-c", {say + "print(peak())"!r}], capture_output=True, text=True).stdout)
+child = subprocess.run([sys.executable, "-c", {say + "print(peak())"!r}], capture_output=True, text=True)
+print(before, peak(), child.stdout)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     before, after, of_child = map(float, found.split())
