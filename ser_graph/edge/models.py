@@ -1,7 +1,7 @@
 """A model to ask, by its path or as it is: a student in torch, for which alone torch is imported, or exported."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def load_model(model: "str | Path | Student | Model", threads: int = 1) -> Model
 
         return TorchStudent(load_student(path))
     if hasattr(model, "of_spectrograms"):
-        return model
+        return cast("Model", model)
     from ser_graph.edge.torch_student import TorchStudent
 
-    return TorchStudent(model)  # type: ignore[arg-type]  # what is left is a Student
+    return TorchStudent(cast("Student", model))
