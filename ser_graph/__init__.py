@@ -31,6 +31,7 @@ _HOMES = {
     "TrainingSettings": "downstream",
     "Upstream": "upstream",
     "add_clips": "graph",
+    "bench": "edge.bench",
     "bootstrap_difference": "evaluation",
     "bridge_clips": "graph",
     "bridge_pairs": "graph",

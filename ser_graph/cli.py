@@ -457,6 +457,27 @@ def predict(
 
 
 @app.command()
+def bench(
+    models: Annotated[list[Path], typer.Argument(help="Folders of students, and exported .onnx files.")],
+    graph: Annotated[Path | None, typer.Option(help="Graph whose test clips give UAR.")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Folder of the upstream, to set beside them.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Measurements of time.")] = 50,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each model.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Size, memory, time of one clip, multiplications and UAR of models side by side, on this machine."""
+    from ser_graph.edge.bench import bench as measure
+    from ser_graph.edge.bench import format_bench
+
+    table = measure(models, graph=graph, teacher=teacher, repeats=repeats, threads=threads)
+    if as_json:
+        rows = json.loads(table.reset_index().to_json(orient="records", double_precision=6))
+        print(json.dumps({"models": rows, "notes": table.attrs["notes"]}, indent=2, ensure_ascii=False))
+    else:
+        print(format_bench(table))
+
+
+@app.command()
 def report(
     runs: Annotated[
         list[Path],

@@ -1,4 +1,4 @@
 """A trained student -> the device: exported, measured, and asked for recordings.
 
-`onnx_student`, `prediction` and `streaming` need no torch.
+An exported model is asked without torch: `onnx_student`, `prediction`, `streaming` and `nearest` import none.
 """

@@ -1,22 +1,44 @@
-"""What a student costs: its size, and the time from waveform to probabilities of one clip."""
+"""What a model costs: size, time from waveform to probabilities, multiplications, memory."""
 
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from ser_graph.audio.log_mel import LogMel
-from ser_graph.downstream import Student
+if TYPE_CHECKING:
+    from ser_graph.downstream import Student
 
-
-def size_mb(folder: str | Path) -> float:
-    """Size of a stored student's weights in MB (10^6 bytes)."""
-    return (Path(folder) / "model.safetensors").stat().st_size / 1e6
+WARM_UP = 2  # first calls, which choose kernels and take memory
 
 
-@torch.inference_mode()
-def latency_ms(student: Student, *, repeats: int = 15, threads: int = 1) -> float:
+def size_mb(path: str | Path) -> float:
+    """Size in MB (10^6 bytes) of an exported file, or of the weights in the folder of a student or an upstream."""
+    path = Path(path).expanduser()
+    files = path.glob("*.safetensors") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
+def latencies_ms(ask: Callable[[np.ndarray], Any], n_samples: int, repeats: int) -> np.ndarray:
+    """[repeats] times in ms from the waveform of one clip to what a model says, after two that warm up.
+
+    Args:
+        ask: takes [1, n_samples] float32.
+        n_samples: length of the clip, which is noise.
+        repeats: so many measurements.
+    """
+    waveform = np.random.default_rng(0).uniform(-0.1, 0.1, (1, n_samples)).astype(np.float32)
+    times = []
+    for _ in range(repeats + WARM_UP):
+        start = time.perf_counter()
+        ask(waveform)
+        times.append(time.perf_counter() - start)
+    return np.array(times[WARM_UP:]) * 1000
+
+
+def latency_ms(student: "Student", *, repeats: int = 15, threads: int = 1) -> float:
     """Median time in ms from the waveform of one clip to its probabilities, log-mel included, on the CPU.
 
     Args:
@@ -24,18 +46,59 @@ def latency_ms(student: Student, *, repeats: int = 15, threads: int = 1) -> floa
         repeats: measurements after two that warm up.
         threads: CPU threads to use; set back afterwards.
     """
-    student.eval()
-    log_mel = LogMel(student.features)
-    generator = torch.Generator().manual_seed(0)
-    waveform = torch.rand(1, student.features.n_samples, generator=generator) * 0.2 - 0.1
+    import torch
+
+    from ser_graph.edge.torch_student import TorchStudent
+
+    model = TorchStudent(student)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    times = []
     try:
-        for _ in range(repeats + 2):
-            start = time.perf_counter()
-            student(log_mel(waveform)).logits.softmax(1)
-            times.append(time.perf_counter() - start)
+        return float(np.median(latencies_ms(model, student.features.n_samples, repeats)))
     finally:
         torch.set_num_threads(before)
-    return float(np.median(times[2:]) * 1000)
+
+
+def count_macs(student: "Student") -> int:
+    """Multiplications (each with an addition) of a student's convolutions and dense layers for one clip.
+
+    Examples:
+        >>> from ser_graph.downstream import Student
+        >>> count_macs(Student("resnet9", ["anger", "fear"]))
+        281303552
+    """
+    import torch
+
+    x = torch.zeros(1, student.features.n_frames, student.features.n_mels)
+    return count_multiplications(lambda: student.eval()(x.to(student.standardise.mean.device)))
+
+
+def count_multiplications(call: Callable[[], Any]) -> int:
+    """Multiplications of the matrix products and convolutions that a call in torch makes.
+
+    Not under ``torch.inference_mode``, in which it cannot be counted.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        call()
+    return counter.get_total_flops() // 2  # it counts additions too
+
+
+def peak_memory_mb() -> float:
+    """The most memory in MB (10^6 bytes) that this process has had since it began, with Python and its libraries.
+
+    NaN where the system does not say.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():  # what `resource` says on Linux may be the memory of the process that started this one
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) * 1024 / 1e6
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6

@@ -1,7 +1,7 @@
 """A model to ask, by its path or as it is: a student in torch, for which alone torch is imported, or exported."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -19,6 +19,10 @@ class Model(Protocol):
     info: dict[str, Any]
     precision: str
     n_params: int
+
+    @property
+    def macs(self) -> int:
+        """Multiplications of its convolutions and dense layers for a clip."""
 
     def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[B, n_samples] float32 -> [B, K] probabilities and [B, 256] `fc1`."""
@@ -50,7 +54,7 @@ def load_model(model: "str | Path | Student | Model", threads: int = 1) -> Model
 
         return TorchStudent(load_student(path))
     if hasattr(model, "of_spectrograms"):
-        return model
+        return cast("Model", model)
     from ser_graph.edge.torch_student import TorchStudent
 
-    return TorchStudent(model)  # type: ignore[arg-type]  # what is left is a Student
+    return TorchStudent(cast("Student", model))

@@ -71,7 +71,9 @@ def graph_parts(graph: "str | Path | ClipGraph") -> tuple[pd.DataFrame, np.ndarr
         raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
     try:
         # As `read_table` does, whose module imports much more; only an empty cell is missing.
-        table = pd.read_csv(folder / "clips.csv", index_col="file", dtype=str, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(
+            folder / "clips.csv", index_col="file", dtype=str, keep_default_na=False, na_values=[""]
+        )
         spectrograms = np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"The graph in {folder} is damaged ({error}); build it anew") from None

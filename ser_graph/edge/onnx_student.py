@@ -15,6 +15,7 @@ FORMAT_VERSION = 1
 METADATA_KEY = "ser_graph"
 WAVEFORM, SPECTROGRAM = "waveform", "spectrogram"  # names of values in the file
 OUTPUTS = ["probabilities", "fc1"]
+_NEEDED = frozenset({"emotions", "features", "normalise", "info", "precision", "n_params", "macs"})
 
 
 class OnnxStudent:
@@ -32,6 +33,7 @@ class OnnxStudent:
         info: how it was made.
         precision: ``"float32"`` or ``"int8"``.
         n_params: number of trainable parameters of the student.
+        macs: multiplications of its convolutions and dense layers for a clip.
 
     Raises:
         InputError: no such file, a truncated one, one of somebody else, or one of another version.
@@ -59,6 +61,7 @@ class OnnxStudent:
         self.info: dict[str, Any] = meta["info"]
         self.precision: str = meta["precision"]
         self.n_params: int = meta["n_params"]
+        self.macs: int = meta["macs"]
 
     def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[B, n_samples] float32 -> [B, K] probabilities and [B, 256] `fc1`."""
@@ -94,7 +97,7 @@ def _metadata(path: Path, session: Any) -> dict[str, Any]:
         meta = {}
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise InputError(f"{path} was not made by 'ser-graph export'; export a student with it")
-    if meta.get("version") != FORMAT_VERSION:
+    if meta.get("version") != FORMAT_VERSION or not meta.keys() >= _NEEDED:
         raise InputError(
             f"{path} was exported by another version of ser_graph (format {meta.get('version')}, expected "
             f"{FORMAT_VERSION}); export the student again with this one"

@@ -84,7 +84,8 @@ def _predict_recordings(
     heard: dict[str, list[Heard]] = {}
     unreadable: dict[str, str] = {}
     files = sound_files(source)
-    for path in tqdm(files, desc="recordings", unit="file", disable=not progress, delay=1):
+    bar = tqdm(desc=f"recordings ({len(files)})", unit="window", disable=not progress, delay=1)
+    for path in files:
         name = path.relative_to(folder).as_posix()
         try:
             waveform = read_mono(path, model.features["sample_rate"])
@@ -94,7 +95,11 @@ def _predict_recordings(
             unreadable[name] = str(error)
             warnings.warn(str(error), stacklevel=3)
             continue
-        heard[name] = [hear(model, samples, start, nearest) for start, samples in cut([waveform], length, step)]
+        heard[name] = []
+        for start, samples in cut([waveform], length, step):
+            heard[name].append(hear(model, samples, start, nearest))
+            bar.update()
+    bar.close()
     if not heard:
         raise InputError(f"None of the {len(files)} sound files in {source} can be read; see the warnings")
     table = heard_table(heard)
@@ -124,13 +129,14 @@ def write_predictions(table: pd.DataFrame, out: str | Path) -> None:
 
 def format_predictions(table: pd.DataFrame) -> str:
     """Such a table as text; the nearest clips stand in one column."""
-    shown = table.drop(columns=[column for column in table if column.startswith("near_")])
-    shown.columns = [column.removeprefix("p_") for column in shown]
-    places = [column for column in table if column.removeprefix("near_").isdigit()]
+    columns = [str(column) for column in table.columns]
+    shown = table.drop(columns=[column for column in columns if column.startswith("near_")])
+    shown.columns = pd.Index([str(column).removeprefix("p_") for column in shown.columns])
+    places = [column for column in columns if column.removeprefix("near_").isdigit()]
     if places:
         shown["nearest"] = [
             ", ".join(f"{row[at]} ({row[f'{at}_emotion']} {row[f'{at}_similarity']:.2f})" for at in places)
-            for _, row in table.iterrows()
+            for row in table.to_dict("records")
         ]
     return shown.to_string(float_format="{:.2f}".format)
 

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def listen(
     if isinstance(source, str):
         blocks = _microphone(source, own)
     elif hasattr(source, "read"):
-        blocks = _pcm(source, rate, own)
+        blocks = _pcm(cast("BinaryIO", source), rate, own)
     else:
         blocks = iter(source)
     n = 0

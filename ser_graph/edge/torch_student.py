@@ -1,5 +1,6 @@
 """A student in torch, asked in the same words as an exported one."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.downstream import Student
+from ser_graph.edge.measuring import count_macs
 from ser_graph.errors import InputError
 
 
@@ -33,6 +35,11 @@ class TorchStudent:
         self.precision = "float32"
         self.n_params = student.n_params
         self._log_mel = LogMel(student.features)
+
+    @functools.cached_property
+    def macs(self) -> int:
+        """Multiplications of its convolutions and dense layers for a clip."""
+        return count_macs(self.student)
 
     @torch.inference_mode()
     def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
