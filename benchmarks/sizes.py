@@ -26,6 +26,7 @@ import torch
 from graph_gain import NSL, n_folds, nodes, table_uar
 from joblib import Parallel, delayed
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import nn
 from tqdm import tqdm
 
@@ -207,6 +208,9 @@ def draw(table: pd.DataFrame, file: Path, title: str, chance: float) -> None:
         ax.plot([], [], MARKERS[backbone], color="black", label=backbone)
     ax.axhline(100 * chance, color="black", linestyle=":", linewidth=0.8, label="chance")
     ax.set(xscale="log", xlabel="weights in int8, kB", ylabel="UAR on speakers left out, %", title=title)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     file.parent.mkdir(parents=True, exist_ok=True)
