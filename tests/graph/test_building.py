@@ -8,7 +8,7 @@ from torch_geometric.data import Data
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.errors import InputError
-from ser_graph.graph import ClipGraph, build_graph
+from ser_graph.graph import ClipGraph, build_graph, building
 from ser_graph.graph import epsilon as epsilon_module
 from ser_graph.graph.building import data_hash, scope_nodes
 from ser_graph.graph.epsilon import UselessEpsilon
@@ -271,3 +271,19 @@ def test_a_speaker_in_two_splits_is_refused_unless_asked_for():
     data = build(table, at_degrees(0, 1, 2, 3), epsilon=None, shared_speakers=True)
     assert data.meta["graph"]["shared_speakers"] is True
     assert build(table, at_degrees(0, 1, 2, 3), epsilon=None, scope="all").num_nodes == 4
+
+
+@pytest.mark.parametrize(("method", "order"), [("nndescent", ["compile", "embed"]), ("auto", ["embed"])])
+def test_compilation_begins_before_clips_are_embedded_and_only_where_it_is_needed(monkeypatch, method, order):
+    done = []
+
+    class Watched(FakeUpstream):
+        def embed(self, table, **settings):
+            done.append("embed")
+            return super().embed(table, **settings)
+
+    monkeypatch.setattr(building, "compile_nndescent", lambda: done.append("compile"))
+    monkeypatch.setattr(building, "nearest_neighbours", lambda emb, k, method, **_: nearest_neighbours(emb, k))
+    x = torch.zeros(5, 1, 4)
+    build_graph(clips(5), Watched(), x=x, features=SHORT, epsilon=None, method=method, progress=False)
+    assert done == order

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.mapped import _mapping_of, map_array
 from ser_graph.errors import InputError
 from ser_graph.graph import add_clips, build_graph
 from ser_graph.graph import epsilon as epsilon_module
@@ -147,3 +148,19 @@ def test_a_speaker_does_not_come_into_a_second_split():
     new = clips("c", "test").assign(speaker="train")
     with pytest.raises(InputError, match="1 speaker is in two splits"):
         add_clips(old, new, emb=torch.ones(1, 2), x=spectrograms(1))
+
+
+def test_spectrograms_of_all_clips_are_written_to_a_file(tmp_path):
+    names, emb, x = [f"{name}.wav" for name in range(6)], torch.eye(6) + 1, spectrograms(6).half()
+    np.save(tmp_path / "old.npy", x[:4].numpy())
+    data = build_graph(
+        clips(names[:4]), emb=emb[:4], x=map_array(tmp_path / "old.npy"), epsilon=None, features=SHORT
+    )
+    more = add_clips(data, clips(names[4:]), emb=emb[4:], x=x[4:], out=tmp_path / "new.npy")
+    assert _mapping_of(more.x) is not None
+    assert torch.equal(more.x, x)
+    in_memory = add_clips(data, clips(names[4:]), emb=emb[4:], x=x[4:])
+    assert _mapping_of(in_memory.x) is None
+    assert torch.equal(in_memory.x, x)
+    assert torch.equal(in_memory.edge_index, more.edge_index)
+    assert {path.name for path in tmp_path.iterdir()} == {"old.npy", "new.npy"}

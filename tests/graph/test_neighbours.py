@@ -8,6 +8,8 @@ from ser_graph.errors import InputError
 from ser_graph.graph import neighbours
 from ser_graph.graph.neighbours import (
     EXACT_BELOW,
+    NNDescent,
+    compile_nndescent,
     exact_search,
     nearest_neighbours,
     rank,
@@ -163,6 +165,16 @@ def test_recall_counts_what_is_missing():
     assert sampled_recall(emb, ids) == (50 * 0.5 + 50 * 0.75) / 100
 
 
+def test_recall_does_not_depend_on_what_is_compared_at_a_time(monkeypatch):
+    emb = noise(300)
+    ids = nearest_neighbours(emb, 5)[0]
+    ids[::3, 1] = -1
+    whole = sampled_recall(emb, ids, sample=100)
+    assert 0.9 < whole < 1
+    monkeypatch.setattr(neighbours, "_BLOCK", 7 * 300)
+    assert sampled_recall(emb, ids, sample=100) == whole
+
+
 def test_recall_accepts_any_of_equal_neighbours():
     emb = torch.cat([noise(1).expand(9, -1), -noise(1)])
     others = torch.tensor([[(row + 4) % 9, (row + 5) % 9] for row in range(9)] + [[3, 7]])
@@ -193,3 +205,16 @@ def test_nndescent_finds_nearly_all_and_the_same_every_time():
     torch.testing.assert_close(similarity[shared].sort().values[-100:], exact.flatten().sort().values[-100:])
     assert sampled_recall(emb, ids) == pytest.approx(float(shared.double().mean()), abs=0.02)
     assert not (ids == torch.arange(2000)[:, None]).any()
+
+
+@pytest.mark.slow
+def test_what_is_compiled_ahead_is_all_that_a_search_needs():
+    from numba.core import event
+
+    compile_nndescent().join()
+    assert compile_nndescent() is compile_nndescent()
+    with event.install_recorder("numba:compile") as compiled:
+        ids = NNDescent()(unit_rows(noise(3000, 64)), 6)
+        NNDescent(seed=1, n_jobs=1)(unit_rows(noise(500, 7)), 30)
+    assert [record for _, record in compiled.buffer] == []
+    assert ids.shape == (3000, 20)

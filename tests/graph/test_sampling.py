@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from torch_geometric.sampler import NodeSamplerInput
 
 from ser_graph.errors import InputError
-from ser_graph.graph import NeighborLoader, TopNeighborSampler
+from ser_graph.graph import NeighborLoader, TopNeighborSampler, sampling
 
 
 def top_edges(data, node, count):
@@ -203,3 +203,26 @@ def test_neighbours_without_a_batch_are_those_of_the_first_hop(toy_graph, count)
     assert list(zip(edge.tolist(), seed.tolist(), strict=True)) == expected
     assert torch.equal(neighbour, toy_graph.edge_index[0, edge])
     assert torch.equal(nodes[seed], toy_graph.edge_index[1, edge])
+
+
+def test_the_disk_is_asked_for_each_batch_while_the_one_before_is_at_work(toy_graph, monkeypatch):
+    events = []
+    monkeypatch.setattr(sampling, "will_need", lambda x, rows: events.append(("asked", rows.tolist())))
+    how = {"num_neighbors": [2], "batch_size": 30, "input_nodes": toy_graph.train_mask, "shuffle": True}
+    loader = NeighborLoader(toy_graph, generator=torch.Generator().manual_seed(0), **how)
+    for _ in range(2):
+        events.clear()
+        for batch in loader:
+            events.append(("got", batch.n_id.tolist()))
+            assert torch.equal(batch.x, toy_graph.x[batch.n_id])
+        asked, got = ([nodes for what, nodes in events if what == kind] for kind in ("asked", "got"))
+        assert asked == got
+        assert [what for what, _ in events] == ["asked", "asked", "got", "asked", "got", "got"]
+
+
+def test_a_loader_of_worker_processes_gives_the_same_batches(toy_graph):
+    how = {"num_neighbors": [2], "batch_size": 30, "input_nodes": toy_graph.train_mask}
+    alone, helped = NeighborLoader(toy_graph, **how), NeighborLoader(toy_graph, num_workers=1, **how)
+    for one, other in zip(alone, helped, strict=True):
+        assert torch.equal(one.n_id, other.n_id)
+        assert torch.equal(one.x, other.x)
