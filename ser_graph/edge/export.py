@@ -28,6 +28,7 @@ from ser_graph.sound import check_same_features
 
 OPSET = 18
 FORMATS = ("onnx",)
+_TALKATIVE = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir", "root")
 
 
 class FrontEnd(nn.Module):
@@ -150,7 +151,7 @@ def _metadata(student: Student, int8: bool) -> dict[str, Any]:
 
 def _trace(module: nn.Module, example: Tensor, given: str, made: list[str], path: Path) -> None:
     edge_package("onnxscript")
-    with warnings.catch_warnings(), _quiet("torch.onnx._internal.exporter._registration"):
+    with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")  # of torch's own code, about torch's own code
         torch.onnx.export(
             module.eval(),
@@ -182,14 +183,17 @@ def _joined(front: Any, network: Any) -> Any:
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+def _quiet() -> Iterator[None]:
+    """Say nothing of what the libraries do step by step."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def calibration(
@@ -234,7 +238,7 @@ def _quantised(path: Path, spectrograms: np.ndarray, progress: bool) -> Path:
             clip = next(self.clips, None)
             return None if clip is None else {SPECTROGRAM: clip[None]}
 
-    with _quiet(""):
+    with _quiet():
         shapes.quant_pre_process(path, ready, skip_symbolic_shape=True)
         quantization.quantize_static(
             ready,
