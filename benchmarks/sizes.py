@@ -36,7 +36,7 @@ from ser_graph.downstream.backbones import Backbone, count_macs, count_parameter
 from ser_graph.errors import InputError
 from ser_graph.evaluation.significance import bootstrap_difference
 from ser_graph.evaluation.tables import markdown_table
-from ser_graph.files import write_json
+from ser_graph.files import atomic_file, write_json
 from ser_graph.recipe import Recipe, load_recipe, parse_changes
 
 ARMS = {"baseline": {"alpha": 0}, "NSL": NSL}
@@ -214,7 +214,8 @@ def draw(table: pd.DataFrame, file: Path, title: str, chance: float) -> None:
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
+    with atomic_file(file) as part:
+        figure.savefig(part, format="png")
 
 
 def main() -> None:

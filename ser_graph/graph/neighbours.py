@@ -240,9 +240,9 @@ def unit_rows(emb: Tensor) -> Tensor:
     """
     unit, norms = torch.empty(emb.shape), torch.empty(len(emb), dtype=torch.float64)
     for part in _slices(len(emb), 2**14):  # float64 of all would be twice the embeddings
-        rows = emb[part].double()
-        norms[part] = rows.norm(dim=1)
-        unit[part] = (rows / norms[part, None]).float()
+        block = emb[part].double()
+        norms[part] = block.norm(dim=1)
+        unit[part] = (block / norms[part, None]).float()
     bad = ~(torch.isfinite(norms) & (norms > 0))
     if bad.any():
         rows = bad.nonzero()[:, 0].tolist()
