@@ -115,7 +115,7 @@ def clips(out: Path, joint: bool) -> ClipGraph:
     if joint:
         return data
     first = data.table["corpus"] == data.table["corpus"][data.table["emotion"].notna()].iloc[0]
-    own = torch.from_numpy(first.to_numpy())
+    own = torch.tensor(first.to_numpy())
     table = data.table[first]
     table.attrs = data.table.attrs
     return with_graph(data, {}, table=table, emb=data.emb[own], x=data.x[own])
