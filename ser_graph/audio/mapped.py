@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-RESIDENT = 2**24  # bytes that are read before pages are given back; a row that is touched may map 2 MB around it
+RESIDENT = 2**24  # bytes that are read before pages are given back; the system maps several times as much
 _SMAPS = Path("/proc/self/smaps")
 _BLOCK = 256  # rows that are copied from one file to another at a time
 

@@ -1,3 +1,6 @@
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -207,14 +210,32 @@ def test_nndescent_finds_nearly_all_and_the_same_every_time():
     assert not (ids == torch.arange(2000)[:, None]).any()
 
 
-@pytest.mark.slow
-def test_what_is_compiled_ahead_is_all_that_a_search_needs():
-    from numba.core import event
+def test_a_search_waits_for_the_compilation(monkeypatch):
+    order = []
 
-    compile_nndescent().join()
-    assert compile_nndescent() is compile_nndescent()
-    with event.install_recorder("numba:compile") as compiled:
-        ids = NNDescent()(unit_rows(noise(3000, 64)), 6)
-        NNDescent(seed=1, n_jobs=1)(unit_rows(noise(500, 7)), 30)
-    assert [record for _, record in compiled.buffer] == []
-    assert ids.shape == (3000, 20)
+    class Compilation:
+        def join(self):
+            order.append("compiled")
+
+    class Index:
+        def __init__(self, rows, n_neighbors, **_):
+            order.append("searched")
+            self.neighbor_graph = np.zeros((len(rows), n_neighbors), dtype=np.int32), None
+
+    monkeypatch.setattr(neighbours, "compile_nndescent", Compilation)
+    monkeypatch.setitem(sys.modules, "pynndescent", SimpleNamespace(NNDescent=Index))
+    assert NNDescent()(unit_rows(noise(50)), 6).shape == (50, 20)
+    assert NNDescent()(unit_rows(noise(50)), 30).shape == (50, 31)
+    assert NNDescent()(unit_rows(noise(8)), 6).shape == (8, 8)
+    assert order == ["compiled", "searched"] * 3
+
+
+def test_it_is_compiled_once(monkeypatch):
+    done = []
+    monkeypatch.setattr(neighbours, "_compiling", None)
+    monkeypatch.setattr(neighbours, "_search_made_up_rows", lambda: done.append(1))
+    threads = [compile_nndescent(), compile_nndescent()]
+    for thread in threads:
+        thread.join()
+    assert threads[0] is threads[1]
+    assert done == [1]
