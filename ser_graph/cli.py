@@ -387,7 +387,7 @@ def evaluate(
 def export(
     model: Model,
     out: Annotated[Path, typer.Option(help="File to write.")],
-    format: Annotated[str, typer.Option(help="onnx.")] = "onnx",
+    format: Annotated[str, typer.Option(help="onnx, or executorch (.pte, float32).")] = "onnx",
     int8: Annotated[bool, typer.Option("--int8", help="Compute in 8 bits: a quarter of the size.")] = False,
     graph: Annotated[
         Path | None,

@@ -90,6 +90,6 @@ def check_same_features(graph: Mapping[str, Any], own: Mapping[str, Any]) -> Non
     for key, value in own.items():
         if graph.get(key) != value:
             raise InputError(
-                f"The graph's spectrograms have {key}={graph.get(key)!r}, the student expects {value!r}; give the "
-                "graph that it was trained on, or predict from sound files"
+                f"The graph's spectrograms have {key}={graph.get(key)!r}, the student expects {value!r}; predict "
+                "from the clip table or sound files instead, or give the graph that it was trained on"
             )

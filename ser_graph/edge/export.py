@@ -27,7 +27,7 @@ from ser_graph.graph import ClipGraph
 from ser_graph.sound import check_same_features
 
 OPSET = 18
-FORMATS = ("onnx",)
+FORMATS = ("onnx", "executorch")
 _TALKATIVE = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir", "root")
 
 
@@ -87,7 +87,7 @@ def export(
     Args:
         model: the student, or its folder.
         out: the file.
-        format: ``"onnx"``.
+        format: ``"onnx"``, or ``"executorch"`` for an ExecuTorch program (.pte) in float32.
         int8: compute convolutions and dense layers in 8 bits, weights per channel. The spectrogram and its
             standardisation stay in float32.
         clips: where the ranges of int8's activations are taken from: a graph, whose stored spectrograms of
@@ -98,19 +98,28 @@ def export(
 
     Raises:
         InputError: a student that needs the teacher, no clip for int8, a graph of other spectrograms, or the
-            extra `edge` is not installed.
+            extra `edge` or `executorch` is not installed.
     """
     if format not in FORMATS:
         raise bad_value("format", format, FORMATS)
+    if int8 and format != "onnx":
+        raise InputError(f"int8 is of the format onnx, not of {format}; leave one of the two out")
     student = model if isinstance(model, Student) else load_student(model)
-    onnx = edge_package("onnx")
     if student.needs_teacher:
         raise InputError(
             f"This student needs the teacher's embedding of every clip (transfer={student.transfer!r}) and cannot "
             "be exported; train one with transfer='none'"
         )
-    spectrograms = calibration(student, clips, n_clips, seed, progress) if int8 else None
     out = Path(out).expanduser()
+    if format == "executorch":
+        from ser_graph.edge.executorch_file import executorch_program
+
+        program = executorch_program(student, _metadata(student, int8))
+        with atomic_file(out) as part:
+            part.write_bytes(program)
+        return out
+    onnx = edge_package("onnx")
+    spectrograms = calibration(student, clips, n_clips, seed, progress) if int8 else None
     bar = tqdm(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
     with tempfile.TemporaryDirectory() as folder, bar:
         network = Path(folder) / "network.onnx"

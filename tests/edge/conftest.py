@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from ser_graph.audio.log_mel import LogMelSettings
-from ser_graph.downstream import Student
+from ser_graph.downstream import Student, train
+from ser_graph.edge.export import export
 
 
 @pytest.fixture(scope="session")
@@ -31,16 +32,20 @@ def make_student():
 
 
 @pytest.fixture(scope="session")
-def student(make_student):
-    return make_student(
-        normalise="utterance", n_samples=8192, info={"settings": {"alpha": 0.1}, "history": [{"loss": 1.0}]}
-    )
+def student(_toy_graph):
+    """A student that has learnt the toy graph; not to be changed."""
+    return train(_toy_graph, backbone="resnet9", alpha=0, epochs=3, batch_size=16, progress=False)
 
 
 @pytest.fixture(scope="session")
 def exported(student, tmp_path_factory):
-    """That student, which fits the toy graph, as an ONNX file; not to be changed."""
-    from ser_graph.edge.export import export
-
+    """That student as an ONNX file; not to be changed."""
     folder = tmp_path_factory.mktemp("exported")
     return export(student.save(folder / "student"), folder / "deep" / "student.onnx", progress=False)
+
+
+@pytest.fixture(scope="session")
+def exported_int8(student, _toy_graph, tmp_path_factory):
+    """The same in 8 bits."""
+    out = tmp_path_factory.mktemp("int8") / "int8.onnx"
+    return export(student, out, int8=True, clips=_toy_graph, progress=False)

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_graph.downstream import train
+from ser_graph.downstream import predict
 from ser_graph.edge.bench import bench, format_bench
-from ser_graph.edge.export import export
 from ser_graph.edge.measuring import count_macs
 from ser_graph.errors import InputError
 from ser_graph.evaluation import uar
@@ -18,18 +17,18 @@ from ser_graph.upstream import Upstream
 
 
 @pytest.fixture(scope="module")
-def shelf(_toy_graph, tmp_path_factory):
+def shelf(_toy_graph, student, exported, exported_int8, tmp_path_factory):
     """A folder with a graph, a student trained on it, that student exported, and a teacher."""
     root = tmp_path_factory.mktemp("shelf")
     save_graph(_toy_graph, root / "graph")
-    trained = train(_toy_graph, backbone="resnet9", alpha=0, epochs=2, batch_size=16, progress=False)
-    trained.save(root / "student")
-    export(trained, root / "whole.onnx", progress=False)
-    export(trained, root / "int8.onnx", int8=True, clips=_toy_graph, progress=False)
+    student.save(root / "student")
+    shutil.copy(exported, root / "whole.onnx")
+    shutil.copy(exported_int8, root / "int8.onnx")
     Upstream.small().save(root / "teacher")
-    return root, trained
+    return root, student
 
 
+@pytest.mark.slow
 def test_models_side_by_side(call, shelf, toy_graph):
     root, trained = shelf
     models = [root / "student", root / "whole.onnx", root / "int8.onnx"]
@@ -49,8 +48,6 @@ def test_models_side_by_side(call, shelf, toy_graph):
     ]
     assert (table["p50_ms"] > 0).all() and (table["p95_ms"] >= table["p50_ms"]).all()
     assert np.allclose(table["rtf"], table["p50_ms"] / 1000 / 0.512, rtol=1e-3)
-    from ser_graph.downstream import predict
-
     predictions = predict(trained, toy_graph, "test")
     meant = uar(predictions["emotion"], predictions["predicted"])
     assert table["uar"].tolist()[:2] == pytest.approx([meant, meant]) and np.isnan(table.loc["teacher", "uar"])

@@ -10,7 +10,7 @@ import torch
 
 from ser_graph.audio.log_mel import LogMel, LogMelSettings
 from ser_graph.corpora.table import load_table
-from ser_graph.downstream import BACKBONES, Student, predict, train
+from ser_graph.downstream import BACKBONES, Student, predict
 from ser_graph.edge.export import calibration, export
 from ser_graph.edge.onnx_student import METADATA_KEY, OnnxStudent
 from ser_graph.errors import InputError
@@ -30,10 +30,10 @@ def by_torch(student, waves):
     return output.logits.softmax(1).numpy(), output.fc1.numpy()
 
 
-@pytest.mark.parametrize("backbone", ["resnet9, utterance", *sorted(BACKBONES)])
+@pytest.mark.parametrize("backbone", ["trained", "resnet9, utterance", *sorted(set(BACKBONES) - {"resnet9"})])
 def test_whole_way_from_the_waveform_is_that_of_torch(make_student, student, exported, tmp_path, backbone):
-    if backbone in BACKBONES:
-        student = make_student(backbone)
+    if backbone != "trained":
+        student = make_student(*backbone.split(", "))
         exported = export(student, tmp_path / "a.onnx", progress=False)
     found = OnnxStudent(exported)
     waves = waveforms(student)
@@ -59,25 +59,21 @@ def test_metadata_say_what_it_is(student, exported):
     found = OnnxStudent(exported)
     assert found.emotions == ["anger", "fear", "sadness"]
     assert found.features == student.features.to_dict()
-    assert found.info == {"backbone": "resnet9", "settings": {"alpha": 0.1}}  # its learning curve stays at home
-    assert (found.normalise, found.precision, found.n_params) == ("utterance", "float32", student.n_params)
+    assert found.info == {key: value for key, value in student.info.items() if key != "history"}
+    assert found.info["settings"]["epochs"] == 3 and student.info["history"]  # its learning curve stays at home
+    assert (found.normalise, found.precision, found.n_params) == ("corpus", "float32", student.n_params)
     assert list(exported.parent.iterdir()) == [exported]
     model = onnx.load(exported)
     assert {opset.domain for opset in model.opset_import} == {""}  # every runtime has these operators
     onnx.checker.check_model(model, full_check=True)
 
 
-@pytest.fixture(scope="module")
-def trained(_toy_graph):
-    return train(_toy_graph, backbone="resnet9", alpha=0, epochs=3, batch_size=16, progress=False)
-
-
-def test_int8_recognises_as_well(trained, toy_graph, tmp_path):
-    found = OnnxStudent(export(trained, tmp_path / "a.onnx", int8=True, clips=toy_graph, progress=False))
+def test_int8_recognises_as_well(student, exported_int8, toy_graph):
+    found = OnnxStudent(exported_int8)
     assert found.precision == "int8"
     test = toy_graph.test_mask.numpy()
     probabilities, _ = found.of_spectrograms(toy_graph.x[test].numpy())
-    wanted = predict(trained, toy_graph, "test")
+    wanted = predict(student, toy_graph, "test")
     meant = wanted.filter(like="p_").to_numpy()
     said = [found.emotions[code] for code in probabilities.argmax(1)]
     assert uar(wanted["emotion"], wanted["predicted"]) > 0.8  # there is something to lose
@@ -120,7 +116,7 @@ def test_mistakes_leave_no_file(student, toy_graph, tmp_path, monkeypatch):
         (longer, {"int8": True, "clips": toy_graph}, "n_samples=8192, the student expects 8704"),
         (student, {"int8": True, "clips": toy_graph.table[:0]}, "No clip to take"),
         (student, {"int8": True, "clips": toy_graph.table, "n_clips": 0}, "Bad n_clips 0"),
-        (student, {"format": "tflite"}, r"Bad format 'tflite', expected one of \['onnx'"),
+        (student, {"format": "tflite"}, "Bad format 'tflite', expected one of"),
         (tmp_path, {}, "not a trained student"),
     ]
     for model, settings, words in cases:

@@ -1,0 +1,69 @@
+"""A student as an ExecuTorch program (.pte), which apps for phones run without Python: float32, XNNPACK."""
+
+import json
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ser_graph.audio.log_mel import LogMel
+from ser_graph.downstream import Student
+from ser_graph.edge.extra import edge_package
+
+EXTRA = "executorch"
+METADATA_METHOD = "ser_graph"  # a method of the program that returns the metadata as JSON
+
+
+class WholeStudent(nn.Module):
+    """Waveform -> probabilities and `fc1`, without an FFT, which ExecuTorch's kernels lack.
+
+    Windows times a matrix of cosines and sines give the same spectrum; the matrix adds 1 MB.
+    """
+
+    mel: Tensor
+    fourier: Tensor
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student.eval()
+        self.settings = settings = student.features
+        log_mel = LogMel(settings)
+        window = log_mel.mel.spectrogram.window.double()
+        samples, bins = torch.arange(settings.n_fft).double(), torch.arange(settings.n_fft // 2 + 1).double()
+        angles = 2 * torch.pi / settings.n_fft * samples[:, None] * bins
+        fourier = torch.cat([angles.cos(), angles.sin()], dim=1) * window[:, None]
+        self.register_buffer("fourier", fourier.float())
+        self.register_buffer("mel", log_mel.mel.mel_scale.fb.float())
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """[1, n_samples] float32 -> [1, K] and [1, 256]."""
+        real, imaginary = (waveform.unfold(-1, self.settings.n_fft, self.settings.hop_length) @ self.fourier).chunk(
+            2, dim=-1
+        )
+        power = real.square() + imaginary.square()
+        output = self.student(torch.log(power @ self.mel + self.settings.floor))
+        return output.logits.softmax(1), output.fc1
+
+
+def executorch_program(student: Student, metadata: dict[str, Any]) -> bytes:
+    """The program of a student for one clip at a time.
+
+    Args:
+        student: the model; put into evaluation mode.
+        metadata: JSON values, which the program's method `ser_graph` returns as text.
+
+    Raises:
+        InputError: the extra `executorch` is not installed.
+    """
+    exir = edge_package("executorch.exir", EXTRA)
+    xnnpack = edge_package("executorch.backends.xnnpack.partition.xnnpack_partitioner", EXTRA)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own code, about torch's own code
+        exported = torch.export.export(WholeStudent(student), (torch.zeros(1, student.features.n_samples),))
+        lowered = exir.to_edge_transform_and_lower(
+            exported,
+            partitioner=[xnnpack.XnnpackPartitioner()],
+            constant_methods={METADATA_METHOD: json.dumps(metadata)},
+        )
+        return lowered.to_executorch().buffer
