@@ -17,7 +17,9 @@ from ser_graph.downstream.student import Student
 from ser_graph.graph import save_graph
 from ser_graph.processes import ALONE
 
-QUICK = {"epochs": 2, "batch_size": 17, "precision": "float32", "progress": False}
+# Adam's first steps are the signs of gradients: at its usual rate, one rounding of a gradient near 0 moves the loss
+# by percents. At this rate the loss still falls by a seventh or more in two epochs, and roundings stay roundings.
+QUICK = {"epochs": 2, "batch_size": 17, "precision": "float32", "progress": False, "learning_rate": 1e-5}
 CELLS = {
     "baseline": {"alpha": 0},
     "forward": {},
@@ -69,7 +71,7 @@ def test_two_processes_make_the_steps_of_one(trained, name):
     one, two = (json.loads((folder / f"{number}.json").read_text()) for folder in trained.values())
     for here, there in zip(one, two, strict=True):
         assert here.keys() == there.keys()
-        assert there["loss"] == pytest.approx(here["loss"], rel=0.03, abs=0.003)
+        assert there["loss"] == pytest.approx(here["loss"], rel=1e-3)
         assert there["edge_coverage"] == here["edge_coverage"]
         assert there.get("edges_used") == here.get("edges_used")
 
