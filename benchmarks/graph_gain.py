@@ -314,6 +314,7 @@ def draw(tables: dict[str, pd.DataFrame], file: Path) -> None:
                 xytext=(4, 3),
                 textcoords="offset points",
             )
+    ax.margins(x=0.25)  # room for the names
     ax.axhline(0, color="grey", linewidth=0.8)
     ax.set_xlabel("edges of the training graph that join one emotion, %")
     ax.set_ylabel("UAR gained over the baseline, points")
