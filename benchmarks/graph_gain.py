@@ -1,7 +1,8 @@
 """Does the graph help, and what makes it help? Students with and without it, on speakers left out in turn.
 
     python benchmarks/graph_gain.py benchmarks/studies/nemo.toml --out runs/gain-nemo --jobs 2 \
-        [--set KEY=VALUE ...] [--arms NAME ...] [--seeds 0 1 2] [--labels 1.0 0.1] [--backbones resnet9] [--report]
+        [--set KEY=VALUE ...] [--arms NAME ...] [--seeds 0 1 2] [--labels 1.0 0.1] [--backbones resnet9] \
+        [--report] [--beside OTHER_OUT ...]
 
 The recipe says where the clips, the teacher and the unlabelled corpora are. An arm is one way to use the teacher;
 each is trained for each fold, seed and share of labels. Finished folds are stored in `--out`: the same command,
@@ -249,7 +250,8 @@ def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:
             row |= graph_figures(ARMS[arm], recipe, out)
         rows.append(row)
     table = pd.DataFrame(rows)
-    table["p_holm"] = holm(table["p"])
+    compared = table["arm"].isin(ARMS)  # what dev chose is one comparison, not one of many
+    table.loc[compared, "p_holm"] = holm(table.loc[compared, "p"])
     known = pd.DataFrame([{"arm": f"teacher: {name}", "uar": table_uar(said)} for name, said in teachers.items()])
     table = pd.concat([table, known], ignore_index=True)
     table.to_csv(out / f"table-{backbone}-{labels:g}.csv", index=False)
@@ -303,6 +305,8 @@ def draw(tables: dict[str, pd.DataFrame], file: Path) -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained", dpi=120)
     ax = figure.subplots()
     for title, table in tables.items():
+        if "homophily" not in table:
+            continue
         rows = table[table["homophily"].notna() & ~table["arm"].str.contains("regression|same label")]
         gain, low, high = (100 * rows[name] for name in ("difference", "low", "high"))
         ax.errorbar(100 * rows["homophily"], gain, yerr=[gain - low, high - gain], fmt="o", capsize=3, label=title)
@@ -333,6 +337,9 @@ def main() -> None:
     parser.add_argument("--labels", nargs="+", type=float, default=[1.0])
     parser.add_argument("--backbones", nargs="+", default=["resnet9"])
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--beside", type=Path, nargs="+", default=[], help="folders of other studies, for the figure"
+    )
     parser.add_argument("--report", action="store_true", help="train nothing, show what is there")
     arguments = parser.parse_args()
     recipe, out = load_recipe(arguments.recipe, parse_changes(arguments.changes)), arguments.out
@@ -355,8 +362,16 @@ def main() -> None:
     for backbone in arguments.backbones:
         for labels in arguments.labels:
             print(f"\n{report(recipe, out, backbone, labels)}")
-            shown[f"{backbone}, {labels:.0%} of the labels"] = pd.read_csv(out / f"table-{backbone}-{labels:g}.csv")
+            shown |= stored_table(out, f"table-{backbone}-{labels:g}.csv")
+            for folder in arguments.beside:
+                shown |= stored_table(folder, f"table-{backbone}-{labels:g}.csv")
     draw(shown, out / "homophily.png")
+
+
+def stored_table(out: Path, name: str) -> dict[str, pd.DataFrame]:
+    """A table of an earlier report under its title, if there is one."""
+    file = out / name
+    return {f"{out.name}, {file.stem.removeprefix('table-')}": pd.read_csv(file)} if file.exists() else {}
 
 
 if __name__ == "__main__":
