@@ -304,20 +304,16 @@ def draw(tables: dict[str, pd.DataFrame], file: Path) -> None:
     """Homophily of a graph against what its students gain over their baseline, a point a graph."""
     figure = Figure(figsize=(7, 4.5), layout="constrained", dpi=120)
     ax = figure.subplots()
-    for title, table in tables.items():
+    for number, (title, table) in enumerate(tables.items()):
         if "homophily" not in table:
             continue
         rows = table[table["homophily"].notna() & ~table["arm"].str.contains("regression|same label")]
         gain, low, high = (100 * rows[name] for name in ("difference", "low", "high"))
-        ax.errorbar(100 * rows["homophily"], gain, yerr=[gain - low, high - gain], fmt="o", capsize=3, label=title)
-        for _, row in rows.iterrows():
-            ax.annotate(
-                row["arm"].removeprefix("NSL, "),
-                (100 * row["homophily"], 100 * row["difference"]),
-                fontsize=6,
-                xytext=(4, 3),
-                textcoords="offset points",
-            )
+        at = 100 * rows["homophily"] + 0.3 * number  # students of one graph beside each other
+        ax.errorbar(at, gain, yerr=[gain - low, high - gain], fmt="o", capsize=3, label=title)
+        for x, y, arm in zip(at, gain, rows["arm"], strict=True):
+            name = arm.removeprefix("NSL, ").replace(", ", ",\n")
+            ax.annotate(name, (x, y), fontsize=6, xytext=(5, 4 + 8 * number), textcoords="offset points")
     ax.margins(x=0.25)  # room for the names
     ax.axhline(0, color="grey", linewidth=0.8)
     ax.set_xlabel("edges of the training graph that join one emotion, %")
