@@ -204,14 +204,13 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-@torch.no_grad()
 def count_macs(module: nn.Module, n_frames: int = 373, n_mels: int = 64) -> int:
     """Multiplications, each with its addition, that convolutions and dense layers make of one clip.
 
     BatchNorm, which an exported student has inside its convolutions, pooling and additions are left out.
 
     Args:
-        module: a backbone or a student on the CPU; put into evaluation mode.
+        module: a backbone or a student; put into evaluation mode.
         n_frames: of the clip's spectrogram.
         n_mels: likewise.
 
@@ -219,9 +218,18 @@ def count_macs(module: nn.Module, n_frames: int = 373, n_mels: int = 64) -> int:
         >>> count_macs(resnet9()), count_macs(mobilenet15())
         (281304832, 234702592)
     """
-    with FlopCounterMode(display=False) as counter:
-        module.eval()(torch.zeros(1, n_frames, n_mels))
-    return counter.get_total_flops() // 2
+    x = torch.zeros(1, n_frames, n_mels, device=next(module.parameters()).device)
+    return count_multiplications(lambda: module.eval()(x))
+
+
+def count_multiplications(call: Callable[[], object]) -> int:
+    """Multiplications of the matrix products and convolutions that a call in torch makes.
+
+    Not under ``torch.inference_mode``, in which it cannot be counted.
+    """
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        call()
+    return counter.get_total_flops() // 2  # it counts additions too
 
 
 def _conv_norm(channels: int, wanted: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:

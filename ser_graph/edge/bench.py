@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ser_graph.edge.measuring import count_multiplications, latencies_ms, peak_memory_mb, size_mb
+from ser_graph.edge.measuring import latencies_ms, peak_memory_mb, size_mb
 from ser_graph.edge.models import load_model
 from ser_graph.errors import InputError
 from ser_graph.files import content_hash
@@ -168,6 +168,7 @@ def _measure_teacher(asked: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from ser_graph.audio.reading import SAMPLE_RATE
+    from ser_graph.downstream.backbones import count_multiplications
     from ser_graph.upstream import Upstream
 
     torch.set_num_threads(asked["threads"])

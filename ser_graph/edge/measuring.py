@@ -67,24 +67,9 @@ def count_macs(student: "Student") -> int:
         >>> count_macs(Student("resnet9", ["anger", "fear"]))
         281303552
     """
-    import torch
+    from ser_graph.downstream.backbones import count_macs as count
 
-    x = torch.zeros(1, student.features.n_frames, student.features.n_mels)
-    return count_multiplications(lambda: student.eval()(x.to(student.standardise.mean.device)))
-
-
-def count_multiplications(call: Callable[[], Any]) -> int:
-    """Multiplications of the matrix products and convolutions that a call in torch makes.
-
-    Not under ``torch.inference_mode``, in which it cannot be counted.
-    """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        call()
-    return counter.get_total_flops() // 2  # it counts additions too
+    return count(student, student.features.n_frames, student.features.n_mels)
 
 
 def peak_memory_mb() -> float:
