@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
 from ser_graph.corpora.vocabulary import SPLITS
 from ser_graph.errors import InputError, bad_value, shorten
@@ -139,6 +138,8 @@ def ravdess_split(table: pd.DataFrame) -> pd.DataFrame:
         {'dev': '03 04 05 06 13 14 15 16', 'test': '01 02 07 08 17 18',
          'train': '09 10 11 12 19 20 21 22 23 24'}
     """
+    from sklearn.model_selection import train_test_split  # slow to import, seldom needed
+
     names = {}
     for first in (1, 2):
         actors = [f"{actor:02d}" for actor in range(first, 25, 2)]

@@ -34,7 +34,6 @@ import pandas as pd
 import soundfile
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 from tqdm import tqdm
 
 from ser_graph.corpora.adapter import Adapter, Record
@@ -334,6 +333,8 @@ def _record(speech: Floats, energy: float, difficulty: float, rng: np.random.Gen
     The level is turned up and down as recording engineers do, so that loudness alone tells little: about
     half of the emotion's energy remains.
     """
+    from scipy.signal import lfilter  # slow to import, seldom needed
+
     before, after = (0.05 + 0.1 * rng.uniform(size=2)) * RATE
     wave = np.pad(speech, (int(before), int(after)))
     decibels = 35 - 28 * difficulty + 4 * rng.standard_normal()  # from a quiet to a loud room

@@ -37,6 +37,7 @@ from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_file, content_hash
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler, partition
+from ser_graph.memory import keep_freed_memory
 from ser_graph.processes import is_first, processes
 
 PARTS_PER_BATCH = 4  # of strategy "partition": keeps classes mixed
@@ -113,6 +114,8 @@ class _Run:
     ) -> None:
         self.data, self.settings, self.device, self.group = data, settings, device, processes()
         self._check_group(int(seeds.sum()))
+        if device.type == "cpu":
+            keep_freed_memory()
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
         self.student = self._new_student(seeds, labelled).to(device)

@@ -5,7 +5,6 @@ import warnings
 from typing import Any
 
 import torch
-from sklearn.metrics import roc_curve
 from torch import Tensor
 
 from ser_graph.errors import InputError
@@ -107,6 +106,8 @@ def epsilon_of_agreement(edge_index: Tensor, similarity: Tensor, labels: Tensor)
         >>> 0.7499 < epsilon < 0.75
         True
     """
+    from sklearn.metrics import roc_curve  # slow to import, seldom needed
+
     source, target = labels[edge_index]
     known = (source >= 0) & (target >= 0)
     agrees, similarity = (source == target)[known], similarity[known]

@@ -5,7 +5,6 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 import torch
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from ser_graph.errors import InputError, bad_value, shorten
@@ -145,6 +144,8 @@ def _standardised(rows: Tensor, groups: Tensor, *, scale: bool) -> Tensor:
 
 
 def _whitened(rows: Tensor) -> Tensor:
+    from sklearn.covariance import ledoit_wolf  # slow to import, seldom needed
+
     centered = rows - rows.mean(dim=0)
     covariance, _ = ledoit_wolf(centered.numpy(), assume_centered=True)
     values, directions = torch.linalg.eigh(torch.from_numpy(covariance))

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import networkx as nx
 import numpy as np
 import pandas as pd
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.statistics.columns import column_codes, text_columns
@@ -79,6 +78,8 @@ def _joined(data: ClipGraph) -> nx.Graph:
 
 
 def _beside(joined: nx.Graph, values: pd.Series, numbers: pd.Series) -> dict[str, float]:
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score  # slow to import, seldom needed
+
     figures = {"clips": len(values), "values": values.nunique(), "communities": numbers.nunique()}
     if not len(values):
         return {**figures, **dict.fromkeys(("nmi", "ari", "modularity_values", "modularity_communities"), np.nan)}

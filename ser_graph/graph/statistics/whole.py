@@ -4,7 +4,6 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import skew
 from torch import Tensor
 
 from ser_graph.graph.clip_graph import ClipGraph
@@ -72,6 +71,8 @@ def degree_distribution(data: ClipGraph) -> pd.DataFrame:
 
 
 def _degree_figures(data: ClipGraph, inside: Tensor) -> dict[str, float]:
+    from scipy.stats import skew  # slow to import, seldom needed
+
     ins = data.degrees()[inside].numpy()
     outs = data.edge_index[0].bincount(minlength=data.num_nodes)[inside].numpy()
     return {
