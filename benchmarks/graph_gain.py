@@ -13,7 +13,6 @@ No test label chooses anything: dev of each fold chooses the epoch, and in the r
 """
 
 import argparse
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,17 +21,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
+from cells import is_done, n_folds, nodes, predictions, side_by_side, table_uar
+from cells import train_cell as train_in
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 import ser_graph as sg
 from ser_graph.corpora import leave_speakers_out
-from ser_graph.cross_validation import read_predictions
-from ser_graph.evaluation import gap_closed, label_propagation, teacher_probe, uar
+from ser_graph.evaluation import gap_closed, label_propagation, teacher_probe
 from ser_graph.evaluation.significance import bootstrap_difference, holm
 from ser_graph.evaluation.tables import markdown_table
-from ser_graph.experiment import prepare_corpus, prepare_graph, prepare_target, prepare_upstream
 from ser_graph.graph import ClipGraph, EdgeRules, Space
 from ser_graph.recipe import Recipe, load_recipe, parse_changes
 
@@ -103,13 +100,6 @@ class Cell:
         return out / "cells" / self.backbone / f"labels-{self.labels:g}" / words / f"seed-{self.seed}"
 
 
-def nodes(recipe: Recipe, out: Path) -> ClipGraph:
-    """All clips with embeddings and spectrograms, the unlabelled corpora's too; made once."""
-    source = prepare_corpus(recipe.source, out / "source") if recipe.source and recipe.upstream.finetune else None
-    target = prepare_target(recipe, out)
-    return prepare_graph(recipe, prepare_upstream(recipe, source, out), target, out)
-
-
 def clips(out: Path, joint: bool) -> ClipGraph:
     """The stored nodes; without `joint` those of the target alone."""
     data = sg.load_graph(out / "graph")
@@ -135,46 +125,30 @@ def with_graph(data: ClipGraph, options: dict[str, Any], **parts: Any) -> ClipGr
 
 
 def train_cell(cell: Cell, recipe: Recipe, out: Path) -> None:
-    """Train what is missing of a cell, with one thread."""
-    torch.set_num_threads(1)
+    """Train what is missing of a cell."""
     arm = ARMS[cell.arm]
     data = with_graph(clips(out, arm.joint), arm.graph)
-    training = {**recipe.students.training, **arm.training}
-    training |= {"backbone": cell.backbone, "seed": cell.seed, "label_fraction": cell.labels}
-    found = sg.cross_validate(data, n_folds=n_folds(recipe), out=cell.folder(out), progress=False, **training)
-    (cell.folder(out) / "done.json").write_text(json.dumps(found.metrics))
+    training = {**arm.training, "backbone": cell.backbone, "seed": cell.seed, "label_fraction": cell.labels}
+    train_in(data, recipe, cell.folder(out), **training)
 
 
-def n_folds(recipe: Recipe) -> int | None:
-    """As `cross_validate` takes it."""
-    return recipe.folds if isinstance(recipe.folds, int) else None
+Folds = list[dict[str, pd.DataFrame]]
 
 
-def folds_of(cell: Cell, out: Path) -> list[dict[str, Any]]:
-    """A row a fold: who was held out, and what was said of test and dev."""
-    rows = []
-    for folder in sorted(cell.folder(out).glob("fold-*")):
-        row = json.loads((folder / "fold.json").read_text())
-        tables = {
-            name: read_predictions(folder / file)
-            for name, file in (("test", "predictions.csv"), ("dev", "dev_predictions.csv"))
-        }
-        rows.append({**row, **tables})
-    return rows
+def seeds_of(arm: str, backbone: str, labels: float, out: Path) -> dict[int, Folds]:
+    """The finished seeds of an arm: of each fold, what was said of test and dev."""
+    folders = {seed: Cell(arm, backbone, labels, seed).folder(out) for seed in range(10)}
+    return {
+        seed: [
+            {"test": test, "dev": dev}
+            for test, dev in zip(predictions(folder), predictions(folder, "dev"), strict=True)
+        ]
+        for seed, folder in folders.items()
+        if is_done(folder)
+    }
 
 
-def table_uar(predictions: pd.DataFrame) -> float:
-    """UAR of a table of predictions."""
-    return uar(predictions["emotion"], predictions["predicted"])
-
-
-def seeds_of(arm: str, backbone: str, labels: float, out: Path) -> dict[int, list[dict[str, Any]]]:
-    """The finished seeds of an arm and their folds."""
-    cells = [Cell(arm, backbone, labels, seed) for seed in range(10)]
-    return {cell.seed: folds_of(cell, out) for cell in cells if (cell.folder(out) / "done.json").exists()}
-
-
-def chosen_on_dev(found: dict[str, dict[int, list[dict[str, Any]]]]) -> tuple[dict[int, pd.DataFrame], list[str]]:
+def chosen_on_dev(found: dict[str, dict[int, Folds]]) -> tuple[dict[int, pd.DataFrame], list[str]]:
     """Each fold's test clips as the arm says that is best on this fold's dev, in the mean over the seeds.
 
     The arms compared are those that run on the device and have all of the baseline's seeds.
@@ -348,12 +322,8 @@ def main() -> None:
         for seed in arguments.seeds
         for arm in arguments.arms
     ]
-    missing = [] if arguments.report else [cell for cell in cells if not (cell.folder(out) / "done.json").exists()]
-    work = Parallel(n_jobs=arguments.jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)(
-        delayed(train_cell)(cell, recipe, out) for cell in missing
-    )
-    for _ in tqdm(work, total=len(missing), desc="cells", disable=not missing):
-        pass
+    missing = [] if arguments.report else [cell for cell in cells if not is_done(cell.folder(out))]
+    side_by_side(train_cell, [(cell, recipe, out) for cell in missing], arguments.jobs)
     shown: dict[str, pd.DataFrame] = {}
     for backbone in arguments.backbones:
         for labels in arguments.labels:

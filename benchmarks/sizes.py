@@ -22,21 +22,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from graph_gain import NSL, n_folds, nodes, table_uar
-from joblib import Parallel, delayed
+from cells import is_done, nodes, predictions, side_by_side, table_uar
+from cells import train_cell as train_in
+from graph_gain import NSL
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import nn
-from tqdm import tqdm
 
 import ser_graph as sg
-from ser_graph.cross_validation import read_predictions
 from ser_graph.downstream.backbones import Backbone, count_macs, count_parameters, make_backbone
 from ser_graph.errors import InputError
 from ser_graph.evaluation.significance import bootstrap_difference
 from ser_graph.evaluation.tables import markdown_table
-from ser_graph.files import atomic_file, write_json
+from ser_graph.files import atomic_file
 from ser_graph.recipe import Recipe, load_recipe, parse_changes
 
 ARMS = {"baseline": {"alpha": 0}, "NSL": NSL}
@@ -84,19 +82,14 @@ class Cell:
     def predictions(self, out: Path) -> pd.DataFrame | None:
         """Every clip of the target, said by the student that never heard its speaker; None before the last fold."""
         folder = self.folder(out)
-        if not (folder / "done.json").exists():
-            return None
-        return pd.concat([read_predictions(file) for file in sorted(folder.glob("fold-*/predictions.csv"))])
+        return pd.concat(predictions(folder)) if is_done(folder) else None
 
 
 def train_cell(cell: Cell, recipe: Recipe, out: Path) -> None:
-    """Train what is missing of a cell, with one thread."""
-    torch.set_num_threads(1)
-    training = {**recipe.students.training, "protocol": recipe.protocol, **ARMS[cell.arm]}
-    training |= {"backbone": cell.kind.backbone, "width": cell.kind.width, "seed": cell.seed}
+    """Train what is missing of a cell."""
+    training = {"protocol": recipe.protocol, "backbone": cell.kind.backbone, "width": cell.kind.width}
     data = sg.load_graph(out / "graph")
-    found = sg.cross_validate(data, n_folds=n_folds(recipe), out=cell.folder(out), progress=False, **training)
-    write_json(cell.folder(out) / "done.json", found.metrics)
+    train_in(data, recipe, cell.folder(out), **training, **ARMS[cell.arm], seed=cell.seed)
 
 
 def int8_kb(backbone: Backbone) -> float:
@@ -238,11 +231,7 @@ def main() -> None:
             nodes(recipe, out)
         cells = [Cell(kind, arm, seed) for seed, kind, arm in product(arguments.seeds, kinds, ARMS)]
         missing = [] if arguments.report else [cell for cell in cells if cell.predictions(out) is None]
-        work = Parallel(
-            n_jobs=arguments.jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1
-        )(delayed(train_cell)(cell, recipe, out) for cell in missing)
-        for _ in tqdm(work, total=len(missing), desc="cells", disable=not missing):
-            pass
+        side_by_side(train_cell, [(cell, recipe, out) for cell in missing], arguments.jobs)
         table = measure(kinds, arguments.seeds, recipe, out)
     except InputError as error:
         parser.exit(1, f"Error: {error}\n")

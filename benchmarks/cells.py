@@ -1,0 +1,67 @@
+"""Students trained cell by cell and stored fold by fold: what the benchmarks on real speech share.
+
+A cell is a folder: one kind of student, trained one way with one seed, a student for each group of speakers left
+out. A cell that was stopped goes on where it was; one that is finished is not done again.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+import ser_graph as sg
+from ser_graph.cross_validation import read_predictions
+from ser_graph.evaluation import uar
+from ser_graph.experiment import prepare_corpus, prepare_graph, prepare_target, prepare_upstream
+from ser_graph.files import write_json
+from ser_graph.graph import ClipGraph
+from ser_graph.recipe import Recipe
+
+
+def nodes(recipe: Recipe, out: Path) -> ClipGraph:
+    """All clips with embeddings and spectrograms, the unlabelled corpora's too; made once."""
+    source = prepare_corpus(recipe.source, out / "source") if recipe.source and recipe.upstream.finetune else None
+    target = prepare_target(recipe, out)
+    return prepare_graph(recipe, prepare_upstream(recipe, source, out), target, out)
+
+
+def n_folds(recipe: Recipe) -> int | None:
+    """As `cross_validate` takes it."""
+    return recipe.folds if isinstance(recipe.folds, int) else None
+
+
+def train_cell(data: ClipGraph, recipe: Recipe, folder: Path, **changes: Any) -> None:
+    """Train what is missing of a cell, with one thread and the recipe's settings but for `changes`."""
+    torch.set_num_threads(1)
+    training = {**recipe.students.training, **changes}
+    found = sg.cross_validate(data, n_folds=n_folds(recipe), out=folder, progress=False, **training)
+    write_json(folder / "done.json", found.metrics)
+
+
+def is_done(folder: Path) -> bool:
+    """Whether every fold of a cell is finished."""
+    return (folder / "done.json").exists()
+
+
+def predictions(folder: Path, split: str = "test") -> list[pd.DataFrame]:
+    """Of each fold of a cell, what was said of its test or dev clips."""
+    name = {"test": "predictions.csv", "dev": "dev_predictions.csv"}[split]
+    return [read_predictions(file) for file in sorted(folder.glob(f"fold-*/{name}"))]
+
+
+def table_uar(table: pd.DataFrame) -> float:
+    """UAR of a table of predictions."""
+    return uar(table["emotion"], table["predicted"])
+
+
+def side_by_side(function: Callable[..., None], work: list[tuple[Any, ...]], jobs: int) -> None:
+    """Call a function with each of many arguments, each call in a process of its own."""
+    calls = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)(
+        delayed(function)(*arguments) for arguments in work
+    )
+    for _ in tqdm(calls, total=len(work), desc="cells", disable=not work):
+        pass
