@@ -37,7 +37,7 @@ class WholeStudent(nn.Module):
         self.register_buffer("mel", log_mel.mel.mel_scale.fb.float())
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """[1, n_samples] float32 -> [1, K] and [1, 256]."""
+        """[1, n_samples] float32 -> [1, K] and [1, F]."""
         real, imaginary = (waveform.unfold(-1, self.settings.n_fft, self.settings.hop_length) @ self.fourier).chunk(
             2, dim=-1
         )

@@ -63,7 +63,7 @@ class Probabilities(nn.Module):
         self.student = student.eval()
 
     def forward(self, spectrogram: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, n_frames, n_mels] float32 -> [B, K] and [B, 256]."""
+        """[B, n_frames, n_mels] float32 -> [B, K] and [B, F]."""
         output = self.student(spectrogram)
         return output.logits.softmax(1), output.fc1
 

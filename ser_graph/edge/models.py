@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Model(Protocol):
-    """What `OnnxStudent` and `TorchStudent` have in common."""
+    """What `OnnxStudent` and `TorchStudent` have in common. F, the size of `fc1`, is 256 at width 1."""
 
     emotions: list[str]
     features: dict[str, Any]
@@ -25,10 +25,10 @@ class Model(Protocol):
         """Multiplications of its convolutions and dense layers for a clip."""
 
     def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_samples] float32 -> [B, K] probabilities and [B, 256] `fc1`."""
+        """[B, n_samples] float32 -> [B, K] probabilities and [B, F] `fc1`."""
 
     def of_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_frames, n_mels] log-mels of any float type -> [B, K] probabilities and [B, 256] `fc1`."""
+        """[B, n_frames, n_mels] log-mels of any float type -> [B, K] probabilities and [B, F] `fc1`."""
 
 
 def load_model(model: "str | Path | Student | Model", threads: int = 1) -> Model:

@@ -50,7 +50,7 @@ class Nearest:
         )
 
     def __call__(self, fc1: np.ndarray) -> list[list[tuple[str, str, float]]]:
-        """File, emotion and cosine similarity of the k nearest clips of each of [B, 256] `fc1`, nearest first."""
+        """File, emotion and cosine similarity of the k nearest clips of each of [B, F] `fc1`, nearest first."""
         similarity = _unit_rows(fc1) @ self._unit.T
         nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : self.k]
         return [

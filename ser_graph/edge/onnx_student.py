@@ -64,12 +64,12 @@ class OnnxStudent:
         self.macs: int = meta["macs"]
 
     def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_samples] float32 -> [B, K] probabilities and [B, 256] `fc1`."""
+        """[B, n_samples] float32 -> [B, K] probabilities and [B, F] `fc1`."""
         probabilities, fc1 = self._session.run(OUTPUTS, {WAVEFORM: waveforms})
         return probabilities, fc1
 
     def of_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_frames, n_mels] log-mels of any float type -> [B, K] probabilities and [B, 256] `fc1`."""
+        """[B, n_frames, n_mels] log-mels of any float type -> [B, K] probabilities and [B, F] `fc1`."""
         probabilities, fc1 = self._network.run(OUTPUTS, {SPECTROGRAM: spectrograms.astype(np.float32)})
         return probabilities, fc1
 

@@ -43,12 +43,12 @@ class TorchStudent:
 
     @torch.inference_mode()
     def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_samples] float32 -> [B, K] probabilities and [B, 256] `fc1`."""
+        """[B, n_samples] float32 -> [B, K] probabilities and [B, F] `fc1`."""
         return self.of_spectrograms(self._log_mel(torch.from_numpy(waveforms)).numpy())
 
     @torch.inference_mode()
     def of_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_frames, n_mels] log-mels of any float type -> [B, K] probabilities and [B, 256] `fc1`."""
+        """[B, n_frames, n_mels] log-mels of any float type -> [B, K] probabilities and [B, F] `fc1`."""
         x = torch.from_numpy(spectrograms).to(self.student.standardise.mean.device)
         output = self.student(x)
         return output.logits.softmax(1).cpu().numpy(), output.fc1.cpu().numpy()
