@@ -62,6 +62,7 @@ OTHERS = {"space": CENTRED, "rules": EdgeRules(across=("speaker",))}
 ARMS = {
     BASELINE: Arm({"alpha": 0}),
     "NSL, graph as it is (the paper's)": Arm(NSL),
+    "NSL, neighbours forwarded": Arm({**NSL, "strategy": "forward"}),
     "NSL, speaker centred": Arm(NSL, {"space": CENTRED}),
     "NSL, speaker centred, half covered": Arm(NSL, HALF),
     "NSL, speaker centred, other speakers": Arm(NSL, OTHERS),
