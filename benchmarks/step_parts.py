@@ -26,14 +26,15 @@ from ser_graph.evaluation.tables import markdown_table
 from ser_graph.memory import keep_freed_memory
 
 CPU = torch.device("cpu")
-PARTS = ("channels_last", "pool_first", "own_precision")
+PARTS = ("channels_last", "pool_first", "fused_adam", "own_precision")
 GIVEN_BACK = "freed memory given back"
 VARIANTS = {
     "the package's step": PARTS,
-    "as first written: ReLU before pooling": ("channels_last", "own_precision"),
-    "Adam fused": (*PARTS, "fused_adam"),
-    "contiguous": ("pool_first", "own_precision"),
-    "float32": ("channels_last", "pool_first"),
+    "ReLU before pooling, Adam in a loop": ("channels_last", "own_precision"),
+    "ReLU before pooling": tuple(part for part in PARTS if part != "pool_first"),
+    "Adam in a loop": tuple(part for part in PARTS if part != "fused_adam"),
+    "contiguous": tuple(part for part in PARTS if part != "channels_last"),
+    "float32": tuple(part for part in PARTS if part != "own_precision"),
 }
 
 
