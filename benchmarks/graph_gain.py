@@ -284,7 +284,7 @@ def draw(tables: dict[str, pd.DataFrame], file: Path) -> None:
             continue
         rows = table[table["homophily"].notna() & ~table["arm"].str.contains("regression|same label")]
         gain, low, high = (100 * rows[name] for name in ("difference", "low", "high"))
-        at = 100 * rows["homophily"] + 0.3 * number  # students of one graph beside each other
+        at = 100 * rows["homophily"] + 0.6 * number  # students of one graph beside each other
         ax.errorbar(at, gain, yerr=[gain - low, high - gain], fmt="o", capsize=3, label=title)
         for x, y, arm in zip(at, gain, rows["arm"], strict=True):
             name = arm.removeprefix("NSL, ").replace(", ", ",\n")

@@ -124,9 +124,7 @@ class _Run:
         self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         pool_first(self.student)
         self.optimiser = torch.optim.Adam(
-            [*self.student.parameters(), *self.head.parameters()],
-            settings.learning_rate,
-            fused=device.type in ("cpu", "cuda"),
+            [*self.student.parameters(), *self.head.parameters()], settings.learning_rate
         )
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay)
         self.generator = torch.Generator()
