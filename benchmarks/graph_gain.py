@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from cells import is_done, n_folds, nodes, predictions, side_by_side, table_uar
-from cells import train_cell as train_in
+from cells import is_done, n_folds, nodes, predictions, side_by_side, table_uar, train_cell
 from matplotlib.figure import Figure
 
 import ser_graph as sg
@@ -125,12 +124,12 @@ def with_graph(data: ClipGraph, options: dict[str, Any], **parts: Any) -> ClipGr
     return sg.build_graph(parts.pop("table"), **parts, **{**settings, **options}, progress=False)
 
 
-def train_cell(cell: Cell, recipe: Recipe, out: Path) -> None:
+def train(cell: Cell, recipe: Recipe, out: Path) -> None:
     """Train what is missing of a cell."""
     arm = ARMS[cell.arm]
     data = with_graph(clips(out, arm.joint), arm.graph)
     training = {**arm.training, "backbone": cell.backbone, "seed": cell.seed, "label_fraction": cell.labels}
-    train_in(data, recipe, cell.folder(out), **training)
+    train_cell(data, recipe, cell.folder(out), **training)
 
 
 Folds = list[dict[str, pd.DataFrame]]
@@ -324,7 +323,7 @@ def main() -> None:
         for arm in arguments.arms
     ]
     missing = [] if arguments.report else [cell for cell in cells if not is_done(cell.folder(out))]
-    side_by_side(train_cell, [(cell, recipe, out) for cell in missing], arguments.jobs)
+    side_by_side(train, [(cell, recipe, out) for cell in missing], arguments.jobs)
     shown: dict[str, pd.DataFrame] = {}
     for backbone in arguments.backbones:
         for labels in arguments.labels:

@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cells import is_done, nodes, predictions, side_by_side, table_uar
-from cells import train_cell as train_in
+from cells import is_done, nodes, predictions, side_by_side, table_uar, train_cell
 from graph_gain import NSL
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -85,11 +84,11 @@ class Cell:
         return pd.concat(predictions(folder)) if is_done(folder) else None
 
 
-def train_cell(cell: Cell, recipe: Recipe, out: Path) -> None:
+def train(cell: Cell, recipe: Recipe, out: Path) -> None:
     """Train what is missing of a cell."""
     training = {"protocol": recipe.protocol, "backbone": cell.kind.backbone, "width": cell.kind.width}
     data = sg.load_graph(out / "graph")
-    train_in(data, recipe, cell.folder(out), **training, **ARMS[cell.arm], seed=cell.seed)
+    train_cell(data, recipe, cell.folder(out), **training, **ARMS[cell.arm], seed=cell.seed)
 
 
 def int8_kb(backbone: Backbone) -> float:
@@ -231,7 +230,7 @@ def main() -> None:
             nodes(recipe, out)
         cells = [Cell(kind, arm, seed) for seed, kind, arm in product(arguments.seeds, kinds, ARMS)]
         missing = [] if arguments.report else [cell for cell in cells if cell.predictions(out) is None]
-        side_by_side(train_cell, [(cell, recipe, out) for cell in missing], arguments.jobs)
+        side_by_side(train, [(cell, recipe, out) for cell in missing], arguments.jobs)
         table = measure(kinds, arguments.seeds, recipe, out)
     except InputError as error:
         parser.exit(1, f"Error: {error}\n")
