@@ -17,7 +17,7 @@ import torch
 
 import ser_graph as sg
 from ser_graph.audio import fit_length, load_waveform
-from ser_graph.corpora.synthetic import corpus_clips, synthesise
+from ser_graph.corpora.synthesis import corpus_clips, synthesise
 
 
 def written_corpus(folder: Path, n_clips: int) -> pd.DataFrame:

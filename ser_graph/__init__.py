@@ -65,7 +65,7 @@ _HOMES = {
     "load_student": "downstream",
     "log_mels": "audio",
     "make_backbone": "downstream",
-    "make_corpus": "corpora.synthetic",
+    "make_corpus": "corpora.synthesis",
     "mcnemar": "evaluation",
     "mixing_matrix": "graph",
     "mixing_table": "graph",

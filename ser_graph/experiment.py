@@ -187,7 +187,7 @@ def _numbered(
 def _load(corpus: Corpus, folder: Path) -> pd.DataFrame:
     root = Path(corpus.root) if corpus.root else folder.parent / "corpora" / folder.name
     if corpus.corpus == "synthetic" and (corpus.make or not corpus.root):
-        from ser_graph.corpora.synthetic import make_corpus
+        from ser_graph.corpora.synthesis import make_corpus
 
         make_corpus(root, **corpus.make)  # type: ignore[arg-type]
     split: Any = "default"

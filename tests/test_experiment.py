@@ -16,7 +16,7 @@ import torch
 import ser_graph.downstream.training as training
 import ser_graph.experiment as experiment
 from ser_graph import cli
-from ser_graph.corpora.synthetic import make_corpus
+from ser_graph.corpora.synthesis import make_corpus
 from ser_graph.downstream import load_student, predict
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate

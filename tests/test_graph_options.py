@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ser_graph.experiment as experiment
-from ser_graph.corpora.synthetic import make_corpus
+from ser_graph.corpora.synthesis import make_corpus
 from ser_graph.errors import InputError
 from ser_graph.graph import EdgeRules, Space, build_graph, graph_card, load_graph
 from ser_graph.recipe import load_recipe, make_recipe, parse_changes, recipe_values

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import dtbsv
+from scipy.signal import lfilter
 
 RATE = 16_000
 """Samples per second."""
@@ -229,8 +230,6 @@ def _tilted(wave: Floats, decibels: float) -> Floats:
     """First-order low-pass with the given attenuation at 3 kHz."""
     if decibels <= 0:
         return wave
-    from scipy.signal import lfilter  # slow to import, seldom needed
-
     power = 10 ** (-decibels / 10)
     middle = 1 - power * np.cos(2 * np.pi * 3000 / RATE)
     pole = (middle - np.sqrt(middle**2 - (1 - power) ** 2)) / (1 - power)
@@ -252,8 +251,6 @@ def _frication(phones: Sequence[Phone], frames: Sequence[int], levels: Floats, r
 
 def _band_noise(length: int, band: tuple[float, float], rng: np.random.Generator) -> Floats:
     """Noise of level 1 around a centre frequency, of a bandwidth, both in Hz."""
-    from scipy.signal import lfilter  # slow to import, seldom needed
-
     centre, width = band
     radius = np.exp(-np.pi * width / RATE)
     poles = [1.0, -2 * radius * np.cos(2 * np.pi * centre / RATE), radius**2]

@@ -210,7 +210,7 @@ def count_macs(module: nn.Module, n_frames: int = 373, n_mels: int = 64) -> int:
     BatchNorm, which an exported student has inside its convolutions, pooling and additions are left out.
 
     Args:
-        module: a backbone or a student; put into evaluation mode.
+        module: a backbone or a student.
         n_frames: of the clip's spectrogram.
         n_mels: likewise.
 
@@ -218,8 +218,10 @@ def count_macs(module: nn.Module, n_frames: int = 373, n_mels: int = 64) -> int:
         >>> count_macs(resnet9()), count_macs(mobilenet15())
         (281304832, 234702592)
     """
-    x = torch.zeros(1, n_frames, n_mels, device=next(module.parameters()).device)
-    return count_multiplications(lambda: module.eval()(x))
+    x, training = torch.zeros(1, n_frames, n_mels, device=next(module.parameters()).device), module.training
+    macs = count_multiplications(lambda: module.eval()(x))
+    module.train(training)
+    return macs
 
 
 def count_multiplications(call: Callable[[], object]) -> int:

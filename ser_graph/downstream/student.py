@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ser_graph.audio.features import Standardise
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.downstream.augmentation import Augmentation
-from ser_graph.downstream.backbones import Output, count_parameters, make_backbone
+from ser_graph.downstream.backbones import Output, count_macs, count_parameters, make_backbone
 from ser_graph.downstream.transfer import TRANSFERS, fuse
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_folder, read_json, write_json
@@ -101,6 +101,16 @@ class Student(nn.Module):
     def n_params(self) -> int:
         """Number of trainable parameters."""
         return count_parameters(self)
+
+    @property
+    def macs(self) -> int:
+        """Multiplications (each with an addition) of its convolutions and dense layers for one clip.
+
+        Examples:
+            >>> Student("resnet9", ["anger", "fear"]).macs
+            281303552
+        """
+        return count_macs(self, self.features.n_frames, self.features.n_mels)
 
     def save(self, folder: str | Path) -> Path:
         """Store the student as a folder: `model.safetensors` and `model.json`."""

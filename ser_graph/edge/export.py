@@ -19,7 +19,6 @@ from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel, LogMelSettings
 from ser_graph.downstream import Student, load_student
 from ser_graph.edge.extra import edge_package
-from ser_graph.edge.measuring import count_macs
 from ser_graph.edge.onnx_student import FORMAT, FORMAT_VERSION, METADATA_KEY, OUTPUTS, SPECTROGRAM, WAVEFORM
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_file, environment
@@ -152,7 +151,7 @@ def _metadata(student: Student, int8: bool) -> dict[str, Any]:
         "features": student.features.to_dict(),
         "normalise": student.standardise.normalise,
         "n_params": student.n_params,
-        "macs": count_macs(student),
+        "macs": student.macs,
         "info": {key: value for key, value in student.info.items() if key != "history"},
         "exported_with": environment()["packages"],
     }

@@ -1,4 +1,4 @@
-"""What a model costs: size, time from waveform to probabilities, multiplications, memory."""
+"""What a model costs: size, time from waveform to probabilities, memory."""
 
 import sys
 import time
@@ -57,19 +57,6 @@ def latency_ms(student: "Student", *, repeats: int = 15, threads: int = 1) -> fl
         return float(np.median(latencies_ms(model, student.features.n_samples, repeats)))
     finally:
         torch.set_num_threads(before)
-
-
-def count_macs(student: "Student") -> int:
-    """Multiplications (each with an addition) of a student's convolutions and dense layers for one clip.
-
-    Examples:
-        >>> from ser_graph.downstream import Student
-        >>> count_macs(Student("resnet9", ["anger", "fear"]))
-        281303552
-    """
-    from ser_graph.downstream.backbones import count_macs as count
-
-    return count(student, student.features.n_frames, student.features.n_mels)
 
 
 def peak_memory_mb() -> float:

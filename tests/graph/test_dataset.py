@@ -6,7 +6,7 @@ import torch
 from torch_geometric.data import InMemoryDataset
 
 from ser_graph.audio.log_mel import LogMelSettings
-from ser_graph.corpora import synthetic
+from ser_graph.corpora import synthesis
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, EmotionGraph
 from ser_graph.graph import dataset as dataset_module
@@ -26,8 +26,8 @@ def built(tmp_path_factory):
     """The root of a dataset of 42 made-up clips."""
     root = tmp_path_factory.mktemp("data") / "synthetic"
     with pytest.MonkeyPatch.context() as patch:
-        few = functools.partial(synthetic.make_corpus, n_clips=42, n_speakers=6)
-        patch.setattr(synthetic, "make_corpus", few)
+        few = functools.partial(synthesis.make_corpus, n_clips=42, n_speakers=6)
+        patch.setattr(synthesis, "make_corpus", few)
         EmotionGraph(root, upstream=Upstream.small(), **SETTINGS)
     return root
 

@@ -10,8 +10,9 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ser_graph.corpora import load_corpus
-from ser_graph.corpora.synthetic import PRESETS, Clip, corpus_clips, make_corpus, synthesise
+from ser_graph.corpora import load_corpus, synthetic
+from ser_graph.corpora.languages import EFFECTS
+from ser_graph.corpora.synthesis import PRESETS, Clip, corpus_clips, make_corpus, synthesise
 from ser_graph.corpora.vocabulary import EMOTIONS
 from ser_graph.errors import InputError
 from ser_graph.files import read_json
@@ -78,6 +79,10 @@ def test_the_table_is_what_load_corpus_returns(small):
     assert table.attrs["unparsed"] == []
     assert list(table.columns[:5]) == ["emotion", "speaker", "gender", "duration", "split"]
     assert sorted(table.index) == sorted(contents(root))
+
+
+def test_file_names_know_the_emotions_that_voices_have():
+    assert sorted(EFFECTS) == list(synthetic.EMOTIONS)
 
 
 def test_files_are_16_khz_mono_16_bit(small):
@@ -152,7 +157,7 @@ def test_an_interrupted_corpus_is_completed_with_the_same_bytes(small, tmp_path)
 
 def test_several_processes_make_the_same_bytes(small, tmp_path, monkeypatch):
     root, _ = small
-    monkeypatch.setattr("ser_graph.corpora.synthetic._MANY", 1)
+    monkeypatch.setattr("ser_graph.corpora.synthesis._MANY", 1)
     make_corpus(tmp_path, n_clips=28, n_speakers=4)
     assert contents(tmp_path) == contents(root)
 
@@ -167,7 +172,7 @@ def test_a_killed_run_does_not_look_finished_nor_mix_with_another(tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ser_graph.corpora.synthetic.soundfile.write", killed)
+        patch.setattr("ser_graph.corpora.synthesis.soundfile.write", killed)
         with pytest.raises(KeyboardInterrupt):
             make_corpus(tmp_path, n_clips=21, n_speakers=3)
     assert not list(tmp_path.rglob("*.wav"))
