@@ -1,14 +1,17 @@
 """Is like joined to like? Four measures, each against the same labels shuffled."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
 
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.statistics.columns import text_columns
 from ser_graph.graph.statistics.permutations import LabelledEdges, labelled_edges, two_sided
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 MEASURES = ("edge", "node", "class_insensitive", "assortativity")
 COLUMNS = ("emotion", "speaker", "gender", "sentence")
@@ -116,7 +119,9 @@ def _measure(labelled: LabelledEdges, codes: np.ndarray) -> np.ndarray:
     return np.stack([edge, node, class_insensitive, assortativity], axis=1)
 
 
-def _by_seed(labelled: LabelledEdges) -> csr_array:
+def _by_seed(labelled: LabelledEdges) -> "csr_array":
     """[n, E]: sums over the edges into each clip."""
+    from scipy.sparse import csr_array  # slow to import, not needed to build a graph
+
     n, n_edges = len(labelled.codes), len(labelled.source)
     return csr_array((np.ones(n_edges, np.int32), (labelled.target, np.arange(n_edges))), shape=(n, n_edges))
