@@ -1,0 +1,96 @@
+import copy
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from ser_graph.downstream.backbones import make_backbone
+from ser_graph.downstream.narrow import NARROW, NarrowConv2d, convolve_by_product
+
+
+@given(
+    size=st.tuples(st.integers(3, 9), st.integers(3, 9)),
+    kernel=st.integers(1, 3),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    channels=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+)
+def test_the_product_is_the_convolution_and_so_are_its_gradients(size, kernel, stride, padding, channels):
+    torch.manual_seed(0)
+    x = torch.randn(2, channels[0], *size, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(channels[1], channels[0], kernel, kernel, dtype=torch.float64, requires_grad=True)
+    mine = convolve_by_product(x, weight, stride, padding)
+    theirs = functional.conv2d(x, weight, stride=stride, padding=padding)
+    torch.testing.assert_close(mine, theirs)
+    weights = torch.randn_like(theirs)
+    for ours, other in zip(
+        torch.autograd.grad((mine * weights).sum(), (x, weight)),
+        torch.autograd.grad((theirs * weights).sum(), (x, weight)),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, other)
+
+
+def layer_and_input(width, dtype=torch.bfloat16, **options):
+    torch.manual_seed(0)
+    layer = NarrowConv2d(8, 8, 3, padding=1, bias=False, **options).to(dtype)
+    return layer, torch.randn(2, 8, 5, width, dtype=dtype)
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """How often a convolution was made as a product."""
+    made = []
+
+    def counted(*arguments):
+        made.append(arguments)
+        return convolve_by_product(*arguments)
+
+    monkeypatch.setattr("ser_graph.downstream.narrow.convolve_by_product", counted)
+    return made
+
+
+def test_only_narrow_outputs_in_bfloat16_while_training(products):
+    layer, x = layer_and_input(NARROW)
+    assert layer(x).shape == x.shape and len(products) == 1
+    for other, wave in (
+        layer_and_input(NARROW + 1),
+        layer_and_input(NARROW, torch.float32),
+        layer_and_input(NARROW, groups=8),
+        (layer.eval(), x),
+    ):
+        other(wave)
+    assert len(products) == 1
+
+
+def test_of_a_students_layers_the_last_two_of_resnet9(products):
+    model = make_backbone("resnet9", 3, width=0.125)
+    with torch.autocast("cpu", torch.bfloat16):
+        model(torch.randn(2, 373, 64))
+    assert [tuple(x.shape[1:]) for x, *_ in products] == [(32, 24, 4), (64, 12, 2)]
+
+
+def test_training_in_bfloat16_has_the_gradients_of_plain_convolutions():
+    """As near to them as those in bfloat16 are to float32's."""
+    torch.manual_seed(0)
+    model = make_backbone("resnet9", 3, width=0.25)
+    plain = copy.deepcopy(model)
+    for module in plain.modules():
+        if isinstance(module, NarrowConv2d):
+            module.__class__ = nn.Conv2d
+    x, y = torch.randn(8, 128, 64), torch.arange(8) % 3
+
+    def gradients(network, precise):
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=not precise):
+            logits = network(x).logits
+        functional.cross_entropy(logits.float(), y).backward()
+        return torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
+
+    exact, theirs, mine = gradients(plain, True), gradients(plain, False), gradients(model, False)
+    assert not torch.equal(mine, theirs)
+    assert (mine - exact).norm() < 1.2 * (theirs - exact).norm()
+    assert model.state_dict().keys() == plain.state_dict().keys()
