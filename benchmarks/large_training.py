@@ -81,7 +81,14 @@ def watch(peaks: dict[str, float], stop: threading.Event) -> None:
             peaks[name] = max(peaks.get(name, 0), value)
 
 
-def measured(folder: Path, mode: str, steps: int, **changes: object) -> dict[str, float]:
+def into_cache(path: Path, wanted: bool) -> None:
+    """Have a file in the system's cache, or take it out."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED if wanted else os.POSIX_FADV_DONTNEED)
+
+
+def measured(folder: Path, mode: str, steps: int, cold: bool, **changes: object) -> dict[str, float]:
     """In a process of its own: train, and say what it took."""
     data = load_graph(folder)
     if mode == "memory":
@@ -94,6 +101,7 @@ def measured(folder: Path, mode: str, steps: int, **changes: object) -> dict[str
     start = time.perf_counter()
     run = _Run(data, data.train_mask, data.train_mask.clone(), settings, torch.device("cpu"))
     fitted = time.perf_counter() - start
+    into_cache(folder / "x.npy", not cold)  # the fit has read it
     run.loader = First(run.loader, steps)
     trained = run.epoch()["seconds"]
     stop.set()
@@ -110,7 +118,9 @@ def main() -> None:
     parser.add_argument("--neighbours", type=int, default=3)
     parser.add_argument("--steps", type=int, default=200, help="of 16 seeds")
     parser.add_argument("--modes", nargs="+", default=["mapped"], choices=MODES)
-    parser.add_argument("--cold", action="store_true", help="take the file out of the system's cache before")
+    parser.add_argument(
+        "--cold", action="store_true", help="take the file out of the system's cache before each part"
+    )
     parser.add_argument(
         "--folder", type=Path, help="where the clips are made, by default where temporary files are"
     )
@@ -118,7 +128,7 @@ def main() -> None:
     arguments = parser.parse_args()
     training = {"backbone": arguments.backbone, "strategy": arguments.strategy, "n_neighbors": arguments.neighbours}
     if arguments.child:
-        print(json.dumps(measured(arguments.folder, arguments.child, arguments.steps, **training)))
+        print(json.dumps(measured(arguments.folder, arguments.child, arguments.steps, arguments.cold, **training)))
         return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
         graph = made_up_graph(Path(temporary), arguments.clips, arguments.neighbours, arguments.dtype)
@@ -132,11 +142,9 @@ def main() -> None:
         print("|---|---|---|---|---|---|")
         rates = {}
         for mode in arguments.modes:
-            with (graph / "x.npy").open("rb") as file:
-                os.fsync(file.fileno())
-                advice = os.POSIX_FADV_DONTNEED if arguments.cold else os.POSIX_FADV_WILLNEED
-                os.posix_fadvise(file.fileno(), 0, 0, advice)
+            into_cache(graph / "x.npy", not arguments.cold)
             given = [f"--{name}={value}" for name, value in vars(arguments).items() if name in _PASSED]
+            given += ["--cold"] if arguments.cold else []
             command = [sys.executable, __file__, f"--child={mode}", f"--folder={graph}", *given]
             found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
             sizes = " | ".join(f"{found[name]:,.0f}" for name in ("RssAnon", "RssFile", "VmHWM"))

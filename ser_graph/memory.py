@@ -17,7 +17,8 @@ def keep_freed_memory() -> bool:
     """Keep freed blocks for the next step, in huge pages, for the rest of this process.
 
     By default glibc gives each large block back to the kernel when it is freed, which hands it out again page by
-    page, zeroed: 5 % of a training step of ResNet-9 on the CPU, 12 % of CNN-6's (``benchmarks/step_parts.py``).
+    page, zeroed: 5 to 8 % of a training step of ResNet-9 on the CPU, 5 to 12 % of CNN-6's
+    (``benchmarks/step_parts.py``).
     Numbers do not change. The process keeps the most memory that it has used.
 
     Returns:

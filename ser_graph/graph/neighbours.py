@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ser_graph.errors import InputError, bad_value
 
-# Exact search costs N^2 (0.3 s for 9,365 clips, 8.6 s for 50,000 on 2 cores), NN-descent N (2.7 s for 100,000)
-# after 27 s of compilation in every new process: they meet near 93,000 clips. Where compilation is hidden behind
-# embedding, exact search, which finds all, costs at most those 27 s more.
-EXACT_BELOW = 90_000
+# Exact search costs N^2 (11 s for 50,000 clips on 2 cores, 44 s for 100,000), NN-descent N (3 s for 100,000) after 22
+# s of compilation in every new process: they meet near 73,000 clips, on another machine near 93,000 (docs/scale.md).
+# Where compilation is hidden behind embedding, exact search, which finds all, costs at most those 22 s more.
+EXACT_BELOW = 80_000
 METHODS = ("auto", "exact", "nndescent")
 _BLOCK = 2**26  # similarities held at a time: 256 MB
 _LOCAL = 10  # nearest clips whose mean similarity says how dense a place is, as in Conneau et al. 2018
@@ -120,7 +120,7 @@ class NNDescent:
 
         compile_nndescent().join()
         # k + 1: the row itself is among its neighbours. A wider search than asked for costs little, and its
-        # best k are found more surely: of 100,000 clips, recall@9 is .998 with 20 in 2.7 s, .992 with 15 in 2.3 s.
+        # best k are found more surely: of 100,000 clips, recall@9 is .998 with 20, .992 with 15 in 15 % less time.
         wanted = min(max(k + 1, 20), len(unit))
         index = Index(unit.numpy(), metric="cosine", n_neighbors=wanted, random_state=self.seed, n_jobs=self.n_jobs)
         return torch.from_numpy(np.asarray(index.neighbor_graph[0], dtype=np.int64))
