@@ -18,8 +18,7 @@ def keep_freed_memory() -> bool:
 
     By default glibc gives each large block back to the kernel when it is freed, which hands it out again page by
     page, zeroed: 5 to 8 % of a training step of ResNet-9 on the CPU, 5 to 12 % of CNN-6's
-    (``benchmarks/step_parts.py``).
-    Numbers do not change. The process keeps the most memory that it has used.
+    (``benchmarks/step_parts.py``). Numbers do not change. The process keeps the most memory that it has used.
 
     Returns:
         Whether it could be done: on Linux with glibc, and half of the machine's memory to reserve (no page of

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ser_graph.errors import InputError, bad_value
 
-# Exact search costs N^2 (11 s for 50,000 clips on 2 cores, 44 s for 100,000), NN-descent N (3 s for 100,000) after 22
-# s of compilation in every new process: they meet near 73,000 clips, on another machine near 93,000 (docs/scale.md).
-# Where compilation is hidden behind embedding, exact search, which finds all, costs at most those 22 s more.
+# Exact search costs N^2 (11 s for 50,000 clips on 2 cores, 44 s for 100,000), NN-descent N (3 s for 100,000) after
+# 22 s of compilation in every new process: they meet near 73,000 clips, on another machine near 93,000
+# (docs/scale.md). Where compilation is hidden behind embedding, exact search, which finds all, costs at most those
+# 22 s more.
 EXACT_BELOW = 80_000
 METHODS = ("auto", "exact", "nndescent")
 _BLOCK = 2**26  # similarities held at a time: 256 MB
