@@ -148,6 +148,26 @@ def seeds_of(arm: str, backbone: str, labels: float, out: Path) -> dict[int, Fol
     }
 
 
+def confusions(backbones: list[str], shares: list[float], out: Path) -> pd.DataFrame:
+    """How often each student said which emotion of each speaker's clips of which emotion.
+
+    UAR of test and dev, what dev chooses and intervals over speakers can all be had from these counts.
+    """
+    parts = [
+        said[["speaker", "emotion", "predicted"]].assign(
+            backbone=backbone, labels=labels, arm=arm, seed=seed, fold=fold, split=split
+        )
+        for backbone in backbones
+        for labels in shares
+        for arm in ARMS
+        for seed, folds in seeds_of(arm, backbone, labels, out).items()
+        for fold, both in enumerate(folds)
+        for split, said in both.items()
+    ]
+    columns = ["backbone", "labels", "arm", "seed", "fold", "split", "speaker", "emotion", "predicted"]
+    return pd.concat(parts).value_counts(columns, sort=False).reset_index(name="clips")
+
+
 def chosen_on_dev(found: dict[str, dict[int, Folds]]) -> tuple[dict[int, pd.DataFrame], list[str]]:
     """Each fold's test clips as the arm says that is best on this fold's dev, in the mean over the seeds.
 
@@ -310,6 +330,7 @@ def main() -> None:
     parser.add_argument(
         "--beside", type=Path, nargs="+", default=[], help="folders of other studies, for the figure"
     )
+    parser.add_argument("--confusions", type=Path, help="CSV (.xz) to write what was said of each speaker to")
     parser.add_argument("--report", action="store_true", help="train nothing, show what is there")
     arguments = parser.parse_args()
     recipe, out = load_recipe(arguments.recipe, parse_changes(arguments.changes)), arguments.out
@@ -324,6 +345,8 @@ def main() -> None:
     ]
     missing = [] if arguments.report else [cell for cell in cells if not is_done(cell.folder(out))]
     side_by_side(train, [(cell, recipe, out) for cell in missing], arguments.jobs)
+    if arguments.confusions:
+        confusions(arguments.backbones, arguments.labels, out).to_csv(arguments.confusions, index=False)
     shown: dict[str, pd.DataFrame] = {}
     for backbone in arguments.backbones:
         for labels in arguments.labels:

@@ -1,0 +1,88 @@
+"""The benchmark of what the graph gains: what it chooses and counts, by hand, from made-up predictions."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ser_graph.evaluation import uar
+from ser_graph.files import write_json
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+PAPERS = "NSL, graph as it is (the paper's)"
+
+
+@pytest.fixture(scope="module")
+def gain():
+    """benchmarks/graph_gain.py as a module."""
+    before = list(sys.path)
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        spec = importlib.util.spec_from_file_location("graph_gain", BENCHMARKS / "graph_gain.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["graph_gain"] = module  # where its dataclasses look
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        sys.path[:] = before
+        sys.modules.pop("graph_gain", None)
+
+
+def said(speaker, n_right):
+    """Ten clips of each of two emotions; so many of each ten right."""
+    clips = np.arange(20)
+    emotion = np.where(clips < 10, "anger", "fear")
+    other = np.where(emotion == "anger", "fear", "anger")
+    table = {"emotion": emotion, "speaker": speaker, "predicted": np.where(clips % 10 < n_right, emotion, other)}
+    return pd.DataFrame(table, index=pd.Index([f"{speaker}-{clip}.wav" for clip in clips], name="file"))
+
+
+@pytest.fixture
+def stored(gain, tmp_path):
+    """Two folds: who is test of one is dev of the other. Right answers on dev and test, by arm and fold."""
+    right = {
+        "baseline": [{"dev": 7, "test": 5}, {"dev": 6, "test": 4}],
+        PAPERS: [{"dev": 6, "test": 9}, {"dev": 8, "test": 3}],
+        "transfer, add": [{"dev": 10, "test": 10}, {"dev": 10, "test": 10}],
+    }
+    for arm, folds in right.items():
+        for seed in (0, 1):
+            folder = gain.Cell(arm, "resnet9", 1.0, seed).folder(tmp_path)
+            for fold, shares in enumerate(folds):
+                (folder / f"fold-0{fold}").mkdir(parents=True)
+                test, dev = said(f"s{fold}", shares["test"]), said(f"s{1 - fold}", shares["dev"])
+                test.to_csv(folder / f"fold-0{fold}" / "predictions.csv")
+                dev.to_csv(folder / f"fold-0{fold}" / "dev_predictions.csv")
+            write_json(folder / "done.json", {})
+    return tmp_path, right
+
+
+def test_dev_chooses_fold_by_fold_among_what_runs_on_a_device(gain, stored):
+    out, right = stored
+    found = {arm: gain.seeds_of(arm, "resnet9", 1.0, out) for arm in right}
+    tables, names = gain.chosen_on_dev(found)
+    assert names == ["baseline", PAPERS]  # the transfer baseline is best on dev, and needs the teacher
+    assert sorted(tables) == [0, 1]
+    for table in tables.values():
+        assert uar(table["emotion"], table["predicted"]) == pytest.approx((0.5 + 0.3) / 2)
+
+
+def test_an_arm_without_a_seed_of_the_baseline_is_not_chosen(gain, stored):
+    out, _ = stored
+    found = {arm: gain.seeds_of(arm, "resnet9", 1.0, out) for arm in ("baseline", PAPERS)}
+    del found[PAPERS][1]
+    assert gain.chosen_on_dev(found)[1] == ["baseline", "baseline"]
+
+
+def test_counts_give_the_same_uar_as_predictions(gain, stored):
+    out, right = stored
+    counts = gain.confusions(["resnet9"], [1.0], out)
+    assert counts["clips"].sum() == 3 * 2 * 2 * 2 * 20  # arms, seeds, folds, dev and test, clips
+    counts["right"] = counts["clips"].where(counts["emotion"] == counts["predicted"], 0)
+    cells = counts[counts["split"] == "test"].groupby(["arm", "seed", "emotion"])[["right", "clips"]].sum()
+    found = (cells["right"] / cells["clips"]).groupby(["arm", "seed"]).mean()
+    for arm, folds in right.items():
+        assert found[arm, 0] == found[arm, 1] == pytest.approx(sum(fold["test"] for fold in folds) / 20)
