@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from ser_graph.edge.measuring import latencies_ms, peak_memory_mb, size_mb
 from ser_graph.edge.models import load_model
 from ser_graph.errors import InputError
 from ser_graph.files import content_hash
+
+if TYPE_CHECKING:
+    from ser_graph.graph import ClipGraph
 
 NOTES = (
     "One clip on {threads} CPU {thread} of this machine, from waveform to probabilities. memory_mb: the most that "
@@ -60,13 +63,14 @@ def bench(
     asked = [{"model": str(model)} for model in models]
     if teacher is not None:
         asked.append({"teacher": str(teacher)})
+    data = None if graph is None else _graph(graph)
     rows: list[dict[str, Any]] = []
     for one in tqdm(asked, desc="measuring", unit="model", disable=not progress, delay=1):
         seconds = min((row["seconds"] for row in rows), default=None)
         row = _in_a_process({**one, "repeats": repeats, "threads": threads, "seconds": seconds})
         known = {"uar": None, "own_graph": None}
-        if graph is not None and "model" in one:
-            known = _recognised(one["model"], graph, threads)
+        if data is not None and "model" in one:
+            known = _recognised(one["model"], data, threads)
         rows.append({**row, **known})
     table = pd.DataFrame(rows).set_index("model")
     notes = [NOTES.format(threads=threads, thread="thread" if threads == 1 else "threads"), *_notes(rows)]
@@ -145,19 +149,26 @@ def _measure_model(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _recognised(path: str, graph: str | Path, threads: int) -> dict[str, Any]:
+def _graph(folder: str | Path) -> "ClipGraph":
+    """The graph in a folder, if it has labelled test clips."""
+    from ser_graph.graph import load_graph
+
+    data = load_graph(folder)
+    if not (data.table["emotion"].notna() & (data.table["split"] == "test")).any():
+        raise InputError(f"The graph in {folder} has no labelled test clip to measure UAR on")
+    return data
+
+
+def _recognised(path: str, data: "ClipGraph", threads: int) -> dict[str, Any]:
     """UAR on the test clips of the graph, and whether it is the graph that the model was trained on."""
     from ser_graph.edge.nearest import check_belongs
     from ser_graph.edge.prediction import predict
     from ser_graph.evaluation import uar
-    from ser_graph.graph import load_graph
 
-    data, model = load_graph(graph), load_model(path, threads)
+    model = load_model(path, threads)
     check_belongs(model, data.meta)
     predictions = predict(path, data, "test", threads=threads, progress=False)
     known = predictions[predictions["emotion"].notna()]
-    if not len(known):
-        raise InputError(f"The graph in {graph} has no labelled test clip to measure UAR on")
     return {
         "uar": uar(known["emotion"], known["predicted"]),
         "own_graph": data.meta["data_hash"] == model.info.get("data_hash"),

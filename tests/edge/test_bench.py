@@ -106,6 +106,7 @@ def test_int8_that_is_slower_is_said(monkeypatch):
         }
 
     monkeypatch.setattr("ser_graph.edge.bench._in_a_process", row)
+    monkeypatch.setattr("ser_graph.edge.bench._graph", lambda folder: folder)
     monkeypatch.setattr(
         "ser_graph.edge.bench._recognised", lambda model, *_: {"uar": 0.5, "own_graph": model != "c"}
     )
