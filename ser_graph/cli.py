@@ -78,7 +78,7 @@ def demo(
 @app.command("run")
 def run_recipe(
     recipe: Annotated[
-        str, typer.Argument(help="A TOML file, or a recipe that ships with ser_graph: emovo, nemo, demo.")
+        str, typer.Argument(help="A TOML file, or a recipe that ships with ser_graph: demo, emovo, nemo, paper.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the run; the same folder continues it.")],
     settings: Annotated[

@@ -1,13 +1,14 @@
-"""The options of the graph from a recipe and from the command line, and the card where a run shows it."""
+"""The graph of a run: its options from a recipe and from the command line, and its card."""
 
 import json
 
 import pytest
 import torch
 
-import ser_graph.experiment as experiment
-from ser_graph.corpora.synthesis import make_corpus
 from ser_graph.errors import InputError
+from ser_graph.experiment import graph as stages_of_graph
+from ser_graph.experiment import prepare_graph, prepare_target
+from ser_graph.experiment.stages import asked_of
 from ser_graph.graph import EdgeRules, Space, build_graph, graph_card, load_graph
 from ser_graph.recipe import load_recipe, make_recipe, parse_changes, recipe_values
 from ser_graph.upstream import Upstream
@@ -15,30 +16,20 @@ from ser_graph.upstream import Upstream
 SMALLEST = {"name": "x", "target": {"corpus": "synthetic"}, "upstream": {"finetune": False}}
 
 
-@pytest.fixture(scope="module")
-def corpora(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("corpora")
-    make_corpus(folder / "source", "source", n_clips=24, n_speakers=3)
-    make_corpus(folder / "target", "target", n_clips=42, n_speakers=6)
-    return folder
+@pytest.fixture
+def plain(toy_recipe):
+    """A recipe without fine-tuning, with changes such as `graph={...}`."""
 
+    def make(**changes):
+        changes = {"graph": {"epsilon": "none", "n_neighbors": 6}, **changes}
+        return toy_recipe(upstream={"model": "small", "finetune": False}, **changes)
 
-def toy_recipe(corpora, **changes):
-    values = {
-        "name": "toy",
-        "target": {"corpus": "synthetic", "root": str(corpora / "target")},
-        "upstream": {"model": "small", "finetune": False},
-        "embedding": {"seconds": 0.5},
-        "features": {"n_samples": 8192},
-        "graph": {"epsilon": "none", "n_neighbors": 6},
-        **changes,
-    }
-    return make_recipe(values)
+    return make
 
 
 def graph_of(recipe, out):
-    target = experiment.prepare_target(recipe, out)
-    return experiment.prepare_graph(recipe, Upstream.small(), target, out, progress=False)
+    target = prepare_target(recipe, out)
+    return prepare_graph(recipe, Upstream.small(), target, out, progress=False)
 
 
 def test_a_recipe_names_them_all():
@@ -73,12 +64,13 @@ def test_mistakes_in_a_recipe_name_their_key(graph, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_builds_the_graph_that_the_library_builds(corpora, tmp_path):
+def test_a_run_builds_the_graph_that_the_library_builds(plain, tmp_path):
     space, rules = {"center": "speaker"}, {"across": ["speaker"], "mutual": True}
     graph = {"epsilon": "coverage:0.5", "n_neighbors": 6, "space": space, "rules": rules}
-    data = graph_of(toy_recipe(corpora, graph=graph), tmp_path)
+    recipe = plain(graph=graph)
+    data = graph_of(recipe, tmp_path)
     same = build_graph(
-        data.table, emb=data.emb, x=data.x, epsilon="coverage:0.5", features=toy_recipe(corpora).features,
+        data.table, emb=data.emb, x=data.x, epsilon="coverage:0.5", features=recipe.features,
         space=Space(**space), rules=EdgeRules(**rules),
     )  # fmt: skip
     assert torch.equal(data.edge_index, same.edge_index)
@@ -87,23 +79,23 @@ def test_a_run_builds_the_graph_that_the_library_builds(corpora, tmp_path):
     assert (speaker[0] != speaker[1]).all()
 
 
-def test_a_run_of_before_the_options_is_found_again(corpora, tmp_path, monkeypatch):
-    plain = toy_recipe(corpora)
-    first = graph_of(plain, tmp_path)
+def test_a_run_of_before_the_options_is_found_again(plain, tmp_path, monkeypatch):
+    recipe = plain()
+    first = graph_of(recipe, tmp_path)
     older = {"epsilon": "none", "n_neighbors": 6, "scope": "protocol", "method": "auto", "seed": 0}
-    assert experiment._asked_of(plain.graph, "space", "rules") == older
-    monkeypatch.setattr(experiment, "build_graph", None)
-    assert torch.equal(graph_of(plain, tmp_path).edge_index, first.edge_index)
-    other = toy_recipe(corpora, graph={"epsilon": "none", "space": {"center": "corpus"}})
+    assert asked_of(recipe.graph, "space", "rules") == older
+    monkeypatch.setattr(stages_of_graph, "build_graph", None)
+    assert torch.equal(graph_of(recipe, tmp_path).edge_index, first.edge_index)
+    other = plain(graph={"epsilon": "none", "space": {"center": "corpus"}})
     with pytest.raises(InputError, match="other settings"):
         graph_of(other, tmp_path)
 
 
-def test_lent_clips_join_the_graph_of_a_run(corpora, tmp_path):
+def test_lent_clips_join_the_graph_of_a_run(corpora, plain, tmp_path):
     lent = [{"corpus": "synthetic", "root": str(corpora / "source")}]
-    data = graph_of(toy_recipe(corpora, unlabelled=lent), tmp_path)
+    data = graph_of(plain(unlabelled=lent), tmp_path)
     from_source = torch.tensor((data.table["corpus"] == "synthetic-1").tolist())
-    assert (int(from_source.sum()), data.num_nodes) == (24, 66)
+    assert (int(from_source.sum()), data.num_nodes) == (48, 111)
     assert (data.y[from_source] == -1).all() and (data.y[~from_source] >= 0).all()
     assert not (from_source & ~data.train_mask).any()
     assert from_source[data.edge_index].any()

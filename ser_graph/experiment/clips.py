@@ -1,0 +1,95 @@
+"""The first stages of a run: the clips of its corpora, checked."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ser_graph.audio.checking import check_clips, usable_clips
+from ser_graph.corpora import check_split, join_corpora, load_corpus, read_table, speaker_split, write_table
+from ser_graph.errors import InputError
+from ser_graph.experiment.stages import file_sizes, is_finished, stage
+from ser_graph.files import content_hash
+from ser_graph.recipe import Corpus, Recipe
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> pd.DataFrame:
+    """Load, split and check a corpus; its clip table and `problems.csv` are kept in `folder`."""
+    table = _load(corpus, folder)
+    asked = content_hash(corpus.model_dump(exclude={"root"}), table.index.tolist(), file_sizes(table), skip_bad)
+    if is_finished(folder, asked):
+        checked = read_table(folder / "clips.csv")
+        checked.attrs.update(table.attrs)
+        return checked
+    logger.info("Checking the %d clips of %s", len(table), table.attrs["corpus"])
+    problems = check_clips(table)
+    usable = usable_clips(table, problems, skip_bad=skip_bad)
+    left_out = table.index.difference(usable.index).tolist()
+    if left_out:
+        logger.warning("Leaving out %d clips, listed in %s", len(left_out), folder / "problems.csv")
+    check_split(usable, shared_speakers=corpus.shared_speakers)
+    with stage(folder, asked, left_out=left_out) as part:
+        write_table(usable, part / "clips.csv")
+        problems.to_csv(part / "problems.csv", index=False)
+    return usable
+
+
+def prepare_source(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame | None:
+    """The clips that the upstream is fine-tuned on, of all source corpora; None where it is taken as it is."""
+    if not recipe.upstream.finetune:
+        return None
+    first, *others = recipe.sources
+    source = prepare_corpus(first, out / "source", skip_bad=skip_bad)
+    tables = [source, *_numbered(others, out, "source", start=2, skip_bad=skip_bad)]
+    return join_corpora(tables, labelled=[table.attrs["corpus"] for table in tables]) if others else source
+
+
+def prepare_target(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame:
+    """The clips that become the graph's nodes: the target, and the unlabelled corpora joined to it."""
+    target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad)
+    lent = _numbered(recipe.unlabelled, out, "unlabelled", skip_bad=skip_bad)
+    return join_corpora([target, *lent]) if lent else target
+
+
+def check_labels(source: pd.DataFrame, target: pd.DataFrame) -> None:
+    """Complain where the upstream would learn nothing but what the target does not ask for.
+
+    Raises:
+        InputError: no emotion of the source is one of the target's.
+    """
+    known, asked = (set(table["emotion"].dropna()) for table in (source, target))
+    if not known & asked:
+        raise InputError(
+            f"The source's emotions {sorted(known)} have nothing in common with the target's {sorted(asked)}; "
+            "choose another source, or give its emotions the target's names: source.labels = {calm = 'neutral'}"
+        )
+
+
+def _numbered(
+    corpora: list[Corpus], out: Path, name: str, *, start: int = 1, skip_bad: bool = False
+) -> list[pd.DataFrame]:
+    """Further corpora, told apart by number: the same one may come with two of its parts."""
+    tables = []
+    for number, corpus in enumerate(corpora, start=start):
+        table = prepare_corpus(corpus, out / f"{name}-{number}", skip_bad=skip_bad)
+        table.attrs["corpus"] += f"-{number}"
+        tables.append(table)
+    return tables
+
+
+def _load(corpus: Corpus, folder: Path) -> pd.DataFrame:
+    root = Path(corpus.root) if corpus.root else folder.parent / "corpora" / folder.name
+    if corpus.corpus == "synthetic" and (corpus.make or not corpus.root):
+        from ser_graph.corpora.synthesis import make_corpus
+
+        make_corpus(root, **corpus.make)  # type: ignore[arg-type]
+    split: Any = "default"
+    if corpus.split == "speaker-independent":
+
+        def split(table: pd.DataFrame) -> pd.DataFrame:
+            return speaker_split(table, corpus.fractions, corpus.seed)
+
+    return load_corpus(corpus.corpus, root, split=split, emotions=corpus.emotions, labels=corpus.labels or "strict")

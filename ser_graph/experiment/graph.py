@@ -1,0 +1,107 @@
+"""The teacher's stages of a run: the upstream, fine-tuned, and the graph of what it hears."""
+
+import hashlib
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from ser_graph.experiment.stages import asked_of, file_sizes, is_finished
+from ser_graph.files import content_hash, write_json
+from ser_graph.graph import ClipGraph, build_graph, graph_card, load_graph, save_graph
+from ser_graph.recipe import Recipe
+from ser_graph.upstream import Upstream
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_upstream(
+    recipe: Recipe,
+    source: pd.DataFrame | None,
+    out: Path,
+    *,
+    device: str | None = None,
+    progress: bool = True,
+) -> Upstream:
+    """The upstream of a recipe: loaded, and fine-tuned on the source corpus unless that is done already."""
+    part = recipe.upstream
+    if source is None:
+        return Upstream.from_pretrained(part.model, seed=part.seed)
+    folder, checkpoints = out / "upstream", out / ".checkpoints" / "upstream"
+    source_rows = source[["emotion", "speaker", "split"]].astype(str).to_csv()
+    asked = content_hash(
+        asked_of(part, "freeze_encoder"), _model_files(part.model), source_rows, file_sizes(source)
+    )
+    if is_finished(folder, asked):
+        return Upstream.from_pretrained(folder)
+    upstream = Upstream.from_pretrained(part.model, seed=part.seed)
+    logger.info("Fine-tuning %s on %s", part.model, source.attrs["corpus"])
+    settings = part.model_dump(exclude={"model", "finetune"})  # all others are settings of `finetune`
+    upstream.finetune(source, checkpoints=checkpoints, device=device, progress=progress, **settings)
+    upstream.save(folder)
+    write_json(folder / "stage.json", {"asked": asked})
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return upstream
+
+
+def _model_files(model: str) -> list[tuple[str, str]]:
+    """The files of a local model and their hashes, so that another model in the same folder is noticed."""
+    folder = Path(model).expanduser()
+    found = []
+    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
+        with path.open("rb") as file:
+            found.append((path.name, hashlib.file_digest(file, "blake2b").hexdigest()))
+    return found
+
+
+def prepare_graph(
+    recipe: Recipe,
+    upstream: Upstream,
+    target: pd.DataFrame,
+    out: Path,
+    *,
+    device: str | None = None,
+    progress: bool = True,
+) -> ClipGraph:
+    """The graph of a recipe: embedded and built, unless that is done already."""
+    folder = out / "graph"
+    target_rows = target[["emotion", "speaker", "gender", "split"]].astype(str).to_csv()
+    asked = content_hash(
+        upstream.fingerprint(),
+        target_rows,
+        file_sizes(target),
+        asked_of(recipe.embedding, "layer"),
+        asdict(recipe.features),
+        asked_of(recipe.graph, "space", "rules"),
+        recipe.scope,
+    )
+    if not is_finished(folder, asked):
+        logger.info("Building the graph of %d clips", len(target))
+        embedding = recipe.embedding.model_dump()
+        if embedding["seconds"] == "own":
+            embedding["seconds"] = None
+        x_file = out / ".x.npy"
+        data = build_graph(
+            target,
+            upstream,
+            epsilon=recipe.epsilon,
+            n_neighbors=recipe.graph.n_neighbors,
+            scope=recipe.scope,  # type: ignore[arg-type]
+            space=recipe.graph.space,
+            rules=recipe.graph.rules,
+            method=recipe.graph.method,
+            seed=recipe.graph.seed,
+            shared_speakers=recipe.target.shared_speakers,
+            features=recipe.features,
+            out=x_file,
+            cache=out / "embeddings",
+            progress=progress,
+            device=device,
+            **embedding,
+        )
+        save_graph(data, folder, x_file=x_file)
+        write_json(folder / "stage.json", {"asked": asked})
+        logger.info("%s", graph_card(data)["text"])
+    return load_graph(folder)

@@ -1,0 +1,126 @@
+"""What a run found, from its stored stages: every number, and the figures."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ser_graph.corpora import speaker_overlap
+from ser_graph.downstream import TrainingSettings
+from ser_graph.evaluation import confusion_matrix, plot_confusion_matrix, plot_history, plot_students
+from ser_graph.evaluation.tables import students_table
+from ser_graph.files import atomic_file, environment, read_json
+from ser_graph.graph import ClipGraph, graph_card, graph_statistics
+from ser_graph.inspection import plot_degrees, plot_map, plot_mixing, plot_similarities
+from ser_graph.recipe import Recipe, recipe_values, student_name
+from ser_graph.upstream import Upstream
+
+
+def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) -> dict[str, Any]:
+    """Everything a run found, from its stored stages: the content of `results.json`."""
+    students = [_student_row(settings, out) for settings in recipe.training_settings()]
+    synthetic = recipe.target.corpus == "synthetic"
+    info = upstream.info
+    overlap = speaker_overlap(data.table)
+    return {
+        "name": recipe.name,
+        "title": _title(recipe, upstream, data, synthetic),
+        "synthetic": synthetic,
+        "protocol": recipe.protocol,
+        "folds": recipe.folds,
+        "transductive": recipe.scope == "all",
+        "students": students,
+        "graph": {
+            **_finite(graph_statistics(data).to_dict()),
+            "n_in_scope": data.meta["graph"]["n_in_scope"],
+            "epsilon": data.meta["graph"]["epsilon"],
+            "card": _finite(graph_card(data).to_dict()),
+        },
+        "upstream": {
+            "model": recipe.upstream.model,
+            "n_params": upstream.n_params,
+            "corpus": info.get("corpus"),
+            "dev_accuracy": info.get("dev_accuracy"),
+            "test_accuracy": info.get("test_accuracy"),
+        },
+        "n_test": students[0]["n_test"],
+        "n_test_speakers": students[0]["n_test_speakers"],
+        "shared_speakers": sorted(map(str, overlap.index)),
+        "data_hash": data.meta["data_hash"],
+        "recipe": recipe_values(recipe),
+        "environment": environment(),
+    }
+
+
+def _student_row(settings: TrainingSettings, out: Path) -> dict[str, Any]:
+    name = student_name(settings)
+    folder = out / "students" / name
+    chosen = {
+        key: getattr(settings, key) for key in ("backbone", "alpha", "n_neighbors", "layer", "transfer", "seed")
+    }
+    same_for_all = {"protocol", "transductive", "epochs", "batch_size", "precision"}
+    further = {key: value for key, value in settings.changes.items() if key not in {*chosen, *same_for_all}}
+    row = {"name": name, **chosen, "further": further, **read_json(folder / "metrics.json")}
+    return row if "epoch" in row else {**row, "epoch": read_json(folder / "model.json")["info"]["epoch"]}
+
+
+def _title(recipe: Recipe, upstream: Upstream, data: ClipGraph, synthetic: bool) -> str:
+    source = upstream.info.get("corpus") or "upstream as it is"
+    corpora = "synthetic speech" if synthetic else f"{source} -> {data.meta['corpus']}"
+    if recipe.folds is None:
+        return f"{corpora}, protocol {recipe.protocol}"
+    groups = "each speaker" if recipe.folds == "speakers" else f"{recipe.folds} groups of speakers"
+    return f"{corpora}, protocol {recipe.protocol}, {groups} left out in turn"
+
+
+def _finite(values: dict[Any, Any]) -> dict[str, Any]:
+    """NaN as None, for JSON."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }
+
+
+def draw(data: ClipGraph, results: dict[str, Any], out: Path) -> None:
+    """The figures of a run: each alone, and the first ones together as `overview.png`."""
+    names = [row["name"] for row in results["students"]]
+    histories = {
+        name: read_json(model)["info"]["history"]
+        for name in names
+        if (model := out / "students" / name / "model.json").exists()  # not where speakers are left out in turn
+    }
+    predictions = {
+        name: pd.read_csv(out / "students" / name / "predictions.csv", index_col="file") for name in names
+    }
+    students, chance = students_table(results), 1 / len(data.emotions)
+    plots: dict[str, Callable[[Axes | None], Axes]] = {
+        "similarities": lambda ax: plot_similarities(data, ax),
+        "degrees": lambda ax: plot_degrees(data, ax),
+        "map": lambda ax: plot_map(data, ax=ax),
+        "mixing": lambda ax: plot_mixing(data, ax=ax),
+        **({"history": lambda ax: plot_history(histories, ax)} if histories else {}),
+        "students": lambda ax: plot_students(students, ax, chance),
+    }
+    overview = Figure(figsize=(18, 8.5), layout="constrained", dpi=150)
+    places = list(overview.subplots(2, 3).flat)
+    for ax in places[len(plots) :]:
+        ax.remove()
+    for (name, plot), ax in zip(plots.items(), places, strict=False):
+        plot(ax)
+        _save(plot(None), results["title"], out / "figures" / f"{name}.png")
+    _save(overview.axes[0], f"{results['name']}: {results['title']}", out / "figures" / "overview.png")
+    for name, table in predictions.items():
+        ax = plot_confusion_matrix(confusion_matrix(table), title=name)
+        _save(ax, results["title"], out / "figures" / f"confusion-{name}.png")
+
+
+def _save(ax: Axes, title: str, path: Path) -> None:
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.suptitle(title, fontsize=9, color="grey")
+    with atomic_file(path) as part:
+        figure.savefig(part, format="png")

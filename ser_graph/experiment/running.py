@@ -1,0 +1,88 @@
+"""A recipe, run stage by stage in a folder that is taken for it."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from ser_graph.errors import InputError
+from ser_graph.experiment.clips import check_labels, prepare_source, prepare_target
+from ser_graph.experiment.graph import prepare_graph, prepare_upstream
+from ser_graph.experiment.results import draw, summarise
+from ser_graph.experiment.students import prepare_students
+from ser_graph.files import atomic_file, environment, write_json
+from ser_graph.recipe import Recipe, recipe_values
+
+
+def run(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    skip_bad: bool = False,
+    device: str | None = None,
+    progress: bool = True,
+    jobs: int = 1,
+) -> dict[str, Any]:
+    """Run a recipe; what an earlier call finished in the same folder is used as it is.
+
+    Args:
+        recipe: what to do.
+        out: the run folder.
+        skip_bad: leave out clips that cannot be used, and list them, instead of stopping.
+        device: e.g. ``"cpu"``; by default the GPU where there is one.
+        progress: show progress bars.
+        jobs: train so many students side by side, each in a process with one CPU thread, on the GPUs in turn
+            where there are some. On the CPU the students are those that one after the other gives with one
+            thread (``OMP_NUM_THREADS=1``); only their latency, measured on a busy machine, is not.
+
+    Returns:
+        The content of `results.json`.
+
+    Raises:
+        InputError: a mistake in the recipe, the corpora or the folder; found before the long work where
+            that is possible.
+    """
+    out = Path(out).expanduser()
+    if jobs < 1:
+        raise InputError(f"Bad jobs {jobs!r}, expected at least 1")
+    _claim(out, recipe)
+    _check_space(out, recipe, jobs=jobs)
+    source = prepare_source(recipe, out, skip_bad=skip_bad)
+    target = prepare_target(recipe, out, skip_bad=skip_bad)
+    if source is not None:
+        check_labels(source, target)
+    _check_space(out, recipe, len(target), jobs=jobs)
+    upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
+    data = prepare_graph(recipe, upstream, target, out, device=device, progress=progress)
+    grid = recipe.training_settings()
+    prepare_students(data, grid, out, folds=recipe.folds, device=device, progress=progress, jobs=jobs)
+    results = summarise(recipe, upstream, data, out)
+    write_json(out / "results.json", results)
+    draw(data, results, out)
+    return results
+
+
+def _claim(out: Path, recipe: Recipe) -> None:
+    """Take a folder for a run, and note in it what is asked for and with what."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file, expected a folder for the run")
+    if out.exists() and any(out.iterdir()) and not (out / "recipe.toml").exists():
+        raise InputError(f"{out} is not empty and holds no run; choose another folder with --out")
+    with atomic_file(out / "recipe.toml") as part:
+        part.write_text(tomli_w.dumps(recipe_values(recipe)), "utf-8")
+    write_json(out / "environment.json", environment())
+
+
+def _check_space(out: Path, recipe: Recipe, n_clips: int = 0, jobs: int = 1) -> None:
+    """Refuse to begin the long work on a disk that cannot hold its results, roughly."""
+    features = recipe.features
+    graph = n_clips * features.n_frames * features.n_mels * 2
+    students = 0.06e9 * len(recipe.training_settings()) + 0.5e9 * jobs  # weights, and checkpoints in training
+    needed = graph + students + (1.5e9 if recipe.upstream.model != "small" else 0.05e9)
+    free = shutil.disk_usage(out).free
+    if free < needed:
+        raise InputError(
+            f"The run needs about {needed / 1e9:.1f} GB in {out}, where {free / 1e9:.1f} GB are free; "
+            "make room or choose another folder with --out"
+        )

@@ -1,0 +1,47 @@
+"""Stages of a run: finished ones are known by what they were asked for, and written whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel
+
+from ser_graph.errors import InputError
+from ser_graph.files import atomic_folder, read_json, write_json
+
+
+def is_finished(folder: Path, asked: str) -> bool:
+    """Whether a stage was finished with the same inputs and settings; a result of others is not overwritten."""
+    mark = folder / "stage.json"
+    if not mark.exists():
+        return False
+    if read_json(mark).get("asked") != asked:
+        raise InputError(
+            f"{folder} holds the result of other settings or inputs; choose another folder with --out, or delete "
+            "this one (and what was made from it) to make it anew"
+        )
+    return True
+
+
+@contextmanager
+def stage(folder: Path, asked: str, **notes: Any) -> Iterator[Path]:
+    """Write a stage's folder with the mark of what was asked for, whole or not at all."""
+    with atomic_folder(folder) as part:
+        yield part
+        write_json(part / "stage.json", {"asked": asked, **notes})
+
+
+def asked_of(part: BaseModel, *added: str) -> dict[str, Any]:
+    """What a recipe asks; without the settings that a later version added, where they are not used.
+
+    Runs of earlier versions are found again by it.
+    """
+    return part.model_dump(exclude={name for name in added if name not in part.model_dump(exclude_defaults=True)})
+
+
+def file_sizes(table: pd.DataFrame) -> list[int]:
+    """The clips' sizes in bytes, -1 for a missing one: a corpus that was changed is noticed by them."""
+    paths = [Path(table.attrs["root"]) / file for file in table.index]
+    return [path.stat().st_size if path.exists() else -1 for path in paths]

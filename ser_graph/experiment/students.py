@@ -1,0 +1,159 @@
+"""The students' stages of a run: each trained, measured and stored, alone or side by side."""
+
+import os
+import shutil
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from tqdm.auto import tqdm
+
+from ser_graph.cross_validation import cross_validate
+from ser_graph.downstream import Student, TrainingSettings, predict, train
+from ser_graph.downstream.student import write_student
+from ser_graph.edge.measuring import latency_ms, size_mb
+from ser_graph.errors import InputError
+from ser_graph.evaluation import evaluate
+from ser_graph.evaluation.significance import METRICS
+from ser_graph.experiment.stages import is_finished, stage
+from ser_graph.files import content_hash, write_json
+from ser_graph.graph import ClipGraph, load_graph
+from ser_graph.recipe import student_name
+
+Folds = int | str | None  # of a recipe: a number of groups of speakers, "speakers", or the target's own split
+
+
+def prepare_students(
+    data: ClipGraph,
+    grid: list[TrainingSettings],
+    out: Path,
+    *,
+    folds: Folds = None,
+    device: str | None = None,
+    progress: bool = True,
+    jobs: int = 1,
+) -> None:
+    """Every student of a grid, one after the other or `jobs` at a time; see `prepare_student`."""
+    if jobs == 1:
+        for settings in grid:
+            prepare_student(data, settings, out, folds=folds, device=device, progress=progress)
+        return
+    grid = [settings for settings in grid if not _is_trained(data, settings, out, folds)]
+    n_gpus = torch.cuda.device_count() if device is None else 0
+    cells = (
+        delayed(_prepare_alone)(settings, out, folds, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid())
+        for number, settings in enumerate(grid)
+    )
+    pool = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
+    bar = tqdm(total=len(grid), desc=f"students, {jobs} at a time", disable=not progress)
+    try:
+        with bar, parallel_config("loky", inner_max_num_threads=1):
+            for said in pool(cells):
+                bar.update()
+                for message, category in said:
+                    warnings.warn(message, category, stacklevel=2)
+    except TerminatedWorkerError:
+        raise InputError(
+            f"A process that trained a student was killed, often for want of memory; jobs={jobs} may be too many: "
+            "the same call with fewer continues"
+        ) from None
+
+
+def _prepare_alone(
+    settings: TrainingSettings, out: Path, folds: Folds, device: str | None, parent: int
+) -> list[tuple[str, type[Warning]]]:
+    """`prepare_student` in a process of its own; returns what it warned of."""
+    done = threading.Event()
+
+    def leave_with_parent() -> None:
+        while not done.wait(1):
+            if os.getppid() != parent:  # it was killed: its successor will do this student anew
+                os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            data = load_graph(out / "graph")
+            prepare_student(data, settings, out, folds=folds, device=device, progress=False)
+    finally:
+        done.set()
+    return [(str(warning.message), warning.category) for warning in said]
+
+
+def prepare_student(
+    data: ClipGraph,
+    settings: TrainingSettings,
+    out: Path,
+    *,
+    folds: Folds = None,
+    device: str | None = None,
+    progress: bool = True,
+) -> None:
+    """Train, measure and store a student, or one for each fold, unless that is done already."""
+    name = student_name(settings)
+    folder = out / "students" / name
+    if _is_trained(data, settings, out, folds):
+        return
+    if folds is not None:
+        _prepare_folds(data, settings, out, folds, device=device, progress=progress)
+        return
+    checkpoint = out / ".checkpoints" / f"{name}.pt"
+    student = train(data, settings, checkpoint=checkpoint, device=device, progress=progress)
+    predictions = predict(student, data, "test")
+    metrics = evaluate(predictions)
+    dev_predictions = _predict_dev(student, data, settings)
+    with stage(folder, _asked(data, settings)) as part:
+        write_student(student, part)
+        pd.DataFrame(student.info["history"]).to_csv(part / "history.csv", index=False)
+        predictions.to_csv(part / "predictions.csv")
+        metrics |= _write_dev(dev_predictions, part)
+        one_clip = None if student.needs_teacher else latency_ms(student)
+        metrics.update(size_mb=size_mb(part), latency_ms=one_clip, n_params=student.n_params)
+        write_json(part / "metrics.json", metrics)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _prepare_folds(
+    data: ClipGraph, settings: TrainingSettings, out: Path, folds: int | str, *, device: str | None, progress: bool
+) -> None:
+    """A student for each fold, measured together and stored as one, without the models."""
+    name = student_name(settings)
+    parts, n_folds = out / ".checkpoints" / name, None if isinstance(folds, str) else folds
+    found = cross_validate(data, settings, n_folds=n_folds, out=parts, device=device, progress=progress)
+    metrics: dict[str, Any] = {**found.metrics, "size_mb": None, "latency_ms": None}
+    with stage(out / "students" / name, _asked(data, settings, folds)) as part:
+        found.predictions.to_csv(part / "predictions.csv")
+        found.folds.to_csv(part / "folds.csv")
+        metrics |= _write_dev(found.dev_predictions, part)
+        metrics |= {"n_params": int(found.folds["n_params"].iloc[0]), "epoch": found.folds["epoch"].tolist()}
+        write_json(part / "metrics.json", metrics)
+    shutil.rmtree(parts)
+
+
+def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]:
+    """Store what was said of dev, if anything; returns its metrics."""
+    if predictions is None:
+        return {}
+    predictions.to_csv(folder / "dev_predictions.csv")
+    return {f"dev_{name}": value for name, value in evaluate(predictions).items() if name in METRICS}
+
+
+def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path, folds: Folds = None) -> bool:
+    return is_finished(out / "students" / student_name(settings), _asked(data, settings, folds))
+
+
+def _asked(data: ClipGraph, settings: TrainingSettings, folds: Folds = None) -> str:
+    by_folds = [] if folds is None else [folds]
+    return content_hash(settings.changes, data.meta["data_hash"], data.meta["graph"], *by_folds)
+
+
+def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) -> pd.DataFrame | None:
+    """Predictions on dev, if the student was not trained on it and there is something to measure."""
+    measurable = settings.protocol == "clean" and bool((data.val_mask & (data.y >= 0)).any())
+    return predict(student, data, "dev") if measurable else None

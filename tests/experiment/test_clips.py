@@ -1,0 +1,64 @@
+"""The clips of a run: checked, joined, refused."""
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from ser_graph.errors import InputError
+from ser_graph.experiment import prepare_corpus, prepare_source, prepare_upstream, run, running
+from ser_graph.upstream import Upstream
+
+pytestmark = pytest.mark.slow
+
+
+def test_bad_clips_stop_a_run_before_the_long_work(corpora, toy_recipe, tmp_path, monkeypatch):
+    shutil.copytree(corpora, tmp_path / "corpora")
+    clip = sorted((tmp_path / "corpora" / "target").rglob("*.wav"))[5]
+    soundfile.write(clip, np.zeros(16_000), 16_000)
+    called = []
+    monkeypatch.setattr(Upstream, "finetune", lambda *_, **__: called.append(1))
+    with pytest.raises(InputError, match=rf"{clip.name}.*silent.*--skip-bad"):
+        run(toy_recipe(tmp_path / "corpora"), tmp_path / "run", progress=False)
+    assert not called
+    corpus = toy_recipe(tmp_path / "corpora").target
+    table = prepare_corpus(corpus, tmp_path / "kept", skip_bad=True)
+    assert len(table) == 62
+    assert clip.name in (tmp_path / "kept" / "problems.csv").read_text()
+
+
+def test_a_changed_corpus_is_noticed(corpora, toy_recipe, a_copy, tmp_path):
+    shutil.copytree(corpora, tmp_path / "corpora")
+    moved = toy_recipe(tmp_path / "corpora")
+    assert len(prepare_corpus(moved.target, a_copy / "target")) == 63  # elsewhere, but the same
+    next((tmp_path / "corpora" / "target").rglob("*.wav")).unlink()
+    with pytest.raises(InputError, match="target holds the result of other settings or inputs"):
+        run(moved, a_copy, progress=False)
+
+
+def test_several_sources_teach_together(corpora, toy_recipe, tmp_path):
+    """Their clips are joined with their labels; of a label that the first has not, a map is asked for."""
+    sources = [{"corpus": "synthetic", "root": str(corpora / name)} for name in ("source", "target")]
+    with pytest.raises(InputError, match="synthetic-2 has emotions that the first corpus has not: guilt; load it"):
+        prepare_source(toy_recipe(source=sources), tmp_path / "wrong")
+    sources[1]["labels"] = {"guilt": "sadness"}
+    recipe = toy_recipe(source=sources)
+    source = prepare_source(recipe, tmp_path / "run")
+    assert source.groupby("corpus").size().to_dict() == {"synthetic": 48, "synthetic-2": 63}
+    assert source["emotion"].notna().all()
+    upstream = prepare_upstream(recipe, source, tmp_path / "run", progress=False)
+    assert upstream.info["corpus"] == "synthetic+synthetic-2"
+    assert upstream.info["n_train"] == (source["split"] == "train").sum()
+    with pytest.raises(InputError, match=r"upstream.finetune = true needs a \[source\] corpus"):
+        toy_recipe(source=[])
+
+
+def test_a_source_without_an_emotion_of_the_target_is_refused(toy_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "prepare_upstream", lambda *_, **__: pytest.fail("the long work began"))
+    recipe = toy_recipe(source__emotions=["anger", "fear"], target__emotions=["happiness", "sadness"])
+    with pytest.raises(
+        InputError,
+        match=r"source's emotions \['anger', 'fear'\] have nothing in common with the target's \['happiness', 'sa",
+    ):
+        run(recipe, tmp_path / "run", progress=False)

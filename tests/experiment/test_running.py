@@ -1,0 +1,148 @@
+"""A whole run at toy size: stored stages, resuming, refusing."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ser_graph import cli
+from ser_graph.downstream import load_student, predict
+from ser_graph.errors import InputError
+from ser_graph.evaluation import evaluate
+from ser_graph.experiment import clips, graph, run, students
+from ser_graph.graph import load_graph
+from ser_graph.upstream import Upstream
+
+pytestmark = pytest.mark.slow
+
+
+def test_results_hold_what_is_promised(finished):
+    out, results = finished
+    assert json.loads((out / "results.json").read_text()) == results
+    assert len(results["students"]) == 2
+    for student in results["students"]:
+        for key in ("backbone", "alpha", "n_neighbors", "layer", "seed", "accuracy", "uar", "uar_low", "uar_high"):
+            assert key in student
+        assert student["n_params"] == 4_956_871
+        assert 0 <= student["uar"] <= 1
+        assert student["latency_ms"] > 0
+        assert 19 < student["size_mb"] < 21
+    for key in ("n_clips", "n_edges", "coverage", "homophily", "homophily_chance", "same_speaker", "recall"):
+        assert key in results["graph"]
+    assert results["synthetic"] and "synthetic" in results["title"]
+    assert results["shared_speakers"] == []
+    assert results["environment"]["packages"]["torch"].startswith("2.13")
+
+
+def test_run_folder_holds_every_part(finished):
+    out, results = finished
+    for file in ("recipe.toml", "environment.json", "source/clips.csv", "target/problems.csv", "graph/meta.json"):
+        assert (out / file).exists(), file
+    for student in results["students"]:
+        for file in ("model.safetensors", "model.json", "history.csv", "predictions.csv", "metrics.json"):
+            assert (out / "students" / student["name"] / file).exists(), file
+        assert (out / "figures" / f"confusion-{student['name']}.png").stat().st_size > 5000
+    for figure in ("overview", "similarities", "degrees", "map", "mixing", "history", "students"):
+        assert (out / "figures" / f"{figure}.png").stat().st_size > 5000
+    assert not list((out / ".checkpoints").rglob("*.pt"))
+    assert not list(out.rglob("*.part"))
+
+
+def test_numbers_follow_from_the_stored_parts(finished):
+    out, results = finished
+    data = load_graph(out / "graph")
+    for student in results["students"]:
+        folder = out / "students" / student["name"]
+        stored = pd.read_csv(folder / "predictions.csv", index_col="file")
+        again = predict(load_student(folder), data, "test")
+        assert (stored["predicted"] == again["predicted"]).all()
+        assert evaluate(again)["uar"] == student["uar"]
+    assert results["graph"]["n_edges"] == data.edge_index.shape[1]
+    speakers = data.table.groupby("split")["speaker"].unique()
+    assert not set(speakers["train"]) & set(speakers["test"])
+
+
+def test_finished_stages_are_not_done_again(finished, toy_recipe, a_copy, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("done again")
+
+    for stage, name in ((students, "train"), (graph, "build_graph"), (clips, "check_clips")):
+        monkeypatch.setattr(stage, name, fail)
+    monkeypatch.setattr(Upstream, "finetune", fail)
+    results = run(toy_recipe(), a_copy, progress=False)
+    assert results["students"] == finished[1]["students"]
+
+
+def test_more_students_join_a_finished_run(finished, toy_recipe, a_copy):
+    results = run(toy_recipe(students__alpha=[0.0, 0.1, 1.0]), a_copy, progress=False)
+    assert len(results["students"]) == 3
+    assert results["students"][:2] == finished[1]["students"]
+
+
+def test_results_of_other_settings_are_not_overwritten(toy_recipe, a_copy):
+    with pytest.raises(InputError, match="graph holds the result of other settings"):
+        run(toy_recipe(graph__n_neighbors=3), a_copy, progress=False)
+    with pytest.raises(InputError, match="upstream holds the result of other settings"):
+        run(toy_recipe(upstream__epochs=2), a_copy, progress=False)
+
+
+def test_foreign_folders_are_left_alone(toy_recipe, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match="holds no run"):
+        run(toy_recipe(), tmp_path, progress=False)
+    with pytest.raises(InputError, match="is a file"):
+        run(toy_recipe(), tmp_path / "thesis.tex", progress=False)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_full_disk_is_noticed_first(toy_recipe, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=10_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(InputError, match=r"needs about .* GB .*free"):
+        run(toy_recipe(), tmp_path / "run", progress=False)
+
+
+def test_useless_epsilon_names_a_better_one_and_keeps_the_upstream(toy_recipe, a_copy):
+    shutil.rmtree(a_copy / "graph")
+    with pytest.raises(InputError, match=r"epsilon=0.9999999 leaves no edge.*try epsilon="):
+        run(toy_recipe(graph__epsilon=0.9999999), a_copy, progress=False)
+    assert (a_copy / "upstream" / "stage.json").exists()
+
+
+def test_a_toy_study_end_to_end(finished, toy_recipe, a_copy, tmp_path, monkeypatch, capsys):
+    """Two alphas and two seeds, the same under protocol paper, and their report from the command line."""
+    grid = {"students__alpha": [0.0, 0.1, 1.0], "students__seed": [0, 1]}
+    run(toy_recipe(**grid), a_copy, progress=False, jobs=2)
+    paper = tmp_path / "paper"
+    shutil.copytree(a_copy, paper, ignore=shutil.ignore_patterns("students", "graph", "results.json"))
+    run(toy_recipe(protocol="paper", **grid), paper, progress=False, jobs=2)
+
+    def report(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ser-graph", "report", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code or 0, capsys.readouterr()
+
+    code, said = report(a_copy, paper, "--out", tmp_path / "report")
+    assert code == 0 and "report.md" in said.out
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "Chosen by dev" in text and "synthetic" in text
+    assert len(list((tmp_path / "report").glob("*.png"))) == 2
+    students = pd.read_csv(tmp_path / "report" / "students.csv")
+    assert len(students) == 12 and students.groupby("protocol").size().tolist() == [6, 6]
+    # What the table says of the chosen setting, from the stored predictions.
+    dev = students[(students["protocol"] == "clean") & (students["alpha"] > 0)].groupby("alpha")["dev_uar"].mean()
+    of_paper = students[(students["protocol"] == "paper") & (students["alpha"] == dev.idxmax())]
+    values = [evaluate(pd.read_csv(f"{folder}/predictions.csv"))["uar"] for folder in of_paper["folder"]]
+    (row,) = [
+        line for line in text.splitlines() if line.startswith("| resnet9 | NSL") and line.endswith("| chosen |")
+    ]
+    assert f"| {100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1):.1f} |" in row
+    code, said = report(a_copy, paper, "--out", tmp_path / "practice", "--choose", "test")
+    assert code == 0
+    assert "test-selected, not a test result (synthetic speech)" in (tmp_path / "practice/report.md").read_text()
+    code, said = report(a_copy, paper, "--out", tmp_path / "third", "--choose", "train")
+    assert code == 1 and "Bad split to choose by 'train'" in said.err and "Traceback" not in said.err
