@@ -294,27 +294,41 @@ def words_of(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def draw(tables: dict[str, pd.DataFrame], file: Path) -> None:
-    """Homophily of a graph against what its students gain over their baseline, a point a graph."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained", dpi=120)
-    ax = figure.subplots()
-    for number, (title, table) in enumerate(tables.items()):
-        if "homophily" not in table:
-            continue
-        rows = table[table["homophily"].notna() & ~table["arm"].str.contains("regression|same label")]
-        gain, low, high = (100 * rows[name] for name in ("difference", "low", "high"))
-        at = 100 * rows["homophily"] + 0.6 * number  # students of one graph beside each other
-        ax.errorbar(at, gain, yerr=[gain - low, high - gain], fmt="o", capsize=3, label=title)
-        for x, y, arm in zip(at, gain, rows["arm"], strict=True):
-            name = arm.removeprefix("NSL, ").replace(", ", ",\n")
-            ax.annotate(name, (x, y), fontsize=6, xytext=(5, 4 + 8 * number), textcoords="offset points")
-    ax.margins(x=0.25)  # room for the names
-    ax.axhline(0, color="grey", linewidth=0.8)
-    ax.set_xlabel("edges of the training graph that join one emotion, %")
-    ax.set_ylabel("UAR gained over the baseline, points")
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=8)
+def draw(tables: dict[tuple[str, str], pd.DataFrame], file: Path) -> None:
+    """Homophily of a graph against what its students gain over their baseline: a panel a study, a point a graph."""
+    studies: dict[str, list[pd.DataFrame]] = {}
+    for (study, name), table in tables.items():
+        if "homophily" in table:
+            rows = table[table["homophily"].notna() & ~table["arm"].str.contains("regression|same label")]
+            studies.setdefault(study, []).append(rows.assign(table=name))
+    figure = Figure(figsize=(1 + 6 * max(len(studies), 1), 4.5), layout="constrained", dpi=100)
+    panels = figure.subplots(1, max(len(studies), 1), sharey=True, squeeze=False)[0]
+    for ax, (study, parts) in zip(panels, studies.items(), strict=False):
+        rows = pd.concat(parts).sort_values("homophily")
+        rows["at"] = moved_apart(100 * rows["homophily"].to_numpy())
+        for name, own in rows.groupby("table", sort=False):
+            gain, low, high = (100 * own[column] for column in ("difference", "low", "high"))
+            ax.errorbar(own["at"], gain, yerr=[gain - low, high - gain], fmt="o", capsize=3, label=name)
+        for _, row in rows.iterrows():
+            place = {"xytext": (4, 0), "textcoords": "offset points", "rotation": 90, "va": "center"}
+            ax.annotate(
+                row["arm"].removeprefix("NSL, "), (row["at"], 50 * (row["low"] + row["high"])), fontsize=6, **place
+            )
+        ax.set_title(study, fontsize=10)
+        ax.legend(fontsize=8)
+    for ax in panels:
+        ax.axhline(0, color="grey", linewidth=0.8)
+        ax.set_xlabel("edges of the training graph that join one emotion, %")
+        ax.grid(alpha=0.3)
+    panels[0].set_ylabel("UAR gained over the baseline, points")
     figure.savefig(file)
+
+
+def moved_apart(values: np.ndarray) -> np.ndarray:
+    """Ascending values, each at least a twentieth of their range after the one before: room for its name."""
+    gap = max(np.ptp(values) / 20, 0.1)
+    steps = gap * np.arange(len(values))
+    return np.maximum.accumulate(values - steps) + steps
 
 
 def main() -> None:
@@ -347,20 +361,19 @@ def main() -> None:
     side_by_side(train, [(cell, recipe, out) for cell in missing], arguments.jobs)
     if arguments.confusions:
         confusions(arguments.backbones, arguments.labels, out).to_csv(arguments.confusions, index=False)
-    shown: dict[str, pd.DataFrame] = {}
+    shown: dict[tuple[str, str], pd.DataFrame] = {}
     for backbone in arguments.backbones:
         for labels in arguments.labels:
             print(f"\n{report(recipe, out, backbone, labels)}")
-            shown |= stored_table(out, f"table-{backbone}-{labels:g}.csv")
-            for folder in arguments.beside:
-                shown |= stored_table(folder, f"table-{backbone}-{labels:g}.csv")
+            for folder in (out, *arguments.beside):
+                shown |= stored_table(folder, backbone, labels)
     draw(shown, out / "homophily.png")
 
 
-def stored_table(out: Path, name: str) -> dict[str, pd.DataFrame]:
-    """A table of an earlier report under its title, if there is one."""
-    file = out / name
-    return {f"{out.name}, {file.stem.removeprefix('table-')}": pd.read_csv(file)} if file.exists() else {}
+def stored_table(out: Path, backbone: str, labels: float) -> dict[tuple[str, str], pd.DataFrame]:
+    """A table of an earlier report under its study's and its own name, if there is one."""
+    file = out / f"table-{backbone}-{labels:g}.csv"
+    return {(out.name, f"{backbone}, {labels:.0%} of the labels"): pd.read_csv(file)} if file.exists() else {}
 
 
 if __name__ == "__main__":

@@ -86,3 +86,9 @@ def test_counts_give_the_same_uar_as_predictions(gain, stored):
     found = (cells["right"] / cells["clips"]).groupby(["arm", "seed"]).mean()
     for arm, folds in right.items():
         assert found[arm, 0] == found[arm, 1] == pytest.approx(sum(fold["test"] for fold in folds) / 20)
+
+
+def test_points_of_the_figure_are_moved_apart_only_where_they_are_near(gain):
+    moved = gain.moved_apart(np.array([0.0, 1.0, 1.1, 1.1, 20.0]))
+    assert moved.tolist() == pytest.approx([0.0, 1.0, 2.0, 3.0, 20.0])
+    assert gain.moved_apart(np.array([7.0, 7.0])).tolist() == pytest.approx([7.0, 7.1])

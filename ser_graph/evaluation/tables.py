@@ -12,7 +12,7 @@ def students_table(results: dict[str, Any]) -> pd.DataFrame:
 
 def format_results(results: dict[str, Any]) -> str:
     """What a run found, as plain text of at most 110 columns."""
-    graph, upstream = results["graph"], results["upstream"]
+    graph, upstream, n_speakers = results["graph"], results["upstream"], results["n_test_speakers"]
     lines = [f"{results['name']}: {results['title']}", ""]
     if upstream.get("test_accuracy") is not None:
         lines += [
@@ -24,7 +24,7 @@ def format_results(results: dict[str, Any]) -> str:
         f"clips, coverage {_percent(graph['coverage'])}",
         f"           same emotion {_percent(graph['homophily'])} (chance {_percent(graph['homophily_chance'])}), "
         f"same speaker {_percent(graph['same_speaker'])} (chance {_percent(graph['same_speaker_chance'])})",
-        f"Test       {results['n_test']:,} clips of {results['n_test_speakers']} speakers, none of them in training"
+        f"Test       {results['n_test']:,} clips of {n_speakers} speaker{'s' * (n_speakers != 1)}, none of them in training"
         if not results["shared_speakers"]
         else f"Test       {results['n_test']:,} clips; speakers also in training: {results['shared_speakers']}",
         "",
