@@ -24,7 +24,7 @@ def format_results(results: dict[str, Any]) -> str:
         f"clips, coverage {_percent(graph['coverage'])}",
         f"           same emotion {_percent(graph['homophily'])} (chance {_percent(graph['homophily_chance'])}), "
         f"same speaker {_percent(graph['same_speaker'])} (chance {_percent(graph['same_speaker_chance'])})",
-        f"Test       {results['n_test']:,} clips of {n_speakers} speaker{'s' * (n_speakers != 1)}, none of them in training"
+        f"Test       {results['n_test']:,} clips of {n_speakers} speaker{'s' * (n_speakers != 1)}, none in training"
         if not results["shared_speakers"]
         else f"Test       {results['n_test']:,} clips; speakers also in training: {results['shared_speakers']}",
         "",
