@@ -48,7 +48,8 @@ def test_what_a_run_found():
     assert "94.6 M parameters, accuracy on ravdess: dev 80.0 %, test 71.2 %" in text
     assert "9,365 clips, 12,345 edges among 3,729 training clips, coverage 98.7 %" in text
     assert "same emotion 75.0 % (chance 14.3 %), same speaker 50.0 % (chance -)" in text
-    assert "2,326 clips of 18 speakers, none of them in training" in text
+    assert "2,326 clips of 18 speakers, none in training" in text
+    assert "of 1 speaker, none" in format_results({**RESULTS, "n_test_speakers": 1})
     (row,) = [line for line in lines if "cnn6 NSL" in line]
     assert row.split() == [
         "cnn6",
