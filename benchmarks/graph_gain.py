@@ -240,7 +240,7 @@ def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:
                 "p": difference.p_value,
                 "gap": gap_closed(np.mean(values), np.mean([base[s] for s in seeds]), best),
             }
-        if arm in ARMS and ARMS[arm].has_graph:
+        if arm in ARMS and ARMS[arm].has_graph and not ARMS[arm].training.get("same_label"):
             row |= graph_figures(ARMS[arm], recipe, out)
         rows.append(row)
     table = pd.DataFrame(rows)
@@ -249,7 +249,7 @@ def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:
     known = pd.DataFrame([{"arm": f"teacher: {name}", "uar": table_uar(said)} for name, said in teachers.items()])
     table = pd.concat([table, known], ignore_index=True)
     table.to_csv(out / f"table-{backbone}-{labels:g}.csv", index=False)
-    picked = ", ".join(f"{name} ({names.count(name)} folds)" for name in dict.fromkeys(names))
+    picked = ", ".join(f"{name} in {names.count(name)} of {len(names)} folds" for name in dict.fromkeys(names))
     title = f"{recipe.name}: {backbone}, {labels:.0%} of the labels"
     return f"{title}\n\n{markdown_table(words_of(table))}\n\nChosen on dev: {picked}."
 
@@ -299,7 +299,7 @@ def draw(tables: dict[tuple[str, str], pd.DataFrame], file: Path) -> None:
     studies: dict[str, list[pd.DataFrame]] = {}
     for (study, name), table in tables.items():
         if "homophily" in table:
-            rows = table[table["homophily"].notna() & ~table["arm"].str.contains("regression|same label")]
+            rows = table[table["homophily"].notna() & ~table["arm"].str.contains("regression")]
             studies.setdefault(study, []).append(rows.assign(table=name))
     figure = Figure(figsize=(1 + 6 * max(len(studies), 1), 4.5), layout="constrained", dpi=100)
     panels = figure.subplots(1, max(len(studies), 1), sharey=True, squeeze=False)[0]
