@@ -41,8 +41,9 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    """Every `ser-graph ...` of the documents that stands on a line of its own."""
-    lines = [line.strip() for document in DOCUMENTS for line in document.read_text("utf-8").splitlines()]
+    """Every `ser-graph ...` of the documents that begins a line; one that goes on with a backslash is joined."""
+    texts = [re.sub(r"\\\n\s*", "", document.read_text("utf-8")) for document in DOCUMENTS]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
     return sorted({line for line in lines if line.startswith("ser-graph ")})
 
 
