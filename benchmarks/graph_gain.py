@@ -50,8 +50,8 @@ class Arm:
 
     @property
     def has_graph(self) -> bool:
-        """Whether the neighbour loss is used."""
-        return self.training.get("alpha", 0) > 0
+        """Whether the neighbour loss is used, on the graph's edges as they are."""
+        return self.training.get("alpha", 0) > 0 and not self.training.get("same_label", False)
 
 
 NSL = {"alpha": 0.1, "layer": "fc2"}
@@ -240,7 +240,7 @@ def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:
                 "p": difference.p_value,
                 "gap": gap_closed(np.mean(values), np.mean([base[s] for s in seeds]), best),
             }
-        if arm in ARMS and ARMS[arm].has_graph and not ARMS[arm].training.get("same_label"):
+        if arm in ARMS and ARMS[arm].has_graph:
             row |= graph_figures(ARMS[arm], recipe, out)
         rows.append(row)
     table = pd.DataFrame(rows)

@@ -11,7 +11,7 @@ A run folder:
                                      test), dev_predictions.csv (where dev is not trained on); where speakers are
                                      left out in turn, folds.csv instead of a model
     figures/                         PNGs
-    results.json                     every number, see `summarise`
+    results.json                     every number, see `results.summarise`
 """
 
 from ser_graph.experiment.clips import prepare_corpus, prepare_source, prepare_target

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_graph.experiment.stages import asked_of, file_sizes, is_finished
-from ser_graph.files import content_hash, write_json
+from ser_graph.experiment.stages import asked_of, file_sizes, is_finished, mark_finished
+from ser_graph.files import content_hash
 from ser_graph.graph import ClipGraph, build_graph, graph_card, load_graph, save_graph
 from ser_graph.recipe import Recipe
 from ser_graph.upstream import Upstream
@@ -41,7 +41,7 @@ def prepare_upstream(
     settings = part.model_dump(exclude={"model", "finetune"})  # all others are settings of `finetune`
     upstream.finetune(source, checkpoints=checkpoints, device=device, progress=progress, **settings)
     upstream.save(folder)
-    write_json(folder / "stage.json", {"asked": asked})
+    mark_finished(folder, asked)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return upstream
 
@@ -102,6 +102,6 @@ def prepare_graph(
             **embedding,
         )
         save_graph(data, folder, x_file=x_file)
-        write_json(folder / "stage.json", {"asked": asked})
+        mark_finished(folder, asked)
         logger.info("%s", graph_card(data)["text"])
     return load_graph(folder)

@@ -11,10 +11,12 @@ from pydantic import BaseModel
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_folder, read_json, write_json
 
+MARK = "stage.json"
+
 
 def is_finished(folder: Path, asked: str) -> bool:
     """Whether a stage was finished with the same inputs and settings; a result of others is not overwritten."""
-    mark = folder / "stage.json"
+    mark = folder / MARK
     if not mark.exists():
         return False
     if read_json(mark).get("asked") != asked:
@@ -30,7 +32,12 @@ def stage(folder: Path, asked: str, **notes: Any) -> Iterator[Path]:
     """Write a stage's folder with the mark of what was asked for, whole or not at all."""
     with atomic_folder(folder) as part:
         yield part
-        write_json(part / "stage.json", {"asked": asked, **notes})
+        mark_finished(part, asked, **notes)
+
+
+def mark_finished(folder: Path, asked: str, **notes: Any) -> None:
+    """Note what a stage's folder was asked for; the last thing that is written into it."""
+    write_json(folder / MARK, {"asked": asked, **notes})
 
 
 def asked_of(part: BaseModel, *added: str) -> dict[str, Any]:
