@@ -55,6 +55,8 @@ def test_the_view_lives_in_a_notebook(sounding_graph, browser, lab, tmp_path: Pa
     page = browser.new_page(viewport={"width": 1500, "height": 1000})
     page.set_default_timeout(60_000)
     page.goto(f"{lab}/tree/view.ipynb?token=once")
+    # JupyterLab forgets a cell that is run before there is a kernel, and says nothing.
+    page.locator("#jp-main-statusbar", has_text="Python 3 (ipykernel) | Idle").wait_for()
     cells = page.locator(".jp-Notebook .jp-Cell")
     cells.first.click()
     page.keyboard.press("Shift+Enter")
