@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import shutil
 import sys
 import warnings
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ser_graph.errors import InputError, shorten
+from ser_graph.errors import InputError, one_line, shorten
 
 app = typer.Typer(
     help="Speech emotion recognition on the device, by knowledge transfer through a graph.",
@@ -44,7 +45,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for talkative in ("httpx", "huggingface_hub"):  # what matters of theirs stands in our one line
         logging.getLogger(talkative).setLevel(logging.ERROR)
-    warnings.showwarning = lambda message, *_, **__: print(f"Warning: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_, **__: print(f"Warning: {one_line(message)}", file=sys.stderr)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
     with _one_line_errors():
@@ -56,13 +57,16 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        _fail(" ".join(str(error).split()))
+        _fail(str(error))
+    except BrokenPipeError:  # whoever read our output has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except OSError as error:
         _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
 
 
 def _fail(message: str) -> None:
-    print(f"Error: {message}", file=sys.stderr)
+    print(f"Error: {one_line(message)}", file=sys.stderr)
     raise SystemExit(1)
 
 
@@ -131,8 +135,12 @@ def finetune(
     device: Device = None,
 ) -> None:
     """Fine-tune an upstream on the emotions of a source corpus. An interrupted training continues."""
+    from ser_graph.files import check_replaceable
+    from ser_graph.upstream.model import INFO_FILE
+
+    check_replaceable(out, INFO_FILE)
     model = _upstream(upstream, seed)
-    checkpoints = out.with_name(f".{out.name}.checkpoints")
+    checkpoints = _beside(out, "checkpoints")
     model.finetune(
         _table(corpus, folder, skip_bad),
         epochs=epochs,
@@ -166,9 +174,9 @@ def embed(
 
     from ser_graph.files import atomic_file
 
-    table = _table(corpus, folder, skip_bad)
-    embeddings = _upstream(upstream).embed(table, layer=_layer(layer), cache=cache, device=device)
     with atomic_file(out) as part:
+        table = _table(corpus, folder, skip_bad)
+        embeddings = _upstream(upstream).embed(table, layer=_layer(layer), cache=cache, device=device)
         pd.DataFrame(embeddings.numpy(), index=table.index).to_csv(part, float_format="%.9g")
     print(f"{len(table):,} embeddings of {embeddings.shape[1]} dimensions in {out}")
 
@@ -207,9 +215,12 @@ def build(
     device: Device = None,
 ) -> None:
     """Build the graph of a corpus, and say what it can teach."""
+    from ser_graph.files import check_replaceable
     from ser_graph.graph import EdgeRules, Space, build_graph, graph_card, graph_statistics, save_graph
     from ser_graph.graph.statistics import format_figures
+    from ser_graph.graph.storage import MARK
 
+    check_replaceable(out, MARK)
     space = Space(center=center, scale=scale, whiten=whiten, posterior=posterior)  # type: ignore[arg-type]
     rules = EdgeRules(
         across=tuple(across or ()),
@@ -217,7 +228,7 @@ def build(
         local_scaling=local_scaling,
         weights=weights,  # type: ignore[arg-type]  # EdgeRules checks it
     )
-    features = out.with_name(f".{out.name}.x.npy")
+    features = _beside(out, "x.npy")
     data = build_graph(
         _table(corpus, folder, skip_bad),
         _upstream(upstream),
@@ -328,11 +339,14 @@ def train(
     from ser_graph.downstream import TrainingSettings
     from ser_graph.downstream import train as train_student
     from ser_graph.downstream.labels import known_settings
+    from ser_graph.downstream.student import MARK
+    from ser_graph.files import check_replaceable
     from ser_graph.graph import load_graph
     from ser_graph.processes import is_first
     from ser_graph.recipe import parse_changes
 
-    checkpoint = out.with_name(f".{out.name}.checkpoint")
+    check_replaceable(out, MARK)
+    checkpoint = _beside(out, "checkpoint")
     chosen = {
         "backbone": backbone,
         "width": width,
@@ -442,15 +456,15 @@ def predict(
         return
     from ser_graph.edge.prediction import format_predictions, write_predictions
     from ser_graph.edge.prediction import predict as predict_recordings
+    from ser_graph.files import atomic_file
 
-    table = predict_recordings(
-        model, str(source), window=window, hop=hop, graph=graph, n_nearest=n_nearest, threads=threads
-    )
-    if out is None:
-        print(format_predictions(table))
-    else:
-        write_predictions(table, out)
-        print(f"{len(table):,} rows in {out}")
+    with contextlib.nullcontext() if out is None else atomic_file(out) as part:
+        table = predict_recordings(
+            model, str(source), window=window, hop=hop, graph=graph, n_nearest=n_nearest, threads=threads
+        )
+        if part is not None:
+            write_predictions(table, part)
+    print(format_predictions(table) if out is None else f"{len(table):,} rows in {out}")
     if unreadable := table.attrs["unreadable"]:
         files = len(unreadable)
         _fail(f"{files} {'file' if files == 1 else 'files'} could not be read ({shorten(unreadable)})")
@@ -534,21 +548,32 @@ def _predict_stream(
     from ser_graph.edge.models import load_model
     from ser_graph.edge.streaming import MICROPHONE, format_heard, listen
 
-    found, nearest, heard = load_model(model, threads), None, []
+    found, nearest = load_model(model, threads), None
     if graph is not None:
         from ser_graph.edge.nearest import Nearest
 
         nearest = Nearest(found, graph, k=n_nearest)
+    if not microphone and sys.stdin is None:
+        raise InputError(
+            "Standard input is closed; give a program that feeds it, as arecord ... | ser-graph predict"
+        )
     source = MICROPHONE if microphone else sys.stdin.buffer
-    with contextlib.suppress(KeyboardInterrupt):
-        for one in listen(found, source, rate=rate, window=window, hop=hop, nearest=nearest):
-            print(format_heard(one), flush=True)
-            if out is not None:
-                heard.append(one)
+    windows = listen(found, source, rate=rate, window=window, hop=hop, nearest=nearest)
     if out is not None:
-        from ser_graph.edge.prediction import heard_table, write_predictions
+        from ser_graph.edge.prediction import record
 
-        write_predictions(heard_table({"microphone" if microphone else "-": heard}), out)
+        windows = record(windows, "microphone" if microphone else "-", out)
+    with contextlib.suppress(KeyboardInterrupt):
+        for one in windows:
+            print(format_heard(one), flush=True)
+
+
+def _beside(out: Path, what: str) -> Path:
+    """A hidden path beside a folder that is being made, for what is not finished."""
+    from ser_graph.files import named
+
+    whole = named(out)
+    return whole.with_name(f".{whole.name}.{what}")
 
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:

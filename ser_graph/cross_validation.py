@@ -31,6 +31,7 @@ from ser_graph.graph.rules import EdgeRules
 from ser_graph.graph.space import Space
 from ser_graph.upstream import Upstream
 
+_MARK = "fold.json"
 _FILES = {"test": "predictions.csv", "dev": "dev_predictions.csv"}
 
 
@@ -151,14 +152,14 @@ def _stored(
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """A fold's predictions and its row: made and stored, or read where an earlier call has stored them."""
     checkpoint = folder.with_name(f".{folder.name}.pt")
-    if not (folder / "fold.json").exists():
+    if not (folder / _MARK).exists():
         said, row = make(checkpoint=checkpoint)
-        with atomic_folder(folder) as part:
+        with atomic_folder(folder, _MARK) as part:
             for split, table in said.items():
                 table.to_csv(part / _FILES[split])
-            write_json(part / "fold.json", {"asked": asked, **row})
+            write_json(part / _MARK, {"asked": asked, **row})
         checkpoint.unlink(missing_ok=True)
-    row = read_json(folder / "fold.json")
+    row = read_json(folder / _MARK)
     if row.pop("asked", None) != asked:
         raise InputError(
             f"{folder} holds a fold of other settings or clips; choose another folder as out, or delete this one"

@@ -28,6 +28,17 @@ def bad_value(what: str, given: object, expected: Iterable[object]) -> InputErro
     return InputError(f"Bad {what} {given!r}, expected one of {sorted(expected, key=str)}")
 
 
+def one_line(text: object) -> str:
+    r"""A message as one line that a terminal shows as it is: file names may hold anything.
+
+    Examples:
+        >>> one_line("No file talk\n\x1b[31m.wav")
+        'No file talk \\x1b[31m.wav'
+    """
+    shown = " ".join(str(text).split())
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
+
+
 def shorten(names: Iterable[object], limit: int = 3) -> str:
     """The first few names of a long list, for a message of one line.
 

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ser_graph.errors import InputError
+from ser_graph.errors import InputError, shorten
 
 _RECORDED_PACKAGES = (
     "ser-graph",
@@ -35,10 +35,24 @@ def full_disk_named(path: str | Path) -> Iterator[None]:
     """Turn what libraries say when the disk is full, each in its own words, into one `OSError` with the path."""
     try:
         yield
+    except InputError:
+        raise
     except Exception as error:
         if shutil.disk_usage(Path(path).parent).free < 2**20 or "No space left" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise
+
+
+def named(path: str | Path) -> Path:
+    """A path that has a name beside which others can be put: links followed, `~` and `.` written out.
+
+    Raises:
+        InputError: it is the root of all folders.
+    """
+    whole = Path(path).expanduser().resolve()
+    if not whole.name:
+        raise InputError(f"Bad path {str(path)!r}, expected the name of a file or folder")
+    return whole
 
 
 @contextlib.contextmanager
@@ -46,7 +60,11 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """Write a file that is there whole or not at all.
 
     Yields a temporary path beside `path`; when the block ends without an error it takes the place of
-    `path` in one step, otherwise it is removed and `path` is left as it was.
+    `path` in one step, otherwise it is removed and `path` is left as it was. A pipe or a device is written to at
+    the end, as nothing can take its place.
+
+    Raises:
+        InputError: a folder is there.
 
     Examples:
         >>> folder = Path(tempfile.mkdtemp())
@@ -55,42 +73,94 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         >>> [file.name for file in folder.iterdir()]
         ['note.txt']
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with full_disk_named(path):
+    given = Path(path).expanduser()
+    if given.is_dir():
+        raise InputError(f"{path} is a folder, expected the name of a file")
+    if _is_stream(given):
+        with tempfile.TemporaryDirectory() as folder:
+            part = Path(folder) / given.name
             yield part
-        part.replace(path)
+            with part.open("rb") as written, given.open("ab") as target:
+                shutil.copyfileobj(written, target)
+        return
+    whole = named(path)
+    _make_parent(whole)
+    part = whole.with_name(f".{whole.name}.{os.getpid()}.part")
+    try:
+        with full_disk_named(whole):
+            yield part
+        part.replace(whole)
     finally:
         part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Write a folder that is there whole or not at all; an older one of that name is replaced at the end."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
+    """Write a folder that is there whole or not at all; an older one of its kind is replaced at the end.
+
+    Args:
+        path: the folder.
+        mark: the file that every folder of its kind holds.
+
+    Raises:
+        InputError: see `check_replaceable`.
+    """
+    check_replaceable(path, mark)
+    whole = named(path)
+    _make_parent(whole)
+    part = Path(tempfile.mkdtemp(prefix=f".{whole.name}.", suffix=".part", dir=whole.parent))
     try:
-        with full_disk_named(path):
+        with full_disk_named(whole):
             yield part
         part.chmod(0o755)  # mkdtemp makes folders that only their owner can read
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+        if whole.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{whole.name}.", suffix=".old", dir=whole.parent))
             try:
-                path.replace(old / path.name)
-                part.replace(path)
+                whole.replace(old / whole.name)
+                part.replace(whole)
             except BaseException:
-                if not path.exists():
-                    (old / path.name).replace(path)
+                if not whole.exists():
+                    (old / whole.name).replace(whole)
                 raise
             finally:
                 shutil.rmtree(old)
         else:
-            part.replace(path)
+            part.replace(whole)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def check_replaceable(path: str | Path, mark: str) -> None:
+    """Refuse to put a folder where something else is; better asked before hours of work than after.
+
+    Args:
+        path: the folder that is to be written.
+        mark: the file that every folder of its kind holds.
+
+    Raises:
+        InputError: a file is there, or a folder with contents but without `mark`.
+    """
+    folder = Path(path).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{path} is a file, expected the name of a folder")
+    if not folder.is_dir() or (folder / mark).exists():
+        return
+    if found := sorted(inside.name for inside in folder.iterdir()):
+        raise InputError(
+            f"{path} holds other things ({shorten(found)}), which would be lost; give the name of a new folder"
+        )
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it is a pipe or a device, or another name of an open file, as /dev/stdout is."""
+    names_of_open_files = ("/dev", "/dev/fd", "/proc/self/fd")
+    return str(path.absolute().parent) in names_of_open_files or (path.exists() and not path.is_file())
+
+
+def _make_parent(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def write_json(path: str | Path, content: Any) -> None:

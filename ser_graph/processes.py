@@ -97,7 +97,7 @@ ALONE = Processes()
 def processes() -> Processes:
     """Those that `torchrun` or `accelerate` started, connected by gloo, on GPUs by NCCL; or this one alone."""
     if not dist.is_initialized():
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "MASTER_ADDR" not in os.environ:
+        if not _started_together():
             return ALONE
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -109,7 +109,11 @@ def processes() -> Processes:
 
 def is_first() -> bool:
     """Whether this process is the one that writes and shows progress."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return not _started_together() or int(os.environ.get("RANK", "0")) == 0
+
+
+def _started_together() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 import json
+import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_graph.errors import InputError
-from ser_graph.files import atomic_file, atomic_folder, content_hash, environment, read_json, write_json
+from ser_graph.files import (
+    atomic_file,
+    atomic_folder,
+    check_replaceable,
+    content_hash,
+    environment,
+    named,
+    read_json,
+    write_json,
+)
 
+MARK = "meta.json"
 INTERRUPTIONS = [RuntimeError, KeyboardInterrupt, SystemExit]
 
 
@@ -68,12 +80,64 @@ def test_readers_see_the_old_file_or_the_new_one_and_nothing_between(tmp_path):
     assert seen <= {digit * 50_000 for digit in "0123456789"}
 
 
-def test_a_folder_replaces_the_whole_of_an_older_one(tmp_path):
+@pytest.mark.parametrize("kind", ["pipe", "device", "/dev/stdout"])
+def test_what_is_no_file_is_written_to_and_stays(tmp_path, kind, capfd):
+    path = tmp_path / "pipe"
+    if kind == "pipe":
+        os.mkfifo(path)
+        heard = []
+        reader = threading.Thread(target=lambda: heard.append(path.read_text()))
+        reader.start()
+    elif kind == "device":
+        path.symlink_to("/dev/null")
+    else:
+        path = Path(kind)
+    with atomic_file(path) as part:
+        part.write_text("whole")
+    assert not path.is_file() or kind == "/dev/stdout"
+    if kind == "pipe":
+        reader.join()
+        assert heard == ["whole"]
+    elif kind == "device":
+        assert path.resolve() == Path("/dev/null").resolve()
+    else:
+        assert path.is_symlink() and capfd.readouterr().out.endswith("whole")
+
+
+def test_a_link_is_followed_and_home_is_found(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to("real.txt")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, text in [(tmp_path / "link", "one"), ("~/link", "two")]:
+        with atomic_file(name) as part:
+            part.write_text(text)
+        assert (tmp_path / "real.txt").read_text() == text
+    assert (tmp_path / "link").is_symlink()
+    monkeypatch.chdir(tmp_path)
+    assert named(".") == tmp_path.resolve()
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
+    for name in (tmp_path, "/", "."):
+        with pytest.raises(InputError, match="is a folder, expected the name of a file"), atomic_file(name):
+            pytest.fail("asked too late")
+    with pytest.raises(InputError, match="Bad path '/'"):
+        named("/")
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)  # root may write everywhere
+    with pytest.raises(PermissionError) as caught, atomic_file(tmp_path / "a.txt"):
+        pytest.fail("asked too late")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+
+
+def test_a_folder_replaces_the_whole_of_an_older_one_of_its_kind(tmp_path):
     path = tmp_path / "made" / "graph"
     for name in ("old.txt", "new.txt"):
-        with atomic_folder(path) as part:
+        with atomic_folder(path, MARK) as part:
+            (part / MARK).touch()
             (part / name).write_text(name)
-    assert names(path) == ["new.txt"]
+    assert names(path) == [MARK, "new.txt"]
     assert names(path.parent) == ["graph"]
     assert path.stat().st_mode & 0o777 == 0o755
 
@@ -84,12 +148,29 @@ def test_an_interrupted_folder_leaves_what_was_there(tmp_path, interruption, old
     path = tmp_path / "graph"
     if old:
         path.mkdir()
-        (path / "old.txt").write_text("old")
-    with pytest.raises(interruption), atomic_folder(path) as part:
+        (path / MARK).write_text("old")
+    with pytest.raises(interruption), atomic_folder(path, MARK) as part:
         (part / "new.txt").write_text("new")
         raise interruption
     assert names(tmp_path) == (["graph"] if old else [])
-    assert not old or names(path) == ["old.txt"]
+    assert not old or names(path) == [MARK]
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    with atomic_folder(precious, MARK) as part:  # an empty one holds nothing to lose
+        (part / "thesis.txt").touch()
+    for name in "abc":
+        (precious / name).touch()
+    words = r"precious holds other things \(a, b, c and 1 more\), which would be lost; give the name of a new"
+    with pytest.raises(InputError, match=words), atomic_folder(precious, MARK):
+        pytest.fail("asked too late")
+    with pytest.raises(InputError, match=r"thesis\.txt is a file, expected the name of a folder"):
+        check_replaceable(precious / "thesis.txt", MARK)
+    assert names(precious) == ["a", "b", "c", "thesis.txt"]
+    assert names(tmp_path) == ["precious"]
+    check_replaceable(tmp_path / "new", MARK)
 
 
 @pytest.mark.parametrize("interruption", [OSError, KeyboardInterrupt])
@@ -97,7 +178,7 @@ def test_an_interrupted_folder_leaves_what_was_there(tmp_path, interruption, old
 def test_an_exchange_of_folders_that_fails_leaves_the_old_one(tmp_path, monkeypatch, interruption, step):
     path = tmp_path / "graph"
     path.mkdir()
-    (path / "old.txt").write_text("old")
+    (path / MARK).write_text("old")
     replace, calls = type(path).replace, []
 
     def fail_once(self, target):
@@ -107,10 +188,10 @@ def test_an_exchange_of_folders_that_fails_leaves_the_old_one(tmp_path, monkeypa
         return replace(self, target)
 
     monkeypatch.setattr(type(path), "replace", fail_once)
-    with pytest.raises(interruption), atomic_folder(path) as part:
+    with pytest.raises(interruption), atomic_folder(path, MARK) as part:
         (part / "new.txt").write_text("new")
     assert names(tmp_path) == ["graph"]
-    assert names(path) == ["old.txt"]
+    assert names(path) == [MARK]
 
 
 def test_json_is_read_as_it_was_written(tmp_path):

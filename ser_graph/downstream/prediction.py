@@ -9,12 +9,12 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.mapped import read_rows
+from ser_graph.belonging import check_belongs
 from ser_graph.devices import Precision, autocast
 from ser_graph.downstream.student import Student
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
-from ser_graph.sound import check_same_features
 
 _PART = 1024  # clips whose spectrograms are in memory at a time, where they are made from files
 
@@ -76,7 +76,7 @@ def predict(
         each emotion as ``p_anger`` and so on, float64 that sum to 1.
 
     Raises:
-        InputError: no clip in that split, spectrograms of other settings than the student was trained on, or a
+        InputError: no clip in that split, a graph of other spectrograms or emotions than the student's, or a
             clip table for a student that needs the teacher's embeddings, which a graph holds.
     """
     table = clips.table if isinstance(clips, ClipGraph) else clips
@@ -85,7 +85,7 @@ def predict(
         raise InputError(f"No clip to predict{'' if split is None else f' in the split {split!r}'}")
     rows = torch.tensor(chosen.to_numpy(bool)).nonzero()[:, 0]
     if isinstance(clips, ClipGraph):
-        check_same_features(clips.meta["features"], student.features.to_dict())
+        check_belongs(clips.meta, student.features.to_dict(), student.emotions)
         if student.needs_teacher:
             _check_teacher(student, clips)
         logits = predict_logits(student, clips.x, rows, emb=clips.emb)

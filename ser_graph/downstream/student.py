@@ -16,6 +16,7 @@ from ser_graph.downstream.transfer import TRANSFERS, fuse
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_folder, read_json, write_json
 
+MARK = "model.json"
 FORMAT_VERSION = 3  # 1 knew neither normalise nor transfer, 2 no width
 
 
@@ -114,7 +115,7 @@ class Student(nn.Module):
 
     def save(self, folder: str | Path) -> Path:
         """Store the student as a folder: `model.safetensors` and `model.json`."""
-        with atomic_folder(folder) as part:
+        with atomic_folder(folder, MARK) as part:
             write_student(self, part)
         return Path(folder)
 
@@ -136,7 +137,7 @@ def write_student(student: Student, folder: Path) -> None:
         folder / "model.safetensors",
     )
     write_json(
-        folder / "model.json",
+        folder / MARK,
         {
             "format": "ser_graph.student",
             "version": FORMAT_VERSION,
@@ -157,9 +158,9 @@ def load_student(folder: str | Path) -> Student:
         InputError: no student there, a damaged one, or one of a newer format.
     """
     folder = Path(folder).expanduser()
-    if not (folder / "model.json").exists() or not (folder / "model.safetensors").exists():
+    if not (folder / MARK).exists() or not (folder / "model.safetensors").exists():
         raise InputError(f"{folder} is not a trained student (model.json and model.safetensors expected in it)")
-    stored = read_json(folder / "model.json")
+    stored = read_json(folder / MARK)
     if stored.get("format") != "ser_graph.student" or stored.get("version", 0) > FORMAT_VERSION:
         raise InputError(f"{folder} was stored by another version of ser_graph; train the student anew")
     info = stored["info"]

@@ -72,11 +72,20 @@ def bench(
         if data is not None and "model" in one:
             known = _recognised(one["model"], data, threads)
         rows.append({**row, **known})
+    _tell_apart(rows, asked)
     table = pd.DataFrame(rows).set_index("model")
     notes = [NOTES.format(threads=threads, thread="thread" if threads == 1 else "threads"), *_notes(rows)]
     table = table.drop(columns=["student", "own_graph", "seconds"])
     table.attrs["notes"] = notes
     return table
+
+
+def _tell_apart(rows: list[dict[str, Any]], asked: list[dict[str, str]]) -> None:
+    """Models of one file name are called by the path that was given."""
+    names = [row["model"] for row in rows]
+    for row, one in zip(rows, asked, strict=True):
+        if "model" in one and (not row["model"] or names.count(row["model"]) > 1):
+            row["model"] = one["model"]
 
 
 def format_bench(table: pd.DataFrame) -> str:
@@ -161,12 +170,12 @@ def _graph(folder: str | Path) -> "ClipGraph":
 
 def _recognised(path: str, data: "ClipGraph", threads: int) -> dict[str, Any]:
     """UAR on the test clips of the graph, and whether it is the graph that the model was trained on."""
-    from ser_graph.edge.nearest import check_belongs
+    from ser_graph.belonging import check_belongs
     from ser_graph.edge.prediction import predict
     from ser_graph.evaluation import uar
 
     model = load_model(path, threads)
-    check_belongs(model, data.meta)
+    check_belongs(data.meta, model.features, model.emotions)
     predictions = predict(path, data, "test", threads=threads, progress=False)
     known = predictions[predictions["emotion"].notna()]
     return {

@@ -17,13 +17,13 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel, LogMelSettings
+from ser_graph.belonging import check_same_features
 from ser_graph.downstream import Student, load_student
 from ser_graph.edge.extra import edge_package
 from ser_graph.edge.onnx_student import FORMAT, FORMAT_VERSION, METADATA_KEY, OUTPUTS, SPECTROGRAM, WAVEFORM
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_file, environment
 from ser_graph.graph import ClipGraph
-from ser_graph.sound import check_same_features
 
 OPSET = 18
 FORMATS = ("onnx", "executorch")

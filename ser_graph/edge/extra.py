@@ -1,6 +1,7 @@
 """Packages that only the device's part needs."""
 
 import importlib
+import os
 from typing import Any
 
 from ser_graph.errors import InputError
@@ -12,6 +13,7 @@ def edge_package(name: str, extra: str = "edge") -> Any:
     Raises:
         InputError: it is not installed; says how to install it.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime else reports its use to its maker
     try:
         return importlib.import_module(name)
     except ImportError:

@@ -1,6 +1,5 @@
 """Which labelled clips sound most alike to a model: the nearest in its embedding space, `fc1`. Without torch."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +7,10 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from ser_graph.belonging import check_belongs
 from ser_graph.edge.models import Model
 from ser_graph.errors import InputError
 from ser_graph.files import read_json
-from ser_graph.sound import check_same_features
 
 if TYPE_CHECKING:
     from ser_graph.graph import ClipGraph
@@ -36,7 +35,7 @@ class Nearest:
         if k < 1:
             raise InputError(f"Bad number of nearest clips {k!r}, expected at least 1")
         table, spectrograms, meta = graph_parts(graph)
-        check_belongs(model, meta)
+        check_belongs(meta, model.features, model.emotions)
         rows = np.flatnonzero((table["emotion"].notna() & (table["split"] == "train")).to_numpy(bool))
         if not len(rows):
             raise InputError("The graph has no labelled training clip to name; give the graph that was trained on")
@@ -80,21 +79,6 @@ def graph_parts(graph: "str | Path | ClipGraph") -> tuple[pd.DataFrame, np.ndarr
     if len(spectrograms) != len(table):
         raise InputError(f"The graph in {folder} is damaged (its parts differ in length); build it anew")
     return table, spectrograms, meta
-
-
-def check_belongs(model: Model, meta: Mapping[str, Any]) -> None:
-    """Refuse a graph that does not belong to a model.
-
-    Raises:
-        InputError: its spectrograms have other settings, or its clips other emotions.
-    """
-    check_same_features(meta["features"], model.features)
-    emotions = meta["names"]["emotion"]
-    if emotions != model.emotions:
-        raise InputError(
-            f"The graph does not belong to the model: its emotions are {', '.join(emotions)}, those of the model "
-            f"{', '.join(model.emotions)}; give the graph that it was trained on"
-        )
 
 
 def _unit_rows(fc1: np.ndarray) -> np.ndarray:

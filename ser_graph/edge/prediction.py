@@ -1,7 +1,7 @@
 """Model + clips or recordings -> probabilities. An exported model is asked without importing torch."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from ser_graph.belonging import check_belongs
 from ser_graph.edge.models import Model, load_model
-from ser_graph.edge.nearest import BATCH, Nearest, check_belongs
+from ser_graph.edge.nearest import BATCH, Nearest
 from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.edge.recordings import sound_files
 from ser_graph.edge.streaming import Heard, cut, hear, window_samples
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_file
-from ser_graph.sound import read_mono, repeat_to
+from ser_graph.sound import mono_blocks, read_mono, repeat_to
 
 if TYPE_CHECKING:
     from ser_graph.downstream import Student
@@ -87,18 +88,18 @@ def _predict_recordings(
     bar = tqdm(desc=f"recordings ({len(files)})", unit="window", disable=not progress, delay=1)
     for path in files:
         name = path.relative_to(folder).as_posix()
+        windows = []
         try:
-            waveform = read_mono(path, model.features["sample_rate"])
+            for start, samples in cut(mono_blocks(path, model.features["sample_rate"]), length, step):
+                windows.append(hear(model, samples, start, nearest))
+                bar.update()
         except InputError as error:
             if not source.is_dir():
                 raise
-            unreadable[name] = str(error)
-            warnings.warn(str(error), stacklevel=3)
-            continue
-        heard[name] = []
-        for start, samples in cut([waveform], length, step):
-            heard[name].append(hear(model, samples, start, nearest))
-            bar.update()
+            unreadable[name] = str(error) if str(path) in str(error) else f"{path}: {error}"
+            warnings.warn(unreadable[name], stacklevel=3)
+        else:
+            heard[name] = windows
     bar.close()
     if not heard:
         raise InputError(f"None of the {len(files)} sound files in {source} can be read; see the warnings")
@@ -123,8 +124,26 @@ def _row(heard: Heard) -> dict[str, Any]:
 
 def write_predictions(table: pd.DataFrame, out: str | Path) -> None:
     """Write such a table as CSV."""
-    with atomic_file(Path(out).expanduser()) as part:
-        table.to_csv(part, float_format="%.6g")
+    with atomic_file(out) as part:
+        _as_text(table).to_csv(part)
+
+
+def record(windows: Iterable[Heard], name: str, out: str | Path) -> Iterator[Heard]:
+    """Pass windows of a stream on, each written to a CSV at once: what was heard outlasts the program."""
+    path = Path(out).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for n, window in enumerate(windows):
+            _as_text(heard_table({name: [window]})).to_csv(file, header=n == 0)
+            file.flush()
+            yield window
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Times to the millisecond, however late; all else to six digits."""
+    formats = {"start": "{:.3f}", "end": "{:.3f}"}
+    numbers = table.select_dtypes("number").columns
+    return table.assign(**{name: table[name].map(formats.get(name, "{:.6g}").format) for name in numbers})
 
 
 def format_predictions(table: pd.DataFrame) -> str:
@@ -154,7 +173,7 @@ def _predict_clips(
         paths = tqdm([folder / str(file) for file in chosen.index], unit="file", disable=not progress, delay=1)
         said = [_ask(model, read_mono(path, model.features["sample_rate"])) for path in paths]
     else:
-        check_belongs(model, clips.meta)
+        check_belongs(clips.meta, model.features, model.emotions)
         spectrograms, starts = clips.x.numpy(), range(0, len(rows), BATCH)
         blocks = tqdm(starts, desc="clips", disable=not progress, delay=1)
         said = [model.of_spectrograms(spectrograms[rows[start : start + BATCH]])[0] for start in blocks]

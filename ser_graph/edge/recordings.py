@@ -12,6 +12,8 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".
 def sound_files(source: str | Path) -> list[Path]:
     """The sound files of a folder and of all folders in it, sorted; or the one file that was given.
 
+    Links that lead nowhere are among them, so that whoever reads them says so.
+
     Raises:
         InputError: nothing is there.
     """
@@ -23,7 +25,7 @@ def sound_files(source: str | Path) -> list[Path]:
     found = sorted(
         path
         for path in source.rglob("*")
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and not path.is_dir()
     )
     if not found:
         raise InputError(

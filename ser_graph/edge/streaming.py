@@ -1,5 +1,6 @@
 """Speech as it comes: from a pipe or a microphone, window by window. Neither torch nor pandas is imported."""
 
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def listen(
     Args:
         model: a student, its folder, or an exported ``.onnx`` file.
         source: a binary file of raw PCM (16 bit, little-endian, mono) or WAV, ``"microphone"``, or arrays of
-            float32 samples in -1..1.
+            float32 samples in -1..1, mono, at the model's rate.
         rate: sampling rate in Hz of raw PCM; it has to be the model's.
         window: length in seconds, at most what the model hears at once, which is the default. A shorter one is
             repeated to that length, as short clips were in training.
@@ -80,6 +81,8 @@ def listen(
         blocks = _microphone(source, own)
     elif hasattr(source, "read"):
         blocks = _pcm(cast("BinaryIO", source), rate, own)
+    elif isinstance(source, np.ndarray) and source.ndim == 1:
+        blocks = iter([source])
     else:
         blocks = iter(source)
     n = 0
@@ -91,13 +94,23 @@ def listen(
 
 
 def hear(model: Model, samples: np.ndarray, start: int, nearest: "Nearest | None" = None) -> Heard:
-    """What a model says of the samples of one window, which begins at sample `start`."""
+    """What a model says of the samples of one window, which begins at sample `start`.
+
+    Raises:
+        InputError: samples that are no numbers, or far too large ones.
+    """
     rate = model.features["sample_rate"]
+    end = start + len(samples)
     waveform = repeat_to(samples, model.features["n_samples"]).astype(np.float32)
     (probabilities,), fc1 = model(waveform[None])
+    if not np.isfinite(probabilities).all():  # NaN in the sound, or numbers beyond all bounds
+        raise InputError(
+            f"The sound from {start / rate:.2f} to {end / rate:.2f} s holds samples up to {np.abs(samples).max()}, "
+            "expected -1 to 1"
+        )
     return Heard(
         start=start / rate,
-        end=(start + len(samples)) / rate,
+        end=end / rate,
         predicted=model.emotions[int(probabilities.argmax())],
         probabilities=dict(zip(model.emotions, probabilities.astype(float).tolist(), strict=True)),
         nearest=nearest(fc1)[0] if nearest else [],
@@ -124,16 +137,20 @@ def window_samples(model: Model, window: float | None, hop: float | None) -> tup
         InputError: a window longer than the model hears, or a hop longer than a window; or none at all.
     """
     rate, most = model.features["sample_rate"], model.features["n_samples"]
-    length = most if window is None else round(window * rate)
+    length = most if window is None else _rounded(window * rate)
     if not 0 < length <= most:
         raise InputError(
             f"Bad window {window!r}, expected more than 0 and at most {most / rate:g} seconds, which is what the "
             "model hears at once"
         )
-    step = length if hop is None else round(hop * rate)
+    step = length if hop is None else _rounded(hop * rate)
     if not 0 < step <= length:
         raise InputError(f"Bad hop {hop!r}, expected more than 0 and at most the window, {length / rate:g} seconds")
     return length, step
+
+
+def _rounded(number: float) -> int:
+    return round(number) if math.isfinite(number) else 0
 
 
 def cut(blocks: Iterable[np.ndarray], window: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:

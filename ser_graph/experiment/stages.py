@@ -30,7 +30,7 @@ def is_finished(folder: Path, asked: str) -> bool:
 @contextmanager
 def stage(folder: Path, asked: str, **notes: Any) -> Iterator[Path]:
     """Write a stage's folder with the mark of what was asked for, whole or not at all."""
-    with atomic_folder(folder) as part:
+    with atomic_folder(folder, MARK) as part:
         yield part
         mark_finished(part, asked, **notes)
 

@@ -13,6 +13,7 @@ from ser_graph.files import atomic_folder, read_json, write_json
 from ser_graph.graph.clip_graph import ClipGraph
 
 FORMAT_VERSION = 1
+MARK = "meta.json"
 _TENSORS = (
     "emb",
     "y",
@@ -31,15 +32,18 @@ def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None
 
     Args:
         data: the graph.
-        folder: where to; an older graph there is replaced.
+        folder: where to; an older graph there is replaced, anything else is not.
         x_file: the `.npy` file that ``data.x`` is mapped from: it is moved into the folder instead of
             writing the spectrograms again.
 
     Returns:
         The folder.
+
+    Raises:
+        InputError: the folder holds something else.
     """
-    with atomic_folder(folder) as part:
-        write_json(part / "meta.json", {"format": "ser_graph.graph", "version": FORMAT_VERSION, **data.meta})
+    with atomic_folder(folder, MARK) as part:
+        write_json(part / MARK, {"format": "ser_graph.graph", "version": FORMAT_VERSION, **data.meta})
         write_table(data.table, part / "clips.csv")
         save_file({name: data[name].contiguous() for name in _TENSORS}, part / "graph.safetensors")
         if x_file is None:
@@ -59,9 +63,9 @@ def load_graph(folder: str | Path) -> ClipGraph:
         InputError: no graph there, a damaged one, or one of a newer format.
     """
     folder = Path(folder).expanduser()
-    if not (folder / "meta.json").exists():
+    if not (folder / MARK).exists():
         raise InputError(f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'")
-    meta = read_json(folder / "meta.json")
+    meta = read_json(folder / MARK)
     if not isinstance(meta, dict) or meta.pop("format", None) != "ser_graph.graph":
         raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
     if meta.pop("version") > FORMAT_VERSION:

@@ -152,7 +152,7 @@ class Upstream:
     def save(self, folder: str | Path) -> Path:
         """Store model, extractor and `info` as a folder that `from_pretrained` and transformers load."""
         folder = Path(folder).expanduser()
-        with atomic_folder(folder) as part, quiet_transformers():
+        with atomic_folder(folder, INFO_FILE) as part, quiet_transformers():
             self.model.save_pretrained(part)
             self.extractor.save_pretrained(part)
             write_json(part / INFO_FILE, {**self.info, "emotions": self.emotions})

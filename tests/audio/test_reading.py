@@ -1,3 +1,8 @@
+import math
+import os
+import struct
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +12,12 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import resample_poly
 
 from ser_graph.audio import fit_length, load_waveform, read_audio
 from ser_graph.audio.reading import clip_paths
 from ser_graph.errors import InputError
+from ser_graph.sound import mono_blocks, read_mono
 
 LOSS = {"wav": 1e-4, "flac": 1e-4, "ogg": 0.02, "mp3": 0.02}
 
@@ -113,9 +120,26 @@ def infinite(path: Path) -> None:
     soundfile.write(path, np.array([0.1, np.inf, 0.1]), 16_000, subtype="FLOAT")
 
 
+def link_to_nothing(path: Path) -> None:
+    path.symlink_to(".git/annex/a.wav")
+
+
+def of_a_rate(rate: int) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        soundfile.write(path, sine(16_000), 16_000)
+        content = bytearray(path.read_bytes())
+        content[24:28] = struct.pack("<I", rate)
+        path.write_bytes(content)
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
+        (link_to_nothing, r"is a link to \.git/annex/a\.wav, which is not there"),
+        (of_a_rate(2**31 - 1), "says that it has 2,147,483,647 samples a second, expected 1,000 to 1,000,000"),
+        (of_a_rate(1), "says that it has 1 samples a second"),
         (no_file, "No file"),
         (folder, "is a folder"),
         (no_bytes, "is empty"),
@@ -135,6 +159,43 @@ def test_a_bad_file_is_named_in_one_line(tmp_path, spoil, complaint):
         load_waveform(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", sine(16_000), 16_000)
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(soundfile, "SoundFile", refuse)  # root may read everything
+    monkeypatch.setattr(type(tmp_path), "open", refuse)
+    with pytest.raises(InputError, match=r"a\.wav cannot be opened \(Permission denied\)"):
+        read_audio(tmp_path / "a.wav")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name is Unicode")
+def test_a_name_of_other_letters_is_said(tmp_path):
+    name = os.fsencode(tmp_path) + b"/gr\xfc\xdfe.wav"
+    soundfile.write(tmp_path / "a.wav", sine(16_000), 16_000)
+    os.rename(tmp_path / "a.wav", name)  # noqa: PTH104  (Path has no names of bytes)
+    with pytest.raises(InputError, match="is not UTF-8; rename it"):
+        read_audio(os.fsdecode(name))
+
+
+@pytest.mark.parametrize("rate", [48_000, 44_100, 22_050, 16_000, 8_000, 1_001])
+def test_a_file_in_pieces_is_the_file(tmp_path, rate):
+    """Where pieces meet, nothing is heard: scipy resamples the whole to the same numbers."""
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (7_000, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
+    whole = samples.mean(axis=1)
+    if rate != 16_000:
+        common = math.gcd(rate, 16_000)
+        whole = resample_poly(whole, 16_000 // common, rate // common)
+    for seconds in (20 / rate, 999 / rate, 60):
+        pieces = list(mono_blocks(tmp_path / "a.wav", 16_000, seconds))
+        assert len(pieces) > 1 or seconds == 60
+        np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-6)
+    np.testing.assert_allclose(read_mono(tmp_path / "a.wav", 16_000), whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3", "raw"])

@@ -86,7 +86,47 @@ def test_a_bad_file_is_named_and_the_exit_code_says_so(call, exported, folder, t
     assert list(pd.read_csv(out)["file"]) == ["b.wav"]
 
 
-def test_mistakes_are_one_line(call, exported, folder, pipe, toy_graph, tmp_path):
+def test_what_was_heard_outlasts_a_stream_that_breaks(call, exported, pipe, tmp_path):
+    samples = np.random.default_rng(0).normal(0, 0.1, 20_000).astype(np.float32)
+    samples[12_000] = np.nan
+    soundfile.write(tmp_path / "bad.wav", samples, 16_000, subtype="FLOAT")
+    pipe((tmp_path / "bad.wav").read_bytes())
+    code, text, error = call("predict", exported, "-", "--out", tmp_path / "p.csv")
+    assert code == 1 and "from 0.51 to 1.02 s holds samples up to nan" in one_line(error)
+    assert len(text.splitlines()) == 1
+    assert pd.read_csv(tmp_path / "p.csv")["end"].tolist() == [0.512]
+
+
+def test_whoever_reads_may_stop_reading(exported, tmp_path):
+    samples = (np.random.default_rng(0).normal(0, 0.1, 200_000) * 32767).astype("<i2")
+    (tmp_path / "sound.raw").write_bytes(samples.tobytes())
+    program = f"{sys.executable} -m ser_graph predict {exported} - --rate 16000 --out p.csv"
+    command = f"(cat sound.raw; sleep 1; cat sound.raw) | {program} | head -1"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.startswith("0.00-0.51 s") and done.stderr == ""
+    assert len(pd.read_csv(tmp_path / "p.csv")) >= 1
+
+
+def test_nothing_is_computed_for_a_place_where_nothing_can_be_written(call, exported, folder, toy_graph, tmp_path):
+    graph, precious = save_graph(toy_graph, tmp_path / "graph"), tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").touch()
+    for arguments, words in [
+        (("predict", exported, folder, "--out", precious), "is a folder, expected the name of a file"),
+        (("train", graph, "--out", precious), "holds other things (thesis.txt)"),
+        (("build", "table", folder, "--upstream", "small", "--out", precious), "holds other things (thesis.txt)"),
+        (
+            ("finetune", "table", folder, "--upstream", "small", "--out", precious),
+            "holds other things (thesis.txt)",
+        ),
+        (("finetune", "table", folder, "--upstream", "small", "--out", "/"), "holds other things"),
+    ]:
+        code, text, error = call(*arguments)
+        assert (code, text) == (1, "") and words in one_line(error), (arguments, error)
+    assert [path.name for path in precious.iterdir()] == ["thesis.txt"]
+
+
+def test_mistakes_are_one_line(call, exported, student, folder, pipe, toy_graph, tmp_path):
     (folder / "text.wav").write_text("no sound")
     (tmp_path / "half.onnx").write_bytes(exported.read_bytes()[:100_000])
     toy_graph.meta["names"]["emotion"][2] = "joy"
@@ -96,6 +136,7 @@ def test_mistakes_are_one_line(call, exported, folder, pipe, toy_graph, tmp_path
     for arguments, words in [
         (("predict", exported, folder / "text.wav"), "cannot be decoded as audio"),
         (("predict", exported, folder, "--graph", graph), "does not belong to the model"),
+        (("evaluate", student.save(tmp_path / "student"), graph), "does not belong to the model"),
         (("predict", exported, "-", "--rate", 44_100), "has 44,100 Hz, the model expects 16,000"),
         (("predict", exported, "-"), "--rate"),
         (("predict", exported), "either a file, a folder or -, or --microphone"),

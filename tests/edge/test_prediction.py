@@ -10,7 +10,8 @@ from ser_graph.corpora.table import load_table
 from ser_graph.downstream import Student
 from ser_graph.downstream import predict as predict_by_torch
 from ser_graph.edge.nearest import Nearest
-from ser_graph.edge.prediction import format_predictions, predict, write_predictions
+from ser_graph.edge.prediction import format_predictions, heard_table, predict, write_predictions
+from ser_graph.edge.streaming import Heard
 from ser_graph.edge.torch_student import TorchStudent
 from ser_graph.errors import InputError
 from ser_graph.graph import save_graph
@@ -58,6 +59,21 @@ def test_a_long_recording_in_windows(exported, folder):
     soundfile.write(part, read_mono(folder / "deep" / "long.wav", 16_000)[4_000:10_400], 16_000, subtype="FLOAT")
     alone = predict(exported, part, progress=False)
     np.testing.assert_allclose(alone.filter(like="p_"), table.filter(like="p_").iloc[[1]], atol=1e-5)
+
+
+def test_late_times_keep_their_milliseconds(exported, tmp_path):
+    heard = Heard(12_094.464, 12_096.448, "fear", {"fear": 1.0}, [])
+    write_predictions(heard_table({"long.wav": [heard]}), tmp_path / "p.csv")
+    assert (tmp_path / "p.csv").read_text().splitlines()[1] == "long.wav,12094.464,12096.448,fear,1"
+
+
+def test_a_bad_end_of_a_file_makes_it_unreadable(exported, folder):
+    samples = np.zeros(20_000, np.float32)
+    samples[-1] = 1e25
+    soundfile.write(folder / "loud.wav", samples, 16_000, subtype="FLOAT")
+    with pytest.warns(UserWarning, match=r"loud\.wav: The sound from .* holds samples up to"):
+        table = predict(exported, folder, progress=False)
+    assert list(table.attrs["unreadable"]) == ["loud.wav"] and "loud.wav" not in table.index
 
 
 def test_bad_files_of_a_folder_are_named_and_the_others_go_on(exported, folder):

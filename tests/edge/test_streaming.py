@@ -145,6 +145,8 @@ HEADER = wav(sound(0.2))[:44]
         (b"", {"rate": RATE}, "ended without a sample"),
         (PCM, {"rate": RATE, "window": 1.5}, "Bad window 1.5, expected more than 0 and at most 1 seconds"),
         (PCM, {"rate": RATE, "window": 0}, "Bad window 0"),
+        (PCM, {"rate": RATE, "window": float("nan")}, "Bad window nan"),
+        (PCM, {"rate": RATE, "hop": float("inf")}, "Bad hop inf"),
         (PCM, {"rate": RATE, "hop": 1.1}, "Bad hop 1.1, expected more than 0 and at most the window, 1 seconds"),
     ],
 )
@@ -158,6 +160,17 @@ def test_arrays_are_a_stream_too():
     values = sound(2.0)[:, 0] / 32768
     windows, _ = heard(np.split(values, 5))
     assert [one.start for one in windows] == [0, 1]
+    assert heard(values)[0] == windows  # one alone
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_sound_that_is_no_sound_gets_no_emotion(value):
+    values = sound(3.0)[:, 0] / np.float32(32768)
+    values[RATE + 7] = value
+    windows = listen(Loudness(), np.split(values, 5))
+    assert next(windows).start == 0
+    with pytest.raises(InputError, match=rf"The sound from 1\.00 to 2\.00 s holds samples up to {value}, expected"):
+        next(windows)
 
 
 def test_microphone(monkeypatch):

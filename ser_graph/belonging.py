@@ -1,0 +1,44 @@
+"""Whether a graph belongs to a student; asked without torch, on the device too."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ser_graph.errors import InputError
+
+
+def check_belongs(meta: Mapping[str, Any], features: Mapping[str, Any], emotions: Sequence[str]) -> None:
+    """Refuse a graph of other spectrograms or emotions than a student's.
+
+    Args:
+        meta: of the graph.
+        features: settings of the student's spectrograms.
+        emotions: the student's, in code order.
+
+    Raises:
+        InputError: names what differs.
+    """
+    check_same_features(meta["features"], features)
+    theirs = meta["names"]["emotion"]
+    if theirs != list(emotions):
+        raise InputError(
+            f"The graph does not belong to the model: its emotions are {', '.join(theirs)}, those of the model "
+            f"{', '.join(emotions)}; give the graph that it was trained on, or one of the same emotions"
+        )
+
+
+def check_same_features(graph: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Refuse a graph whose spectrograms are of other settings than a student's.
+
+    Args:
+        graph: the graph's settings, ``meta["features"]``.
+        own: the student's.
+
+    Raises:
+        InputError: names the first setting that differs.
+    """
+    for key, value in own.items():
+        if graph.get(key) != value:
+            raise InputError(
+                f"The graph's spectrograms have {key}={graph.get(key)!r}, the student expects {value!r}; predict "
+                "from the clip table or sound files instead, or give the graph that it was trained on"
+            )
