@@ -37,7 +37,7 @@ EmbeddingLayer = Annotated[
     str, typer.Option(help="Layer of the upstream that embeds: projector, or a number: 0, 1, ..., -1 for the last.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-Seed = Annotated[int, typer.Option(help="Random seed.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 
 
 def main() -> None:
@@ -595,7 +595,10 @@ def _upstream(name: str, seed: int = 0) -> Any:
 
 def _layer(text: str) -> int | str:
     """A number, or a name, which `embed` checks."""
-    return int(text) if text.lstrip("-").isdigit() else text
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _epsilon(text: str) -> float | str | None:

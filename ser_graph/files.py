@@ -16,6 +16,9 @@ from typing import Any
 
 from ser_graph.errors import InputError, shorten
 
+_UMASK = os.umask(0o022)  # it can only be read by setting it
+os.umask(_UMASK)
+
 _RECORDED_PACKAGES = (
     "ser-graph",
     "torch",
@@ -89,6 +92,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     try:
         with full_disk_named(whole):
             yield part
+        part.chmod(0o666 & ~_UMASK)
         part.replace(whole)
     finally:
         part.unlink(missing_ok=True)
@@ -112,7 +116,7 @@ def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
     try:
         with full_disk_named(whole):
             yield part
-        part.chmod(0o755)  # mkdtemp makes folders that only their owner can read
+        _let_others_read(part)
         if whole.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{whole.name}.", suffix=".old", dir=whole.parent))
             try:
@@ -149,6 +153,24 @@ def check_replaceable(path: str | Path, mark: str) -> None:
         raise InputError(
             f"{path} holds other things ({shorten(found)}), which would be lost; give the name of a new folder"
         )
+
+
+def _let_others_read(folder: Path) -> None:
+    """The rights that new files and folders usually have: mkdtemp and safetensors keep others from reading."""
+    folder.chmod(0o777 & ~_UMASK)
+    for path in folder.rglob("*"):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~_UMASK)
+
+
+def check_readable(*paths: Path) -> None:
+    """Say so where files are there and may not be read; some libraries call them missing or damaged.
+
+    Raises:
+        PermissionError: names the first.
+    """
+    for path in paths:
+        if path.exists() and not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def _is_stream(path: Path) -> bool:

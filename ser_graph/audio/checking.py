@@ -20,6 +20,7 @@ clips that are missing, speakers in two splits.
 """
 
 import hashlib
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -38,8 +39,10 @@ from ser_graph.corpora.loading import find_adapter, is_table
 from ser_graph.corpora.splits import speaker_overlap
 from ser_graph.corpora.table import load_table
 from ser_graph.corpora.vocabulary import EMOTIONS
-from ser_graph.errors import InputError, shorten
+from ser_graph.errors import InputError, one_line, shorten
 from ser_graph.sound import POINTER_START
+
+logger = logging.getLogger(__name__)
 
 SILENCE = 1e-3  # -60 dB; the quietest clip of RAVDESS, a whispered "calm", peaks at 4.5e-3
 SHORTEST = 0.1  # seconds
@@ -48,7 +51,7 @@ LOWEST_RATE = 16_000  # Hz, what speech models are trained on
 _WARNINGS = frozenset({"low rate", "same audio"})
 _MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
 
-_STREAMED = 0xFFFFFFFF  # the size that programs write who cannot go back to the header
+_STREAMED = 0x7FFFF000  # from here on, a size is none: programs write it who cannot go back to the header
 _WAV_SIZES = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
@@ -104,6 +107,8 @@ def usable_clips(table: pd.DataFrame, problems: pd.DataFrame, *, skip_bad: bool 
             f"{len(files)} of {len(table)} clips cannot be used, e.g. {example}; list them with 'ser-graph check', "
             "mend them, or leave them out (--skip-bad)"
         )
+    for row in bad.to_dict("records"):
+        logger.info("Left out: %s (%s: %s)", one_line(row["file"]), row["problem"], one_line(row["detail"]))
     return table.drop(index=list(files))
 
 
@@ -206,6 +211,10 @@ def _examine(path: Path) -> _Clip:
         return _broken("pointer", "a git-lfs pointer in place of the sound; fetch it with git lfs pull")
     try:
         return _decode(path)
+    except TypeError:
+        return _broken("not audio", "a .raw file, which tells no rate; store it as WAV")
+    except UnicodeError:
+        return _broken("not audio", "its name is not UTF-8; rename it")
     except soundfile.SoundFileError as error:
         if head.startswith(_MAGIC):
             return _broken("truncated", f"decoding stops ({str(error).strip().rstrip('.')}); fetch it again")
@@ -229,7 +238,7 @@ def _decode(path: Path) -> _Clip:
 def _cut(promised: int, decoded: int, log: str) -> Iterator[tuple[str, str]]:
     """Whether there is less than the header says; libsndfile corrects a short WAV and notes it in its log."""
     sizes = _WAV_SIZES.search(log)
-    if sizes and int(sizes[1]) > int(sizes[2]) and int(sizes[1]) != _STREAMED:
+    if sizes and int(sizes[1]) > int(sizes[2]) and int(sizes[1]) < _STREAMED:
         yield "truncated", f"the header promises {sizes[1]} bytes of sound, there are {sizes[2]}; fetch it again"
     elif decoded < promised:
         yield "truncated", f"the header promises {promised} frames, {decoded} can be decoded; fetch it again"

@@ -153,18 +153,24 @@ def clip_table(adapter: Adapter, scan: Scan, root: str | Path) -> pd.DataFrame:
 
 
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
-    """The same rows in the form of a clip table: fixed columns first, text or numbers, NaN, sorted by file.
+    """The same rows as a clip table, sorted by file; see `in_form`."""
+    return in_form(table).sort_index()
+
+
+def in_form(table: pd.DataFrame) -> pd.DataFrame:
+    """The same rows in the form of a clip table: fixed columns first, text or numbers, NaN. Attributes are kept.
 
     Examples:
-        >>> tidy(pd.DataFrame({"speaker": ["03"], "note": [""]}, index=["b.wav"])).isna().iloc[0].tolist()
+        >>> in_form(pd.DataFrame({"speaker": ["03"], "note": [""]}, index=["b.wav"])).isna().iloc[0].tolist()
         [True, False, True, True, True, True]
     """
     extras = [column for column in table.columns if column not in COLUMNS]
-    table = table.reindex(columns=[*COLUMNS, *extras])
+    attributes, table = table.attrs, table.reindex(columns=[*COLUMNS, *extras])
     for column in table.columns:
         table[column] = _numbers(table[column]) if column in NUMBERS else _text(table[column])
     table.index = pd.Index(table.index.astype(str), name="file")
-    return table.sort_index()
+    table.attrs = attributes
+    return table
 
 
 def read_durations(root: str | Path, files: Sequence[str]) -> np.ndarray:
@@ -217,7 +223,7 @@ def _is_audio(name: str) -> bool:
 def _duration(path: Path) -> float:
     try:
         info = soundfile.info(path)
-    except (soundfile.SoundFileError, OSError):
+    except (soundfile.SoundFileError, OSError, TypeError, UnicodeError):  # TypeError: a .raw file tells no rate
         return np.nan
     return info.frames / info.samplerate if info.samplerate else np.nan
 

@@ -30,7 +30,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ser_graph.corpora.adapter import read_durations, tidy
+from ser_graph.corpora.adapter import in_form, read_durations, tidy
 from ser_graph.corpora.vocabulary import (
     COLUMN_ALIASES,
     COLUMNS,
@@ -51,6 +51,7 @@ TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl"})
 Labels = Mapping[str, str | None] | Literal["strict", "keep"]
 """What to do with emotions that are not in the vocabulary; see `name_emotions`."""
 
+_SAME_END = 0.01  # seconds by which the end of a segment may miss the end of its file
 _NO_GENDER = frozenset({"", "unknown", "other", "nan", "none"})
 
 
@@ -77,9 +78,9 @@ def load_table(
     """
     name = "the DataFrame" if isinstance(source, pd.DataFrame) else str(Path(source).expanduser())
     rows = _named_columns(_read(source), name)
-    rows = _without_segments(rows, name)
-    files, folder = _relative(rows.pop("file"), _start(source, root), free=root is None)
-    rows = _one_row_a_file(rows.set_axis(pd.Index(files, name="file")), name)
+    files, folder = _relative(rows["file"], _start(source, root, rows["file"]), free=root is None)
+    rows = _without_segments(rows, [folder / file for file in files], name)
+    rows = _one_row_a_file(rows.drop(columns="file").set_axis(pd.Index(files, name="file")), name)
     rows["emotion"] = name_emotions(rows["emotion"], labels)
     for column, aliases, expected in (("gender", GENDER_ALIASES, GENDERS), ("split", SPLIT_ALIASES, SPLITS)):
         if column in rows:
@@ -162,7 +163,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
             f"{path} is no stored clip table: expected the columns {', '.join(wanted)}, "
             f"found {shorten(rows.columns, 6)}; read other tables with load_table"
         )
-    return tidy(rows.set_index("file"))
+    return in_form(rows.set_index("file"))
 
 
 def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
@@ -183,8 +184,13 @@ def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
 
 def _read_csv(path: Path, separator: str) -> pd.DataFrame:
     """A CSV as text; only empty cells are missing, as a clip may be called NA.wav and a speaker None."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in csv.reader(file, delimiter=separator) if row]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file, delimiter=separator) if row]
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error) from None
+    except csv.Error as error:
+        raise InputError(f"{path} is no table ({error}); is a quotation mark left open?") from None
     if not rows:
         raise InputError(f"{path} is empty; expected a header and a row for each clip")
     header, *body = rows
@@ -197,18 +203,28 @@ def _read_csv(path: Path, separator: str) -> pd.DataFrame:
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
-    lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
     try:
-        return pd.DataFrame([json.loads(line) for line in lines])
+        rows = pd.DataFrame([json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()])
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error) from None
     except ValueError as error:
         raise InputError(f"{path} is no jsonl ({error}); expected one JSON object a line") from None
+    return rows.map(lambda cell: json.dumps(cell) if isinstance(cell, list | dict) else cell)
 
 
-def _start(source: str | Path | pd.DataFrame, root: str | Path | None) -> Path:
-    """The folder that relative names start from."""
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> InputError:
+    return InputError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8, in Excel as 'CSV UTF-8'")
+
+
+def _start(source: str | Path | pd.DataFrame, root: str | Path | None, files: pd.Series) -> Path:
+    """The folder that relative names start from: the table's own, or the nearest one above where the first is."""
     if root is not None:
         return Path(root).expanduser().resolve()
-    return Path.cwd() if isinstance(source, pd.DataFrame) else Path(source).expanduser().resolve().parent
+    if isinstance(source, pd.DataFrame):
+        return Path.cwd()
+    folder = Path(source).expanduser().resolve().parent
+    first = str(files.iloc[0]) if len(files) else ""
+    return next((place for place in (folder, *folder.parents) if (place / first).is_file()), folder)
 
 
 def _named_columns(rows: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -234,12 +250,15 @@ def _named_columns(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     return rows.rename(columns=names)
 
 
-def _without_segments(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+def _without_segments(rows: pd.DataFrame, paths: list[Path], name: str) -> pd.DataFrame:
     """The rows without audformat's ``start, end``, which have to span whole files."""
     if not {"start", "end"} <= set(rows.columns):
         return rows
-    starts = rows["start"].map(lambda value: pd.Timedelta(value if pd.notna(value) else 0))
-    parts = (starts != pd.Timedelta(0)) | rows["end"].notna()
+    starts, ends = (_seconds(rows[column], name, rows["file"]) for column in ("start", "end"))
+    ended = ends.notna()
+    whole = pd.Series(np.nan, rows.index)
+    whole[ended] = read_durations("", [str(path) for path, given in zip(paths, ended, strict=True) if given])
+    parts = (starts.fillna(0) != 0) | (ended & ~((ends - whole).abs() < _SAME_END))
     if parts.any():
         raise InputError(
             f"{name} labels parts of files ({int(parts.sum())} rows with a start or an end, first "
@@ -292,15 +311,16 @@ def _respell(column: pd.Series, what: str, aliases: Mapping[str, str], expected:
     return column.map(names)
 
 
-def _seconds(column: pd.Series, name: str) -> pd.Series:
-    """Seconds from numbers or from pandas times."""
+def _seconds(column: pd.Series, name: str, files: pd.Series | None = None) -> pd.Series:
+    """Seconds from numbers or from pandas times; `files` names the rows, by default the index does."""
     numbers = pd.to_numeric(column.astype(object), errors="coerce")
     if numbers[column.notna()].notna().all() and not pd.api.types.is_timedelta64_dtype(column):
         return numbers
     times = pd.to_timedelta(column, errors="coerce")
     bad = column[times.isna() & column.notna()]
     if len(bad):
-        raise InputError(f"{name}: bad duration {bad.iloc[0]!r} of {bad.index[0]}, expected seconds")
+        file = bad.index[0] if files is None else files[bad.index[0]]
+        raise InputError(f"{name}: bad {column.name} {bad.iloc[0]!r} of {file}, expected seconds or hh:mm:ss")
     return times.dt.total_seconds()
 
 
@@ -309,7 +329,7 @@ def _with_durations(table: pd.DataFrame, folder: Path, name: str) -> pd.DataFram
     if not any((folder / file).is_file() for file in table.index):
         raise InputError(
             f"None of the {len(table)} files of {name} is in {folder} (first: {table.index[0]}); "
-            "give the folder that the names start from: load_table(table, root=FOLDER)"
+            "put the table into the folder that the names start from, or give that: load_table(table, root=FOLDER)"
         )
     unknown = table.index[table["duration"].isna()]
     table.loc[unknown, "duration"] = read_durations(folder, list(unknown))
@@ -324,6 +344,6 @@ def _unknown_emotions(emotions: pd.Series, unknown: list[str]) -> InputError:
     others = sorted(set(EMOTION_ALIASES) - set(EMOTIONS))
     return InputError(
         f"Unknown emotions: {shorten(named, 5)}; accepted are {', '.join(EMOTIONS)}, also spelled "
-        f"{', '.join(others)}; rename them with labels={{{unknown[0]!r}: NAME}}, "
-        "or keep them with labels='keep'"
+        f"{', '.join(others)}; rename them with labels={{{unknown[0]!r}: NAME}} "
+        "(in a recipe under [target], or in load_corpus, which also takes labels='keep')"
     )

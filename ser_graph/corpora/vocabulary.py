@@ -28,7 +28,7 @@ NUMBERS = ("duration", "age", "arousal", "valence", "dominance")
 
 _EMOTION_SPELLINGS = {
     "anger": "angry ang rage",
-    "boredom": "bored bor",
+    "boredom": "bored bor boredem",
     "calm": "calmness cal",
     "disgust": "disgusted dis",
     "fear": "fearful fea afraid scared anxiety",

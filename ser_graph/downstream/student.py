@@ -14,7 +14,7 @@ from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import Output, count_macs, count_parameters, make_backbone
 from ser_graph.downstream.transfer import TRANSFERS, fuse
 from ser_graph.errors import InputError, bad_value
-from ser_graph.files import atomic_folder, read_json, write_json
+from ser_graph.files import atomic_folder, check_readable, read_json, write_json
 
 MARK = "model.json"
 FORMAT_VERSION = 3  # 1 knew neither normalise nor transfer, 2 no width
@@ -160,6 +160,7 @@ def load_student(folder: str | Path) -> Student:
     folder = Path(folder).expanduser()
     if not (folder / MARK).exists() or not (folder / "model.safetensors").exists():
         raise InputError(f"{folder} is not a trained student (model.json and model.safetensors expected in it)")
+    check_readable(folder / MARK, folder / "model.safetensors")
     stored = read_json(folder / MARK)
     if stored.get("format") != "ser_graph.student" or stored.get("version", 0) > FORMAT_VERSION:
         raise InputError(f"{folder} was stored by another version of ser_graph; train the student anew")

@@ -10,6 +10,7 @@ from torch import Tensor
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.corpora import check_split
+from ser_graph.corpora.adapter import in_form
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import content_hash, environment
 from ser_graph.graph.clip_graph import ClipGraph
@@ -100,6 +101,7 @@ def build_graph(
         InputError: a speaker in two splits, no clip in scope, neither `upstream` nor `emb`, shapes that do
             not fit the table, an epsilon that leaves no edge, or a space or rules that need what is not there.
     """
+    table = in_form(table)
     _check_settings(table, epsilon, n_neighbors, scope, method)
     if scope != "all":
         check_split(table, shared_speakers=shared_speakers)

@@ -1,5 +1,6 @@
 """`EmotionGraph`: the same graph as a PyG `InMemoryDataset`, for those who expect one."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,30 @@ from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.building import build_graph
 from ser_graph.graph.rules import EdgeRules
 from ser_graph.graph.space import Space
-from ser_graph.graph.storage import load_graph, save_graph
+from ser_graph.graph.storage import FILES, load_graph, save_graph
 from ser_graph.upstream import Upstream
+from ser_graph.upstream.embedding import embed
 
 _WHERE = "data/README.md says where each corpus is had from and how its folder looks"
+
+
+_SETTINGS = {
+    name: parameter.default
+    for function in (build_graph, embed)
+    for name, parameter in inspect.signature(function).parameters.items()
+    if parameter.kind == parameter.KEYWORD_ONLY and name not in ("out", "emb", "x")
+}
+_SETTINGS["split"] = "default"
+# Settings that another graph comes of; `method` says how it is searched, the others where and how fast.
+_OF_THE_RESULT = frozenset(
+    {"epsilon", "n_neighbors", "scope", "space", "rules", "seed", "shared_speakers", "features", "split"}
+    | {"seconds", "layer", "precision"}
+)
+
+
+def _name_of(split: Any) -> str | None:
+    """A split's name: a function's own."""
+    return getattr(split, "__qualname__", split)
 
 
 class EmotionGraph(InMemoryDataset):
@@ -51,6 +72,8 @@ class EmotionGraph(InMemoryDataset):
         self.name = name or Path(root).name
         if self.name not in ADAPTERS:
             raise bad_value("corpus", self.name, ADAPTERS)
+        if unknown := set(settings) - _SETTINGS.keys():
+            raise bad_value("setting of the graph", min(unknown), _SETTINGS)
         self._upstream, self._split, self._settings = upstream, split, settings
         super().__init__(str(root), transform, force_reload=force_reload, log=False)
         self.data, self.slices = load_graph(self.processed_dir), None
@@ -64,7 +87,7 @@ class EmotionGraph(InMemoryDataset):
     @property
     def processed_file_names(self) -> list[str]:
         """The parts of a stored graph."""
-        return ["meta.json", "clips.csv", "graph.safetensors", "x.npy"]
+        return list(FILES)
 
     def download(self) -> None:
         """Make the synthetic corpus, or say where the corpus is had from."""
@@ -81,31 +104,43 @@ class EmotionGraph(InMemoryDataset):
         """Build the graph and store it."""
         if self._upstream is None:
             raise InputError(f"No graph in {self.processed_dir} yet; give the upstream to build it with")
-        upstream = self._upstream
-        if not isinstance(upstream, Upstream):
-            upstream = Upstream.from_pretrained(upstream)
+        self._upstream = self._loaded(self._upstream)
         table = load_corpus(self.name, self.raw_dir, split=self._split)
         features = Path(self.root) / ".x.npy"
-        data = build_graph(table, upstream, out=features, **self._settings)
+        data = build_graph(table, self._upstream, out=features, **self._settings)
+        data.meta["split"] = _name_of(self._split)
         save_graph(data, self.processed_dir, x_file=features)
+
+    @staticmethod
+    def _loaded(upstream: Upstream | str | Path) -> Upstream:
+        return upstream if isinstance(upstream, Upstream) else Upstream.from_pretrained(upstream)
 
     def _is_built(self) -> bool:
         return (Path(self.processed_dir) / "meta.json").exists()
 
     def _check_built_as_asked(self) -> None:
         meta = self._data.meta
-        if isinstance(self._upstream, Upstream) and self._upstream.fingerprint() != meta["upstream"]["fingerprint"]:
-            raise InputError(
-                f"The graph in {self.processed_dir} was built with another upstream; pass force_reload=True to "
-                "build it anew"
-            )
+        if self._upstream is not None:
+            fingerprint = self._loaded(self._upstream).fingerprint()
+            if fingerprint != meta["upstream"]["fingerprint"]:
+                raise InputError(
+                    f"The graph in {self.processed_dir} was built with another upstream; pass force_reload=True to "
+                    "build it anew"
+                )
         graph = {"space": Space().to_dict(), "rules": EdgeRules().to_dict(), **meta["graph"]}
         graph["epsilon"] = graph.get("epsilon_by", graph["epsilon"])
         built = {**graph, **meta["embedding"], "features": meta["features"]}
-        for key, wanted in self._settings.items():
+        built["split"] = meta.get("split", _name_of(self._split))  # graphs of before do not say it
+        asked = {name: value for name, value in self._settings.items() if name in _OF_THE_RESULT}
+        if self._split != "default":
+            asked["split"] = _name_of(self._split)
+        if asked.get("features", "") is None:
+            asked["features"] = LogMelSettings()
+        for key, wanted in asked.items():
+            found = built.get(key, _SETTINGS[key])
             wanted = wanted.to_dict() if isinstance(wanted, LogMelSettings | Space | EdgeRules) else wanted
-            if key in built and key != "method" and built[key] != wanted:
+            if found != wanted:
                 raise InputError(
-                    f"The graph in {self.processed_dir} was built with {key}={built[key]!r}, not {wanted!r}; "
+                    f"The graph in {self.processed_dir} was built with {key}={found!r}, not {wanted!r}; "
                     "pass force_reload=True to build it anew"
                 )

@@ -11,6 +11,7 @@ from ser_graph.errors import InputError
 from ser_graph.graph.neighbours import pair_similarity
 
 _SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+_QUANTILES_OF = 1_000_000  # so many similarities at most; torch.quantile takes 16 million
 _BINS = 60
 
 
@@ -163,7 +164,9 @@ def similarity_figures(
     if not len(near):
         return {"similarity_quantiles": {}, "similarity_histogram": {}, "pairs_above_epsilon": 0.0}
     low, high = float(min(near.min(), pairs.min())), float(max(near.max(), pairs.max())) + 1e-9
-    some = near[:: max(1, len(near) // 1_000_000)]  # torch.quantile takes 16 million values at most
+    some = near
+    if len(near) > _QUANTILES_OF:
+        some = near[torch.randint(len(near), (_QUANTILES_OF,), generator=torch.Generator().manual_seed(seed))]
     quantiles = some.quantile(torch.tensor(_SHARES, dtype=torch.float64)).tolist()
     return {
         "similarity_quantiles": dict(zip(map(str, _SHARES), quantiles, strict=True)),

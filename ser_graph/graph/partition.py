@@ -1,7 +1,7 @@
 """A graph cut into small parts of clips that are neighbours, so that they can meet in one batch."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,12 @@ from ser_graph.errors import InputError
 
 
 def partition(
-    edge_index: Tensor, num_nodes: int, part_size: int, edge_weight: Tensor | None = None, *, seed: int = 0
+    edge_index: Tensor,
+    num_nodes: int,
+    part_size: int | Sequence[int],
+    edge_weight: Tensor | None = None,
+    *,
+    seed: int = 0,
 ) -> Tensor:
     """Cut a graph into parts of `part_size` nodes that hold many of its edges.
 
@@ -23,12 +28,12 @@ def partition(
     Args:
         edge_index: [2, E] int64; directions do not matter.
         num_nodes: N.
-        part_size: nodes in each part; one part may have fewer.
+        part_size: nodes in each part; the last one may have fewer. Or the sizes of all parts, which sum to N.
         edge_weight: [E] how strongly an edge ties; None ties all alike.
         seed: of the order in which nodes are tried.
 
     Returns:
-        [N] int64, the part of each node, from 0 to ceil(N / part_size) - 1.
+        [N] int64, the part of each node, counted from 0.
 
     Examples:
         >>> two_triangles = torch.tensor([[0, 2, 4, 1, 3, 5], [2, 4, 0, 3, 5, 1]])
@@ -36,7 +41,8 @@ def partition(
         >>> bool(part[0] == part[2] == part[4]), part.bincount().tolist()
         (True, [3, 3])
     """
-    if part_size < 1:
+    sizes = [part_size] * -(-num_nodes // max(part_size, 1)) if isinstance(part_size, int) else list(part_size)
+    if min(sizes, default=1) < 1:
         raise InputError(f"Bad part_size {part_size}, expected at least 1")
     starts, neighbours, ties = _both_ways(edge_index, num_nodes, edge_weight)
     order = torch.randperm(num_nodes, generator=torch.Generator().manual_seed(seed)).tolist()
@@ -49,7 +55,7 @@ def partition(
         part[node] = number
         tied.pop(node, None)
         size += 1
-        if size == part_size:
+        if size == sizes[number]:
             number, size = number + 1, 0
             tied.clear()
             heap.clear()
@@ -101,4 +107,7 @@ class ClusterData(torch_geometric.loader.ClusterData):
 
     def _metis(self, edge_index: Tensor, num_nodes: int) -> Tensor:
         """PyG's place for another partition."""
-        return partition(edge_index, num_nodes, -(-num_nodes // self.num_parts), seed=self._seed)
+        if not 0 < self.num_parts <= num_nodes:
+            raise InputError(f"Bad num_parts {self.num_parts}, expected 1 to {num_nodes}, the number of clips")
+        each, more = divmod(num_nodes, self.num_parts)
+        return partition(edge_index, num_nodes, [each + (n < more) for n in range(self.num_parts)], seed=self._seed)

@@ -9,11 +9,12 @@ from safetensors.torch import load_file, save_file
 from ser_graph.audio.mapped import map_array, write_array
 from ser_graph.corpora.table import read_table, write_table
 from ser_graph.errors import InputError
-from ser_graph.files import atomic_folder, read_json, write_json
+from ser_graph.files import atomic_folder, check_readable, read_json, write_json
 from ser_graph.graph.clip_graph import ClipGraph
 
 FORMAT_VERSION = 1
-MARK = "meta.json"
+MARK = "graph.safetensors"
+FILES = ("meta.json", "clips.csv", MARK, "x.npy")
 _TENSORS = (
     "emb",
     "y",
@@ -43,9 +44,9 @@ def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None
         InputError: the folder holds something else.
     """
     with atomic_folder(folder, MARK) as part:
-        write_json(part / MARK, {"format": "ser_graph.graph", "version": FORMAT_VERSION, **data.meta})
+        write_json(part / "meta.json", {"format": "ser_graph.graph", "version": FORMAT_VERSION, **data.meta})
         write_table(data.table, part / "clips.csv")
-        save_file({name: data[name].contiguous() for name in _TENSORS}, part / "graph.safetensors")
+        save_file({name: data[name].contiguous() for name in _TENSORS}, part / MARK)
         if x_file is None:
             write_array(part / "x.npy", data.x)
         else:
@@ -63,15 +64,16 @@ def load_graph(folder: str | Path) -> ClipGraph:
         InputError: no graph there, a damaged one, or one of a newer format.
     """
     folder = Path(folder).expanduser()
-    if not (folder / MARK).exists():
+    if not (folder / "meta.json").exists():
         raise InputError(f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'")
-    meta = read_json(folder / MARK)
+    meta = read_json(folder / "meta.json")
     if not isinstance(meta, dict) or meta.pop("format", None) != "ser_graph.graph":
         raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
     if meta.pop("version") > FORMAT_VERSION:
         raise InputError(f"{folder} was stored by a newer ser_graph; update this one (pip install -U ser-graph)")
+    check_readable(*(folder / name for name in FILES))
     try:
-        tensors = load_file(folder / "graph.safetensors")
+        tensors = load_file(folder / MARK)
         x = map_array(folder / "x.npy")
         table = read_table(folder / "clips.csv")
     except (OSError, ValueError, EOFError, SafetensorError) as error:

@@ -1,6 +1,7 @@
 """Waveforms -> embeddings: a layer's output, the projector's by default, averaged over the frames of the clip."""
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -104,7 +105,7 @@ def embed(
 
 def length_in_samples(upstream: "Upstream", seconds: float) -> int:
     """The length to which clips are brought for a model: not beyond what it can see."""
-    if seconds < 0.1:
+    if not 0.1 <= seconds < math.inf:
         raise InputError(f"Bad seconds {seconds!r}, expected at least 0.1")
     wanted = round(seconds * SAMPLE_RATE)
     return min(wanted, upstream.max_samples or wanted)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -80,6 +81,8 @@ def finetune(
         "precision": precision,
         **({"freeze_encoder": True} if freeze_encoder else {}),  # earlier trainings are found again without
     }
+    if not 0 < learning_rate < math.inf:
+        raise InputError(f"Bad learning_rate {learning_rate!r}, expected more than 0, e.g. 3e-5")
     labelled = _labelled(table)
     emotions = sorted(labelled.loc[labelled["split"] == "train", "emotion"].unique())
     n_samples = length_in_samples(upstream, seconds)
@@ -166,7 +169,9 @@ class _Clips(Dataset):
         self._paths = clip_paths(known, root)
         self._codes = [list(emotions).index(emotion) for emotion in known["emotion"]]
         self._n_samples = n_samples
-        self.content = [[str(file) for file in known.index], self._codes]
+        stats = [path.stat() if path.exists() else None for path in self._paths]
+        changed = [stat and (stat.st_size, stat.st_mtime_ns) for stat in stats]
+        self.content = [[str(file) for file in known.index], self._codes, changed]
 
     def __len__(self) -> int:
         return len(self._paths)

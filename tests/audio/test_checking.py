@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser_graph.audio.checking import check_clips, check_corpus, format_report
+from ser_graph.audio.checking import check_clips, check_corpus, format_report, usable_clips
+from ser_graph.corpora.adapter import read_durations
 from ser_graph.errors import InputError
 
 
@@ -35,12 +36,32 @@ def test_truncated(make_clips, suffix):
     assert found(clips(f"a.{suffix}"), root) == [(f"a.{suffix}", "truncated", "error")]
 
 
-def test_a_streamed_wav_is_whole(make_clips):
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x80000000, 0x7FFFFFFF - 36, 0x7FFFF000])
+def test_a_streamed_wav_is_whole(make_clips, size):
+    """What programs write for a size that they cannot know yet."""
     path = make_clips("a.wav") / "a.wav"
     content = path.read_bytes()
     at = content.index(b"data") + 4
-    path.write_bytes(content[:at] + b"\xff\xff\xff\xff" + content[at + 4 :])
+    path.write_bytes(content[:at] + size.to_bytes(4, "little") + content[at + 4 :])
     assert not len(check_clips(clips("a.wav"), path.parent))
+
+
+def test_files_whose_name_says_nothing(tmp_path):
+    (tmp_path / "a.raw").write_bytes(bytes(4000))
+    assert found(clips("a.raw"), tmp_path) == [("a.raw", "not audio", "error")]
+    assert np.isnan(read_durations(tmp_path, ["a.raw", "none.wav"])).all()
+
+
+def test_what_is_left_out_is_named(tmp_path, make_clips, caplog):
+    make_clips("a.wav", "b.wav", folder=tmp_path)
+    (tmp_path / "b.wav").write_bytes(b"")
+    table = clips("a.wav", "b.wav")
+    with caplog.at_level("INFO"):
+        kept = usable_clips(table, check_clips(table, tmp_path), skip_bad=True)
+    assert list(kept.index) == ["a.wav"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Left out: b.wav (empty: 0 bytes; fetch it again)"
+    ]
 
 
 def test_files_that_are_no_sound(tmp_path):

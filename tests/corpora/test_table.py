@@ -103,6 +103,33 @@ def test_emobox(write):
     assert "is no jsonl" in refusal(write("{broken\n", "bad.jsonl"))
 
 
+def test_emobox_names_start_further_up(make_clips, tmp_path):
+    """Its `data/NAME/test.jsonl` names `downloads/NAME/...`, from the folder of both."""
+    make_clips("downloads/x/a.wav", "downloads/x/b.wav", folder=tmp_path / "EmoBox")
+    path = tmp_path / "EmoBox" / "data" / "x" / "test.jsonl"
+    path.parent.mkdir(parents=True)
+    rows = [
+        {"wav": f"downloads/x/{name}.wav", "emo": "boredem", "more": {"of": ["it"]}, "spk": spk}
+        for name, spk in (("a", "1"), ("b", "2"))
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    table = load_table(path)
+    assert list(table.index) == ["downloads/x/a.wav", "downloads/x/b.wav"]
+    assert table.attrs["root"] == str(tmp_path / "EmoBox")
+    assert set(table["emotion"]) == {"boredom"} and set(table["more"]) == {'{"of": ["it"]}'}
+
+
+def test_audformat_ends_of_whole_files(make_clips, tmp_path):
+    make_clips("a.wav", "b.wav", folder=tmp_path, seconds=0.5)
+    for end, parts in (("0 days 00:00:00.500", 0), ("0 days 00:00:00.300", 1)):
+        path = tmp_path / "clips.csv"
+        path.write_text(f"file,start,end,emotion\na.wav,0 days,{end},anger\nb.wav,0 days,0 days 00:00:00.5,fear\n")
+        if parts:
+            assert "labels parts of files (1 rows with a start or an end, first a.wav)" in refusal(path)
+        else:
+            assert list(load_table(path)["duration"]) == [0.5, 0.5]
+
+
 def test_audformat_whole_files(write):
     path = write("file,start,end,emotion,duration\na.wav,0 days,,anger,0 days 00:00:02.500000\n")
     assert load_table(path)["duration"].tolist() == [2.5]
@@ -175,10 +202,18 @@ def test_a_mapping_goes_before_the_known_spellings():
         ("file,emotion,split\na.wav,fear,fold1\n", "Bad split 'fold1'"),
         ("file,emotion,duration\na.wav,fear,long\n", "bad duration 'long' of a.wav"),
         ("file,emotion,age\na.wav,fear,old\n", "Bad age 'old' of a.wav"),
+        ("file,start,end,emotion\na.wav,00:01,,fear\n", "bad start '00:01' of a.wav, expected seconds or hh:mm:ss"),
+        ('file,emotion\na.wav,"' + "fear\n" * 40_000, "is a quotation mark left open?"),
     ],
 )
 def test_refusals(write, text, message):
     assert message in refusal(write(text))
+
+
+@pytest.mark.parametrize(("name", "text"), [("t.csv", "file,emotion\n"), ("t.jsonl", '{"file": "a.wav"}\n')])
+def test_a_table_of_other_letters_says_how_to_save_it(tmp_path, name, text):
+    (tmp_path / name).write_bytes(text.encode() + "für.wav,fear\n".encode("latin-1"))
+    assert "is not UTF-8 (byte" in refusal(tmp_path / name) and "CSV UTF-8" in refusal(tmp_path / name)
 
 
 def test_equal_rows_are_one_and_our_names_go_first(write):

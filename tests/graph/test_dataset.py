@@ -59,6 +59,7 @@ def test_a_pyg_dataset_of_one_graph(built, never_builds):
 
 def test_a_built_graph_needs_no_settings(built, never_builds):
     assert EmotionGraph(built)[0].meta["graph"]["n_neighbors"] == 3
+    assert EmotionGraph(built, upstream="small", layer="projector")[0].num_nodes == 42
     seen = EmotionGraph(str(built), "synthetic", transform=lambda data: data.num_nodes)
     assert seen[0] == 42
 
@@ -71,7 +72,11 @@ def test_a_built_graph_needs_no_settings(built, never_builds):
         ({"scope": "all"}, "was built with scope='train', not 'all'"),
         ({"features": LogMelSettings()}, "was built with features="),
         ({"seconds": 2.0}, "was built with seconds=0.6, not 2.0"),
+        ({"layer": 1}, "was built with layer='projector', not 1"),
+        ({"split": "speaker-independent"}, "was built with split='default', not 'speaker-independent'"),
         ({"upstream": Upstream.small(seed=7)}, "was built with another upstream; pass force_reload=True"),
+        ({"upstream": "/nowhere"}, "No upstream '/nowhere'"),
+        ({"n_neighbours": 3}, "Bad setting of the graph 'n_neighbours', expected one of"),
     ],
 )
 def test_other_settings_are_refused(built, never_builds, changes, message):

@@ -117,6 +117,14 @@ def test_histogram_and_quantiles():
     assert similarity_figures(unit, nearest, None)["pairs_above_epsilon"] == 1.0
 
 
+def test_quantiles_of_very_many_look_at_all_columns(monkeypatch):
+    monkeypatch.setattr(epsilon_module, "_QUANTILES_OF", 5_000)
+    nearest = torch.linspace(0.9, 0.4, 6).repeat(10_000, 1)
+    quantiles = similarity_figures(torch.eye(3), nearest, None)["similarity_quantiles"]
+    assert quantiles["0.5"] in (pytest.approx(0.6), pytest.approx(0.7))
+    assert (quantiles["0.25"], quantiles["0.99"]) == (pytest.approx(0.5), pytest.approx(0.9))
+
+
 def test_missing_neighbours_are_not_counted():
     unit = torch.eye(3)
     nearest = torch.tensor([[0.5, -torch.inf], [0.5, 0.25], [-torch.inf, -torch.inf]])

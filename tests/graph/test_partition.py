@@ -54,6 +54,16 @@ def test_pygs_cluster_loader_takes_it():
     assert [batch.edge_index.shape[1] for batch in batches] == [3, 3]
 
 
+@pytest.mark.parametrize("n_parts", [1, 7, 30, 59, 60])
+def test_pygs_clusters_are_as_many_as_asked_and_none_is_empty(n_parts):
+    edge_index = torch.randint(60, (2, 150), generator=torch.Generator().manual_seed(0))
+    clusters = ClusterData(Data(edge_index=edge_index, num_nodes=60, x=torch.zeros(60, 1)), n_parts)
+    sizes = clusters.partition.partptr.diff().tolist()
+    assert len(sizes) == n_parts and sum(sizes) == 60 and max(sizes) - min(sizes) <= 1
+    with pytest.raises(InputError, match=r"Bad num_parts 61, expected 1 to 60, the number of clips"):
+        ClusterData(Data(edge_index=edge_index, num_nodes=60), 61)
+
+
 def test_a_part_has_clips():
     with pytest.raises(InputError, match=r"^Bad part_size 0, expected at least 1$"):
         partition(torch.empty(2, 0, dtype=torch.int64), 3, 0)

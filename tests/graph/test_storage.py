@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -6,9 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
+from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.errors import InputError
-from ser_graph.graph import ClipGraph, NeighborLoader, load_graph, save_graph
+from ser_graph.graph import ClipGraph, NeighborLoader, build_graph, load_graph, save_graph
 from ser_graph.graph import storage as storage_module
+from ser_graph.inspection.page import page_html
 
 
 def test_round_trip(toy_graph, tmp_path):
@@ -25,6 +28,48 @@ def test_round_trip(toy_graph, tmp_path):
     pd.testing.assert_frame_equal(loaded.table, toy_graph.table, check_dtype=False)
     assert loaded.table.attrs["corpus"] == "toy"
     assert loaded.validate()
+
+
+def test_the_order_of_clips_comes_back(toy_graph, tmp_path):
+    """Rows of the table are those of the tensors, in whatever order a user, or `add_clips`, has put them."""
+    order = np.random.default_rng(0).permutation(120)
+    mixed = build_graph(
+        toy_graph.table.iloc[order],
+        emb=toy_graph.emb[order],
+        x=toy_graph.x[order],
+        epsilon=0.96,
+        n_neighbors=4,
+        features=LogMelSettings(n_samples=8192),
+    )
+    loaded = load_graph(save_graph(mixed, tmp_path / "graph"))
+    assert list(loaded.table.index) == list(mixed.table.index) == list(toy_graph.table.index[order])
+    speakers = loaded.meta["names"]["speaker"]
+    assert [speakers[code] for code in loaded.speaker.tolist()] == loaded.table["speaker"].tolist()
+
+
+def test_a_table_made_by_hand_is_stored(tmp_path):
+    """Numbers for speakers, columns in any order and no durations."""
+    table = pd.DataFrame(
+        {"split": "train", "speaker": [2, 1, 2], "emotion": ["fear", "fear", "anger"]}, index=["c", "a", "b"]
+    )
+    x = torch.zeros(3, 31, 64)
+    data = build_graph(
+        table, emb=torch.eye(3) + 1, x=x, epsilon=None, n_neighbors=1, features=LogMelSettings(n_samples=8192)
+    )
+    assert data.speaker.tolist() == [1, 0, 1] and data.meta["names"]["speaker"] == ["1", "2"]
+    loaded = load_graph(save_graph(data, tmp_path / "graph"))
+    pd.testing.assert_frame_equal(loaded.table, data.table)
+    assert loaded.table["duration"].isna().all()
+    assert "<html" in page_html(data, audio="none")
+
+
+def test_what_may_not_be_read_is_not_called_damaged(toy_graph, tmp_path, monkeypatch):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
+    monkeypatch.setattr(os, "access", lambda path, _: path.name != "graph.safetensors")  # root may read all
+    with pytest.raises(PermissionError) as caught:
+        load_graph(folder)
+    assert caught.value.filename == str(folder / "graph.safetensors")
 
 
 def test_nothing_is_pickled(toy_graph, tmp_path):

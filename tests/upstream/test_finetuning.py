@@ -1,3 +1,7 @@
+import os
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -234,7 +238,7 @@ def test_an_interrupted_training_continues_to_the_same_weights(table, interrupte
     assert same(weights(again), weights(whole))
 
 
-@pytest.mark.parametrize("change", ["weights", "label", "order", "seed"])
+@pytest.mark.parametrize("change", ["weights", "label", "order", "seed", "sound"])
 def test_the_checkpoint_of_another_run_is_not_continued(table, interrupted, steps, change):
     folder, upstream = interrupted
     (folder / "notes.txt").write_text("the user's own")
@@ -245,6 +249,10 @@ def test_the_checkpoint_of_another_run_is_not_continued(table, interrupted, step
         table.loc[train[0], "emotion"] = "fear"
     if change == "order":
         table = table.iloc[::-1]
+    if change == "sound":  # a clip is mended where it lies
+        table.attrs["root"] = shutil.copytree(table.attrs["root"], folder.parent / "copy")
+        path = Path(table.attrs["root"]) / table.index[table["split"] == "train"][0]
+        os.utime(path, (1, 1))
     begun = steps()
     finetune(upstream, table, epochs=3, checkpoints=folder, seed=int(change == "seed"))
     assert begun == list(range(3 * PER_EPOCH))
@@ -323,8 +331,11 @@ def test_a_corpus_that_cannot_teach(table):
             with pytest.raises(InputError, match=complaint) as caught:
                 finetune(upstream, bad)
             assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="Bad seconds 0, expected at least"):
-        finetune(upstream, table, seconds=0)
+    for seconds in (0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match=f"Bad seconds {seconds}, expected at least"):
+            finetune(upstream, table, seconds=seconds)
+    with pytest.raises(InputError, match="Bad learning_rate -1, expected more than 0"):
+        finetune(upstream, table, learning_rate=-1)
     assert upstream.fingerprint() == before
     assert upstream.info == {}
 

@@ -126,7 +126,10 @@ def _plain(part: pd.Series | pd.DataFrame) -> Any:
 
 def _with_index(table: pd.DataFrame) -> pd.DataFrame:
     """The index as columns, unless it only numbers the rows."""
-    return table.reset_index(drop=all(name is None for name in table.index.names))
+    if all(name is None for name in table.index.names):
+        return table.reset_index(drop=True)
+    # A user's column may be called like one of ours, e.g. "clips".
+    return table.reset_index(names=[f"{name}{'_' * (name in table)}" for name in table.index.names])
 
 
 def format_figures(figures: pd.Series) -> str:
