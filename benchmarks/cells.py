@@ -14,8 +14,8 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 import ser_graph as sg
-from ser_graph.cross_validation import read_predictions
 from ser_graph.evaluation import uar
+from ser_graph.evaluation.metrics import read_predictions
 from ser_graph.experiment import prepare_corpus, prepare_graph, prepare_target, prepare_upstream
 from ser_graph.files import write_json
 from ser_graph.graph import ClipGraph

@@ -24,6 +24,7 @@ from ser_graph.corpora import leave_speakers_out
 from ser_graph.downstream import TrainingSettings, predict, train
 from ser_graph.errors import InputError, bad_value, shorten
 from ser_graph.evaluation import evaluate, uar
+from ser_graph.evaluation.metrics import read_predictions
 from ser_graph.files import atomic_folder, content_hash, read_json, write_json
 from ser_graph.graph import ClipGraph, build_graph
 from ser_graph.graph.building import data_hash
@@ -205,13 +206,6 @@ def _graph_settings(data: ClipGraph, settings: TrainingSettings) -> dict[str, An
         "scope": "all" if settings.transductive and made["scope"] == "all" else scope,
         "features": LogMelSettings(**data.meta["features"]),
     }
-
-
-def read_predictions(path: Path) -> pd.DataFrame:
-    """What `to_csv` wrote, to the last bit; an emotion may be called null."""
-    rows = pd.read_csv(path, index_col="file", dtype=str, keep_default_na=False, na_values=[""])
-    shares = [str(name) for name in rows if str(name).startswith("p_")]
-    return rows.astype(dict.fromkeys(shares, float))
 
 
 def _uar(predictions: pd.DataFrame) -> float | None:

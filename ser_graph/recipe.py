@@ -168,12 +168,21 @@ class Recipe(_Part):
         """Check what only the whole recipe can tell."""
         if self.upstream.finetune and not self.source:
             raise InputError("upstream.finetune = true needs a [source] corpus")
-        self.training_settings()  # a bad setting is found before the long work begins
+        for cell in self.training_settings():  # a bad setting is found before the long work begins
+            self._check_cell(cell)
         most = max(self.students.n_neighbors)
         if most > self.graph.n_neighbors:
             raise InputError(
                 f"students.n_neighbors = {most} is more than the graph holds (graph.n_neighbors = "
                 f"{self.graph.n_neighbors}); raise the latter"
+            )
+
+    def _check_cell(self, cell: TrainingSettings) -> None:
+        wider = self.scope == "all" or (self.scope == "train+dev" and self.protocol == "clean")
+        if wider and self.folds is None and cell.alpha and not cell.transductive:
+            raise InputError(
+                f"graph.scope = {self.scope!r} joins training clips to those of dev or test; leave it out, or say "
+                "students.training.transductive = true if that is meant"
             )
 
     @property
@@ -244,7 +253,7 @@ def student_name(settings: TrainingSettings) -> str:
     elif settings.is_baseline:
         parts += ["baseline"]
     said = {"backbone", "alpha", "n_neighbors", "seed", "layer" if settings.alpha else "transfer"}
-    hidden = {*said, *_UNNAMED, *_without_effect(settings)}
+    hidden = {*said, *_UNNAMED, *without_effect(settings)}
     for field in fields(settings):
         value = getattr(settings, field.name)
         if value != field.default and field.name not in hidden:
@@ -252,7 +261,7 @@ def student_name(settings: TrainingSettings) -> str:
     return "-".join([*parts, f"seed{settings.seed}"])
 
 
-def _without_effect(settings: TrainingSettings) -> set[str]:
+def without_effect(settings: TrainingSettings) -> set[str]:
     """Names of settings that make no difference beside the others."""
     relations = settings.alpha or settings.similarity
     teacher = settings.similarity or settings.regression or settings.posteriors
@@ -261,7 +270,15 @@ def _without_effect(settings: TrainingSettings) -> set[str]:
         *(
             ()
             if settings.alpha
-            else ("distance", "edge_weights", "semantics", "strategy", "alpha_schedule", "same_label")
+            else (
+                "n_neighbors",
+                "distance",
+                "edge_weights",
+                "semantics",
+                "strategy",
+                "alpha_schedule",
+                "same_label",
+            )
         ),
         *(() if relations else ("layer",)),
         *(() if teacher else ("teacher_center",)),
@@ -370,8 +387,8 @@ def _first_complaint(error: ValidationError) -> str:
 
 
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
-    part: Any = Recipe
-    for name in location[:-1]:
+    part: Any = Corpus if location[0] in ("source", "target", "unlabelled") else Recipe
+    for name in location[:-1] if part is Recipe else ():
         part = part.model_fields[name].annotation if hasattr(part, "model_fields") else part
     fields = part.model_fields if hasattr(part, "model_fields") else part.__dataclass_fields__
     return sorted(fields)

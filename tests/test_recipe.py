@@ -196,7 +196,11 @@ def test_a_setting_without_effect_is_not_in_the_name(name):
 def test_scope_follows_the_protocol():
     assert make_recipe(SMALLEST).scope == "train"
     assert make_recipe({**SMALLEST, "protocol": "paper"}).scope == "train+dev"
-    assert make_recipe({**SMALLEST, "graph": {"scope": "all"}}).scope == "all"
+    wide = {**SMALLEST, "graph": {"scope": "all"}}
+    assert make_recipe({**wide, "students": {"training": {"transductive": True}}}).scope == "all"
+    assert make_recipe({**wide, "folds": 3}).scope == "all"  # every fold builds its own
+    with pytest.raises(InputError, match=r"graph.scope = 'all' joins training clips to those of dev or test"):
+        make_recipe(wide)
     assert all(
         one.protocol == "paper" for one in make_recipe({**SMALLEST, "protocol": "paper"}).training_settings()
     )
@@ -231,6 +235,10 @@ def test_training_settings_reach_the_students():
         ({"students.training.alpha": 1}, ["students.training.alpha", "write students.alpha = [...]"]),
         ({"students.n_neighbors": [9]}, ["students.n_neighbors", "9", "graph.n_neighbors"]),
         ({"protocol": "dirty"}, ["protocol", "dirty"]),
+        ({"source.corpus": "ravdess", "source.rot": "x"}, ["source", "rot", "'root'"]),
+        ({"unlabelled": [{"corpus": "ravdess", "rot": "x"}]}, ["unlabelled.0.rot", "'root'"]),
+        ({"students.training.spec_augment": "abc"}, ["Bad spec_augment 'abc'"]),
+        ({"students.training.label_seed": -1}, ["Bad label_seed -1"]),
         ({"upstream.finetune": True}, ["source"]),
     ],
 )

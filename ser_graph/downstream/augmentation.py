@@ -5,6 +5,7 @@ that stay close however the two clips were distorted.
 """
 
 import math
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -120,5 +121,5 @@ def check_augmentation(spec_augment: float, gain: float, speed: float) -> None:
         ("gain", gain, 60, "dB from 0 to below 60"),
         ("speed", speed, 1, "a share from 0 to below 1"),
     ):
-        if not 0 <= given < end:
+        if not (isinstance(given, Real) and 0 <= given < end):
             raise InputError(f"Bad {name} {given!r}, expected {meaning}; 0 leaves it out")

@@ -137,8 +137,12 @@ class TrainingSettings:
             ("transfer", TRANSFERS),
             ("strategy", STRATEGIES),
         ):
-            if getattr(self, name) not in allowed:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in allowed:
                 raise bad_value(name, getattr(self, name), allowed)
+        for name in ("seed", "label_seed"):
+            seed = getattr(self, name)
+            if not (isinstance(seed, Integral) and 0 <= int(seed) < 2**63):
+                raise InputError(f"Bad {name} {seed!r}, expected a whole number, 0 or more")
         check_width(self.width)
         for name in ("alpha", "similarity", "regression", "posteriors", "unlabelled_ratio"):
             if not (_is_finite(getattr(self, name)) and getattr(self, name) >= 0):

@@ -63,6 +63,7 @@ class JointBatchNorm(nn.BatchNorm2d):
         """[B, C, h, w] -> the same, normalised; B may be 0."""
         if not self.training:
             return super().forward(x)
+        given, x = x.dtype, x.float()  # as torch's own does: in bfloat16 the sums would be too coarse
         n = _Sum.apply(x.new_tensor([x.numel() / x.shape[1]]), self.group)
         mean = _Sum.apply(x.sum((0, 2, 3)), self.group) / n
         centred = x - mean[:, None, None]
@@ -70,7 +71,7 @@ class JointBatchNorm(nn.BatchNorm2d):
         if self.track_running_stats:
             self._remember(mean.detach(), variance.detach(), float(n))
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(given)
 
     def _remember(self, mean: Tensor, variance: Tensor, n: float) -> None:
         momentum = cast(float, self.momentum)

@@ -399,7 +399,21 @@ def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingS
             f"strategy='partition' needs every training clip labelled, {int((seeds & ~labelled).sum())} are not; "
             "take 'bank'"
         )
-    if settings.alpha == 0 or settings.transductive:
+    if settings.alpha == 0:
+        return
+    graph = data.meta["graph"]
+    if (settings.n_neighbors or 0) > graph.get("n_neighbors", math.inf):
+        raise InputError(
+            f"Bad n_neighbors {settings.n_neighbors}, expected at most {graph['n_neighbors']}, which the graph "
+            "holds; build one with more"
+        )
+    if settings.protocol == "paper" and graph.get("scope") == "train":
+        warnings.warn(
+            "protocol='paper' trains on dev too, whose clips have no edge in this graph; build it with "
+            "scope='train+dev'",
+            stacklevel=3,
+        )
+    if settings.transductive:
         return
     source, target = data.edge_index
     outside = source[seeds[target] & ~seeds[source]]

@@ -1,6 +1,7 @@
 """Predictions -> accuracy and UAR, with intervals that respect that a speaker's clips are not independent."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,3 +155,10 @@ def scores(confusions: np.ndarray) -> dict[str, np.ndarray]:
             "accuracy": correct.sum(-1) / support.sum(-1),
             "uar": np.nanmean(correct / np.where(support > 0, support, np.nan), axis=-1),
         }
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Stored predictions as they were written, to the last bit; an emotion or a speaker may be called NA."""
+    rows = pd.read_csv(path, index_col="file", dtype=str, keep_default_na=False, na_values=[""])
+    shares = [str(name) for name in rows if str(name).startswith("p_")]
+    return rows.astype({**dict.fromkeys(shares, float), **({"fold": int} if "fold" in rows else {})})

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ser_graph.errors import InputError, bad_value
-from ser_graph.evaluation.metrics import scores, speaker_confusions
+from ser_graph.evaluation.metrics import read_predictions, scores, speaker_confusions
 from ser_graph.evaluation.significance import (
     METRICS,
     bootstrap_difference,
@@ -100,7 +100,7 @@ class Study:
         file = Path(folder) / ("predictions.csv" if split == "test" else "dev_predictions.csv")
         if not file.exists():
             raise InputError(f"No file {file}; run the recipe again to make it anew")
-        return pd.read_csv(file, index_col="file", dtype=dict.fromkeys(["emotion", "speaker", "predicted"], str))
+        return read_predictions(file)
 
     def seeds(self, setting: Setting) -> list[int]:
         """Seeds that a setting was trained with, of the students that test is measured on."""
@@ -302,10 +302,12 @@ def _students(run: dict[str, Any]) -> list[dict[str, Any]]:
         further = student.get("further", {})
         conditions = [f"{key}={value}" for key, value in further.items() if key in _CONDITIONS]
         terms = [f"{key}={value}" for key, value in further.items() if key not in _CONDITIONS]
-        if is_nsl or any(further.get(key) for key in ("similarity", "regression", "posteriors")):
+        if transfer != "none":  # whatever else it learns from, it needs the teacher at inference
+            method, layer = f"transfer ({transfer})", ", ".join(terms) or "-"
+        elif is_nsl or any(further.get(key) for key in ("similarity", "regression", "posteriors")):
             method, layer = NSL if is_nsl else TEACHER, ", ".join([student["layer"], *terms])
         else:
-            method, layer = "baseline" if transfer == "none" else f"transfer ({transfer})", "-"
+            method, layer = "baseline", "-"
         n_neighbors = student["n_neighbors"] if is_nsl else 0
         dev = _dev_metrics(student, folder) if run["protocol"] == "clean" else {}
         backbone = ", ".join([student["backbone"], *conditions])

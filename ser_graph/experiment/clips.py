@@ -7,8 +7,18 @@ from typing import Any
 import pandas as pd
 
 from ser_graph.audio.checking import check_clips, usable_clips
-from ser_graph.corpora import check_split, join_corpora, load_corpus, read_table, speaker_split, write_table
-from ser_graph.errors import InputError
+from ser_graph.audio.reading import clip_paths
+from ser_graph.corpora import (
+    check_split,
+    join_corpora,
+    leave_speakers_out,
+    load_corpus,
+    read_table,
+    speaker_split,
+    write_table,
+)
+from ser_graph.corpora.adapter import in_form
+from ser_graph.errors import InputError, shorten
 from ser_graph.experiment.stages import file_sizes, is_finished, stage
 from ser_graph.files import content_hash
 from ser_graph.recipe import Corpus, Recipe
@@ -23,6 +33,7 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> p
     if is_finished(folder, asked):
         checked = read_table(folder / "clips.csv")
         checked.attrs.update(table.attrs)
+        _check_unchanged(checked, table, folder)
         return checked
     logger.info("Checking the %d clips of %s", len(table), table.attrs["corpus"])
     problems = check_clips(table)
@@ -35,6 +46,25 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> p
         write_table(usable, part / "clips.csv")
         problems.to_csv(part / "problems.csv", index=False)
     return usable
+
+
+def _check_unchanged(stored: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
+    """Complain where labels, speakers or splits are others than those that the run was made from."""
+    now = in_form(table).reindex(index=stored.index)
+    for column in sorted({*stored, *now}):
+        old, new = (part.get(column) for part in (stored, now))
+        differ = [True] * len(stored) if old is None or new is None else (old != new) & ~(old.isna() & new.isna())
+        if any(differ):
+            file = stored.index[list(differ).index(True)]
+            values = f"{file}: {_cell(stored, file, column)} before, {_cell(now, file, column)} now"
+            raise InputError(
+                f"{folder} was made when {column} was another ({values}); choose another folder with --out, or "
+                "delete this one (and what was made from it) to make it anew"
+            )
+
+
+def _cell(table: pd.DataFrame, file: str, column: str) -> str:
+    return repr(table.loc[file, column]) if column in table else "missing"
 
 
 def prepare_source(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame | None:
@@ -65,6 +95,40 @@ def check_labels(source: pd.DataFrame, target: pd.DataFrame) -> None:
         raise InputError(
             f"The source's emotions {sorted(known)} have nothing in common with the target's {sorted(asked)}; "
             "choose another source, or give its emotions the target's names: source.labels = {calm = 'neutral'}"
+        )
+
+
+def check_tested(recipe: Recipe, source: pd.DataFrame | None, target: pd.DataFrame) -> None:
+    """Complain where nothing is tested, or what the upstream has learnt with its labels; before the long work.
+
+    Raises:
+        InputError: no labelled test clip, folds that cannot be made, or clips of both, unless the recipe says that
+            `shared_speakers` are meant.
+    """
+    tested = target["emotion"].notna()
+    if recipe.folds is None:
+        tested &= target["split"] == "test"
+        if not tested.any():
+            raise InputError(
+                f"No labelled clip of {target.attrs['corpus']} is in the split 'test'; give the target a split, or "
+                "test on every speaker with folds = 'speakers'"
+            )
+    else:
+        n_folds = None if recipe.folds == "speakers" else int(recipe.folds)
+        list(leave_speakers_out(target, n_folds, dev=recipe.protocol == "clean"))
+    if source is None or recipe.target.shared_speakers:
+        return
+    learnt = source[(source["split"] == "train") & source["emotion"].notna()]
+    known = {path.resolve() for path in clip_paths(learnt)}
+    both = [
+        file
+        for file, path in zip(target.index[tested], clip_paths(target[tested]), strict=True)
+        if path.resolve() in known
+    ]
+    if both:
+        raise InputError(
+            f"The upstream is fine-tuned on {len(both)} of the clips that are tested ({shorten(both)}); take "
+            "another source, or target.shared_speakers = true if that is meant"
         )
 
 

@@ -67,7 +67,8 @@ def prepare_graph(
 ) -> ClipGraph:
     """The graph of a recipe: embedded and built, unless that is done already."""
     folder = out / "graph"
-    target_rows = target[["emotion", "speaker", "gender", "split"]].astype(str).to_csv()
+    columns = dict.fromkeys(["emotion", "speaker", "gender", "split", *recipe.graph.rules.across])
+    target_rows = target.reindex(columns=list(columns)).astype(str).to_csv()
     asked = content_hash(
         upstream.fingerprint(),
         target_rows,

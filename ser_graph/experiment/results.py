@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ser_graph.corpora import speaker_overlap
 from ser_graph.downstream import TrainingSettings
 from ser_graph.evaluation import confusion_matrix, plot_confusion_matrix, plot_history, plot_students
+from ser_graph.evaluation.metrics import read_predictions
 from ser_graph.evaluation.tables import students_table
 from ser_graph.files import atomic_file, environment, read_json
 from ser_graph.graph import ClipGraph, graph_card, graph_statistics
@@ -93,9 +93,7 @@ def draw(data: ClipGraph, results: dict[str, Any], out: Path) -> None:
         for name in names
         if (model := out / "students" / name / "model.json").exists()  # not where speakers are left out in turn
     }
-    predictions = {
-        name: pd.read_csv(out / "students" / name / "predictions.csv", index_col="file") for name in names
-    }
+    predictions = {name: read_predictions(out / "students" / name / "predictions.csv") for name in names}
     students, chance = students_table(results), 1 / len(data.emotions)
     plots: dict[str, Callable[[Axes | None], Axes]] = {
         "similarities": lambda ax: plot_similarities(data, ax),

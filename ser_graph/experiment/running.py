@@ -6,8 +6,9 @@ from typing import Any
 
 import tomli_w
 
+from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
-from ser_graph.experiment.clips import check_labels, prepare_source, prepare_target
+from ser_graph.experiment.clips import check_labels, check_tested, prepare_source, prepare_target
 from ser_graph.experiment.graph import prepare_graph, prepare_upstream
 from ser_graph.experiment.results import draw, summarise
 from ser_graph.experiment.students import prepare_students
@@ -52,23 +53,36 @@ def run(
     target = prepare_target(recipe, out, skip_bad=skip_bad)
     if source is not None:
         check_labels(source, target)
+    check_tested(recipe, source, target)
     _check_space(out, recipe, len(target), jobs=jobs)
     upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
     data = prepare_graph(recipe, upstream, target, out, device=device, progress=progress)
     grid = recipe.training_settings()
-    prepare_students(data, grid, out, folds=recipe.folds, device=device, progress=progress, jobs=jobs)
+    for settings in grid:
+        check_transfer(settings.transfer, data.emb, settings.width)
+    model = out / "upstream" if recipe.upstream.finetune else recipe.upstream.model
+    prepare_students(
+        data, grid, out, folds=recipe.folds, upstream=model, device=device, progress=progress, jobs=jobs
+    )
     results = summarise(recipe, upstream, data, out)
+    _note(out, recipe)
     write_json(out / "results.json", results)
     draw(data, results, out)
     return results
 
 
 def _claim(out: Path, recipe: Recipe) -> None:
-    """Take a folder for a run, and note in it what is asked for and with what."""
+    """Take a folder for a run; what an earlier call noted in it stays until this one has its results."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, expected a folder for the run")
     if out.exists() and any(out.iterdir()) and not (out / "recipe.toml").exists():
         raise InputError(f"{out} is not empty and holds no run; choose another folder with --out")
+    if not (out / "recipe.toml").exists():
+        _note(out, recipe)
+
+
+def _note(out: Path, recipe: Recipe) -> None:
+    """Note what is asked for, and with what it is made."""
     with atomic_file(out / "recipe.toml") as part:
         part.write_text(tomli_w.dumps(recipe_values(recipe)), "utf-8")
     write_json(out / "environment.json", environment())

@@ -14,12 +14,17 @@ from ser_graph.files import atomic_folder, read_json, write_json
 MARK = "stage.json"
 
 
-def is_finished(folder: Path, asked: str) -> bool:
-    """Whether a stage was finished with the same inputs and settings; a result of others is not overwritten."""
+def is_finished(folder: Path, *asked: str) -> bool:
+    """Whether a stage was finished with the same inputs and settings; a result of others is not overwritten.
+
+    Args:
+        folder: of the stage.
+        *asked: what is asked for, in any of the ways that this and earlier versions note it.
+    """
     mark = folder / MARK
     if not mark.exists():
         return False
-    if read_json(mark).get("asked") != asked:
+    if read_json(mark).get("asked") not in asked:
         raise InputError(
             f"{folder} holds the result of other settings or inputs; choose another folder with --out, or delete "
             "this one (and what was made from it) to make it anew"

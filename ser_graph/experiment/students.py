@@ -21,9 +21,10 @@ from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
 from ser_graph.evaluation.significance import METRICS
 from ser_graph.experiment.stages import is_finished, stage
-from ser_graph.files import content_hash, write_json
+from ser_graph.files import content_hash, read_json, write_json
 from ser_graph.graph import ClipGraph, load_graph
-from ser_graph.recipe import student_name
+from ser_graph.recipe import student_name, without_effect
+from ser_graph.upstream import Upstream
 
 Folds = int | str | None  # of a recipe: a number of groups of speakers, "speakers", or the target's own split
 
@@ -34,6 +35,7 @@ def prepare_students(
     out: Path,
     *,
     folds: Folds = None,
+    upstream: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
     jobs: int = 1,
@@ -41,12 +43,14 @@ def prepare_students(
     """Every student of a grid, one after the other or `jobs` at a time; see `prepare_student`."""
     if jobs == 1:
         for settings in grid:
-            prepare_student(data, settings, out, folds=folds, device=device, progress=progress)
+            prepare_student(data, settings, out, folds=folds, upstream=upstream, device=device, progress=progress)
         return
     grid = [settings for settings in grid if not _is_trained(data, settings, out, folds)]
     n_gpus = torch.cuda.device_count() if device is None else 0
     cells = (
-        delayed(_prepare_alone)(settings, out, folds, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid())
+        delayed(_prepare_alone)(
+            settings, out, folds, upstream, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid()
+        )
         for number, settings in enumerate(grid)
     )
     pool = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
@@ -65,7 +69,12 @@ def prepare_students(
 
 
 def _prepare_alone(
-    settings: TrainingSettings, out: Path, folds: Folds, device: str | None, parent: int
+    settings: TrainingSettings,
+    out: Path,
+    folds: Folds,
+    upstream: str | Path | None,
+    device: str | None,
+    parent: int,
 ) -> list[tuple[str, type[Warning]]]:
     """`prepare_student` in a process of its own; returns what it warned of."""
     done = threading.Event()
@@ -80,7 +89,7 @@ def _prepare_alone(
     try:
         with warnings.catch_warnings(record=True) as said:
             data = load_graph(out / "graph")
-            prepare_student(data, settings, out, folds=folds, device=device, progress=False)
+            prepare_student(data, settings, out, folds=folds, upstream=upstream, device=device, progress=False)
     finally:
         done.set()
     return [(str(warning.message), warning.category) for warning in said]
@@ -92,16 +101,28 @@ def prepare_student(
     out: Path,
     *,
     folds: Folds = None,
+    upstream: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
 ) -> None:
-    """Train, measure and store a student, or one for each fold, unless that is done already."""
+    """Train, measure and store a student, or one for each fold, unless that is done already.
+
+    Args:
+        data: the graph.
+        settings: how to train.
+        out: the run folder.
+        folds: as in a recipe.
+        upstream: folder or name of the model that made the embeddings; loaded where the graphs of folds need it.
+        device: e.g. ``"cpu"``.
+        progress: show progress bars.
+    """
     name = student_name(settings)
     folder = out / "students" / name
     if _is_trained(data, settings, out, folds):
         return
     if folds is not None:
-        _prepare_folds(data, settings, out, folds, device=device, progress=progress)
+        model = Upstream.from_pretrained(upstream) if upstream and _needs_upstream(data) else None
+        _prepare_folds(data, settings, out, folds, model, device=device, progress=progress)
         return
     checkpoint = out / ".checkpoints" / f"{name}.pt"
     student = train(data, settings, checkpoint=checkpoint, device=device, progress=progress)
@@ -119,13 +140,26 @@ def prepare_student(
     checkpoint.unlink(missing_ok=True)
 
 
+def _needs_upstream(data: ClipGraph) -> bool:
+    return bool(data.meta["graph"].get("space", {}).get("posterior"))
+
+
 def _prepare_folds(
-    data: ClipGraph, settings: TrainingSettings, out: Path, folds: int | str, *, device: str | None, progress: bool
+    data: ClipGraph,
+    settings: TrainingSettings,
+    out: Path,
+    folds: int | str,
+    upstream: Upstream | None,
+    *,
+    device: str | None,
+    progress: bool,
 ) -> None:
     """A student for each fold, measured together and stored as one, without the models."""
     name = student_name(settings)
     parts, n_folds = out / ".checkpoints" / name, None if isinstance(folds, str) else folds
-    found = cross_validate(data, settings, n_folds=n_folds, out=parts, device=device, progress=progress)
+    found = cross_validate(
+        data, settings, n_folds=n_folds, out=parts, upstream=upstream, device=device, progress=progress
+    )
     metrics: dict[str, Any] = {**found.metrics, "size_mb": None, "latency_ms": None}
     with stage(out / "students" / name, _asked(data, settings, folds)) as part:
         found.predictions.to_csv(part / "predictions.csv")
@@ -145,12 +179,24 @@ def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]
 
 
 def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path, folds: Folds = None) -> bool:
-    return is_finished(out / "students" / student_name(settings), _asked(data, settings, folds))
+    folder = out / "students" / student_name(settings)
+    by_all = _asked(data, settings, folds, settings.changes)  # what earlier versions noted
+    if not is_finished(folder, _asked(data, settings, folds), by_all):
+        return False
+    model = folder / "model.json"
+    if model.exists() and read_json(model)["features"] != data.meta["features"]:
+        raise InputError(f"{folder} was trained on other spectrograms; delete it to train it anew")
+    return True
 
 
-def _asked(data: ClipGraph, settings: TrainingSettings, folds: Folds = None) -> str:
-    by_folds = [] if folds is None else [folds]
-    return content_hash(settings.changes, data.meta["data_hash"], data.meta["graph"], *by_folds)
+def _asked(
+    data: ClipGraph, settings: TrainingSettings, folds: Folds = None, changes: dict[str, Any] | None = None
+) -> str:
+    if changes is None:
+        hidden = without_effect(settings)
+        changes = {name: value for name, value in settings.changes.items() if name not in hidden}
+    by_folds = [] if folds is None else [folds, data.meta["features"]]
+    return content_hash(changes, data.meta["data_hash"], data.meta["graph"], *by_folds)
 
 
 def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) -> pd.DataFrame | None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn import functional
 
 from ser_graph.downstream import train
 from ser_graph.downstream.spreading import JointBatchNorm, join_batch_norms, part_batch_norms
@@ -30,6 +31,7 @@ CELLS = {
     "teacher": {"alpha": 0.5, "strategy": "bank", "similarity": 1, "regression": 1, "posteriors": 1},
     "utterance": {"alpha": 0, "normalise": "utterance", "batch_size": 37},  # the last batch is one clip
     "few labels": {"strategy": "bank", "label_fraction": 0.2},
+    "bfloat16": {"precision": "bfloat16"},  # what precision="auto" is on many machines
 }
 SCRIPT = Path(__file__).with_name("several_processes.py")
 
@@ -66,12 +68,15 @@ def test_two_processes_make_the_steps_of_one(trained, name):
     one, two = (load_file(folder / f"{number}-gradients.safetensors") for folder in trained.values())
     assert one.keys() == two.keys()
     largest = max(float(gradient.abs().max()) for gradient in one.values())
-    for key, gradient in one.items():
+    if name == "bfloat16":  # three digits: single numbers are rounded apart, the direction stays
+        both = [torch.cat([found[key].flatten() for key in one]) for found in (one, two)]
+        assert float(functional.cosine_similarity(*both, dim=0)) > 0.98
+    for key, gradient in one.items() if name != "bfloat16" else ():
         assert float((two[key] - gradient).abs().max()) < 2e-4 * largest, key
     one, two = (json.loads((folder / f"{number}.json").read_text()) for folder in trained.values())
     for here, there in zip(one, two, strict=True):
         assert here.keys() == there.keys()
-        assert there["loss"] == pytest.approx(here["loss"], rel=1e-3)
+        assert there["loss"] == pytest.approx(here["loss"], rel=0.05 if name == "bfloat16" else 1e-3)
         assert there["edge_coverage"] == here["edge_coverage"]
         assert there.get("edges_used") == here.get("edges_used")
 
@@ -128,6 +133,17 @@ def test_joint_batch_norm_of_one_process_is_batch_norm():
     assert type(joint[0]) is nn.BatchNorm2d
     assert "group" not in vars(joint[0])
     torch.testing.assert_close(joint.eval()(x), plain.eval()(x))
+
+
+def test_joint_batch_norm_counts_in_float32_whatever_it_is_given():
+    torch.manual_seed(0)
+    x = torch.randn(64, 3, 4, 2) + 10
+    plain, joint = nn.BatchNorm2d(3), nn.Sequential(nn.BatchNorm2d(3))
+    join_batch_norms(joint, ALONE)
+    y = joint(x.bfloat16())
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), plain(x.bfloat16().float()), rtol=0.01, atol=0.01)
+    torch.testing.assert_close(joint[0].running_var, plain.running_var, rtol=1e-4, atol=1e-5)
 
 
 def test_a_student_trained_is_an_ordinary_one(toy_graph):

@@ -437,6 +437,11 @@ def test_a_width_goes_the_whole_way(toy_graph, tmp_path, changes):
     assert torch.equal(predict_logits(loaded, toy_graph.x), predict_logits(student, toy_graph.x))
 
 
+def test_dev_clips_without_edges_are_called_out(toy_graph):
+    with pytest.warns(UserWarning, match=r"trains on dev too, whose clips have no edge .*scope='train\+dev'"):
+        train(toy_graph, protocol="paper", **{**QUICK, "epochs": 1})
+
+
 def test_width_1_is_what_there_was_before(toy_graph):
     assert TrainingSettings(width=1).changes == {}
     data, settings = toy_graph, TrainingSettings(alpha=0.5)
@@ -483,6 +488,12 @@ def test_learns(toy_graph):
         ({"label_fraction": 1.01}, "Bad label_fraction 1.01"),
         ({"labelled_speakers": 0}, "Bad labelled_speakers 0, expected at least 1, or None for all"),
         ({"labelled_speakers": 6}, "Bad labelled_speakers 6, expected at most 5"),
+        ({"n_neighbors": 20}, "Bad n_neighbors 20, expected at most 4, which the graph holds; build one with more"),
+        ({"seed": "x"}, "Bad seed 'x', expected a whole number, 0 or more"),
+        ({"label_seed": -1}, "Bad label_seed -1"),
+        ({"backbone": ["cnn6"]}, r"Bad backbone \['cnn6'\], expected one of"),
+        ({"spec_augment": "abc"}, "Bad spec_augment 'abc', expected a share"),
+        ({"gain": None}, "Bad gain None, expected dB"),
     ],
 )
 def test_bad_settings(toy_graph, changes, message):

@@ -116,6 +116,29 @@ def test_dev_chooses_and_test_compares(make_run, tmp_path):
     assert row["McNemar p"] == row["McNemar p, Holm"]  # a single comparison: nothing to correct
 
 
+def test_what_needs_the_teacher_is_never_a_candidate(make_run):
+    """Transfer that learns from the teacher's posteriors too is still transfer."""
+    taught = {**a_student(alpha=0.0, dev=0.6), "name": "taught", "further": {"posteriors": 1.0}}
+    transfer = {**a_student(alpha=0.0, transfer="add", dev=0.9), "further": {"posteriors": 1.0}}
+    study = load_study([make_run([BASELINE, taught, transfer])])
+    methods = study.test_students.set_index("name")[["method", "layer"]].to_dict("index")
+    assert methods[transfer["name"]] == {"method": "transfer (add)", "layer": "posteriors=1.0"}
+    assert methods["taught"] == {"method": "teacher terms", "layer": "fc2, posteriors=1.0"}
+
+
+@pytest.mark.parametrize("speaker", ["NA", "None", "null", ""])
+def test_a_speaker_may_have_any_name(make_run, tmp_path, speaker):
+    results = []
+    for name in ("s3", speaker):
+        folder = make_run(GRID, name=f"run-{name}")
+        for file in folder.rglob("predictions.csv"):
+            table = pd.read_csv(file, index_col="file").replace({"speaker": {"s3": name}})
+            table.to_csv(file)
+        report = write([folder], tmp_path / f"out-{name}").read_text()
+        results.append(rows_of(report, "Chosen settings against baselines"))
+    assert results[0] == results[1] or speaker == ""
+
+
 def test_the_correction_counts_every_backbone_and_seed(make_run):
     students = [
         a_student(backbone, alpha, seed=seed, right=right)

@@ -37,6 +37,52 @@ def test_a_changed_corpus_is_noticed(corpora, toy_recipe, a_copy, tmp_path):
         run(moved, a_copy, progress=False)
 
 
+def test_changed_labels_are_noticed(corpora, toy_recipe, tmp_path):
+    """The same clips, of which a table says something else."""
+    shutil.copytree(corpora / "target", tmp_path / "clips")
+    labels = tmp_path / "clips" / "labels.csv"
+    table = prepare_corpus(toy_recipe().target, tmp_path / "first")
+    table.drop(columns="duration").to_csv(labels)
+    corpus = toy_recipe(target={"corpus": "table", "root": str(labels)}).target
+    before = prepare_corpus(corpus, tmp_path / "kept")
+    assert prepare_corpus(corpus, tmp_path / "kept").equals(before)
+    fear = table.index[table["emotion"] == "fear"][0]
+    table.loc[fear, "emotion"] = "anger"
+    table.drop(columns="duration").to_csv(labels)
+    words = rf"kept was made when emotion was another \({fear}: 'fear' before, 'anger' now\); choose another folder"
+    with pytest.raises(InputError, match=words):
+        prepare_corpus(corpus, tmp_path / "kept")
+    table.drop(columns=["duration", "gender"]).to_csv(labels)
+    with pytest.raises(InputError, match=r"was made when (emotion|gender) was another"):
+        prepare_corpus(corpus, tmp_path / "kept")
+
+
+def test_nothing_is_tested_that_the_upstream_has_learnt(corpora, toy_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "prepare_upstream", lambda *_, **__: pytest.fail("the long work began"))
+    same = {"corpus": "synthetic", "root": str(corpora / "target")}
+    recipe = toy_recipe(source=same, folds=3)
+    with pytest.raises(InputError, match=r"The upstream is fine-tuned on \d+ of the clips that are tested \("):
+        running.run(recipe, tmp_path / "run", progress=False)
+    with pytest.raises(pytest.fail.Exception, match="the long work began"):  # its own test split it has not learnt
+        running.run(toy_recipe(source=same), tmp_path / "split", progress=False)
+    with pytest.raises(pytest.fail.Exception, match="the long work began"):
+        running.run(
+            toy_recipe(source=same, folds=3, target__shared_speakers=True), tmp_path / "meant", progress=False
+        )
+
+
+def test_nothing_to_test_is_found_before_the_long_work(corpora, toy_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "prepare_upstream", lambda *_, **__: pytest.fail("the long work began"))
+    with pytest.raises(InputError, match="Bad number of folds 50, expected 3 to 9"):
+        running.run(toy_recipe(folds=50), tmp_path / "many", progress=False)
+    table = prepare_corpus(toy_recipe().target, tmp_path / "first")
+    shutil.copytree(corpora / "target", tmp_path / "clips")
+    table[table["split"] != "test"].to_csv(tmp_path / "clips" / "labels.csv")
+    recipe = toy_recipe(target={"corpus": "table", "root": str(tmp_path / "clips" / "labels.csv")})
+    with pytest.raises(InputError, match=r"No labelled clip of table is in the split 'test'"):
+        running.run(recipe, tmp_path / "none", progress=False)
+
+
 def test_several_sources_teach_together(corpora, toy_recipe, tmp_path):
     """Their clips are joined with their labels; of a label that the first has not, a map is asked for."""
     sources = [{"corpus": "synthetic", "root": str(corpora / name)} for name in ("source", "target")]

@@ -14,6 +14,7 @@ from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
 from ser_graph.experiment import clips, graph, run, students
 from ser_graph.graph import load_graph
+from ser_graph.recipe import load_recipe
 from ser_graph.upstream import Upstream
 
 pytestmark = pytest.mark.slow
@@ -87,6 +88,17 @@ def test_results_of_other_settings_are_not_overwritten(toy_recipe, a_copy):
         run(toy_recipe(graph__n_neighbors=3), a_copy, progress=False)
     with pytest.raises(InputError, match="upstream holds the result of other settings"):
         run(toy_recipe(upstream__epochs=2), a_copy, progress=False)
+    assert load_recipe(a_copy / "recipe.toml") == toy_recipe()  # still that of the results
+    shutil.rmtree(a_copy / "graph")
+    with pytest.raises(InputError, match="was trained on other spectrograms; delete it"):
+        run(toy_recipe(features__n_samples=16_000), a_copy, progress=False)
+
+
+def test_a_baseline_stays_whatever_comes_before_it_in_the_grid(finished, toy_recipe, a_copy):
+    results = run(toy_recipe(students__layer=["fc1", "fc2"]), a_copy, progress=False)
+    assert len(results["students"]) == 3
+    rows = {row["name"]: row["uar"] for row in results["students"]}
+    assert all(rows[row["name"]] == row["uar"] for row in finished[1]["students"])
 
 
 def test_foreign_folders_are_left_alone(toy_recipe, tmp_path):
