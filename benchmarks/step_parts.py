@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 PARTS = ("channels_last", "pool_first", "narrow", "own_precision")
 VARIANTS = {
     "the package's step": PARTS,
-    "as first written: neither of the next two": ("channels_last", "own_precision"),
+    "without pooling before ReLU, without narrow convolutions as products": ("channels_last", "own_precision"),
     "ReLU before pooling": ("channels_last", "narrow", "own_precision"),
     "narrow convolutions as oneDNN makes them": ("channels_last", "pool_first", "own_precision"),
     "Adam fused": (*PARTS, "fused_adam"),

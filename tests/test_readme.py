@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import shlex
 import tomllib
@@ -20,7 +21,8 @@ from ser_graph.upstream.embedding import embed
 from ser_graph.upstream.finetuning import finetune
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data" / "README.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS += [ROOT / "data" / "README.md", *sorted((ROOT / "notebooks").glob("*.ipynb"))]
 COMMANDS = typer.main.get_command(app)
 
 # Functions that pass further keyword arguments on, and to whom; methods that the documents call.
@@ -34,15 +36,25 @@ METHODS: dict[str, Callable[..., Any]] = {
 }
 
 
+def text_of(document: Path) -> str:
+    """A document as it is read; of a notebook, what stands between the code."""
+    text = document.read_text("utf-8")
+    if document.suffix != ".ipynb":
+        return text
+    return "\n".join(
+        "".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"
+    )
+
+
 def blocks(language: str) -> list[str]:
     """Code blocks of the documents in a language."""
     pattern = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
-    return [block for document in DOCUMENTS for block in pattern.findall(document.read_text("utf-8"))]
+    return [block for document in DOCUMENTS for block in pattern.findall(text_of(document))]
 
 
 def commands() -> list[str]:
     """Every `ser-graph ...` of the documents that begins a line; one that goes on with a backslash is joined."""
-    texts = [re.sub(r"\\\n\s*", "", document.read_text("utf-8")) for document in DOCUMENTS]
+    texts = [re.sub(r"\\\n\s*", "", text_of(document)) for document in DOCUMENTS]
     lines = [line.strip() for text in texts for line in text.splitlines()]
     return sorted({line for line in lines if line.startswith("ser-graph ")})
 
@@ -106,7 +118,7 @@ def test_links_lead_somewhere() -> None:
     for document in DOCUMENTS:
         for link in re.findall(r"(?<!!)\[[^\]]*\]\(([^)#]+)\)", document.read_text("utf-8")):
             if not link.startswith("http"):
-                assert (document.parent / link).is_file(), f"{document.name}: {link}"
+                assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
 def test_shipped_recipes_are_named() -> None:

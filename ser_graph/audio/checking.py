@@ -312,6 +312,10 @@ def _missing_parts(adapter: Adapter, table: pd.DataFrame) -> Iterator[dict[str, 
 
 
 def _table_problems(table: pd.DataFrame) -> Iterator[dict[str, str]]:
+    nameless = int(table["speaker"].isna().sum())
+    if nameless and table["split"].isna().all():
+        detail = f"{nameless} of {len(table)} clips have no speaker, and there is no split; give the table either"
+        yield _problem("", "split", detail, "warning")
     for emotion, n in _counts(table["emotion"]).items():
         if emotion not in EMOTIONS:
             yield _problem("", "class", f"{emotion!r} ({n} clips) is not in the vocabulary", "warning")

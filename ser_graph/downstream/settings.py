@@ -21,7 +21,7 @@ STRATEGIES = ("forward", "detach", "bank", "partition")
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a student is trained; the defaults are the paper's.
+    """How a student is trained; the defaults are the paper's, where docs/faithful.md names no difference.
 
     A step minimises, with weights that are 0 by default where the paper has no such term,
 

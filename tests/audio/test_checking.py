@@ -224,3 +224,12 @@ def test_ravdess_is_complete(real_corpus):
 
 def test_emovo_has_no_problems(real_corpus):
     assert check_corpus("emovo", real_corpus("emovo"))["problems"] == []
+
+
+def test_a_table_of_which_no_split_can_be_made_is_called_out(make_clips):
+    root = make_clips("a.wav", "b.wav")
+    (root / "clips.csv").write_text("file,emotion\na.wav,fear\nb.wav,anger\n")
+    (problem,) = [one for one in check_corpus("table", root / "clips.csv")["problems"] if one["problem"] == "split"]
+    assert problem["detail"] == "2 of 2 clips have no speaker, and there is no split; give the table either"
+    (root / "clips.csv").write_text("file,emotion,split\na.wav,fear,train\nb.wav,anger,test\n")
+    assert not [one for one in check_corpus("table", root / "clips.csv")["problems"] if one["problem"] == "split"]
