@@ -85,6 +85,9 @@ def cross_validate(
         progress: show progress bars.
         **changes: single settings by name, e.g. ``backbone="cnn6", alpha=0``.
 
+    Returns:
+        What was said of every clip, fold by fold, and how right it was.
+
     Raises:
         InputError: a clip without a speaker, too few speakers, an emotion that only the speakers held out have,
             a bad setting, or a folder that holds other folds.

@@ -48,6 +48,9 @@ def speaker_split(table: pd.DataFrame, fractions: Sequence[float] = (0.6, 0.2, 0
         fractions: shares of train, dev and test; 0 leaves a split empty. They are shares of the speakers.
         seed: another seed draws other speakers.
 
+    Returns:
+        The same table with its column `split` filled: ``"train"``, ``"dev"`` or ``"test"``.
+
     Raises:
         InputError: clips without a speaker, or fewer speakers than splits.
 

@@ -95,6 +95,9 @@ def export(
         seed: of that draw.
         progress: show a progress bar.
 
+    Returns:
+        The file.
+
     Raises:
         InputError: a student that needs the teacher, no clip for int8, a graph of other spectrograms, or the
             extra `edge` or `executorch` is not installed.

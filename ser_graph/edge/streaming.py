@@ -66,6 +66,9 @@ def listen(
             is in a last window that ends there.
         nearest: a graph's clips, to name those that sound most alike to the model.
 
+    Yields:
+        A `Heard` for each window: its `start` and `end` in seconds, `predicted`, `probabilities`, `nearest`.
+
     Raises:
         InputError: a stream of another rate, of no or of compressed sound, or a window that is too long.
 

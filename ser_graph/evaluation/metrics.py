@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, recall_score
 from sklearn.metrics import confusion_matrix as _confusion_matrix
 
-from ser_graph.errors import InputError
+from ser_graph.errors import InputError, shorten
 
 
 def evaluate(
@@ -28,8 +28,9 @@ def evaluate(
         `n_test_speakers`. The bounds are None where there are fewer than two speakers to draw from.
 
     Raises:
-        InputError: no clip with a known emotion.
+        InputError: a column is missing, or no clip has a known emotion.
     """
+    _check_columns(predictions, "emotion", "predicted", "speaker")
     known = predictions[predictions["emotion"].notna()]
     if not len(known):
         raise InputError("No clip with a known emotion to evaluate on")
@@ -86,13 +87,27 @@ def uar_batchwise(
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Counts of clips by true emotion (rows) and predicted emotion (columns)."""
+    """Counts of clips by true emotion (rows) and predicted emotion (columns); those without emotion are left out.
+
+    Raises:
+        InputError: no column `emotion` or `predicted`.
+    """
+    _check_columns(predictions, "emotion", "predicted")
     known = predictions[predictions["emotion"].notna()]
     classes = sorted(set(known["emotion"]) | set(known["predicted"]))
     counts = _confusion_matrix(known["emotion"], known["predicted"], labels=classes)
     return pd.DataFrame(
         counts, index=pd.Index(classes, name="emotion"), columns=pd.Index(classes, name="predicted")
     )
+
+
+def _check_columns(predictions: pd.DataFrame, *wanted: str) -> None:
+    for column in wanted:
+        if column not in predictions:
+            raise InputError(
+                f"The predictions have no column {column!r}, only {shorten(predictions.columns, 6)}; give what "
+                "`predict` says of a graph or a clip table"
+            )
 
 
 def bootstrap(

@@ -154,3 +154,10 @@ def test_confusion_matrix_by_hand():
     assert list(counts.index) == list(counts.columns) == ["calm", "fear", "joy"]
     assert counts.to_numpy().tolist() == [[0, 0, 0], [0, 1, 0], [1, 0, 2]]
     assert (counts.index.name, counts.columns.name) == ("emotion", "predicted")
+
+
+def test_a_table_without_emotions_is_refused_by_name():
+    heard = pd.DataFrame({"start": [0.0], "end": [1.0], "predicted": ["fear"]})
+    for measure in (evaluate, confusion_matrix):
+        with pytest.raises(InputError, match="have no column 'emotion', only start, end, predicted; give what"):
+            measure(heard)

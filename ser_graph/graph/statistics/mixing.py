@@ -19,6 +19,9 @@ def mixing_matrix(data: ClipGraph, by: str = "emotion") -> pd.DataFrame:
         data: the graph.
         by: a text column of the clip table, see `column_codes`; clips without a value are left out.
 
+    Returns:
+        A row and a column for each value, int64.
+
     Raises:
         InputError: no such column.
     """
