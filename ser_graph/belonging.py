@@ -7,22 +7,22 @@ from ser_graph.errors import InputError
 
 
 def check_belongs(meta: Mapping[str, Any], features: Mapping[str, Any], emotions: Sequence[str]) -> None:
-    """Refuse a graph of other spectrograms or emotions than a student's.
+    """Refuse a graph of other spectrograms than a student's, or of emotions that it does not know.
 
     Args:
         meta: of the graph.
         features: settings of the student's spectrograms.
-        emotions: the student's, in code order.
+        emotions: the student's.
 
     Raises:
         InputError: names what differs.
     """
     check_same_features(meta["features"], features)
     theirs = meta["names"]["emotion"]
-    if theirs != list(emotions):
+    if not set(theirs) <= set(emotions):
         raise InputError(
             f"The graph does not belong to the model: its emotions are {', '.join(theirs)}, those of the model "
-            f"{', '.join(emotions)}; give the graph that it was trained on, or one of the same emotions"
+            f"{', '.join(emotions)}; give the graph that it was trained on, or one of no others"
         )
 
 

@@ -180,8 +180,9 @@ def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]
 
 def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path, folds: Folds = None) -> bool:
     folder = out / "students" / student_name(settings)
-    by_all = _asked(data, settings, folds, settings.changes)  # what earlier versions noted
-    if not is_finished(folder, _asked(data, settings, folds), by_all):
+    by_folds = [] if folds is None else [folds]
+    before = content_hash(settings.changes, data.meta["data_hash"], data.meta["graph"], *by_folds)
+    if not is_finished(folder, _asked(data, settings, folds), before):  # `before` is what earlier versions noted
         return False
     model = folder / "model.json"
     if model.exists() and read_json(model)["features"] != data.meta["features"]:
@@ -189,12 +190,10 @@ def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path, folds: F
     return True
 
 
-def _asked(
-    data: ClipGraph, settings: TrainingSettings, folds: Folds = None, changes: dict[str, Any] | None = None
-) -> str:
-    if changes is None:
-        hidden = without_effect(settings)
-        changes = {name: value for name, value in settings.changes.items() if name not in hidden}
+def _asked(data: ClipGraph, settings: TrainingSettings, folds: Folds = None) -> str:
+    """What decides a student; of folds, which store no model, the spectrograms too."""
+    hidden = without_effect(settings)
+    changes = {name: value for name, value in settings.changes.items() if name not in hidden}
     by_folds = [] if folds is None else [folds, data.meta["features"]]
     return content_hash(changes, data.meta["data_hash"], data.meta["graph"], *by_folds)
 
