@@ -16,6 +16,9 @@ from ser_graph.downstream.prediction import predict_logits
 from ser_graph.errors import InputError
 from ser_graph.files import content_hash
 
+# The toy graph has scope "train", whatever protocol is tried on it.
+pytestmark = pytest.mark.filterwarnings("ignore:protocol='paper' trains on dev too")
+
 QUICK = {"epochs": 2, "batch_size": 25, "precision": "float32", "progress": False, "device": "cpu"}
 
 

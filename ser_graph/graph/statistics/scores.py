@@ -58,12 +58,13 @@ def score_clips(
         >>> emb = torch.tensor([[9.0, 1.0], [9.0, 2.0], [1.0, 9.0], [1.0, 8.0], [7.0, 2.0]])
         >>> data = build_graph(table, emb=emb, x=torch.randn(5, 373, 64), epsilon=None, n_neighbors=1)
         >>> score_clips(data, n_neighbors=2)[["emotion", "suggested", "label_score"]]
-          emotion suggested  label_score
-        4    fear       joy          0.0
-        0     joy       joy          0.5
-        1     joy       joy          0.5
-        2    fear      fear          1.0
-        3    fear      fear          1.0
+             emotion suggested  label_score
+        file
+        4       fear       joy          0.0
+        0        joy       joy          0.5
+        1        joy       joy          0.5
+        2       fear      fear          1.0
+        3       fear      fear          1.0
     """
     names, codes = column_codes(data, by)
     ids, similarity = nearest or nearest_neighbours(data.emb, max(n_neighbors, 3))
