@@ -19,6 +19,8 @@ from ser_graph.errors import InputError, shorten
 _UMASK = os.umask(0o022)  # it can only be read by setting it
 os.umask(_UMASK)
 
+_OF_THE_SYSTEM = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # put into folders that are looked at
+
 _RECORDED_PACKAGES = (
     "ser-graph",
     "torch",
@@ -149,7 +151,9 @@ def check_replaceable(path: str | Path, mark: str) -> None:
         raise InputError(f"{path} is a file, expected the name of a folder")
     if not folder.is_dir() or (folder / mark).exists():
         return
-    if found := sorted(inside.name for inside in folder.iterdir()):
+    if folder.resolve() == Path.cwd():
+        raise InputError(f"{path} is the folder that you are in; give the name of a new one")
+    if found := sorted({inside.name for inside in folder.iterdir()} - _OF_THE_SYSTEM):
         raise InputError(
             f"{path} holds other things ({shorten(found)}), which would be lost; give the name of a new folder"
         )

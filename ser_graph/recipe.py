@@ -178,10 +178,9 @@ class Recipe(_Part):
             )
 
     def _check_cell(self, cell: TrainingSettings) -> None:
-        wider = self.scope == "all" or (self.scope == "train+dev" and self.protocol == "clean")
-        if wider and self.folds is None and cell.alpha and not cell.transductive:
+        if self.scope == "all" and self.folds is None and cell.alpha and not cell.transductive:
             raise InputError(
-                f"graph.scope = {self.scope!r} joins training clips to those of dev or test; leave it out, or say "
+                "graph.scope = 'all' joins training clips to those of dev or test; leave it out, or say "
                 "students.training.transductive = true if that is meant"
             )
 

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -156,7 +157,7 @@ def test_an_interrupted_folder_leaves_what_was_there(tmp_path, interruption, old
     assert not old or names(path) == [MARK]
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path):
+def test_a_folder_of_other_things_is_left_alone(tmp_path, monkeypatch):
     precious = tmp_path / "precious"
     precious.mkdir()
     with atomic_folder(precious, MARK) as part:  # an empty one holds nothing to lose
@@ -168,6 +169,13 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
         pytest.fail("asked too late")
     with pytest.raises(InputError, match=r"thesis\.txt is a file, expected the name of a folder"):
         check_replaceable(precious / "thesis.txt", MARK)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="is the folder that you are in"):
+        check_replaceable(".", MARK)
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "seen" / ".DS_Store").touch()
+    check_replaceable("seen", MARK)  # looked at by a file manager, and empty
+    shutil.rmtree("seen")
     assert names(precious) == ["a", "b", "c", "thesis.txt"]
     assert names(tmp_path) == ["precious"]
     check_replaceable(tmp_path / "new", MARK)

@@ -217,14 +217,15 @@ def _not_utf8(path: Path, error: UnicodeDecodeError) -> InputError:
 
 
 def _start(source: str | Path | pd.DataFrame, root: str | Path | None, files: pd.Series) -> Path:
-    """The folder that relative names start from: the table's own, or the nearest one above where the first is."""
+    """The folder that relative names start from: the table's own, or the nearest one above that holds any."""
     if root is not None:
         return Path(root).expanduser().resolve()
     if isinstance(source, pd.DataFrame):
         return Path.cwd()
     folder = Path(source).expanduser().resolve().parent
-    first = str(files.iloc[0]) if len(files) else ""
-    return next((place for place in (folder, *folder.parents) if (place / first).is_file()), folder)
+    names = files.dropna().astype(str)
+    places = (folder, *folder.parents)
+    return next((place for place in places if any(os.path.isfile(place / name) for name in names)), folder)  # noqa: PTH113  (Path's raises where a folder is closed)
 
 
 def _named_columns(rows: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -258,7 +259,7 @@ def _without_segments(rows: pd.DataFrame, paths: list[Path], name: str) -> pd.Da
     ended = ends.notna()
     whole = pd.Series(np.nan, rows.index)
     whole[ended] = read_durations("", [str(path) for path, given in zip(paths, ended, strict=True) if given])
-    parts = (starts.fillna(0) != 0) | (ended & ~((ends - whole).abs() < _SAME_END))
+    parts = (starts.fillna(0) != 0) | ((ends - whole).abs() >= _SAME_END)
     if parts.any():
         raise InputError(
             f"{name} labels parts of files ({int(parts.sum())} rows with a start or an end, first "

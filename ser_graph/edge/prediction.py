@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,11 +130,20 @@ def write_predictions(table: pd.DataFrame, out: str | Path) -> None:
 
 
 def record(windows: Iterable[Heard], name: str, out: str | Path) -> Iterator[Heard]:
-    """Pass windows of a stream on, each written to a CSV at once: what was heard outlasts the program."""
+    """Pass windows of a stream on, each written to a CSV at once: what was heard outlasts the program.
+
+    A file that is there is replaced when the first window has been heard.
+    """
     path = Path(out).expanduser()
+    if path.is_dir():
+        raise InputError(f"{out} is a folder, expected the name of a file")
+    windows = iter(windows)
+    heard = list(islice(windows, 1))
+    if not heard:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        for n, window in enumerate(windows):
+        for n, window in enumerate(chain(heard, windows)):
             _as_text(heard_table({name: [window]})).to_csv(file, header=n == 0)
             file.flush()
             yield window

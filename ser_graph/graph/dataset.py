@@ -35,8 +35,8 @@ _OF_THE_RESULT = frozenset(
 
 
 def _name_of(split: Any) -> str | None:
-    """A split's name: a function's own."""
-    return getattr(split, "__qualname__", split)
+    """What is noted of a split; functions have no names that tell them apart."""
+    return split if split is None or isinstance(split, str) else "a function"
 
 
 class EmotionGraph(InMemoryDataset):
@@ -120,7 +120,7 @@ class EmotionGraph(InMemoryDataset):
 
     def _check_built_as_asked(self) -> None:
         meta = self._data.meta
-        if self._upstream is not None:
+        if self._upstream is not None and not self._is_named_so(meta["upstream"]):
             fingerprint = self._loaded(self._upstream).fingerprint()
             if fingerprint != meta["upstream"]["fingerprint"]:
                 raise InputError(
@@ -132,8 +132,10 @@ class EmotionGraph(InMemoryDataset):
         built = {**graph, **meta["embedding"], "features": meta["features"]}
         built["split"] = meta.get("split", _name_of(self._split))  # graphs of before do not say it
         asked = {name: value for name, value in self._settings.items() if name in _OF_THE_RESULT}
-        if self._split != "default":
-            asked["split"] = _name_of(self._split)
+        if callable(self._split):
+            self._check_split()
+        elif self._split != "default":
+            asked["split"] = self._split
         if asked.get("features", "") is None:
             asked["features"] = LogMelSettings()
         for key, wanted in asked.items():
@@ -144,3 +146,21 @@ class EmotionGraph(InMemoryDataset):
                     f"The graph in {self.processed_dir} was built with {key}={found!r}, not {wanted!r}; "
                     "pass force_reload=True to build it anew"
                 )
+
+    def _is_named_so(self, upstream: dict[str, Any]) -> bool:
+        """Whether the upstream is known by its name, so that nothing has to be fetched to compare it."""
+        asked = self._upstream
+        if isinstance(asked, Upstream) or Path(str(asked)).expanduser().is_dir():
+            return False
+        return str(asked) == upstream.get("weights") and not upstream.get("finetuned")
+
+    def _check_split(self) -> None:
+        if not any(Path(self.raw_dir).iterdir()):
+            return  # the clips are gone, and with them what the function could be asked about
+        stored = self._data.table["split"]
+        wanted = load_corpus(self.name, self.raw_dir, split=self._split)["split"].reindex(stored.index)
+        if not wanted.astype(object).equals(stored.astype(object)):
+            raise InputError(
+                f"The graph in {self.processed_dir} was built with another split; pass force_reload=True to build "
+                "it anew"
+            )

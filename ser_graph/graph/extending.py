@@ -10,6 +10,7 @@ from torch import Tensor
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.mapped import map_array, write_array
 from ser_graph.corpora import check_split
+from ser_graph.corpora.adapter import in_form
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_file
 from ser_graph.graph.building import assemble, build_graph, find_edges, scope_nodes, top_edges
@@ -55,6 +56,7 @@ def add_clips(
         InputError: a clip is in the graph already, a speaker comes into a second split, or the upstream is not
             the one that made the graph.
     """
+    table = in_form(table)
     already = data.table.index.intersection(table.index)
     if len(already):
         raise InputError(f"{len(already)} clips are in the graph already, e.g. {already[0]}")

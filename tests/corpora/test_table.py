@@ -119,6 +119,14 @@ def test_emobox_names_start_further_up(make_clips, tmp_path):
     assert set(table["emotion"]) == {"boredom"} and set(table["more"]) == {'{"of": ["it"]}'}
 
 
+def test_a_stray_file_above_does_not_draw_the_others_away(make_clips, tmp_path):
+    make_clips("sub/b.wav", "a.wav", folder=tmp_path)
+    path = tmp_path / "sub" / "t.csv"
+    path.write_text("file,emotion\na.wav,fear\nb.wav,fear\n")
+    table = load_table(path)
+    assert table.attrs["root"] == str(tmp_path / "sub") and table["duration"].isna().tolist() == [True, False]
+
+
 def test_audformat_ends_of_whole_files(make_clips, tmp_path):
     make_clips("a.wav", "b.wav", folder=tmp_path, seconds=0.5)
     for end, parts in (("0 days 00:00:00.500", 0), ("0 days 00:00:00.300", 1)):

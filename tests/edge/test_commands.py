@@ -97,6 +97,15 @@ def test_what_was_heard_outlasts_a_stream_that_breaks(call, exported, pipe, tmp_
     assert pd.read_csv(tmp_path / "p.csv")["end"].tolist() == [0.512]
 
 
+def test_a_file_stays_until_something_is_heard(call, exported, pipe, tmp_path):
+    out = tmp_path / "p.csv"
+    out.write_text("precious")
+    for content, rate in ((bytes(4000), ()), (b"", ("--rate", 16_000))):
+        pipe(content)
+        assert call("predict", exported, "-", *rate, "--out", out)[0] == 1
+        assert out.read_text() == "precious"
+
+
 def test_whoever_reads_may_stop_reading(exported, tmp_path):
     samples = (np.random.default_rng(0).normal(0, 0.1, 200_000) * 32767).astype("<i2")
     (tmp_path / "sound.raw").write_bytes(samples.tobytes())

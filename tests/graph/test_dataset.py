@@ -6,7 +6,7 @@ import torch
 from torch_geometric.data import InMemoryDataset
 
 from ser_graph.audio.log_mel import LogMelSettings
-from ser_graph.corpora import synthesis
+from ser_graph.corpora import speaker_split, synthesis
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, EmotionGraph
 from ser_graph.graph import dataset as dataset_module
@@ -82,6 +82,22 @@ def test_a_built_graph_needs_no_settings(built, never_builds):
 def test_other_settings_are_refused(built, never_builds, changes, message):
     with pytest.raises(InputError, match=message):
         EmotionGraph(built, **changes)
+
+
+def test_a_split_by_a_function_is_compared_by_what_it_says(built, tmp_path):
+    root = shutil.copytree(built, tmp_path / "synthetic")
+    by = {seed: functools.partial(speaker_split, seed=seed) for seed in (1, 2)}
+    EmotionGraph(root, upstream=Upstream.small(), split=by[1], force_reload=True, **SETTINGS)
+    assert EmotionGraph(root, split=by[1])[0].num_nodes == 42
+    with pytest.raises(InputError, match="was built with another split; pass force_reload=True"):
+        EmotionGraph(root, split=by[2])
+    shutil.rmtree(root / "raw")
+    assert EmotionGraph(root, split=by[2])[0].num_nodes == 42  # nothing to ask it about
+
+
+def test_a_name_is_not_loaded_to_be_compared(built, never_builds, monkeypatch):
+    monkeypatch.setattr(Upstream, "from_pretrained", lambda *_: pytest.fail("loaded"))
+    assert EmotionGraph(built, upstream="small")[0].num_nodes == 42
 
 
 def test_force_reload_builds_anew(built, tmp_path):

@@ -106,6 +106,11 @@ def test_new_names_renumber_the_codes():
 def test_clips_that_are_there_are_refused(toy_graph):
     with pytest.raises(InputError, match=r"2 clips are in the graph already, e.g. s0/000.wav"):
         add_clips(toy_graph, toy_graph.table[:2], emb=toy_graph.emb[:2], x=toy_graph.x[:2])
+    numbered = toy_graph.table.reset_index(drop=True)  # names by number are names too
+    how = {"features": LogMelSettings(n_samples=8192), "epsilon": None, "n_neighbors": 1}
+    data = build_graph(numbered, emb=toy_graph.emb, x=toy_graph.x, **how)
+    with pytest.raises(InputError, match=r"2 clips are in the graph already, e.g. 0"):
+        add_clips(data, numbered[:2], emb=toy_graph.emb[:2], x=toy_graph.x[:2])
 
 
 class FakeUpstream:
