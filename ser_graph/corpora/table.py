@@ -224,8 +224,11 @@ def _start(source: str | Path | pd.DataFrame, root: str | Path | None, files: pd
         return Path.cwd()
     folder = Path(source).expanduser().resolve().parent
     names = files.dropna().astype(str)
-    places = (folder, *folder.parents)
-    return next((place for place in places if any(os.path.isfile(place / name) for name in names)), folder)  # noqa: PTH113  (Path's raises where a folder is closed)
+
+    def holds_any(place: Path) -> bool:
+        return any(os.path.isfile(place / name) for name in names)  # noqa: PTH113  (no error in a closed folder)
+
+    return next((place for place in (folder, *folder.parents) if holds_any(place)), folder)
 
 
 def _named_columns(rows: pd.DataFrame, name: str) -> pd.DataFrame:
