@@ -135,12 +135,10 @@ def finetune(
     device: Device = None,
 ) -> None:
     """Fine-tune an upstream on the emotions of a source corpus. An interrupted training continues."""
-    from ser_graph.files import check_replaceable
     from ser_graph.upstream.model import INFO_FILE
 
-    check_replaceable(out, INFO_FILE)
+    checkpoints = _unfinished(out, INFO_FILE, "checkpoints")
     model = _upstream(upstream, seed)
-    checkpoints = _beside(out, "checkpoints")
     model.finetune(
         _table(corpus, folder, skip_bad),
         epochs=epochs,
@@ -215,12 +213,11 @@ def build(
     device: Device = None,
 ) -> None:
     """Build the graph of a corpus, and say what it can teach."""
-    from ser_graph.files import check_replaceable
     from ser_graph.graph import EdgeRules, Space, build_graph, graph_card, graph_statistics, save_graph
     from ser_graph.graph.statistics import format_figures
     from ser_graph.graph.storage import MARK
 
-    check_replaceable(out, MARK)
+    features = _unfinished(out, MARK, "x.npy")
     space = Space(center=center, scale=scale, whiten=whiten, posterior=posterior)  # type: ignore[arg-type]
     rules = EdgeRules(
         across=tuple(across or ()),
@@ -228,7 +225,6 @@ def build(
         local_scaling=local_scaling,
         weights=weights,  # type: ignore[arg-type]  # EdgeRules checks it
     )
-    features = _beside(out, "x.npy")
     data = build_graph(
         _table(corpus, folder, skip_bad),
         _upstream(upstream),
@@ -340,13 +336,11 @@ def train(
     from ser_graph.downstream import train as train_student
     from ser_graph.downstream.labels import known_settings
     from ser_graph.downstream.student import MARK
-    from ser_graph.files import check_replaceable
     from ser_graph.graph import load_graph
     from ser_graph.processes import is_first
     from ser_graph.recipe import parse_changes
 
-    check_replaceable(out, MARK)
-    checkpoint = _beside(out, "checkpoint")
+    checkpoint = _unfinished(out, MARK, "checkpoint")
     chosen = {
         "backbone": backbone,
         "width": width,
@@ -568,10 +562,11 @@ def _predict_stream(
             print(format_heard(one), flush=True)
 
 
-def _beside(out: Path, what: str) -> Path:
-    """A hidden path beside a folder that is being made, for what is not finished."""
-    from ser_graph.files import named
+def _unfinished(out: Path, mark: str, what: str) -> Path:
+    """A hidden path, for what is not finished, beside a folder to be made; refused where other things are."""
+    from ser_graph.files import check_replaceable, named
 
+    check_replaceable(out, mark)
     whole = named(out)
     return whole.with_name(f".{whole.name}.{what}")
 

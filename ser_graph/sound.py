@@ -10,7 +10,7 @@ import soundfile
 
 from ser_graph.errors import InputError
 
-LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000  # samples a second that a sound file can have
+_FEWEST, _MOST = 1_000, 1_000_000  # samples a second that a sound file can have
 POINTER_START = b"version https://git-lfs"  # the text that git-lfs leaves in place of a file
 
 
@@ -86,10 +86,10 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
     path = Path(path)
     try:
         with soundfile.SoundFile(path) as file:
-            if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
+            if not _FEWEST <= file.samplerate <= _MOST:
                 raise InputError(
-                    f"{path} says that it has {file.samplerate:,} samples a second, expected {LOWEST_RATE:,} to "
-                    f"{HIGHEST_RATE:,}; its header is damaged"
+                    f"{path} says that it has {file.samplerate:,} samples a second, expected {_FEWEST:,} to "
+                    f"{_MOST:,}; its header is damaged"
                 )
             if not file.frames:
                 raise InputError(f"{path} holds no samples")

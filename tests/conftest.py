@@ -54,6 +54,9 @@ def make_clips(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+TOY_SETTINGS = {"epsilon": 0.96, "n_neighbors": 4, "features": LogMelSettings(n_samples=8192)}
+
+
 @pytest.fixture
 def toy_graph(_toy_graph: ClipGraph) -> ClipGraph:
     """A graph of a test's own, to look at or to change; see `_toy_graph`."""
@@ -82,10 +85,16 @@ def _toy_graph() -> ClipGraph:
         table,
         emb=torch.from_numpy(emb).float(),
         x=torch.from_numpy(x).half(),
-        epsilon=0.96,
-        n_neighbors=4,
-        features=LogMelSettings(n_samples=8192),
+        **TOY_SETTINGS,
     )
+
+
+@pytest.fixture
+def mixed_graph(_toy_graph: ClipGraph) -> ClipGraph:
+    """The toy graph, built from its clips in another order."""
+    order = np.random.default_rng(0).permutation(120)
+    parts = {"emb": _toy_graph.emb[order], "x": _toy_graph.x[order]}
+    return build_graph(_toy_graph.table.iloc[order], **parts, **TOY_SETTINGS)
 
 
 @pytest.fixture
