@@ -38,7 +38,9 @@ def train_cell(data: ClipGraph, recipe: Recipe, folder: Path, **changes: Any) ->
     """Train what is missing of a cell, with one thread and the recipe's settings but for `changes`."""
     torch.set_num_threads(1)
     training = {**recipe.students.training, **changes}
-    found = sg.cross_validate(data, n_folds=n_folds(recipe), out=folder, progress=False, **training)
+    found = sg.cross_validate(
+        data, n_folds=n_folds(recipe), n_dev=recipe.dev_speakers, out=folder, progress=False, **training
+    )
     write_json(folder / "done.json", found.metrics)
 
 

@@ -25,7 +25,7 @@ from cells import is_done, n_folds, nodes, predictions, side_by_side, table_uar,
 from matplotlib.figure import Figure
 
 import ser_graph as sg
-from ser_graph.corpora import leave_speakers_out
+from ser_graph.corpora import leave_speakers_out, originals
 from ser_graph.evaluation import gap_closed, label_propagation, teacher_probe
 from ser_graph.evaluation.significance import bootstrap_difference, holm
 from ser_graph.evaluation.tables import markdown_table
@@ -38,56 +38,80 @@ BASELINE = "baseline"
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to use the teacher, or none: options of the graph, and of the training.
+    """One way to use the teacher, or none: options of the training and of the graph.
 
-    `joint` adds the unlabelled corpora's clips; `device` is false for what needs the teacher at inference.
+    Attributes:
+        training: settings of the training.
+        graph: options of `build_graph`.
+        joint: add the unlabelled corpora's clips.
+        copies: train on copies at other speeds as well, where the recipe makes some.
+        projector: take the projector's embeddings, as the paper does, instead of the middle layer's.
+        device: false for what needs the teacher at inference.
     """
 
     training: dict[str, Any]
     graph: dict[str, Any] = field(default_factory=dict)
     joint: bool = False
+    copies: bool = True
+    projector: bool = False
     device: bool = True
 
     @property
     def has_graph(self) -> bool:
-        """Whether the neighbour loss is used, on the graph's edges as they are."""
-        return self.training.get("alpha", 0) > 0 and not self.training.get("same_label", False)
+        """Whether the graph's edges are used as they are."""
+        uses = {"nsl", "graph", "propagate"} & set(self.training["method"].split("+"))
+        return bool(uses) and not self.training.get("same_label", False)
 
 
-NSL = {"alpha": 0.1, "layer": "fc2"}
-REGRESSION = {"alpha": 0, "regression": 5.0, "teacher_center": "speaker"}
-HALF = {"space": CENTRED, "epsilon": "coverage:0.5"}
+PROJECTOR = 256  # dimensions of the projector, which stands last in the recipe's list of layers
+NSL = {"method": "nsl", "strategy": "bank"}
+CENTRED_GRAPH = {"space": CENTRED}
 OTHERS = {"space": CENTRED, "rules": EdgeRules(across=("speaker",))}
+BEST = {"method": "distil+regress"}
+PAPERS_TRAINING = {
+    "schedule": "paper",
+    "epoch_steps": 1,
+    "learning_rate": 1e-3,
+    "augment": "none",
+    "normalise": "corpus",
+    "keep": "best",
+}
 ARMS = {
-    BASELINE: Arm({"alpha": 0}),
-    "NSL, graph as it is (the paper's)": Arm(NSL),
-    "NSL, neighbours forwarded": Arm({**NSL, "strategy": "forward"}),
-    "NSL, speaker centred": Arm(NSL, {"space": CENTRED}),
-    "NSL, speaker centred, half covered": Arm(NSL, HALF),
-    "NSL, speaker centred, other speakers": Arm(NSL, OTHERS),
-    "NSL, speaker centred, alpha 1": Arm({**NSL, "alpha": 1.0}, {"space": CENTRED}),
-    "NSL, whitened": Arm(NSL, {"space": Space(whiten=True)}),
-    "NSL, mutual": Arm(NSL, {"rules": EdgeRules(mutual=True)}),
-    "NSL, by agreement": Arm(NSL, {"space": CENTRED, "epsilon": "agreement"}),
-    "NSL, same label only (upper bound)": Arm({**NSL, "same_label": True}, {"space": CENTRED}),
-    "NSL, joint graph": Arm(NSL, {"space": CENTRED}, joint=True),
-    "similarities (soft graph)": Arm({"alpha": 0, "similarity": 5.0, "teacher_center": "speaker"}),
-    "similarities, joint": Arm({"alpha": 0, "similarity": 5.0, "teacher_center": "speaker"}, joint=True),
-    "posteriors (distillation)": Arm({"alpha": 0, "posteriors": 1.0, "teacher_center": "speaker"}),
-    "regression": Arm(REGRESSION),
-    "regression and NSL": Arm({**REGRESSION, **NSL}, {"space": CENTRED}),
-    "regression, joint": Arm(REGRESSION, joint=True),
-    "regression and NSL, joint": Arm({**REGRESSION, **NSL}, {"space": CENTRED}, joint=True),
-    "baseline, normalised over the corpus": Arm({"alpha": 0, "normalise": "corpus"}),
-    "transfer, add": Arm({"alpha": 0, "transfer": "add"}, device=False),
-    "transfer, max": Arm({"alpha": 0, "transfer": "max"}, device=False),
-    "transfer, avg": Arm({"alpha": 0, "transfer": "avg"}, device=False),
+    BASELINE: Arm({"method": "baseline"}),
+    "NSL (the paper's loss and graph)": Arm(NSL, projector=True),
+    "NSL, neighbours forwarded": Arm({"method": "nsl"}, projector=True),
+    "NSL, speaker centred": Arm(NSL, CENTRED_GRAPH),
+    "NSL, projection, other speakers": Arm({**NSL, "layer": "projection", "alpha": 1.0}, OTHERS),
+    "NSL, same label only (upper bound)": Arm({**NSL, "same_label": True}, CENTRED_GRAPH),
+    "graph": Arm({"method": "graph"}, CENTRED_GRAPH),
+    "graph, joint": Arm({"method": "graph"}, CENTRED_GRAPH, joint=True),
+    "relational, joint": Arm({"method": "relational"}, joint=True),
+    "propagate, joint": Arm({"method": "propagate"}, CENTRED_GRAPH, joint=True),
+    "distil": Arm({"method": "distil"}),
+    "distil, joint": Arm({"method": "distil"}, joint=True),
+    "regress, joint": Arm({"method": "regress"}, joint=True),
+    "distil+regress": Arm(BEST),
+    "distil+regress, joint": Arm(BEST, joint=True),
+    "distil+regress+nsl, joint": Arm({**NSL, "method": "distil+regress+nsl"}, CENTRED_GRAPH, joint=True),
+    "distil+regress+graph, joint": Arm({"method": "distil+regress+graph"}, CENTRED_GRAPH, joint=True),
+    "distil+regress, joint, projector": Arm(BEST, joint=True, projector=True),
+    "distil+regress, joint, without copies": Arm(BEST, joint=True, copies=False),
+    "distil+regress, joint, by clip": Arm({**BEST, "normalise": "utterance"}, joint=True),
+    "distil+regress, joint, without masks and shift": Arm({**BEST, "augment": "none"}, joint=True),
+    "baseline, without copies": Arm({"method": "baseline"}, copies=False),
+    "baseline, by clip": Arm({"method": "baseline", "normalise": "utterance"}),
+    "baseline, by clip, without copies": Arm({"method": "baseline", "normalise": "utterance"}, copies=False),
+    "baseline, trained as in the paper": Arm({"method": "baseline", **PAPERS_TRAINING}, copies=False),
+    "NSL, trained as in the paper": Arm({**NSL, **PAPERS_TRAINING}, copies=False, projector=True),
+    "transfer, add": Arm({"method": "baseline", "transfer": "add"}, projector=True, device=False),
+    "transfer, max": Arm({"method": "baseline", "transfer": "max"}, projector=True, device=False),
+    "transfer, avg": Arm({"method": "baseline", "transfer": "avg"}, projector=True, device=False),
 }
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One arm with one backbone, share of labels and seed: a student a fold."""
+    """One arm, backbone (resnet9, or with its width resnet9:0.25), share of labels and seed: a student a fold."""
 
     arm: str
     backbone: str
@@ -97,19 +121,31 @@ class Cell:
     def folder(self, out: Path) -> Path:
         """Where its folds are stored."""
         words = "".join(letter if letter.isalnum() else "-" for letter in self.arm)
-        return out / "cells" / self.backbone / f"labels-{self.labels:g}" / words / f"seed-{self.seed}"
+        return (
+            out
+            / "cells"
+            / self.backbone.replace(":", "-")
+            / f"labels-{self.labels:g}"
+            / words
+            / f"seed-{self.seed}"
+        )
 
 
-def clips(out: Path, joint: bool) -> ClipGraph:
-    """The stored nodes; without `joint` those of the target alone."""
+def clips(out: Path, arm: Arm) -> ClipGraph:
+    """The stored nodes that an arm uses, with the embeddings that it uses."""
     data = sg.load_graph(out / "graph")
-    if joint:
-        return data
-    first = data.table["corpus"] == data.table["corpus"][data.table["emotion"].notna()].iloc[0]
-    own = torch.tensor(first.to_numpy())
-    table = data.table[first]
+    rows = np.ones(len(data.table), bool)
+    if not arm.joint and "corpus" in data.table:
+        rows &= (data.table["corpus"] == data.table["corpus"][data.table["emotion"].notna()].iloc[0]).to_numpy()
+    if not arm.copies:
+        rows &= originals(data.table)
+    table = data.table[rows]
     table.attrs = data.table.attrs
-    return with_graph(data, {}, table=table, emb=data.emb[own], x=data.x[own])
+    columns = slice(-PROJECTOR, None) if arm.projector else slice(-PROJECTOR)
+    if data.emb.shape[1] == PROJECTOR:  # the recipe asks for one layer
+        columns = slice(None)
+    nodes = torch.from_numpy(rows)
+    return with_graph(data, {}, table=table, emb=data.emb[nodes][:, columns].contiguous(), x=data.x[nodes])
 
 
 def with_graph(data: ClipGraph, options: dict[str, Any], **parts: Any) -> ClipGraph:
@@ -127,9 +163,10 @@ def with_graph(data: ClipGraph, options: dict[str, Any], **parts: Any) -> ClipGr
 def train(cell: Cell, recipe: Recipe, out: Path) -> None:
     """Train what is missing of a cell."""
     arm = ARMS[cell.arm]
-    data = with_graph(clips(out, arm.joint), arm.graph)
-    training = {**arm.training, "backbone": cell.backbone, "seed": cell.seed, "label_fraction": cell.labels}
-    train_cell(data, recipe, cell.folder(out), **training)
+    data = with_graph(clips(out, arm), arm.graph)
+    backbone, _, width = cell.backbone.partition(":")
+    how = {"backbone": backbone, "width": float(width or 1), "seed": cell.seed, "label_fraction": cell.labels}
+    train_cell(data, recipe, cell.folder(out), **how, **arm.training)
 
 
 Folds = list[dict[str, pd.DataFrame]]
@@ -187,10 +224,10 @@ def chosen_on_dev(found: dict[str, dict[int, Folds]]) -> tuple[dict[int, pd.Data
 
 def graph_figures(arm: Arm, recipe: Recipe, out: Path) -> dict[str, float]:
     """Shares of edges that join one emotion and one speaker, and coverage, in the mean over the folds' graphs."""
-    data = clips(out, arm.joint)
+    data = clips(out, arm)
     options = {**arm.graph, "scope": "train"}
     rows = []
-    for _, table in leave_speakers_out(data.table, n_folds(recipe), dev=True):
+    for _, table in leave_speakers_out(data.table, n_folds(recipe), dev=True, n_dev=recipe.dev_speakers):
         figures = sg.graph_statistics(with_graph(data, options, table=table))
         rows.append({name: figures[name] for name in ("homophily", "homophily_chance", "same_speaker", "coverage")})
     return pd.DataFrame(rows).mean().to_dict()
@@ -198,8 +235,8 @@ def graph_figures(arm: Arm, recipe: Recipe, out: Path) -> dict[str, float]:
 
 def teacher_tables(recipe: Recipe, out: Path, labels: float) -> dict[str, pd.DataFrame]:
     """What the teacher itself says of each fold's test clips; all of it needs the teacher at inference."""
-    data, parts = clips(out, False), {}
-    for _, table in leave_speakers_out(data.table, n_folds(recipe), dev=True):
+    data, parts = clips(out, Arm({"method": "baseline"}, copies=False)), {}
+    for _, table in leave_speakers_out(data.table, n_folds(recipe), dev=True, n_dev=recipe.dev_speakers):
         fold = with_graph(data, {"scope": "train"}, table=table)
         mask = sg.labelled_nodes(fold, label_fraction=labels)
         for space, words in ((Space(), ""), (CENTRED, ", speaker centred")):
@@ -248,7 +285,7 @@ def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:
     table.loc[compared, "p_holm"] = holm(table.loc[compared, "p"])
     known = pd.DataFrame([{"arm": f"teacher: {name}", "uar": table_uar(said)} for name, said in teachers.items()])
     table = pd.concat([table, known], ignore_index=True)
-    table.to_csv(out / f"table-{backbone}-{labels:g}.csv", index=False)
+    table.to_csv(out / f"table-{backbone.replace(':', '-')}-{labels:g}.csv", index=False)
     picked = ", ".join(f"{name} in {names.count(name)} of {len(names)} folds" for name in dict.fromkeys(names))
     title = f"{recipe.name}: {backbone}, {labels:.0%} of the labels"
     return f"{title}\n\n{markdown_table(words_of(table))}\n\nChosen on dev: {picked}."
@@ -372,7 +409,7 @@ def main() -> None:
 
 def stored_table(out: Path, backbone: str, labels: float) -> dict[tuple[str, str], pd.DataFrame]:
     """A table of an earlier report under its study's and its own name, if there is one."""
-    file = out / f"table-{backbone}-{labels:g}.csv"
+    file = out / f"table-{backbone.replace(':', '-')}-{labels:g}.csv"
     return {(out.name, f"{backbone}, {labels:.0%} of the labels"): pd.read_csv(file)} if file.exists() else {}
 
 

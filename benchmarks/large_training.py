@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -29,12 +30,13 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.mapped import give_back, map_array
-from ser_graph.downstream.settings import STRATEGIES, TrainingSettings
+from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.training import _Run
 from ser_graph.graph import load_graph, save_graph
 from ser_graph.graph.building import assemble
 
 MODES = ("mapped", "memory")
+STRATEGIES = get_args(TrainingSettings.model_fields["strategy"].annotation)
 
 
 def made_up_graph(folder: Path, n: int, n_neighbors: int, dtype: str) -> Path:

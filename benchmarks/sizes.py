@@ -36,7 +36,7 @@ from ser_graph.evaluation.tables import markdown_table
 from ser_graph.files import atomic_file
 from ser_graph.recipe import Recipe, load_recipe, parse_changes
 
-ARMS = {"baseline": {"alpha": 0}, "NSL": NSL}
+ARMS = {"baseline": {"method": "baseline"}, "NSL": NSL}
 STUDENTS = [
     *("resnet9:1", "resnet9:0.5", "resnet9:0.25", "resnet9:0.125"),
     *("mobilenet15:1", "mobilenet15:0.5", "mobilenet15:0.25", "cnn6:0.5", "cnn6:0.25"),

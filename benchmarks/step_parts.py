@@ -2,11 +2,11 @@
 
     python benchmarks/step_parts.py [--backbones resnet9 cnn6] [--repeats 5] [--profile] [--compile]
 
-The baseline's step (16 clips of 373 x 64, no reading) on one thread, in the machine's own precision. The variants
-take turns after two steps each that do not count; the least processor time counts, so that other work on the
-machine adds nothing. What keeping freed memory saves is measured first, alone in the process, as it holds for the
-rest of it. `--profile` also lists where the time goes, in the step as it was first written and in
-today's; `--compile` adds `torch.compile`, and what compiling costs.
+The baseline's step with Adam, as in the paper (16 clips of 373 x 64, no reading), on one thread, in the machine's
+own precision. The variants take turns after two steps each that do not count; the least processor time counts, so
+that other work on the machine adds nothing. What keeping freed memory saves is measured first, alone in the
+process, as it holds for the rest of it. `--profile` also lists where the time goes, in the step as it was first
+written and in today's; `--compile` adds `torch.compile`, and what compiling costs.
 """
 
 import argparse

@@ -15,7 +15,7 @@ deviation over seeds of "forward" itself: a strategy that differs by less is as 
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,13 +23,12 @@ from cells import is_done, nodes, predictions, side_by_side, table_uar, train_ce
 from graph_gain import with_graph
 
 import ser_graph as sg
-from ser_graph.downstream.settings import STRATEGIES
 from ser_graph.evaluation.significance import bootstrap_difference
 from ser_graph.evaluation.tables import markdown_table
 from ser_graph.recipe import Recipe, load_recipe, parse_changes
 
 BASELINE, EXACT = "baseline", "forward"
-NAMES = (BASELINE, *STRATEGIES)
+NAMES = (BASELINE, *get_args(sg.TrainingSettings.model_fields["strategy"].annotation))
 
 
 def cell(out: Path, name: str, seed: int) -> Path:
@@ -41,8 +40,9 @@ def train(name: str, seed: int, recipe: Recipe, out: Path, neighbours: int, alph
     """Train what is missing of a cell."""
     graph = {"n_neighbors": neighbours, "space": recipe.graph.space}
     data = with_graph(sg.load_graph(out / "graph"), graph)
-    changes: dict[str, Any] = {"alpha": 0} if name == BASELINE else {"alpha": alpha, "strategy": name}
-    train_cell(data, recipe, cell(out, name, seed), protocol=recipe.protocol, layer="fc2", seed=seed, **changes)
+    nsl = {"method": "nsl", "alpha": alpha, "strategy": name}
+    how: dict[str, Any] = {"method": BASELINE} if name == BASELINE else nsl
+    train_cell(data, recipe, cell(out, name, seed), protocol=recipe.protocol, seed=seed, **how)
 
 
 def report(out: Path, names: list[str], seeds: list[int]) -> str:

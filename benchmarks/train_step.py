@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -29,11 +29,12 @@ from numpy.lib.format import open_memmap
 import ser_graph as sg
 from ser_graph.audio.features import map_array
 from ser_graph.devices import uses_bfloat16
-from ser_graph.downstream.settings import STRATEGIES, TrainingSettings
+from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.training import _Run
 from ser_graph.graph import ClipGraph
 
 CPU = torch.device("cpu")
+STRATEGIES = get_args(TrainingSettings.model_fields["strategy"].annotation)
 LIMIT = 1.25  # times the baseline, the aim at the most neighbours
 AIMS = {"resnet9": 6, "cnn6": 10}  # times faster than TensorFlow's step at the fewest neighbours
 FOUND = [Path("/tmp/tf/bin/python"), Path(".venv-tensorflow/bin/python")]
@@ -57,11 +58,12 @@ def made_up_graph(folder: Path, n_seeds: int, n_neighbors: int) -> ClipGraph:
 
 
 def new_run(data: ClipGraph, **changes: Any) -> _Run:
+    """A training as in the paper, which the step in TensorFlow is too: nothing is augmented or averaged."""
     settings = TrainingSettings(transductive=True, epochs=10**6, protocol="paper", **changes)
     seeds = data.train_mask
     run = _Run(data, seeds, seeds.clone(), settings, CPU)
-    if settings.strategy == "bank" and settings.alpha:
-        run.strategy.written[:] = 0  # as after the first epoch: every neighbour is known
+    if settings.strategy == "bank":
+        run.method.strategy.written[:] = 0  # as after the first epoch: every neighbour is known
     return run
 
 
@@ -70,7 +72,7 @@ def our_kinds(neighbours: list[int]) -> dict[Kind, dict[str, Any]]:
     own, other = ("bfloat16", "float32") if uses_bfloat16(CPU, "auto") else ("float32", "bfloat16")
     kinds: dict[Kind, dict[str, Any]] = {}
     for precision, names in ((own, STRATEGIES), (other, ("forward",))):
-        kinds["ours", precision, 0, "baseline"] = {"alpha": 0, "precision": precision}
+        kinds["ours", precision, 0, "baseline"] = {"method": "baseline", "precision": precision}
         for n in neighbours if precision == own else [min(neighbours)]:
             for name in names:
                 kinds["ours", precision, n, name] = {"n_neighbors": n, "strategy": name, "precision": precision}

@@ -50,6 +50,7 @@ _HOMES = {
     "graph_layout": "inspection",
     "graph_report": "graph",
     "graph_statistics": "graph",
+    "heard_curve": "evaluation",
     "holm": "evaluation",
     "homophily": "graph",
     "inspect": "inspection.view",
@@ -92,6 +93,7 @@ _HOMES = {
     "to_networkx": "graph",
     "train": "downstream",
     "two_proportion_z": "evaluation",
+    "with_copies": "corpora",
     "write_page": "inspection.page",
     "write_report": "evaluation",
 }

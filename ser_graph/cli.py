@@ -314,17 +314,21 @@ def train(
     width: Annotated[
         float, typer.Option(help="Multiplier of its channels: 0.5 makes about a quarter of the size.")
     ] = 1.0,
-    alpha: Annotated[float, typer.Option(help="Weight of the neighbour loss; 0 trains the baseline.")] = 0.1,
+    method: Annotated[
+        str, typer.Option(help="What it learns beside the labels: baseline (nothing), nsl, graph, regress, ...")
+    ] = "nsl",
+    alpha: Annotated[float | None, typer.Option(help="Weight of the method; by default its own.")] = None,
     n_neighbors: Annotated[int | None, typer.Option(help="Neighbours of a clip; all by default.")] = None,
-    layer: Annotated[str, typer.Option(help="fc1 or fc2.")] = "fc2",
-    distance: Annotated[str, typer.Option(help="cosine, l2 or kl.")] = "cosine",
-    reduction: Annotated[str, typer.Option(help="mean (official code) or sum (the paper's equation).")] = "mean",
+    layer: Annotated[str, typer.Option(help="fc1, fc2 or projection: what nsl and relational compare.")] = "fc2",
     protocol: Annotated[str, typer.Option(help="clean or paper.")] = "clean",
-    epochs: Annotated[int, typer.Option(min=1)] = 50,
+    epochs: Annotated[int | None, typer.Option(min=1, help="30 by default, 50 in protocol paper.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Folder of a student to start from.")] = None,
     seed: Seed = 0,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any other training setting: KEY=VALUE, e.g. --set regression=5. Repeatable."),
+        typer.Option(
+            "--set", help="Any other training setting: KEY=VALUE, e.g. --set normalise=speaker. Repeatable."
+        ),
     ] = None,
     device: Device = None,
 ) -> None:
@@ -332,9 +336,8 @@ def train(
 
     Several processes share each batch: torchrun --nproc-per-node 2 -m ser_graph train GRAPH --out STUDENT
     """
-    from ser_graph.downstream import TrainingSettings
+    from ser_graph.downstream import TrainingSettings, load_student
     from ser_graph.downstream import train as train_student
-    from ser_graph.downstream.labels import known_settings
     from ser_graph.downstream.student import MARK
     from ser_graph.graph import load_graph
     from ser_graph.processes import is_first
@@ -344,18 +347,18 @@ def train(
     chosen = {
         "backbone": backbone,
         "width": width,
+        "method": method,
         "alpha": alpha,
         "n_neighbors": n_neighbors,
         "layer": layer,
-        "distance": distance,
-        "reduction": reduction,
         "protocol": protocol,
-        "epochs": epochs,
         "seed": seed,
+        **({} if epochs is None else {"epochs": epochs}),
         **parse_changes(settings or []),
     }
-    how = TrainingSettings(**known_settings(chosen))
-    student = train_student(load_graph(graph), how, checkpoint=checkpoint, device=device)
+    how = TrainingSettings(**chosen)  # a mistake in them is told before the graph is read
+    start = None if init is None else load_student(init)
+    student = train_student(load_graph(graph), how, init=start, checkpoint=checkpoint, device=device)
     if not is_first():
         return
     student.save(out)
@@ -416,9 +419,12 @@ def export(
 @app.command()
 def predict(
     model: AnyModel,
-    source: Annotated[
-        str | None,
-        typer.Argument(help="Sound file, folder of such, or - for raw 16-bit mono PCM or WAV on standard input."),
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="source",
+            help="Sound files, folders of such, or - for raw 16-bit mono PCM or WAV on standard input.",
+        ),
     ] = None,
     microphone: Annotated[
         bool, typer.Option("--microphone", help="Listen to the microphone until Ctrl-C.")
@@ -432,6 +438,13 @@ def predict(
     ] = None,
     hop: Annotated[float | None, typer.Option(help="Seconds to the next window; a window by default.")] = None,
     rate: Annotated[int | None, typer.Option(help="Sampling rate of raw PCM in Hz.")] = None,
+    one_voice: Annotated[
+        bool,
+        typer.Option(
+            "--one-voice",
+            help="All recordings are of one speaker: what was heard of the voice is kept from file to file.",
+        ),
+    ] = False,
     n_nearest: Annotated[int, typer.Option(min=1, help="How many clips of the graph to name.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of an exported model.")] = 1,
     out: Annotated[Path | None, typer.Option(help="CSV to write instead of a table on the screen.")] = None,
@@ -439,11 +452,13 @@ def predict(
     """What a model hears: the probability of each emotion, file by file, or window by window as they come.
 
     An exported model (.onnx) needs no torch. A file of a folder that cannot be read is named, the others are
-    predicted, and the exit code is 1.
+    predicted, and the exit code is 1. A student that normalises by speaker takes each file, and each stream, for
+    one voice, of which it knows more from window to window.
     """
-    if (source is None) != microphone:
+    given = sources or []
+    if bool(given) == microphone or ("-" in given and len(given) > 1):
         raise InputError("Give either a file, a folder or -, or --microphone")
-    if microphone or source == "-":
+    if microphone or given == ["-"]:
         _predict_stream(
             model, None if microphone else rate, microphone, window, hop, graph, n_nearest, threads, out
         )
@@ -454,7 +469,14 @@ def predict(
 
     with contextlib.nullcontext() if out is None else atomic_file(out) as part:
         table = predict_recordings(
-            model, str(source), window=window, hop=hop, graph=graph, n_nearest=n_nearest, threads=threads
+            model,
+            given[0] if len(given) == 1 else given,
+            one_voice=one_voice,
+            window=window,
+            hop=hop,
+            graph=graph,
+            n_nearest=n_nearest,
+            threads=threads,
         )
         if part is not None:
             write_predictions(table, part)

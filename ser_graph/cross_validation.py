@@ -12,7 +12,7 @@ With a folder, each fold is stored as it is finished:
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ import pandas as pd
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.corpora import leave_speakers_out
 from ser_graph.downstream import TrainingSettings, predict, train
-from ser_graph.errors import InputError, bad_value, shorten
+from ser_graph.errors import InputError, shorten
 from ser_graph.evaluation import evaluate, uar
 from ser_graph.evaluation.metrics import read_predictions
 from ser_graph.files import atomic_folder, content_hash, read_json, write_json
@@ -47,7 +47,7 @@ class CrossValidation(NamedTuple):
             student, the `epoch` kept, and the `uar` on test (None where no emotion is known).
         metrics: `evaluate` of all predictions together; `needs_teacher` and `transductive` say what a device or a
             reader must know.
-        dev_predictions: the same clips, each by the student that it was dev of; None in the paper's protocol.
+        dev_predictions: every clip that was dev in a fold, by that fold's student; None in the paper's protocol.
     """
 
     predictions: pd.DataFrame
@@ -61,6 +61,7 @@ def cross_validate(
     settings: TrainingSettings | None = None,
     *,
     n_folds: int | None = None,
+    n_dev: int | None = None,
     out: str | Path | None = None,
     upstream: Upstream | None = None,
     device: str | None = None,
@@ -69,15 +70,16 @@ def cross_validate(
 ) -> CrossValidation:
     """Train a student for each group of speakers, on the others, and ask it for that group's clips.
 
-    Protocol *clean* holds out the next group too, as dev, to choose the epoch on; protocol *paper* trains on all
-    others and keeps the last epoch. Each fold's graph is built anew, with the settings of `data`, among the clips
-    that are trained on; its split is not looked at. Clips of speakers without any label, such as those of other
-    corpora in a joint graph, are trained on in every fold.
+    Protocol *clean* holds out the next group too, as dev; protocol *paper* trains on all others. Each fold's graph
+    is built anew, with the settings of `data`, among the clips that are trained on; its split is not looked at.
+    Clips of speakers without any label, such as those of other corpora in a joint graph, are trained on in every
+    fold.
 
     Args:
         data: a graph of clips that all have a speaker: its clip table, embeddings, spectrograms and settings.
         settings: how to train.
         n_folds: number of groups, see `leave_speakers_out`; None leaves out one speaker at a time.
+        n_dev: speakers of the next group who are dev, the others train; None is the whole group.
         out: a folder in which finished folds are stored: a call that was interrupted goes on there, and ends
             with the same predictions.
         upstream: the model that made the embeddings, where the graph's space needs it.
@@ -92,11 +94,8 @@ def cross_validate(
         InputError: a clip without a speaker, too few speakers, an emotion that only the speakers held out have,
             a bad setting, or a folder that holds other folds.
     """
-    for name in changes:
-        if name not in TrainingSettings.__dataclass_fields__:
-            raise bad_value("training setting", name, TrainingSettings.__dataclass_fields__)
-    settings = replace(settings or TrainingSettings(), **changes)
-    folds = list(_folds(data, settings, n_folds))
+    settings = (settings or TrainingSettings()).replace(**changes)
+    folds = list(_folds(data, settings, n_folds, n_dev))
     for fold in folds:
         _check_emotions(fold)
     graph = _graph_settings(data, settings)
@@ -106,7 +105,7 @@ def cross_validate(
         if out is None:
             done.append(make())
         else:
-            asked = content_hash(settings.changes, graph, data_hash(fold.table, data.emb))
+            asked = content_hash(settings.model_dump(), graph, data_hash(fold.table, data.emb))
             done.append(_stored(Path(out).expanduser() / f"fold-{fold.number:02d}", asked, make))
     predictions = _in_order([said["test"] for said, _ in done], data)
     dev_predictions = _in_order([said["dev"] for said, _ in done], data) if "dev" in done[0][0] else None
@@ -128,8 +127,8 @@ class _Fold:
         return " ".join(sorted(names)) if len(names) else None
 
 
-def _folds(data: ClipGraph, settings: TrainingSettings, n_folds: int | None) -> Iterator[_Fold]:
-    splits = leave_speakers_out(data.table, n_folds, dev=settings.protocol == "clean")
+def _folds(data: ClipGraph, settings: TrainingSettings, n_folds: int | None, n_dev: int | None) -> Iterator[_Fold]:
+    splits = leave_speakers_out(data.table, n_folds, dev=settings.protocol == "clean", n_dev=n_dev)
     for number, (_, table) in enumerate(splits):
         yield _Fold(number, table)
 
@@ -203,8 +202,8 @@ def _graph_settings(data: ClipGraph, settings: TrainingSettings) -> dict[str, An
     scope = "train+dev" if settings.protocol == "paper" else "train"
     return {
         "epsilon": made.get("epsilon_by", made["epsilon"]),
-        "space": Space(**made.get("space", {})),
-        "rules": EdgeRules(**made.get("rules", {})),
+        "space": Space(**made["space"]),
+        "rules": EdgeRules(**made["rules"]),
         **{name: made[name] for name in ("n_neighbors", "method", "seed", "n_jobs")},
         "scope": "all" if settings.transductive and made["scope"] == "all" else scope,
         "features": LogMelSettings(**data.meta["features"]),

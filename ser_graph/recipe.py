@@ -1,7 +1,7 @@
 """A recipe: everything that decides a run, typed, from a TOML file."""
 
 import tomllib
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from importlib import resources
 from itertools import product
 from pathlib import Path
@@ -12,15 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.corpora import ADAPTERS
 from ser_graph.devices import Precision
-from ser_graph.downstream.settings import TrainingSettings
+from ser_graph.downstream.settings import PAPER, TrainingSettings
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import EdgeRules, Space
 from ser_graph.graph.epsilon import epsilon_rule
+from ser_graph.settings import names_of, without_effect_on
 from ser_graph.upstream.embedding import Layer
 
-# Settings of training that have a list of their own in [students], and those that no student's name shows.
-_GRID = ("backbone", "seed", "alpha", "n_neighbors", "layer")
-_UNNAMED = ("epochs", "batch_size", "precision", "protocol", "transductive")
+# Settings of training that have a list of their own in [students].
+_GRID = ("backbone", "seed", "method", "alpha", "n_neighbors", "layer")
+_FIRST_IN_NAME = ("backbone", "method", "transfer")
 
 
 class _Part(BaseModel):
@@ -120,17 +121,21 @@ class GraphPart(_Part):
 
 
 class Students(_Part):
-    """The students: one for each combination of the lists; alpha = 0 is the baseline, trained once.
+    """The students: one for each combination of the lists; the baseline is trained once for all methods.
 
     Attributes:
+        method: what they learn from, see `METHODS`.
+        alpha: weights of the methods; none is each method's own, 0 is the baseline.
+        n_neighbors: none is all that the graph holds.
         transfer: ``"add"``, ``"max"``, ``"avg"``: further baselines, with alpha = 0, for each backbone and seed.
         training: further settings, see `TrainingSettings`; a list is one more dimension of the grid, e.g.
-            ``{epochs = 20, regression = [0, 5], label_fraction = [0.05, 0.25, 1.0]}``.
+            ``{epochs = 20, label_fraction = [0.02, 0.1, 1.0]}``.
     """
 
     backbone: list[str] = Field(["resnet9"], min_length=1)
-    alpha: list[float] = Field([0.0, 0.1], min_length=1)
-    n_neighbors: list[int] = Field([6], min_length=1)
+    method: list[str] = Field(["baseline", "nsl"], min_length=1)
+    alpha: list[float] = Field(default_factory=list)
+    n_neighbors: list[int] = Field(default_factory=list)
     layer: list[str] = Field(["fc2"], min_length=1)
     seed: list[int] = Field([0], min_length=1)
     transfer: list[Literal["add", "max", "avg"]] = Field(default_factory=list)
@@ -145,8 +150,11 @@ class Recipe(_Part):
             emotions must be among those of the first (see `Corpus.labels`).
         folds: train every student once for each group of target speakers, left out in turn, instead of once on the
             target's split: a number of groups, or ``"speakers"`` for one speaker at a time; see `cross_validate`.
+        dev_speakers: with `folds`, how many speakers of the next group are dev, while the others train; by default
+            all.
         chosen_by: the split that chose these settings in earlier runs, ``"dev"`` or ``"test"``, if any did: where
             it was test, a report calls no number a test result.
+        copies: of every clip of target and unlabelled corpora, at other speeds, to train on; see `with_copies`.
         unlabelled: corpora that lend their clips to the graph, without their labels: ``[[unlabelled]]``; see
             `join_corpora`.
     """
@@ -154,10 +162,12 @@ class Recipe(_Part):
     name: str
     protocol: Literal["clean", "paper"] = "clean"
     folds: Annotated[int, Field(ge=2)] | Literal["speakers"] | None = None
+    dev_speakers: Annotated[int, Field(ge=1)] | None = None
     chosen_by: Literal["dev", "test"] | None = None
     source: Corpus | list[Corpus] | None = None
     target: Corpus
     unlabelled: list[Corpus] = Field(default_factory=list)
+    copies: int = Field(0, ge=0, le=10)
     upstream: UpstreamPart = UpstreamPart()
     embedding: EmbeddingPart = EmbeddingPart()
     features: LogMelSettings = LogMelSettings()
@@ -168,9 +178,11 @@ class Recipe(_Part):
         """Check what only the whole recipe can tell."""
         if self.upstream.finetune and not self.source:
             raise InputError("upstream.finetune = true needs a [source] corpus")
+        if self.dev_speakers is not None and self.folds is None:
+            raise InputError("dev_speakers is of folds; give both, or neither")
         for cell in self.training_settings():  # a bad setting is found before the long work begins
             self._check_cell(cell)
-        most = max(self.students.n_neighbors)
+        most = max(self.students.n_neighbors, default=0)
         if most > self.graph.n_neighbors:
             raise InputError(
                 f"students.n_neighbors = {most} is more than the graph holds (graph.n_neighbors = "
@@ -178,7 +190,7 @@ class Recipe(_Part):
             )
 
     def _check_cell(self, cell: TrainingSettings) -> None:
-        if self.scope == "all" and self.folds is None and cell.alpha and not cell.transductive:
+        if self.scope == "all" and self.folds is None and cell.uses_graph and not cell.transductive:
             raise InputError(
                 "graph.scope = 'all' joins training clips to those of dev or test; leave it out, or say "
                 "students.training.transductive = true if that is meant"
@@ -204,15 +216,15 @@ class Recipe(_Part):
     def training_settings(self) -> list[TrainingSettings]:
         """One for each student, baselines first."""
         students = self.students
-        grid = {name: getattr(students, name) for name in _GRID} | _training_lists(students.training)
-        transfers = {**grid, "alpha": [0.0], "transfer": students.transfer}
+        grid = {name: values for name in _GRID if (values := getattr(students, name))}
+        grid |= _training_lists(students.training)
+        transfers = {**grid, "method": ["baseline"], "transfer": students.transfer}
         cells: dict[str, TrainingSettings] = {}
         for lists in (grid, transfers):
             for values in product(*lists.values()):
                 cell = TrainingSettings(**{"protocol": self.protocol, **dict(zip(lists, values, strict=True))})
-                # What makes no difference is not in the name: a baseline is the same for all layers.
-                cells.setdefault(student_name(cell), cell)
-        return sorted(cells.values(), key=lambda cell: (not cell.is_baseline, cell.alpha > 0))
+                cells.setdefault(student_name(cell), essential(cell))  # one baseline for all methods and layers
+        return sorted(cells.values(), key=lambda cell: (not cell.is_baseline, cell.learns_from is not None))
 
 
 def _training_lists(training: dict[str, Any]) -> dict[str, list[Any]]:
@@ -220,9 +232,13 @@ def _training_lists(training: dict[str, Any]) -> dict[str, list[Any]]:
     for name, value in training.items():
         if name in Students.model_fields:
             raise InputError(f"students.training.{name} is set elsewhere, write students.{name} = [...]")
-        if name not in TrainingSettings.__dataclass_fields__:
-            raise bad_value("key in students.training", name, TrainingSettings.__dataclass_fields__)
-        if isinstance(value, list) and name in _UNNAMED:
+        if name == "protocol":
+            raise InputError(
+                "students.training.protocol is set elsewhere, write protocol = ... of the whole recipe"
+            )
+        if name not in TrainingSettings.model_fields:
+            raise bad_value("key in students.training", name, TrainingSettings.model_fields)
+        if isinstance(value, list) and name in names_of(TrainingSettings, "run"):
             raise InputError(f"students.training.{name} cannot be a list; give one value, and a run for each other")
         if value == []:
             raise InputError(f"students.training.{name} is an empty list; give a value, or several")
@@ -232,59 +248,48 @@ def _training_lists(training: dict[str, Any]) -> dict[str, list[Any]]:
 def student_name(settings: TrainingSettings) -> str:
     """The folder and row name of a student: what it learns from, and whatever else is not the default.
 
-    How long and with what numbers it is trained (epochs, batch size, precision, protocol) is not in the name, nor
-    what makes no difference to it, such as the layer of a baseline.
+    What all students of a run share (epochs, batch size, precision, protocol) is not in the name, nor what makes
+    no difference to it, such as the layer of a baseline; see `unusual`.
 
     Examples:
-        >>> student_name(TrainingSettings(alpha=0.1, n_neighbors=6))
-        'resnet9-nsl-a0.1-n6-fc2-seed0'
+        >>> student_name(TrainingSettings(n_neighbors=6))
+        'resnet9-nsl-n_neighbors=6-seed0'
         >>> student_name(TrainingSettings(alpha=0))
         'resnet9-baseline-seed0'
-        >>> student_name(TrainingSettings(alpha=0, regression=5, teacher_center="speaker", label_fraction=0.1))
-        'resnet9-regression=5-teacher_center=speaker-label_fraction=0.1-seed0'
+        >>> student_name(TrainingSettings(method="regress", label_fraction=0.1, width=0.25))
+        'resnet9-regress-width=0.25-label_fraction=0.1-seed0'
     """
-    parts = [settings.backbone]
-    if settings.alpha:
-        neighbors = "all" if settings.n_neighbors is None else settings.n_neighbors
-        parts += [f"nsl-a{settings.alpha:g}-n{neighbors}-{settings.layer}"]
-    elif settings.transfer != "none":
-        parts += [f"transfer-{settings.transfer}"]
-    elif settings.is_baseline:
-        parts += ["baseline"]
-    said = {"backbone", "alpha", "n_neighbors", "seed", "layer" if settings.alpha else "transfer"}
-    hidden = {*said, *_UNNAMED, *without_effect(settings)}
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        if value != field.default and field.name not in hidden:
-            parts.append(_part_of_name(field.name, value))
-    return "-".join([*parts, f"seed{settings.seed}"])
+    if settings.transfer != "none":
+        parts = [settings.backbone, f"transfer-{settings.transfer}"]
+    else:
+        parts = [settings.backbone, settings.learns_from or "baseline"]
+    further = {name: value for name, value in unusual(settings).items() if name not in _FIRST_IN_NAME}
+    return "-".join([*parts, *(_part_of_name(*item) for item in further.items()), f"seed{settings.seed}"])
 
 
-def without_effect(settings: TrainingSettings) -> set[str]:
-    """Names of settings that make no difference beside the others."""
-    relations = settings.alpha or settings.similarity
-    teacher = settings.similarity or settings.regression or settings.posteriors
-    labels = settings.label_fraction < 1 or settings.labelled_speakers is not None
-    return {
-        *(
-            ()
-            if settings.alpha
-            else (
-                "n_neighbors",
-                "distance",
-                "edge_weights",
-                "semantics",
-                "strategy",
-                "alpha_schedule",
-                "same_label",
-            )
-        ),
-        *(() if relations else ("layer",)),
-        *(() if teacher else ("teacher_center",)),
-        *(() if settings.posteriors else ("temperature",)),
-        *(() if labels else ("label_seed",)),
-        *(() if settings.alpha or teacher else ("unlabelled_ratio",)),
-    }
+def unusual(settings: TrainingSettings) -> dict[str, Any]:
+    """What tells a student from the usual one: settings that make a difference to it and are not the default.
+
+    What all students of a run share is left out. Beside ``schedule="paper"``, the default is what belongs to it, in
+    both protocols, so that students of both have the same names.
+    """
+    of_paper: dict[str, Any] = PAPER if settings.schedule == "paper" else {}
+    default = {**TrainingSettings(**of_paper).model_dump(), "schedule": TrainingSettings().schedule}
+    values = essential(settings).model_dump(exclude=names_of(TrainingSettings, "run"))
+    return {name: value for name, value in values.items() if value != default[name]}
+
+
+def essential(settings: TrainingSettings) -> TrainingSettings:
+    """The same training, with the default wherever a value makes no difference beside the others."""
+    hidden = without_effect_on(TrainingSettings, settings.learns_from or "baseline")
+    if settings.label_fraction == 1 and settings.labelled_speakers is None:
+        hidden |= {"label_seed"}
+    if settings.weight == settings.own_weight or settings.learns_from is None:
+        hidden |= {"alpha"}
+    values = {name: value for name, value in settings.given.items() if name not in hidden}
+    if settings.semantics == "official":  # which may be hidden, but has filled these in
+        values = {**{name: getattr(settings, name) for name in PAPER}, **values}
+    return TrainingSettings(**{**values, "method": settings.learns_from or "baseline"})
 
 
 def _part_of_name(name: str, value: Any) -> str:

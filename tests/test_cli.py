@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from ser_graph.corpora.synthesis import make_corpus
+from ser_graph.downstream import TrainingSettings
 from ser_graph.graph import save_graph
 from ser_graph.upstream import Upstream
 
@@ -25,6 +26,10 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory):
     return Upstream.small().save(tmp_path_factory.mktemp("models") / "small")
+
+
+def settings_of(student):
+    return json.loads((student / "model.json").read_text())["info"]["settings"]
 
 
 def one_line(error):
@@ -50,15 +55,31 @@ def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
     code, out, _ = call("stats", graph, "--json")
     figures = json.loads(out)["figures"]
     assert code == 0 and figures["n_clips"] == 63 and figures["coverage"] == 1
-    few = ("--set", "label_fraction=0.5", "--set", "regression=2")
-    trained = call("train", graph, "--out", student, "--epochs", 1, "--alpha", 0.1, *few)
+    short = ("--epochs", 1, "--set", "epoch_steps=1")
+    few = ("--set", "label_fraction=0.5", "--set", "augment=none")
+    trained = call("train", graph, "--out", student, *short, "--method", "regress", "--alpha", 2, *few)
     assert trained[0] == 0 and "4,956,871" in trained[1]
-    settings = json.loads((student / "model.json").read_text())["info"]["settings"]
-    assert (settings["label_fraction"], settings["regression"], settings["alpha"]) == (0.5, 2, 0.1)
-    thin = ("--backbone", "mobilenet15", "--width", 0.25, "--epochs", 1)
-    trained = call("train", graph, "--out", tmp_path / "thin", *thin)
+    settings = settings_of(student)
+    wanted = {
+        "method": "regress",
+        "alpha": 2,
+        "epochs": 1,
+        "epoch_steps": 1,
+        "label_fraction": 0.5,
+        "augment": "none",
+    }
+    assert settings == TrainingSettings(**wanted).model_dump()
+    thin = ("--backbone", "mobilenet15", "--width", 0.25)
+    trained = call("train", graph, "--out", tmp_path / "thin", *thin, *short)
     assert trained[0] == 0 and "45,735" in trained[1]
+    # From there on, with neighbours: the paper's training, of which only the length is another.
+    more = (*thin, *short, "--init", tmp_path / "thin", "--protocol", "paper", "--n-neighbors", 2)
+    assert call("train", graph, "--out", tmp_path / "more", *more)[0] == 0
+    paper = {"protocol": "paper", "n_neighbors": 2, "epochs": 1, "backbone": "mobilenet15", "width": 0.25}
+    assert settings_of(tmp_path / "more") == TrainingSettings(**paper).model_dump()
+    assert settings_of(tmp_path / "more")["schedule"] == "paper"
     shutil.rmtree(tmp_path / "thin")
+    shutil.rmtree(tmp_path / "more")
     code, out, _ = call("evaluate", student, graph, "--json", "--predictions", table)
     assert code == 0 and 0 <= json.loads(out)["uar"] <= 1
     assert table.read_text().startswith("file,emotion,speaker,predicted,p_anger")
@@ -149,8 +170,11 @@ def test_mistakes_are_one_line_and_not_zero(call, corpus, upstream, tmp_path):
         ((*build, "--epsilon", "0.99999999"), "leaves no edge"),
         ((*build, "--scope", "testing"), "testing"),
         (("train", empty, "--out", tmp_path / "s"), "not a stored graph"),
-        (("train", empty, "--out", tmp_path / "s", "--set", "regresion=2"), "'regresion'"),
-        (("train", empty, "--out", tmp_path / "s", "--set", "regression=much"), "regression 'much'"),
+        (("train", empty, "--out", tmp_path / "s", "--set", "shedule=paper"), "'shedule'"),
+        (("train", empty, "--out", tmp_path / "s", "--set", "unlabelled_ratio=much"), "unlabelled_ratio 'much'"),
+        (("train", empty, "--out", tmp_path / "s", "--method", "regresion"), "Bad method 'regresion'"),
+        (("train", empty, "--out", tmp_path / "s", "--init", empty, "--layer", "fc3"), "Bad layer 'fc3'"),
+        (("train", empty, "--out", tmp_path / "s", "--init", empty), "not a trained student"),
         (("train", empty, "--out", tmp_path / "s", "--width", 9), "Bad width 9.0"),
         (("evaluate", empty, empty), "not a trained student"),
         (("run", "demo", "--out", tmp_path / "r", "--set", "students.gamma=[1]"), "students.gamma"),

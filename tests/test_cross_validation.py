@@ -12,7 +12,8 @@ from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
 from ser_graph.graph import build_graph
 
-QUICK = {"epochs": 1, "batch_size": 60, "precision": "float32", "progress": False, "device": "cpu"}
+TRAINING = {"epochs": 1, "epoch_steps": 1, "batch_size": 60, "precision": "float32"}
+QUICK = {**TRAINING, "progress": False, "device": "cpu"}
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def watched(monkeypatch):
 
 @pytest.mark.parametrize("protocol", ["clean", "paper"])
 def test_no_fold_has_seen_whom_it_is_tested_on(four_speakers, watched, protocol):
-    found = cross_validate(four_speakers, protocol=protocol, alpha=0.1, **QUICK)
+    found = cross_validate(four_speakers, protocol=protocol, normalise="corpus", **QUICK)
     assert found.folds.index.tolist() == ["s0", "s1", "s2", "s3"]
     clean = protocol == "clean"
     assert found.folds["dev_speakers"].tolist() == (["s1", "s2", "s3", "s0"] if clean else [None] * 4)
@@ -86,7 +87,8 @@ def test_no_fold_has_seen_whom_it_is_tested_on(four_speakers, watched, protocol)
     assert found.folds["uar"].mean() == pytest.approx(metrics["uar"])  # here everyone says each emotion 5 times
 
 
-def test_the_split_of_the_graph_does_not_matter(four_speakers):
+@pytest.mark.parametrize("method", ["nsl", "propagate", "graph"])
+def test_the_split_of_the_graph_does_not_matter(four_speakers, method):
     """Neither does what it held of the speakers: labels of dev and test are seen by no training."""
     other = build_graph(
         four_speakers.table.assign(split="train"),
@@ -96,8 +98,23 @@ def test_the_split_of_the_graph_does_not_matter(four_speakers):
         n_neighbors=3,
         features=cross_validation.LogMelSettings(**four_speakers.meta["features"]),
     )
-    one, two = (cross_validate(data, alpha=0.1, **QUICK) for data in (four_speakers, other))
+    one, two = (cross_validate(data, method=method, **QUICK) for data in (four_speakers, other))
     pd.testing.assert_frame_equal(one.predictions, two.predictions)
+
+
+def test_few_dev_speakers_leave_the_others_to_train_on(toy_graph, watched, tmp_path):
+    how = {"n_folds": 4, "method": "baseline", "out": tmp_path, **QUICK}
+    found = cross_validate(toy_graph, n_dev=1, **how)
+    groups = [set(names.split()) for names in found.folds.index]
+    assert [len(group) for group in groups] == [2] * 4
+    following = groups[1:] + groups[:1]
+    for (graph, _), group, others, dev in zip(watched, groups, following, found.folds["dev_speakers"], strict=True):
+        assert dev in others
+        trained = graph.table["speaker"][graph.table["split"] == "train"]
+        assert set(trained) == set.union(*groups) - group - {dev}
+    assert (len(found.predictions), len(found.dev_predictions)) == (120, 60)
+    with pytest.raises(InputError, match="holds a fold of other settings"):
+        cross_validate(toy_graph, **how)
 
 
 class KilledError(Exception):
@@ -105,7 +122,7 @@ class KilledError(Exception):
 
 
 def test_a_killed_run_goes_on(four_speakers, tmp_path, monkeypatch):
-    how = {**QUICK, "protocol": "paper", "alpha": 0.1, "spec_augment": 0.2}
+    how = {**QUICK, "protocol": "paper", "alpha": 0.1, "augment": "shift+masks"}
     whole = cross_validate(four_speakers, **how)
     trained, train = [], cross_validation.train
 
@@ -162,7 +179,7 @@ def test_an_emotion_that_only_the_speakers_held_out_have(four_speakers):
 
 
 def test_too_few_speakers_no_speaker_and_unknown_settings(four_speakers):
-    with pytest.raises(InputError, match="Bad training setting 'alfa', expected one of"):
+    with pytest.raises(InputError, match="Bad setting 'alfa', expected one of"):
         cross_validate(four_speakers, alfa=1)
     four_speakers.table["speaker"] = "s0"
     with pytest.raises(InputError, match="Leaving one speaker out needs 3, the table has 1"):

@@ -32,7 +32,7 @@ LEVELS = (
     ("cli",),
     ("__main__",),
 )
-FOR_ALL = {"belonging", "colors", "errors", "files", "devices", "memory", "processes", "sound"}
+FOR_ALL = {"belonging", "colors", "errors", "files", "devices", "memory", "processes", "settings", "sound"}
 LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 WITHOUT_CODE = {"__init__", "recipes"}  # the table of public names, the TOML files
 

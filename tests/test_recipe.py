@@ -2,7 +2,6 @@
 
 import inspect
 import tomllib
-from dataclasses import fields, replace
 from itertools import product
 
 import pytest
@@ -10,9 +9,11 @@ import tomli_w
 
 from ser_graph import recipe as module
 from ser_graph.downstream import TrainingSettings
+from ser_graph.downstream.settings import METHODS, PAPER
 from ser_graph.errors import InputError
 from ser_graph.graph import build_graph
 from ser_graph.recipe import (
+    essential,
     load_recipe,
     make_recipe,
     parse_changes,
@@ -20,6 +21,7 @@ from ser_graph.recipe import (
     shipped_recipes,
     student_name,
 )
+from ser_graph.settings import names_of, without_effect_on
 from ser_graph.upstream.embedding import embed
 from ser_graph.upstream.finetuning import finetune
 
@@ -45,6 +47,17 @@ def test_recipe_defaults_are_the_functions_defaults(part, function, only_recipe)
             assert field.default == expected[name], name
 
 
+@pytest.mark.parametrize("protocol", ["clean", "paper"])
+def test_recipe_and_python_train_with_the_same_defaults(protocol):
+    """A recipe that says nothing trains what `train(data)` does, and its baseline; of every setting."""
+    baseline, nsl = make_recipe({**SMALLEST, "protocol": protocol}).training_settings()
+    in_python = TrainingSettings(protocol=protocol)
+    for name in TrainingSettings.model_fields:
+        assert getattr(nsl, name) == getattr(in_python, name), name
+        assert name == "method" or getattr(baseline, name) == getattr(in_python, name), name
+    assert (baseline.method, nsl.method) == ("baseline", "nsl")
+
+
 @pytest.mark.parametrize("name", ["demo", "emovo", "nemo", "paper"])
 def test_shipped_recipes_load(name):
     assert name in shipped_recipes()
@@ -65,17 +78,31 @@ def test_the_study_is_that_of_the_paper(protocol):
     assert (recipe.epsilon, recipe.graph.method) == (0.99, "nndescent")
     cells = recipe.training_settings()
     assert {cell.protocol for cell in cells} == {protocol}
-    defaults = TrainingSettings()
-    for key in ("epochs", "batch_size", "learning_rate", "decay", "decay_every", "distance", "reduction"):
-        assert {getattr(cell, key) for cell in cells} == {getattr(defaults, key)}, key
+    # Trained as the paper does, whatever is trained on; of the clean protocol dev chooses the epoch.
+    for key, value in {
+        **PAPER,
+        "batch_size": 16,
+        "keep": "best",
+        "distance": "cosine",
+        "reduction": "mean",
+    }.items():
+        assert {getattr(cell, key) for cell in cells} == {value}, key
+    assert (PAPER["schedule"], PAPER["epochs"], PAPER["learning_rate"]) == ("paper", 50, 1e-3)
     # Figure 2: 18 settings; Table 3: beside them a base model and three transfers, for each of three networks.
     for backbone in ("vgg15", "resnet9", "cnn6"):
         own = [cell for cell in cells if (cell.backbone, cell.seed) == (backbone, 0)]
-        graph = {(cell.n_neighbors, cell.alpha, cell.layer) for cell in own if cell.alpha > 0}
+        nsl = [cell for cell in own if cell.learns_from == "nsl"]
+        graph = {(cell.n_neighbors, cell.weight, cell.layer) for cell in nsl}
         assert graph == set(product((3, 6, 9), (0.01, 0.1, 1.0), ("fc1", "fc2")))
-        assert sorted(cell.transfer for cell in own if cell.alpha == 0) == ["add", "avg", "max", "none"]
+        assert sorted(cell.transfer for cell in own if cell not in nsl) == ["add", "avg", "max", "none"]
     names = [student_name(cell) for cell in cells]
     assert len(set(names)) == len(names) == 3 * 3 * (18 + 4)
+
+
+def test_students_of_the_study_have_the_same_names_in_both_protocols():
+    clean, paper = (load_recipe("paper", {"protocol": name}).training_settings() for name in ("clean", "paper"))
+    assert [student_name(cell) for cell in clean] == [student_name(cell) for cell in paper]
+    assert student_name(clean[0]) == "vgg15-baseline-schedule=paper-keep=best-seed0"
 
 
 def test_written_recipe_reads_back_as_the_same():
@@ -92,6 +119,7 @@ def test_a_baseline_is_trained_once_for_all_neighbours_and_layers():
             "students": {
                 "alpha": [0.1, 0.0],
                 "n_neighbors": [3, 9],
+                "method": ["nsl", "baseline"],
                 "layer": ["fc1", "fc2"],
                 "backbone": ["cnn6", "resnet9"],
                 "seed": [0, 1],
@@ -101,41 +129,93 @@ def test_a_baseline_is_trained_once_for_all_neighbours_and_layers():
     settings = recipe.training_settings()
     names = [student_name(one) for one in settings]
     assert len(set(names)) == len(names) == 2 * 2 * (1 + 2 * 2)
-    assert [one.alpha for one in settings[:4]] == [0.0] * 4
+    assert [one.is_baseline for one in settings] == [True] * 4 + [False] * 16
 
 
-def students(**training):
-    recipe = make_recipe({**SMALLEST, "students": {"alpha": [0.0, 0.1], "training": training}})
+def students(training=None, **lists):
+    recipe = make_recipe({**SMALLEST, "students": {**lists, "training": training or {}}})
     return {student_name(one): one for one in recipe.training_settings()}
 
 
+def test_each_method_is_a_student_of_its_own_weight_beside_one_baseline():
+    found = students(method=list(METHODS), seed=[0, 1])
+    assert set(found) == {f"resnet9-{method}-seed{seed}" for method in METHODS for seed in (0, 1)}
+    assert all(one.weight == METHODS[one.method] and one.alpha is None for one in found.values())
+    assert [one.is_baseline for one in found.values()] == [True] * 2 + [False] * 2 * (len(METHODS) - 1)
+
+
+def test_weights_span_the_grid_of_all_methods():
+    found = students(method=["baseline", "nsl", "regress"], alpha=[0.1, 5.0])
+    assert {(one.method, one.weight) for one in found.values()} == {
+        ("baseline", 0.0),
+        *product(("nsl", "regress"), (0.1, 5.0)),
+    }
+    # A method's own weight is in no name, whether it is given or not.
+    assert list(found) == [
+        "resnet9-baseline-seed0",
+        "resnet9-nsl-seed0",
+        "resnet9-nsl-alpha=5-seed0",
+        "resnet9-regress-alpha=0.1-seed0",
+        "resnet9-regress-seed0",
+    ]
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {},
+        {"alpha": [0.5, 0.0, 1.0]},
+        {"alpha": [0.0, 1.0], "method": ["nsl", "regress"]},  # no weight is the baseline too
+        {"n_neighbors": [3, 6], "layer": ["fc1", "fc2"]},
+        {"method": ["nsl", "regress", "baseline", "graph"], "n_neighbors": [6]},
+    ],
+)
+@pytest.mark.parametrize(
+    "training",
+    [{}, {"strategy": ["bank", "forward"], "unlabelled_ratio": [2.0, 0.0], "center": ["none", "corpus"]}],
+)
+def test_the_baseline_is_trained_once_and_is_the_same_whatever_the_lists_are(lists, training):
+    found = students(training, **lists)
+    (baseline,) = [one for one in found.values() if one.is_baseline]
+    assert baseline == TrainingSettings(method="baseline")
+    assert next(iter(found)) == "resnet9-baseline-seed0"
+
+
 def test_lists_in_training_span_the_grid():
-    found = students(epochs=3, label_fraction=[0.05, 1.0], regression=[0, 5], same_label=[False, True])
-    # same_label means something to a student with alpha only.
-    assert len(found) == 2 * 2 * (1 + 2)
+    training = {"epochs": 3, "label_fraction": [0.05, 1.0], "center": ["speaker", "none"]}
+    found = students({**training, "same_label": [False, True]}, method=["baseline", "nsl", "regress"])
+    # same_label means something to the neighbour loss only, center to what the teacher's embeddings teach.
+    assert len(found) == 2 * (1 + 2 + 2)
     assert list(found)[:2] == ["resnet9-baseline-label_fraction=0.05-seed0", "resnet9-baseline-seed0"]
-    assert [one.is_baseline for one in found.values()] == [True] * 2 + [False] * 10
+    assert [one.is_baseline for one in found.values()] == [True] * 2 + [False] * 8
     assert {one.epochs for one in found.values()} == {3}
-    one = found["resnet9-nsl-a0.1-n6-fc2-same_label-regression=5-label_fraction=0.05-seed0"]
-    assert (one.alpha, one.same_label, one.regression, one.label_fraction) == (0.1, True, 5, 0.05)
+    one = found["resnet9-nsl-label_fraction=0.05-same_label-seed0"]
+    assert (one.method, one.same_label, one.center, one.label_fraction) == ("nsl", True, "speaker", 0.05)
+    one = found["resnet9-regress-center=none-seed0"]
+    assert (one.method, one.same_label, one.center, one.label_fraction) == ("regress", False, "none", 1.0)
 
 
 def test_widths_span_the_grid_and_width_1_keeps_its_name():
-    found = make_recipe({**SMALLEST, "students": {"training": {"width": [1, 0.25]}}}).training_settings()
-    assert [student_name(one) for one in found] == [
+    found = students({"width": [1, 0.25]})
+    assert list(found) == [
         "resnet9-baseline-seed0",
         "resnet9-baseline-width=0.25-seed0",
-        "resnet9-nsl-a0.1-n6-fc2-seed0",
-        "resnet9-nsl-a0.1-n6-fc2-width=0.25-seed0",
+        "resnet9-nsl-seed0",
+        "resnet9-nsl-width=0.25-seed0",
     ]
-    assert [one.width for one in found] == [1, 0.25, 1, 0.25]
+    assert [one.width for one in found.values()] == [1, 0.25, 1, 0.25]
 
 
 def test_transfer_baselines_span_the_grid_too():
-    values = {"transfer": ["add", "max"], "alpha": [0.0, 0.1], "training": {"label_fraction": [0.1, 1.0]}}
-    names = [student_name(one) for one in make_recipe({**SMALLEST, "students": values}).training_settings()]
-    assert len(set(names)) == len(names) == 2 * (1 + 1 + 2)
-    assert "resnet9-transfer-max-label_fraction=0.1-seed0" in names
+    found = students(
+        {"label_fraction": [0.1, 1.0]}, transfer=["add", "max"], alpha=[0.0, 0.1], layer=["fc1", "fc2"]
+    )
+    assert len(found) == 2 * (1 + 2 + 2)
+    one = found["resnet9-transfer-max-label_fraction=0.1-seed0"]
+    assert (one.transfer, one.weight, one.is_baseline, one.learns_from) == ("max", 0.0, False, None)
+    # Baselines first, then what needs the teacher, then what learns from it.
+    kinds = [(one.is_baseline, one.transfer != "none", one.learns_from) for one in found.values()]
+    assert kinds == [(True, False, None)] * 2 + [(False, True, None)] * 4 + [(False, False, "nsl")] * 4
 
 
 OTHERS = {
@@ -143,54 +223,95 @@ OTHERS = {
     "alpha": 0.5,
     "n_neighbors": 3,
     "layer": "fc1",
+    "method": "distil",
     "distance": "kl",
     "reduction": "sum",
     "edge_weights": False,
     "learning_rate": 0.01,
-    "decay": 0.5,
-    "decay_every": 2,
+    "schedule": "paper",
+    "keep": "best",
+    "augment": "masks",
     "seed": 1,
     "semantics": "official",
     "strategy": "bank",
-    "alpha_schedule": "linear",
     "same_label": True,
-    "similarity": 2.0,
-    "regression": 2.0,
-    "posteriors": 2.0,
-    "temperature": 2.0,
-    "teacher_center": "speaker",
+    "center": "none",
     "label_fraction": 0.1,
     "labelled_speakers": 2,
     "label_seed": 1,
     "unlabelled_ratio": 2.0,
-    "normalise": "utterance",
-    "spec_augment": 0.1,
-    "gain": 3.0,
-    "speed": 0.1,
+    "normalise": "speaker",
     "transfer": "add",
     "width": 0.5,
 }
+OF_A_RUN = names_of(TrainingSettings, "run")
+METHODS_OF = {name: field.json_schema_extra["of"] for name, field in TrainingSettings.model_fields.items()}
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(TrainingSettings)])
+def test_every_setting_has_a_role():
+    roles = {name: field.json_schema_extra["role"] for name, field in TrainingSettings.model_fields.items()}
+    assert set(roles.values()) == {"condition", "method", "run"}
+    assert set().union(*METHODS_OF.values()) <= set(METHODS) - {"baseline"}
+    # What only some methods have is what they consist of; a baseline has all that is a condition.
+    assert {roles[name] for name, methods in METHODS_OF.items() if methods} == {"method"}
+    assert set(OTHERS) == set(roles) - (OF_A_RUN - {"seed"})
+
+
+@pytest.mark.parametrize("name", sorted(OF_A_RUN - {"seed", "protocol"}))
+def test_what_all_students_of_a_run_share_is_no_list(name):
+    with pytest.raises(InputError, match=f"students.training.{name} cannot be a list"):
+        students({name: [getattr(TrainingSettings(), name)] * 2})
+
+
+@pytest.mark.parametrize("name", sorted(OTHERS))
 def test_every_setting_that_makes_a_difference_is_in_the_name(name):
-    """Beside all the terms of the loss, every setting makes one."""
-    if name in module._UNNAMED:
-        with pytest.raises(InputError, match=f"students.training.{name} cannot be a list"):
-            students(**{name: [getattr(TrainingSettings(), name)] * 2})
-        return
-    busy = TrainingSettings(similarity=1, posteriors=1, label_fraction=0.5)
-    if name != "transfer":  # which does not go with it
-        busy = replace(busy, regression=1)
-    assert student_name(replace(busy, **{name: OTHERS[name]})) != student_name(busy)
+    """Where it is one of a method that it makes a difference to."""
+    method = (METHODS_OF[name] or ["nsl"])[0]
+    if name == "transfer":
+        method = "baseline"
+    before = TrainingSettings(method=method, label_fraction=0.5)
+    after = before.replace(**{name: OTHERS[name]})
+    assert student_name(after) != student_name(before)
+    assert essential(after) != essential(before)
 
 
-@pytest.mark.parametrize(
-    "name", ["n_neighbors", "layer", "distance", "semantics", "strategy", "same_label", "teacher_center"]
-)
-def test_a_setting_without_effect_is_not_in_the_name(name):
-    baseline = TrainingSettings(alpha=0)
-    assert student_name(replace(baseline, **{name: OTHERS[name]})) == student_name(baseline)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_setting_without_effect_is_not_in_the_name(method):
+    before = TrainingSettings(method=method, label_fraction=0.5)
+    hidden = without_effect_on(TrainingSettings, method) - {"semantics"}  # which also trains as the paper does
+    assert hidden == {name for name, methods in METHODS_OF.items() if methods and method not in methods} - {
+        "semantics"
+    }
+    for name in [*sorted(hidden), *(["alpha"] if method == "baseline" else [])]:
+        after = before.replace(**{name: OTHERS[name]})
+        assert student_name(after) == student_name(before), name
+        assert essential(after) == essential(before), name
+
+
+def test_no_weight_makes_a_baseline_of_every_method():
+    kinds = [TrainingSettings(method=method, alpha=0.0, n_neighbors=3, layer="fc1") for method in METHODS]
+    assert {student_name(one) for one in kinds} == {"resnet9-baseline-seed0"}
+    assert {essential(one) for one in kinds} == {TrainingSettings(method="baseline")}
+
+
+def test_the_baseline_of_the_papers_code_is_trained_as_it_is():
+    """`semantics` makes no difference to a baseline but that its defaults are those of the paper."""
+    baseline = essential(TrainingSettings(method="baseline", semantics="official"))
+    assert {name: getattr(baseline, name) for name in PAPER} == PAPER
+    assert baseline.semantics == "together"
+    found = students({"semantics": ["together", "official"]})
+    assert list(found) == [
+        "resnet9-baseline-seed0",
+        "resnet9-baseline-schedule=paper-seed0",
+        "resnet9-nsl-seed0",
+        "resnet9-nsl-schedule=paper-semantics=official-seed0",
+    ]
+
+
+def test_what_belongs_to_the_papers_schedule_is_in_no_name():
+    assert student_name(TrainingSettings(**PAPER)) == "resnet9-nsl-schedule=paper-seed0"
+    own = TrainingSettings(**{**PAPER, "normalise": "utterance"})
+    assert student_name(own) == "resnet9-nsl-schedule=paper-normalise=utterance-seed0"
 
 
 def test_scope_follows_the_protocol():
@@ -199,17 +320,19 @@ def test_scope_follows_the_protocol():
     wide = {**SMALLEST, "graph": {"scope": "all"}}
     assert make_recipe({**wide, "students": {"training": {"transductive": True}}}).scope == "all"
     assert make_recipe({**wide, "folds": 3}).scope == "all"  # every fold builds its own
-    with pytest.raises(InputError, match=r"graph.scope = 'all' joins training clips to those of dev or test"):
-        make_recipe(wide)
+    for method in ("nsl", "graph"):
+        with pytest.raises(InputError, match=r"graph.scope = 'all' joins training clips to those of dev or test"):
+            make_recipe({**wide, "students": {"method": [method]}})
+    assert make_recipe({**wide, "students": {"method": ["baseline", "regress"]}}).scope == "all"  # uses no edge
     assert all(
         one.protocol == "paper" for one in make_recipe({**SMALLEST, "protocol": "paper"}).training_settings()
     )
 
 
 def test_training_settings_reach_the_students():
-    recipe = make_recipe({**SMALLEST, "students": {"training": {"epochs": 3, "distance": "kl"}}})
-    assert {(one.epochs, one.distance) for one in recipe.training_settings()} == {(3, "kl")}
-    assert isinstance(recipe.training_settings()[0], TrainingSettings)
+    baseline, nsl = students({"epochs": 3, "distance": "kl"}).values()
+    assert (baseline.epochs, nsl.epochs, nsl.distance) == (3, 3, "kl")
+    assert isinstance(baseline, TrainingSettings)
 
 
 @pytest.mark.parametrize(
@@ -224,10 +347,14 @@ def test_training_settings_reach_the_students():
         ({"students.backbone": ["cnn7"]}, ["cnn7", "'cnn6'"]),
         ({"students.gamma": [1]}, ["students.gamma", "'alpha'"]),
         ({"students.transfer": ["sum"]}, ["students.transfer", "sum", "'add'"]),
+        ({"students.method": ["nls"]}, ["Bad method 'nls'", "'nsl'", "'regress'"]),
+        ({"students.method": []}, ["students.method"]),
+        ({"students.alpha": [-1.0]}, ["Bad alpha -1", "at least 0"]),
+        ({"students.training.protocol": "paper"}, ["students.training.protocol", "write protocol ="]),
         ({"students.training.epoch": 3}, ["epoch", "'epochs'"]),
         ({"students.training.width": [1, 5]}, ["Bad width 5", "at most 4"]),
         ({"students.training.epochs": "ten"}, ["epochs 'ten'", "at least 1"]),
-        ({"students.training.same_label": "no"}, ["same_label 'no'", "[False, True]"]),
+        ({"students.training.same_label": "no"}, ["Bad same_label 'no'", "boolean"]),
         ({"students.training.learning_rate": 0}, ["learning_rate 0"]),
         ({"students.training.label_fractions": [0.1, 1]}, ["label_fractions", "'label_fraction'"]),
         ({"students.training.label_fraction": [0.1, 2]}, ["label_fraction 2"]),
@@ -235,9 +362,13 @@ def test_training_settings_reach_the_students():
         ({"students.training.alpha": 1}, ["students.training.alpha", "write students.alpha = [...]"]),
         ({"students.n_neighbors": [9]}, ["students.n_neighbors", "9", "graph.n_neighbors"]),
         ({"protocol": "dirty"}, ["protocol", "dirty"]),
+        ({"dev_speakers": 1}, ["dev_speakers is of folds"]),
+        ({"folds": 3, "dev_speakers": 0}, ["dev_speakers", "0"]),
         ({"source.corpus": "ravdess", "source.rot": "x"}, ["source", "rot", "'root'"]),
         ({"unlabelled": [{"corpus": "ravdess", "rot": "x"}]}, ["unlabelled.0.rot", "'root'"]),
-        ({"students.training.spec_augment": "abc"}, ["Bad spec_augment 'abc'"]),
+        ({"students.training.spec_augment": 0.1}, ["spec_augment", "'augment'"]),
+        ({"students.training.augment": "shift+mask"}, ["Bad augment 'shift+mask'", "masks"]),
+        ({"students.training.schedule": ["cosine", "linear"]}, ["Bad schedule 'linear'", "['cosine', 'paper']"]),
         ({"students.training.label_seed": -1}, ["Bad label_seed -1"]),
         ({"upstream.finetune": True}, ["source"]),
     ],

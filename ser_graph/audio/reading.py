@@ -14,11 +14,18 @@ from ser_graph.sound import read_audio
 SAMPLE_RATE = 16_000
 
 
-def load_waveform(path: str | Path, sample_rate: int = SAMPLE_RATE) -> Tensor:
-    """Read a file as mono (channels averaged) at `sample_rate`: float32 of shape [n_samples]."""
+def load_waveform(path: str | Path, sample_rate: int = SAMPLE_RATE, speed: float = 1.0) -> Tensor:
+    """Read a file as mono (channels averaged) at `sample_rate`: float32 of shape [n_samples].
+
+    Args:
+        path: the file.
+        sample_rate: in Hz.
+        speed: in whole percent; at 0.9 the sound is slower and lower, as a tape would play it; see `with_copies`.
+    """
     samples, rate = read_audio(path)
     waveform = torch.from_numpy(samples.mean(axis=1))
-    return waveform if rate == sample_rate else _resampler(rate, sample_rate)(waveform)
+    waveform = waveform if rate == sample_rate else _resampler(rate, sample_rate)(waveform)
+    return waveform if speed == 1 else _resampler(round(100 * speed), 100)(waveform)
 
 
 @functools.lru_cache(maxsize=32)
@@ -54,7 +61,7 @@ def fit_length(waveform: Tensor, n_samples: int, how: str = "repeat") -> Tensor:
 
 
 def clip_paths(table: pd.DataFrame, root: str | Path | None = None) -> list[Path]:
-    """The path of every clip of a table, in its order.
+    """The path of every clip of a table, in its order; a copy's is that of its original.
 
     Args:
         table: a clip table; its index holds the files relative to the corpus folder.
@@ -64,7 +71,13 @@ def clip_paths(table: pd.DataFrame, root: str | Path | None = None) -> list[Path
         InputError: the first clip is not there: the folder was moved, or its name was lost on the way.
     """
     folder = Path(root if root is not None else table.attrs.get("root", ".")).expanduser()
-    paths = [folder / str(file) for file in table.index]
+    files = table.index.to_series() if "copy_of" not in table else table["copy_of"].fillna(table.index.to_series())
+    paths = [folder / str(file) for file in files]
     if paths and not paths[0].exists():
         raise InputError(f"No clip {paths[0]}; give the folder that the clip table belongs to as root=")
     return paths
+
+
+def clip_speeds(table: pd.DataFrame) -> list[float]:
+    """The speed at which every clip of a table is read: 1, but for copies; see `with_copies`."""
+    return table["speed"].tolist() if "speed" in table else [1.0] * len(table)

@@ -1,6 +1,7 @@
 """From a folder of clips to a clip table: one row a clip, its emotion, its speaker, its split."""
 
 from ser_graph.corpora.adapter import Adapter
+from ser_graph.corpora.copies import originals, with_copies
 from ser_graph.corpora.joining import join_corpora
 from ser_graph.corpora.loading import ADAPTERS, load_corpus
 from ser_graph.corpora.splits import (
@@ -31,10 +32,12 @@ __all__ = [
     "load_corpus",
     "load_table",
     "name_emotions",
+    "originals",
     "ravdess_split",
     "read_table",
     "search_demos_split",
     "speaker_overlap",
     "speaker_split",
+    "with_copies",
     "write_table",
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ser_graph.corpora.copies import originals, split_of_copies
 from ser_graph.corpora.vocabulary import SPLITS
 from ser_graph.errors import InputError, bad_value, shorten
 
@@ -71,7 +72,7 @@ def speaker_split(table: pd.DataFrame, fractions: Sequence[float] = (0.6, 0.2, 0
 
 
 def leave_speakers_out(
-    table: pd.DataFrame, n_folds: int | None = None, *, dev: bool = False
+    table: pd.DataFrame, n_folds: int | None = None, *, dev: bool = False, n_dev: int | None = None
 ) -> Iterator[tuple[list[str], pd.DataFrame]]:
     """Groups of speakers in turn as the test split, the others to train on.
 
@@ -81,6 +82,7 @@ def leave_speakers_out(
         table: a clip table in which every clip has a speaker.
         n_folds: number of groups, alike in size and gender; None makes each speaker a group.
         dev: also hold out the next group, around the end, as the dev split.
+        n_dev: speakers of that group who are dev, the others train; None is all of them.
 
     Yields:
         The test speakers, and the table with that split.
@@ -99,6 +101,7 @@ def leave_speakers_out(
         >>> [speakers for speakers, _ in leave_speakers_out(table, 2)]
         [['a', 'b'], ['c', 'd']]
     """
+    everything, table = table, table[originals(table)]
     counts = _speaker_counts(table)
     speakers = counts.index
     if "emotion" in table and table["emotion"].notna().any():
@@ -113,13 +116,15 @@ def leave_speakers_out(
         raise InputError(
             f"Bad number of folds {n_folds}, expected {least} to {len(speakers)}, the number of speakers"
         )
+    if n_dev is not None and n_dev < 1:
+        raise InputError(f"Bad n_dev {n_dev}, expected at least one speaker, or None for a whole group")
     groups = _groups(speakers, _speaker_genders(table, speakers), n_folds)
     for place, group in enumerate(groups):
         names = dict.fromkeys(counts.index, "train")
         if dev:
-            names.update(dict.fromkeys(groups[(place + 1) % len(groups)], "dev"))
+            names.update(dict.fromkeys(groups[(place + 1) % len(groups)][:n_dev], "dev"))
         names.update(dict.fromkeys(group, "test"))
-        yield group, assign_split(table, names)
+        yield group, assign_split(everything, names)
 
 
 def _groups(speakers: pd.Index, genders: np.ndarray, n_folds: int | None) -> list[list[str]]:
@@ -209,13 +214,13 @@ def assign_split(table: pd.DataFrame, split_of: dict[str, str]) -> pd.DataFrame:
     """
     for name in set(split_of.values()) - set(SPLITS):
         raise bad_value("split", name, SPLITS)
-    unknown = sorted(set(table["speaker"].dropna()) - set(split_of))
+    unknown = sorted(set(table.loc[originals(table), "speaker"].dropna()) - set(split_of))
     if unknown:
         raise InputError(
             f"No split for the speakers {shorten(unknown)}; the split knows {shorten(sorted(split_of))}; "
             "name one for each, or split by speaker_split"
         )
-    return table.assign(split=table["speaker"].map(split_of))
+    return split_of_copies(table.assign(split=table["speaker"].map(split_of)))
 
 
 def speaker_overlap(table: pd.DataFrame) -> pd.DataFrame:

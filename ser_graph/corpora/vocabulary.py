@@ -23,7 +23,7 @@ SPLITS = ("train", "dev", "test")
 COLUMNS = ("emotion", "speaker", "gender", "duration", "split")
 """The columns that every clip table has, in this order."""
 
-NUMBERS = ("duration", "age", "arousal", "valence", "dominance")
+NUMBERS = ("duration", "age", "arousal", "valence", "dominance", "speed")
 """The columns that hold numbers; every other one holds text, so that speaker ``03`` stays ``03``."""
 
 _EMOTION_SPELLINGS = {

@@ -1,6 +1,5 @@
 """Which clips a student is trained on, and whose labels it may know."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +7,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ser_graph.corpora import originals
 from ser_graph.downstream.settings import TrainingSettings
-from ser_graph.errors import InputError, bad_value, shorten
+from ser_graph.errors import InputError, shorten
 from ser_graph.graph import ClipGraph
 
 
@@ -29,7 +29,8 @@ def labelled_nodes(data: ClipGraph, settings: TrainingSettings | None = None, **
       the emotion's speakers in turn, so that each speaker gives as many as another, as far as he has them;
       every emotion begins with another speaker.
 
-    Both are nested: 5 % of the labels contain the 2 %, three speakers the two.
+    Both are nested: 5 % of the labels contain the 2 %, three speakers the two. A copy (see `with_copies`) has a
+    label where its original has one.
 
     Args:
         data: the graph of N clips.
@@ -43,12 +44,13 @@ def labelled_nodes(data: ClipGraph, settings: TrainingSettings | None = None, **
         InputError: a bad setting, no labelled training clip, more speakers than there are, or speakers who
             lack an emotion.
     """
-    settings = replace(settings or TrainingSettings(), **known_settings(changes))
-    known = training_nodes(data, settings.protocol) & (data.y >= 0)
+    settings = (settings or TrainingSettings()).replace(**changes)
+    training = training_nodes(data, settings.protocol) & (data.y >= 0)
+    known = training & torch.from_numpy(originals(data.table))
     if not known.any():
         raise InputError("No labelled training clip; check the split and the emotions of the clip table")
     if settings.label_fraction == 1 and settings.labelled_speakers is None:
-        return known
+        return training
     clips = pd.DataFrame({"y": data.y.numpy(), "speaker": data.speaker.numpy(), "file": data.table.index})
     clips = clips[known.numpy()].sort_values("file")
     random = np.random.default_rng(settings.label_seed)
@@ -59,19 +61,17 @@ def labelled_nodes(data: ClipGraph, settings: TrainingSettings | None = None, **
         clips = _of_speakers(clips, speakers, settings, data)
     if settings.label_fraction < 1:
         clips = _fraction(clips, speakers, settings.label_fraction)
-    return torch.zeros(data.num_nodes, dtype=torch.bool).index_fill_(0, torch.tensor(clips.index.to_numpy()), True)
+    chosen = torch.zeros(data.num_nodes, dtype=torch.bool)
+    chosen[torch.from_numpy(clips.index.to_numpy())] = True
+    return _with_copies(data, chosen) & training
 
 
-def known_settings(changes: dict[str, Any]) -> dict[str, Any]:
-    """The same, where all are training settings.
-
-    Raises:
-        InputError: one is none.
-    """
-    for name in changes:
-        if name not in TrainingSettings.__dataclass_fields__:
-            raise bad_value("training setting", name, TrainingSettings.__dataclass_fields__)
-    return changes
+def _with_copies(data: ClipGraph, rows: Tensor) -> Tensor:
+    """[N] bool: the same clips and all of their copies."""
+    if "copy_of" not in data.table:
+        return rows
+    files = set(data.table.index[rows.numpy()])
+    return rows | torch.from_numpy(data.table["copy_of"].isin(files).to_numpy(bool).copy())
 
 
 def _of_speakers(

@@ -1,7 +1,4 @@
-"""What a student can learn from a teacher without a graph of neighbours, or beside one.
-
-Each takes `reduction`: the mean, or the sum, of what is said to be summed.
-"""
+"""What a student can learn from a teacher: relations, embeddings, near clips and class probabilities."""
 
 import torch
 from torch import Tensor
@@ -35,22 +32,60 @@ def similarity_loss(outputs: Tensor, teacher: Tensor, *, reduction: str = "mean"
 
 
 def regression_loss(predicted: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
-    """The teacher's embedding, predicted by a linear layer on the student's `fc1`.
+    """The teacher's embedding, predicted from the student's `fc1`.
 
-    |predicted_i - h_i|^2 / D over the clips. With h of unit mean variance (see `unit_variance`), the mean is the
-    share of its variance that is not explained: 1 for a student that knows the mean alone. A student's layer
-    that regresses a teacher's: Romero et al., "FitNets", ICLR 2015.
+    1 - cos(p_i, h_i) over the clips: 0 where the directions agree, 1 for a student that knows nothing. A head on
+    the student that predicts the teacher: Romero et al., "FitNets", ICLR 2015; by the cosine:
+    arXiv 2604.24933.
 
     Args:
-        predicted: [B, D].
+        predicted: [B, D] p.
         targets: [B, D] h.
         reduction: ``"mean"`` or ``"sum"`` over the clips.
 
     Examples:
-        >>> regression_loss(torch.zeros(1, 2), torch.tensor([[1.0, 2.0]]))
-        tensor(2.5000)
+        >>> regression_loss(torch.tensor([[1.0, 0.0], [3.0, 0.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+        tensor(0.5000)
     """
-    return _reduced((predicted.float() - targets).square().mean(1), reduction)
+    return _reduced(1 - functional.cosine_similarity(predicted.float(), targets, dim=1), reduction)
+
+
+def distribution_loss(
+    similarity: Tensor,
+    teacher_similarity: Tensor,
+    ignored: Tensor,
+    student: float,
+    teacher: float,
+    *,
+    reduction: str = "mean",
+) -> Tensor:
+    """Which of M clips are near to each of B clips: the student's answer shall be the teacher's.
+
+    KL(softmax(t_i / T_t) || softmax(s_i / T_s)) over the rows. Near clips are pulled, all others pushed. Fang et
+    al., "SEED", ICLR 2021; Zheng et al., "SimMatch", CVPR 2022.
+
+    Args:
+        similarity: [B, M] s, cosines of the student's outputs.
+        teacher_similarity: [B, M] t, cosines of the teacher's embeddings.
+        ignored: [B, M] bool, pairs that are left out: a clip and itself.
+        student: temperature T_s.
+        teacher: temperature T_t; the lower, the fewer clips count as near.
+        reduction: ``"mean"`` or ``"sum"`` over the clips that are compared with at least two others.
+
+    Examples:
+        >>> near = torch.tensor([[1.0, 0.0, -1.0]])
+        >>> nothing = torch.zeros(1, 3, dtype=torch.bool)
+        >>> float(distribution_loss(near, near, nothing, 0.1, 0.1).abs()) < 1e-6
+        True
+    """
+    rows = (~ignored).sum(1) > 1
+    if not rows.any():
+        return similarity.sum() * 0.0
+    lowest = torch.finfo(torch.float32).min
+    log_s = (similarity.float() / student).masked_fill(ignored, lowest)[rows].log_softmax(1)
+    t = (teacher_similarity.float() / teacher).masked_fill(ignored, lowest)[rows].softmax(1)
+    divergence = (t * (t.clamp_min(1e-12).log() - log_s.clamp_min(lowest / 2))).sum(1)
+    return _reduced(divergence, reduction)
 
 
 def distillation_loss(
@@ -63,7 +98,8 @@ def distillation_loss(
 
     Args:
         logits: [B, K] z.
-        log_posteriors: [B, K] log q; -inf is a class that the teacher does not know.
+        log_posteriors: [B, K] log q; -inf is a class that the teacher does not know. A clip of which it says
+            nothing has a row of NaN and is left out.
         temperature: T > 0.
         reduction: ``"mean"`` or ``"sum"`` over the clips.
 
@@ -72,8 +108,9 @@ def distillation_loss(
         >>> float(distillation_loss(z, z.log_softmax(1), 3.0).abs()) < 1e-6
         True
     """
-    target = (log_posteriors / temperature).softmax(1)
-    student = (logits.float() / temperature).log_softmax(1)
+    known = ~log_posteriors.isnan().any(1)
+    target = (log_posteriors[known] / temperature).softmax(1)
+    student = (logits[known].float() / temperature).log_softmax(1)
     divergence = functional.kl_div(student, target, reduction="none").sum(1)
     return temperature**2 * _reduced(divergence, reduction)
 

@@ -9,8 +9,6 @@ Chang et al., "Knowledge transfer for on-device speech emotion recognition with 
 2022; Gopalan et al., "Neural structured learning", WSDM 2021.
 """
 
-import math
-
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,28 +33,6 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
 
 DISTANCES = {"cosine": _cosine, "l2": _l2, "kl": _kl}
 REDUCTIONS = ("mean", "sum")
-ALPHA_SCHEDULES = ("constant", "linear", "cosine")
-
-
-def alpha_at(alpha: float, schedule: str, epoch: int, epochs: int) -> float:
-    """The weight of the neighbour loss in an epoch, e of E counted from 0.
-
-    ``"constant"`` is alpha throughout. ``"linear"`` is alpha (e + 1) / E: labels lead first, the graph later.
-    ``"cosine"`` is alpha (1 + cos(pi e / E)) / 2: the graph leads first, labels have the last word.
-
-    Examples:
-        >>> [alpha_at(1.0, "linear", epoch, 4) for epoch in range(4)]
-        [0.25, 0.5, 0.75, 1.0]
-        >>> [round(alpha_at(1.0, "cosine", epoch, 4), 2) for epoch in range(4)]
-        [1.0, 0.85, 0.5, 0.15]
-    """
-    if schedule not in ALPHA_SCHEDULES:
-        raise bad_value("alpha_schedule", schedule, ALPHA_SCHEDULES)
-    if schedule == "linear":
-        return alpha * (epoch + 1) / epochs
-    if schedule == "cosine":
-        return alpha * (1 + math.cos(math.pi * epoch / epochs)) / 2
-    return alpha
 
 
 def neighbour_loss(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -9,12 +10,14 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.mapped import read_rows
+from ser_graph.audio.standardise import Voices, speaker_voices
 from ser_graph.belonging import check_belongs
 from ser_graph.devices import Precision, autocast
 from ser_graph.downstream.student import Student
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
+from ser_graph.processes import ALONE, Processes
 
 _PART = 1024  # clips whose spectrograms are in memory at a time, where they are made from files
 
@@ -26,6 +29,7 @@ def predict_logits(
     rows: Tensor | None = None,
     *,
     emb: Tensor | None = None,
+    voices: Voices | None = None,
     batch_size: int = 64,
     precision: Precision = "float32",
 ) -> Tensor:
@@ -36,6 +40,7 @@ def predict_logits(
         x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
         rows: [M] int64 indices of the clips; None takes all.
         emb: [N, 256] the teacher's embeddings; looked at only by a student that needs the teacher.
+        voices: what was heard of the clips' speakers before; looked at only by one that normalises by speaker.
         batch_size: clips at a time; the result does not depend on it.
         precision: of the forward pass.
 
@@ -50,8 +55,31 @@ def predict_logits(
         block = rows[start : start + batch_size]
         beside = emb[block].to(device) if student.needs_teacher and emb is not None else None
         with autocast(device, precision):
-            logits.append(student(read_rows(x, block).to(device), beside).logits.float().cpu())
+            heard = None if voices is None else voices.of(block).to(device)
+            logits.append(student(read_rows(x, block).to(device), beside, heard).logits.float().cpu())
     return torch.cat(logits)
+
+
+def known_voices(
+    data: ClipGraph, normalise: str, heard: int | None = None, *, group: Processes = ALONE
+) -> Voices | None:
+    """What was heard of each speaker, where a student normalises by speaker; see `Standardise`.
+
+    Args:
+        data: the graph, whose clips are heard; no label is looked at.
+        normalise: of the student; all but ``"speaker"`` need no voices.
+        heard: clips of each speaker that were heard before, drawn by file name; None is all, among them the clips
+            that are predicted.
+        group: the processes that read a share each.
+    """
+    if normalise != "speaker":
+        return None
+    rows = torch.arange(len(data.y))
+    if heard is not None:  # names tell emotions: a drawn order, the same whatever the order of the rows
+        order = np.argsort(data.table.index.to_numpy(str))[np.random.default_rng(0).permutation(len(rows))]
+        count = pd.Series(data.speaker.numpy()[order]).groupby(data.speaker.numpy()[order]).cumcount()
+        rows = torch.from_numpy(np.sort(order[count.to_numpy() < heard]))
+    return Voices(speaker_voices(data.x, data.speaker, rows, group=group), data.speaker)
 
 
 def predict(
@@ -60,6 +88,7 @@ def predict(
     split: str | None = None,
     *,
     root: str | Path | None = None,
+    heard: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """What a student says of clips.
@@ -69,6 +98,8 @@ def predict(
         clips: a graph, whose spectrograms are used, or a clip table, whose files are read.
         split: only the clips of this split (``"train"``, ``"dev"``, ``"test"``); None takes all.
         root: the corpus folder of a clip table, by default the one that it was loaded from.
+        heard: of a student that normalises by speaker and a graph: the clips of each speaker that it has heard
+            before; None is all of them, 0 is an unknown voice. No label is looked at.
         progress: show a progress bar while files are read.
 
     Returns:
@@ -88,7 +119,8 @@ def predict(
         check_belongs(clips.meta, student.features.to_dict(), student.emotions)
         if student.needs_teacher:
             _check_teacher(student, clips)
-        logits = predict_logits(student, clips.x, rows, emb=clips.emb)
+        voices = known_voices(clips, student.standardise.normalise, heard)
+        logits = predict_logits(student, clips.x, rows, emb=clips.emb, voices=voices)
     elif student.needs_teacher:
         raise InputError(
             f"This student needs the teacher at inference (transfer={student.transfer!r}): predict on a graph, "

@@ -1,203 +1,189 @@
 """`TrainingSettings`: everything that decides how a student is trained."""
 
-import math
-from dataclasses import dataclass, fields
-from numbers import Integral, Real
-from typing import Any, get_args
+from typing import Any, Literal
 
-from ser_graph.audio.features import NORMALISATIONS
+from pydantic import model_validator
+
+from ser_graph.audio.standardise import Normalisation
 from ser_graph.devices import Precision
-from ser_graph.downstream.augmentation import check_augmentation
-from ser_graph.downstream.backbones import BACKBONES, LAYERS, check_width
-from ser_graph.downstream.neighbour_loss import ALPHA_SCHEDULES, DISTANCES, REDUCTIONS
-from ser_graph.downstream.transfer import TRANSFERS
+from ser_graph.downstream.augmentation import AUGMENTATIONS, DEFAULT_AUGMENTATION
+from ser_graph.downstream.backbones import BACKBONES, MAX_WIDTH
 from ser_graph.errors import InputError, bad_value
-from ser_graph.graph.space import Center
+from ser_graph.settings import Settings, setting
 
-PROTOCOLS = ("clean", "paper")
-SEMANTICS = ("together", "official")
-STRATEGIES = ("forward", "detach", "bank", "partition")
+METHODS = {
+    "baseline": 0.0,  # labels alone
+    "nsl": 0.1,  # the paper's: outputs of neighbours shall be close
+    "graph": 1.0,  # the distribution of similarities over neighbours and others shall be the teacher's
+    "regress": 5.0,  # the teacher's embedding shall be predicted from fc1
+    "relational": 5.0,  # similarities of all pairs of a batch shall be the teacher's
+    "distil": 1.0,  # class probabilities of the teacher's probe
+    "propagate": 1.0,  # the same, corrected and smoothed along the graph
+}
+"""Names of the methods and the weight that each has where `alpha` is None."""
+
+METHODS_BESIDE = tuple(name for name in METHODS if name != "baseline")
+
+PAPER = {
+    "schedule": "paper",
+    "epochs": 50,
+    "epoch_steps": 1,
+    "learning_rate": 1e-3,
+    "augment": "none",
+    "normalise": "corpus",
+}
+"""The paper's training: the defaults where `protocol` is ``"paper"`` or `semantics` is ``"official"``."""
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How a student is trained; the defaults are the paper's, where docs/faithful.md names no difference.
+class TrainingSettings(Settings):
+    """How a student is trained.
 
-    A step minimises, with weights that are 0 by default where the paper has no such term,
-
-        cross entropy + alpha * neighbours + similarity * pairs + regression * embeddings + posteriors * classes
-
-    Cross entropy, embeddings and classes are taken over the seeds of a batch, pairs over all of its clips.
-    With `reduction` ``"mean"`` each term is a mean, with ``"sum"`` each is a sum.
-
-    Attributes:
-        backbone: ``"cnn6"``, ``"mobilenet15"``, ``"resnet9"`` or ``"vgg15"``.
-        width: multiplier of the backbone's channels and of `fc1`: 0.5 makes a student of about a quarter of the
-            size. More than 0, at most 4.
-        alpha: weight of the neighbour loss; 0, with no other weight, trains the baseline.
-        n_neighbors: neighbours a seed, the most similar ones; None takes all that the graph holds.
-        layer: whose output the neighbour loss and the pairs compare, ``"fc1"`` or ``"fc2"`` (the logits).
-        distance: ``"cosine"``, ``"l2"`` or ``"kl"``.
-        reduction: ``"mean"`` (official code) or ``"sum"`` (the paper's equation 2; the cross entropy is then
-            summed too).
-        edge_weights: weigh the neighbour loss by the similarity of the edge.
-        protocol: ``"clean"`` trains on train and keeps the epoch that is best on dev; ``"paper"`` trains on
-            train + dev and keeps the last epoch.
-        transductive: allow neighbours that are not training clips. A result then says so.
-        epochs: number of passes over the seeds.
-        batch_size: labelled seeds in one step.
-        learning_rate: of Adam, in the first epochs.
-        decay: factor on the learning rate every `decay_every` epochs.
-        decay_every: epochs between two decays.
-        seed: of the initial weights and of the order of the seeds.
-        precision: of the forward pass; ``"auto"`` is bfloat16 where the hardware gains by it.
-        semantics: how seeds and neighbours pass through BatchNorm. ``"together"`` forwards them as one batch,
-            each clip once: both sides of an edge are normalised alike, and a neighbour that is a seed too
-            costs nothing. ``"official"`` forwards the seeds, then a row for each edge's neighbour, each with
-            statistics of its own, as the paper's code does; and as there both passes update the running
-            statistics that inference uses. Its padding, zero spectrograms for missing neighbours, is left out.
-        alpha_schedule: ``"constant"``; ``"linear"``, rising from alpha / epochs in the first epoch to alpha
-            in the last; or ``"cosine"``, falling from alpha towards 0. See `alpha_at`.
-        same_label: drop all edges but those between training clips of the same known label: the upper bound
-            of what a better graph could give.
-        similarity: weight of the soft graph: the cosine similarities of all pairs in a batch shall be the
-            teacher's, near and far pairs alike; see `similarity_loss`.
-        regression: weight of the regression of the teacher's embedding from `fc1`; see `regression_loss`.
-        posteriors: weight of the teacher's class probabilities; see `distillation_loss`. They come from a
-            linear probe of its embeddings, fitted on the labelled training clips alone.
-        temperature: that softens both sides' class probabilities.
-        teacher_center: what is taken away from the teacher's embeddings for the three terms above: ``"none"``,
-            ``"corpus"`` (the mean of all training clips) or ``"speaker"`` (each speaker's mean). Edges stay as
-            the graph has them.
-        label_fraction: share of the training clips whose labels are used; see `labelled_nodes`. The labels of
-            dev, which protocol ``"clean"`` chooses the epoch by, are not among them and are all used.
-        labelled_speakers: number of training speakers whose labels are used; None is all.
-        label_seed: of the choice of labels.
-        unlabelled_ratio: where clips lack a label and a term can learn from them, so many unlabelled seeds
-            for each labelled one.
-        normalise: ``"corpus"``, or ``"utterance"``, which takes each clip's mean spectrum away first; see
-            `Standardise`.
-        spec_augment: share of the frames and of the mel bins that masks hide at most in training, seeds and
-            neighbours alike; likewise `gain` in dB and `speed` as a share, see `Augmentation`.
-        strategy: where the neighbours' outputs come from, ``"forward"`` (exact), ``"detach"``, ``"bank"`` or
-            ``"partition"``; see `ser_graph.downstream.strategies`.
-        transfer: ``"none"``, or how the teacher's embedding joins `fc1`, in training and at inference:
-            ``"add"``, ``"max"`` or ``"avg"``, the paper's baselines of transfer learning (with alpha = 0). Such
-            a student is not for a device.
+    The loss is the cross entropy of the labelled clips plus `alpha` times what the `method` adds. With
+    ``alpha=0`` the student learns from labels alone: it is the baseline of every method.
     """
 
-    backbone: str = "resnet9"
-    alpha: float = 0.1
-    n_neighbors: int | None = None
-    layer: str = "fc2"
-    distance: str = "cosine"
-    reduction: str = "mean"
-    edge_weights: bool = True
-    protocol: str = "clean"
-    transductive: bool = False
-    epochs: int = 50
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    decay: float = 0.9
-    decay_every: int = 5
-    seed: int = 0
-    precision: Precision = "auto"
-    semantics: str = "together"
-    alpha_schedule: str = "constant"
-    same_label: bool = False
-    similarity: float = 0.0
-    regression: float = 0.0
-    posteriors: float = 0.0
-    temperature: float = 4.0
-    teacher_center: Center = "none"
-    label_fraction: float = 1.0
-    labelled_speakers: int | None = None
-    label_seed: int = 0
-    unlabelled_ratio: float = 1.0
-    normalise: str = "corpus"
-    spec_augment: float = 0.0
-    gain: float = 0.0
-    speed: float = 0.0
-    transfer: str = "none"
-    strategy: str = "forward"
-    width: float = 1.0
+    backbone: str = setting("resnet9", "condition", "cnn6, mobilenet15, resnet9 or vgg15")
+    width: float = setting(
+        1.0, "condition", "multiplier of the channels: 0.5 makes about a quarter of the size", gt=0, le=MAX_WIDTH
+    )
+    method: str = setting(
+        "nsl", "method", "what the student learns beside the labels: names of `METHODS`, joined by +, or baseline"
+    )
+    alpha: float | None = setting(
+        None, "method", "weight of the method; None is its own, 0 trains the baseline", ge=0, allow_inf_nan=False
+    )
+    protocol: Literal["clean", "paper"] = setting(
+        "clean", "run", "clean trains on train and looks at dev; paper trains on train + dev, as the paper does"
+    )
+    epochs: int = setting(30, "run", "passes over the labelled clips", ge=1)
+    epoch_steps: int = setting(
+        100, "run", "fewest steps of an epoch: where fewer clips are labelled, they come again", ge=1
+    )
+    batch_size: int = setting(16, "run", "labelled clips in a step", ge=1)
+    learning_rate: float = setting(2e-3, "condition", "highest rate of the schedule", gt=0)
+    schedule: Literal["cosine", "paper"] = setting(
+        "cosine",
+        "condition",
+        "cosine: AdamW, warm-up, cosine decay, averaged weights, fresh BatchNorm statistics; paper: Adam, x 0.9 "
+        "every 5 epochs, lagging BatchNorm statistics",
+    )
+    keep: Literal["last", "best"] = setting("last", "condition", "the epoch to keep: the last, or the best on dev")
+    augment: str = setting(
+        DEFAULT_AUGMENTATION, "condition", "what is done to spectrograms in training: parts joined by +, or none"
+    )
+    normalise: Normalisation = setting(
+        "utterance", "condition", "what is taken off spectrograms: corpus, utterance or speaker"
+    )
+    seed: int = setting(0, "run", "of the initial weights and of all random order", ge=0, lt=2**63)
+    precision: Precision = setting("auto", "run", "auto is bfloat16 where the hardware gains by it")
+    label_fraction: float = setting(1.0, "condition", "share of the training labels that are used", gt=0, le=1)
+    labelled_speakers: int | None = setting(
+        None, "condition", "training speakers whose labels are used; None is all", ge=1
+    )
+    label_seed: int = setting(0, "condition", "of the choice of labels", ge=0, lt=2**63)
+    unlabelled_ratio: float = setting(
+        1.0, "method", "unlabelled clips in a step for each labelled one", of=METHODS_BESIDE, ge=0
+    )
+    center: Literal["none", "corpus", "speaker"] = setting(
+        "speaker",
+        "method",
+        "mean that is taken off the teacher's embeddings; edges stay as the graph has them",
+        of=("graph", "regress", "relational", "distil", "propagate"),
+    )
+    n_neighbors: int | None = setting(
+        None, "method", "neighbours of a clip; None is all that the graph holds", of=("nsl", "graph"), ge=1
+    )
+    layer: Literal["fc1", "fc2", "projection"] = setting(
+        "fc2",
+        "method",
+        "output that is compared: fc1, fc2 (the logits) or a linear projection of fc1",
+        of=("nsl", "relational"),
+    )
+    strategy: Literal["forward", "detach", "bank"] = setting(
+        "forward",
+        "method",
+        "where neighbours' outputs come from; see `ser_graph.downstream.strategies`",
+        of=("nsl",),
+    )
+    distance: Literal["cosine", "l2", "kl"] = setting("cosine", "method", "of two neighbours", of=("nsl",))
+    reduction: Literal["mean", "sum"] = setting(
+        "mean", "condition", "mean of each term (official code) or sum (the paper's equation 2)"
+    )
+    edge_weights: bool = setting(
+        True, "method", "weigh the neighbour loss by the similarity of the edge", of=("nsl",)
+    )
+    semantics: Literal["together", "official"] = setting(
+        "together",
+        "method",
+        "neighbours pass BatchNorm with the seeds, or apart as in the paper's code",
+        of=("nsl",),
+    )
+    same_label: bool = setting(
+        False, "method", "keep edges of one known label only: the upper bound of a graph", of=("nsl",)
+    )
+    transductive: bool = setting(False, "run", "allow neighbours that are not training clips")
+    transfer: Literal["none", "add", "max", "avg"] = setting(
+        "none", "method", "how the teacher's embedding joins fc1, also at inference: not for a device"
+    )
 
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("backbone", BACKBONES),
-            ("layer", LAYERS),
-            ("distance", DISTANCES),
-            ("reduction", REDUCTIONS),
-            ("protocol", PROTOCOLS),
-            ("precision", ("auto", "float32", "bfloat16")),
-            ("semantics", SEMANTICS),
-            ("alpha_schedule", ALPHA_SCHEDULES),
-            ("teacher_center", get_args(Center)),
-            ("normalise", NORMALISATIONS),
-            ("transfer", TRANSFERS),
-            ("strategy", STRATEGIES),
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_paper(cls, values: Any) -> Any:
+        if isinstance(values, dict) and (
+            values.get("protocol") == "paper" or values.get("semantics") == "official"
         ):
-            if not isinstance(getattr(self, name), str) or getattr(self, name) not in allowed:
-                raise bad_value(name, getattr(self, name), allowed)
-        for name in ("seed", "label_seed"):
-            seed = getattr(self, name)
-            if not (isinstance(seed, Integral) and 0 <= int(seed) < 2**63):
-                raise InputError(f"Bad {name} {seed!r}, expected a whole number, 0 or more")
-        check_width(self.width)
-        for name in ("alpha", "similarity", "regression", "posteriors", "unlabelled_ratio"):
-            if not (_is_finite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise InputError(f"Bad {name} {getattr(self, name)!r}, expected 0 or more")
+            return {**PAPER, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TrainingSettings":
+        if self.backbone not in BACKBONES:
+            raise bad_value("backbone", self.backbone, BACKBONES)
+        if not set(self.methods) <= set(METHODS) or (len(self.methods) > 1 and "baseline" in self.methods):
+            raise InputError(
+                f"Bad method {self.method!r}, expected one of {sorted(METHODS)}, or several joined by +"
+            )
+        unknown = set(self.augment.split("+")) - {*AUGMENTATIONS, "none"}
+        if unknown or (self.augment != "none" and "none" in self.augment):
+            raise InputError(f"Bad augment {self.augment!r}, expected none or parts of {'+'.join(AUGMENTATIONS)}")
         if self.semantics == "official" and self.strategy != "forward":
             raise InputError(f"semantics='official' is of strategy 'forward', not {self.strategy!r}; drop one")
-        check_augmentation(self.spec_augment, self.gain, self.speed)
-        if self.transfer != "none" and self.regression:
-            raise InputError("regression has nothing to learn where transfer puts the embedding into fc1; drop one")
-        if not (_is_finite(self.temperature) and self.temperature > 0):
-            raise InputError(f"Bad temperature {self.temperature!r}, expected more than 0")
-        if not (_is_finite(self.label_fraction) and 0 < self.label_fraction <= 1):
-            raise InputError(f"Bad label_fraction {self.label_fraction!r}, expected more than 0 and at most 1")
-        for name in ("learning_rate", "decay"):
-            if not (_is_finite(getattr(self, name)) and getattr(self, name) > 0):
-                raise InputError(f"Bad {name} {getattr(self, name)!r}, expected more than 0")
-        for name in ("edge_weights", "transductive", "same_label"):
-            if getattr(self, name) not in (True, False):
-                raise bad_value(name, getattr(self, name), (True, False))
-        for name in ("epochs", "batch_size", "decay_every"):
-            if not _is_count(getattr(self, name)):
-                raise InputError(f"Bad {name} {getattr(self, name)!r}, expected at least 1")
-        for name in ("n_neighbors", "labelled_speakers"):
-            if getattr(self, name) is not None and not _is_count(getattr(self, name)):
-                raise InputError(f"Bad {name} {getattr(self, name)!r}, expected at least 1, or None for all")
+        if self.transfer != "none" and self.weight:
+            raise InputError(f"transfer={self.transfer!r} is a baseline of its own; give alpha=0 with it")
+        return self
 
     @property
-    def changes(self) -> dict[str, Any]:
-        """The settings that differ from their defaults: what identifies a training.
+    def methods(self) -> tuple[str, ...]:
+        """The methods that are joined, by name and without repetition."""
+        return tuple(sorted(set(self.method.split("+"))))
 
-        A setting that a later version adds leaves it as it is, so that finished work stays finished.
+    @property
+    def own_weight(self) -> float:
+        """The weight where `alpha` is None: the method's own; 1 of several, each of which keeps its own."""
+        return METHODS.get(self.method, 1.0)
 
-        Examples:
-            >>> TrainingSettings(alpha=0, epochs=3).changes
-            {'alpha': 0, 'epochs': 3}
-        """
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value != getattr(type(self), name)}
+    @property
+    def weight(self) -> float:
+        """The weight of the method."""
+        return self.own_weight if self.alpha is None or self.method == "baseline" else self.alpha
+
+    @property
+    def learns_from(self) -> str | None:
+        """The method, or None where the student learns from labels alone."""
+        return "+".join(self.methods) if self.weight > 0 else None
 
     @property
     def is_baseline(self) -> bool:
         """Whether the student learns from labels alone, nothing from the graph or the teacher."""
-        terms = self.alpha or self.similarity or self.regression or self.posteriors
-        return not terms and self.transfer == "none"
+        return self.learns_from is None and self.transfer == "none"
+
+    @property
+    def uses_graph(self) -> bool:
+        """Whether the student learns from the edges of the graph."""
+        return self.learns_from is not None and not {"nsl", "graph", "propagate"}.isdisjoint(self.methods)
 
     @property
     def uses_unlabelled(self) -> bool:
-        """Whether some term of the loss learns from clips without a label."""
-        by_graph = self.alpha > 0 and not self.same_label
-        return bool(by_graph or self.similarity or self.regression or self.posteriors) and self.unlabelled_ratio > 0
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and int(value) >= 1
+        """Whether the method learns from clips without a label."""
+        edges_need_labels = self.learns_from == "nsl" and self.same_label
+        return self.learns_from is not None and not edges_need_labels and self.unlabelled_ratio > 0

@@ -35,11 +35,11 @@ class Spread(nn.Module):
         """See `Student.needs_teacher`."""
         return self.student.needs_teacher
 
-    def forward(self, nodes: Tensor, emb: Tensor | None = None) -> Output:
-        """[R] int64 nodes and, where needed, [R, 256] the teacher's embeddings -> outputs of R rows."""
+    def forward(self, nodes: Tensor, emb: Tensor | None = None, voice: Tensor | None = None) -> Output:
+        """[R] int64 nodes and, where needed, their embeddings [R, 256] and voices [R, 3, n_mels] -> outputs."""
         share = self.group.share(len(nodes))
         x = read_rows(self.x, nodes[share].cpu()).to(nodes.device)
-        mine = self.student(x, None if emb is None else emb[share])
+        mine = self.student(x, *(None if one is None else one[share] for one in (emb, voice)))
         return Output(*(self._with_others(one, share, len(nodes)) for one in mine))
 
     def _with_others(self, mine: Tensor, share: slice, n: int) -> Tensor:

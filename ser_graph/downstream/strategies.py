@@ -5,25 +5,26 @@
 | ``"forward"`` | forwarded with the seeds, each clip once | 1 + n | both sides |
 | ``"detach"`` | forwarded without gradient | about 1 + n / 3 | the seed's side, twice |
 | ``"bank"`` | remembered from its last visit as a seed | 1 | the seed's side, twice |
-| ``"partition"`` | met in the batch, which is made of parts of the graph | 1 | both sides |
 
 On edges that both ends list, the gradient of the seeds' side is half of the whole one, summed over an epoch: the
 weight of the neighbour loss is therefore doubled where the other side has none. In a batch of all clips of such a
-graph the four do the very same.
+graph the three do the very same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ser_graph.downstream.backbones import FC1, Output, scaled
+from ser_graph.downstream.backbones import Output
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.spreading import Spread
 from ser_graph.downstream.student import Student
 from ser_graph.graph import ClipGraph, TopNeighborSampler
+
+Compared = Callable[[Output], Tensor]  # what of the outputs of B clips is compared, [B, C]
 
 
 class Step(NamedTuple):
@@ -58,32 +59,27 @@ class Strategy(nn.Module):
     factor = 1.0
     samples_neighbours = True
 
-    def forward(self, student: Student | Spread, batch: Any, layer: str) -> Step:
+    def forward(self, student: Student | Spread, batch: Any, compared: Compared) -> Step:
         """Forward what has to be forwarded.
 
         Args:
             student: the model.
             batch: of the loader, on the model's device.
-            layer: whose outputs will be compared.
+            compared: what of the outputs will be compared.
         """
-        outputs = student(batch.x, _teacher(student, batch))
+        outputs = _outputs(student, batch)
         return Step(outputs, torch.arange(len(batch.x)), batch.edge_index, batch.edge_weight, None, {})
 
 
 class Official(Strategy):
     """As the paper's code: seeds, then a row for each edge's neighbour, each with its own BatchNorm statistics."""
 
-    def forward(self, student: Student | Spread, batch: Any, layer: str) -> Step:
+    def forward(self, student: Student | Spread, batch: Any, compared: Compared) -> Step:
         """See `Strategy.forward`."""
         if not batch.edge_index.numel():
-            return super().forward(student, batch, layer)
+            return super().forward(student, batch, compared)
         n, (neighbour, seed) = batch.batch_size, batch.edge_index
-        emb = _teacher(student, batch)
-        parts = zip(
-            student(batch.x[:n], None if emb is None else emb[:n]),
-            student(batch.x[neighbour], None if emb is None else emb[neighbour]),
-            strict=True,
-        )
+        parts = zip(_outputs(student, batch, slice(n)), _outputs(student, batch, neighbour), strict=True)
         edge_index = torch.stack([n + torch.arange(len(seed), device=seed.device), seed])
         rows = torch.cat([torch.arange(n), neighbour.cpu()])
         return Step(Output(*map(torch.cat, parts)), rows, edge_index, batch.edge_weight, None, {})
@@ -94,15 +90,14 @@ class Detach(Strategy):
 
     factor = 2.0
 
-    def forward(self, student: Student | Spread, batch: Any, layer: str) -> Step:
+    def forward(self, student: Student | Spread, batch: Any, compared: Compared) -> Step:
         """See `Strategy.forward`."""
-        n, emb = batch.batch_size, _teacher(student, batch)
-        outputs = student(batch.x[:n], None if emb is None else emb[:n])
-        sides = [getattr(outputs, layer).detach()]
+        n = batch.batch_size
+        outputs = _outputs(student, batch, slice(n))
+        sides = [compared(outputs).detach()]
         if len(batch.x) > n:
             with torch.no_grad(), _running_statistics_kept(student):
-                others = student(batch.x[n:], None if emb is None else emb[n:])
-            sides.append(getattr(others, layer))
+                sides.append(compared(_outputs(student, batch, slice(n, None))))
         return Step(outputs, torch.arange(n), batch.edge_index, batch.edge_weight, torch.cat(sides), {})
 
 
@@ -137,11 +132,11 @@ class Bank(Strategy):
         self.register_buffer("written", torch.full((n_nodes,), -1))
         self.register_buffer("step", torch.tensor(0))
 
-    def forward(self, student: Student | Spread, batch: Any, layer: str) -> Step:
+    def forward(self, student: Student | Spread, batch: Any, compared: Compared) -> Step:
         """See `Strategy.forward`. Its `numbers` are `edges`, the `edges_used`, and the sum of their `staleness`."""
-        outputs = student(batch.x, _teacher(student, batch))
+        outputs = _outputs(student, batch)
         nodes = batch.n_id[: batch.batch_size]
-        self.outputs[nodes] = getattr(outputs, layer).detach().float()
+        self.outputs[nodes] = compared(outputs).detach().float()
         self.written[nodes] = self.step
         (neighbour, seed), edge = self.sampler.neighbors_of(nodes.cpu())
         neighbour, seed = neighbour.to(nodes.device), seed.to(nodes.device)
@@ -159,49 +154,27 @@ class Bank(Strategy):
         return Step(outputs, rows, edge_index, weight, self.outputs[neighbour[known]], numbers)
 
 
-class Partition(Strategy):
-    """``"partition"``: an edge counts when both of its clips are seeds of the batch; see `PartitionBatches`.
+def make_strategy(view: ClipGraph, settings: TrainingSettings, size: int) -> Strategy:
+    """The strategy of the neighbour loss on the graph as a training sees it.
 
     Args:
-        sampler: of the seeds' neighbours.
-        edge_weight: [E] float32 of the graph.
+        view: the graph.
+        settings: of the training.
+        size: C, of what is compared.
     """
-
-    samples_neighbours = False
-
-    def __init__(self, sampler: TopNeighborSampler, edge_weight: Tensor) -> None:
-        super().__init__()
-        self.sampler, self.edge_weight = sampler, edge_weight
-
-    def forward(self, student: Student | Spread, batch: Any, layer: str) -> Step:
-        """See `Strategy.forward`. Its `numbers` are `edges` and the `edges_used`."""
-        outputs = student(batch.x, _teacher(student, batch))
-        nodes = batch.n_id[: batch.batch_size].cpu()
-        (neighbour, seed), edge = self.sampler.neighbors_of(nodes)
-        ordered, place = nodes.sort()
-        at = torch.searchsorted(ordered, neighbour).clamp_max(len(nodes) - 1)
-        met = ordered[at] == neighbour
-        numbers = {"edges": float(len(edge)), "edges_used": float(met.sum())}
-        edge_index = torch.stack([place[at], seed])[:, met].to(batch.x.device)
-        weight = self.edge_weight[edge[met]].to(batch.x.device)
-        return Step(outputs, torch.arange(len(nodes)), edge_index, weight, None, numbers)
-
-
-def make_strategy(view: ClipGraph, settings: TrainingSettings) -> Strategy:
-    """The strategy of some settings on the graph as a training sees it; without alpha, seeds are all there is."""
-    if settings.alpha == 0 or settings.strategy == "forward":
+    if settings.strategy == "forward":
         return Official() if settings.semantics == "official" else Strategy()
     if settings.strategy == "detach":
         return Detach()
     sampler = TopNeighborSampler(view, [settings.n_neighbors or -1])
-    if settings.strategy == "partition":
-        return Partition(sampler, view.edge_weight)
-    size = scaled(FC1, settings.width) if settings.layer == "fc1" else len(view.emotions)
     return Bank(sampler, view.edge_weight, len(view.y), size)
 
 
-def _teacher(student: Student | Spread, batch: Any) -> Tensor | None:
-    return batch.emb if student.needs_teacher else None
+def _outputs(student: Student | Spread, batch: Any, rows: slice | Tensor = slice(None)) -> Output:
+    """Some rows of a batch through the student, with what it needs beside their spectrograms."""
+    emb = batch.emb[rows] if student.needs_teacher else None
+    voice = batch.voice[rows] if "voice" in batch else None
+    return student(batch.x[rows], emb, voice)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A student: a small CNN with its standardisation, and everything needed to use it alone."""
 
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ser_graph.audio.features import Standardise
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.standardise import Standardise
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import Output, count_macs, count_parameters, make_backbone
 from ser_graph.downstream.transfer import TRANSFERS, fuse
@@ -17,7 +18,7 @@ from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_folder, check_readable, read_json, write_json
 
 MARK = "model.json"
-FORMAT_VERSION = 3  # 1 knew neither normalise nor transfer, 2 no width
+FORMAT_VERSION = 1
 
 
 class Student(nn.Module):
@@ -28,7 +29,7 @@ class Student(nn.Module):
         emotions: the classes in code order.
         features: what its spectrograms look like; the paper's by default.
         info: how it was made.
-        normalise: ``"corpus"`` or ``"utterance"``, see `Standardise`.
+        normalise: ``"corpus"``, ``"utterance"`` or ``"speaker"``, see `Standardise`.
         transfer: ``"none"``, or how the teacher's embedding joins `fc1`: ``"add"``, ``"max"`` or ``"avg"``.
         width: multiplier of the backbone's channels and of `fc1`.
 
@@ -68,12 +69,14 @@ class Student(nn.Module):
         self.width = width
         self.backbone = make_backbone(backbone, len(self.emotions), width)
 
-    def forward(self, x: Tensor, emb: Tensor | None = None) -> Output:
+    def forward(self, x: Tensor, emb: Tensor | None = None, voice: Tensor | None = None) -> Output:
         """[B, n_frames, n_mels] spectrograms of any float type -> `fc1` and `fc2` (the logits).
 
         Args:
             x: the spectrograms.
             emb: [B, F] the teacher's embeddings, as wide as `fc1`, of the same clips, where the student needs them.
+            voice: [B, 3, n_mels] what was heard of the clips' speakers before, see `Standardise`; looked at where
+                the student normalises by speaker, and then nothing by default.
 
         Raises:
             InputError: the student needs the teacher's embeddings and got none.
@@ -86,7 +89,7 @@ class Student(nn.Module):
         augment = self.augment if self.training else None
         if augment is not None:
             x = augment.distort(x)
-        z = self.standardise(x)
+        z = self.standardise(x, voice)
         if augment is not None:
             z = augment.mask(z)
         if emb is None or not self.needs_teacher:
@@ -118,6 +121,35 @@ class Student(nn.Module):
         with atomic_folder(folder, MARK) as part:
             write_student(self, part)
         return Path(folder)
+
+
+def start_from(student: Student, other: Student) -> None:
+    """Give a student the weights of another, in place; the last layer only where both know the same emotions.
+
+    Raises:
+        InputError: another backbone or width, or spectrograms of another rate or of other bins.
+    """
+    own, given = student.features.to_dict(), other.features.to_dict()
+    differ = [name for name in own if name != "n_samples" and own[name] != given[name]]
+    for name, one, two in (
+        ("backbone", student.info["backbone"], other.info["backbone"]),
+        ("width", student.width, other.width),
+        *((f"features.{name}", own[name], given[name]) for name in differ),
+    ):
+        if one != two:
+            raise InputError(f"The initial student has {name} {two!r}, this one {one!r}; give it the same")
+    state = other.backbone.state_dict()
+    if student.emotions != other.emotions:
+        state = {name: value for name, value in state.items() if not name.startswith("fc2.")}
+    student.backbone.load_state_dict(state, strict=False)
+
+
+def weights_hash(student: Student) -> str:
+    """A hash of a student's weights."""
+    found = hashlib.sha256()
+    for value in student.state_dict().values():
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _check_long_enough(backbone: str, features: LogMelSettings) -> None:
@@ -162,7 +194,7 @@ def load_student(folder: str | Path) -> Student:
         raise InputError(f"{folder} is not a trained student (model.json and model.safetensors expected in it)")
     check_readable(folder / MARK, folder / "model.safetensors")
     stored = read_json(folder / MARK)
-    if stored.get("format") != "ser_graph.student" or stored.get("version", 0) > FORMAT_VERSION:
+    if stored.get("format") != "ser_graph.student" or stored.get("version") != FORMAT_VERSION:
         raise InputError(f"{folder} was stored by another version of ser_graph; train the student anew")
     info = stored["info"]
     student = Student(
@@ -170,9 +202,9 @@ def load_student(folder: str | Path) -> Student:
         stored["emotions"],
         LogMelSettings(**stored["features"]),
         info,
-        normalise=stored.get("normalise", "corpus"),
-        transfer=stored.get("transfer", "none"),
-        width=stored.get("width", 1.0),
+        normalise=stored["normalise"],
+        transfer=stored["transfer"],
+        width=stored["width"],
     )
     try:
         student.load_state_dict(load_file(folder / "model.safetensors"))

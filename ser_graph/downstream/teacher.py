@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from ser_graph.corpora import originals
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
@@ -25,26 +26,38 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
 
     Returns:
         A shallow copy with `y` -1 where the label may not be known and, where settings ask for it, only the
-        edges of `same_label`, and [N, .] float32 `teacher` (embeddings in the space of `teacher_center`),
-        `target` (the same, of unit variance) and `log_posteriors`; zeros for clips that are not learnt from.
+        edges of `same_label`, and what the method learns from: [N, D] float32 `teacher`, embeddings without the
+        mean that `center` names, of unit variance, 0 for clips that are not learnt from; or [N, K] float32
+        `log_posteriors`, NaN for clips of which the teacher says nothing.
     """
     view = copy.copy(data)
     view.y = torch.where(labelled, data.y, -1)
-    if settings.same_label:
+    if settings.same_label and settings.learns_from == "nsl":
         source, target = data.edge_index
         same = (view.y[source] == view.y[target]) & (view.y[target] >= 0)
         view.edge_index, view.edge_weight = data.edge_index[:, same], data.edge_weight[same]
-    if not (settings.similarity or settings.regression or settings.posteriors):
+    methods = set(settings.methods) if settings.learns_from else set()
+    if not methods - {"nsl"}:
         return view
     rows = torch.ones_like(seeds) if settings.transductive else seeds
-    teacher = teacher_embeddings(data, rows, settings.teacher_center)
-    if settings.similarity:
-        view.teacher = teacher
-    if settings.regression:
-        view.target = unit_variance(teacher, rows)
-    if settings.posteriors:
-        view.log_posteriors = log_posteriors(teacher, view.y, rows, len(data.emotions))
+    teacher = teacher_embeddings(data, rows, settings.center)
+    if methods & {"distil", "propagate"}:
+        known = torch.where(torch.from_numpy(originals(data.table)), view.y, -1)
+        view.log_posteriors = log_posteriors(teacher, known, rows, len(data.emotions))
+    if "propagate" in methods:
+        view.log_posteriors = smoothed(view, rows)
+    if methods & {"graph", "regress", "relational"}:
+        view.teacher = unit_variance(teacher, rows)
     return view
+
+
+def own_clips(data: ClipGraph, rows: Tensor) -> Tensor:
+    """[N] bool: the original clips of the corpora that some clips [N] bool are of; all where no corpus is named."""
+    own = originals(data.table)
+    if "corpus" in data.table:
+        corpus = data.table["corpus"]
+        own &= corpus.isin(set(corpus[rows.numpy()])).to_numpy(bool)
+    return torch.from_numpy(own)
 
 
 def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center = "none") -> Tensor:
@@ -58,7 +71,7 @@ def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center = "none") -
     try:
         chosen = transform(data.emb[rows], data.table[rows.numpy()], Space(center=center))
     except InputError as error:
-        raise InputError(f"Bad teacher_center {center!r}: {error}") from None
+        raise InputError(f"Bad center {center!r}: {error}") from None
     return _spread(chosen.float(), rows)
 
 
@@ -90,7 +103,7 @@ def log_posteriors(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Tens
         n_classes: K.
 
     Returns:
-        [N, K] float32, -inf for classes that no label has.
+        [N, K] float32, -inf for classes that no label has, NaN in other rows.
 
     Raises:
         InputError: labels of fewer than two classes.
@@ -104,11 +117,44 @@ def log_posteriors(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Tens
     chosen[:, torch.from_numpy(probe.classes_)] = torch.from_numpy(
         probe.predict_log_proba(emb[rows].double().numpy())
     ).float()
-    return _spread(chosen, rows)
+    return _spread(chosen, rows, torch.nan)
 
 
-def _spread(chosen: Tensor, rows: Tensor) -> Tensor:
-    """[N, .] with `chosen` in some rows, zeros elsewhere."""
-    spread = chosen.new_zeros(len(rows), chosen.shape[1])
+def smoothed(view: ClipGraph, rows: Tensor) -> Tensor:
+    """Log probabilities of classes, corrected by the labels that are known and smoothed along the edges.
+
+    Huang et al., "Combining label propagation and simple models out-performs graph neural networks" (Correct and
+    Smooth), ICLR 2021: the errors at labelled clips spread along the edges and are taken off, then the
+    probabilities themselves spread. Edges count in both directions.
+
+    Args:
+        view: the graph with `y` of the labels that may be known, and [N, K] `log_posteriors`.
+        rows: [N] bool, whose probabilities are wanted; edges to other clips are not used.
+
+    Returns:
+        [N, K] float32, NaN in other rows.
+    """
+    from torch_geometric.nn import CorrectAndSmooth
+    from torch_geometric.nn.conv.gcn_conv import gcn_norm
+    from torch_geometric.utils import coalesce, subgraph
+
+    edge_index, weight = subgraph(rows, view.edge_index, view.edge_weight, True, num_nodes=len(rows))
+    both = torch.cat([edge_index, edge_index.flip(0)], 1)
+    edge_index, weight = coalesce(both, torch.cat([weight, weight]), int(rows.sum()), reduce="max")
+    # CorrectAndSmooth takes weights as they are: without D^-1/2 A D^-1/2 everything would grow into its bounds.
+    edge_index, weight = gcn_norm(edge_index, weight.clamp_min(0), int(rows.sum()), add_self_loops=False)
+    probabilities, y = view.log_posteriors[rows].exp(), view.y[rows]
+    known = y >= 0
+    spreading = CorrectAndSmooth(
+        num_correction_layers=50, correction_alpha=0.8, num_smoothing_layers=50, smoothing_alpha=0.8
+    )
+    corrected = spreading.correct(probabilities, y[known], known, edge_index, weight)
+    said = spreading.smooth(corrected, y[known], known, edge_index, weight).clamp_min(1e-6)
+    return _spread((said / said.sum(1, keepdim=True)).log(), rows, torch.nan)
+
+
+def _spread(chosen: Tensor, rows: Tensor, elsewhere: float = 0.0) -> Tensor:
+    """[N, .] with `chosen` in some rows."""
+    spread = chosen.new_full((len(rows), chosen.shape[1]), elsewhere)
     spread[rows] = chosen
     return spread

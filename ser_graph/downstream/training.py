@@ -3,51 +3,51 @@
 Under ``torchrun`` or ``accelerate`` the processes share each batch and give the result of one; see `spreading`.
 """
 
+import copy
 import math
 import time
 import warnings
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from sklearn.metrics import recall_score
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from torch_geometric.utils import subgraph
 from tqdm.auto import tqdm
 
-from ser_graph.audio.features import Standardise
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.standardise import Standardise, Voices
+from ser_graph.corpora import originals
 from ser_graph.devices import autocast, pick_device
 from ser_graph.downstream.augmentation import Augmentation
-from ser_graph.downstream.backbones import FC1, Output, scaled
-from ser_graph.downstream.batches import LabelledBatches, PartitionBatches
-from ser_graph.downstream.labels import known_settings, labelled_nodes, training_nodes
-from ser_graph.downstream.losses import distillation_loss, regression_loss, similarity_loss
-from ser_graph.downstream.neighbour_loss import alpha_at, neighbour_loss
+from ser_graph.downstream.batches import LabelledBatches, balance
+from ser_graph.downstream.labels import labelled_nodes, training_nodes
+from ser_graph.downstream.methods import make_method
+from ser_graph.downstream.optimisation import Average, make_optimiser, rate_at
 from ser_graph.downstream.pooling import pool_first, relu_first
-from ser_graph.downstream.prediction import predict_logits
+from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.spreading import Spread, join_batch_norms, part_batch_norms
-from ser_graph.downstream.strategies import make_strategy
-from ser_graph.downstream.student import Student
-from ser_graph.downstream.teacher import training_view
+from ser_graph.downstream.student import Student, start_from, weights_hash
+from ser_graph.downstream.teacher import own_clips, training_view
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_file, content_hash
-from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler, partition
+from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
 from ser_graph.memory import keep_freed_memory
 from ser_graph.processes import is_first, processes
 
-PARTS_PER_BATCH = 4  # of strategy "partition": keeps classes mixed
 _COUNTED = ("covered", "n_seeds", "edges", "edges_used", "staleness")  # sums over an epoch, not means of steps
+_UNKNOWN_VOICES = 0.25  # share of clips whose speaker counts as unheard, where students normalise by speaker
+_LOOKS = 5  # epochs between two looks at dev, where the last epoch is kept
 
 
 def train(
     data: ClipGraph,
     settings: TrainingSettings | None = None,
     *,
+    init: Student | None = None,
     checkpoint: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
@@ -58,6 +58,8 @@ def train(
     Args:
         data: the graph.
         settings: how to train.
+        init: a student whose weights are the initial ones, e.g. one trained on more clips; of the same backbone and
+            width. Its last layer is taken over where it knows the same emotions.
         checkpoint: a file that is written after every epoch. A call that finds one of the same data and
             settings there continues it, and ends where the uninterrupted run would have. Several processes
             need one that all can read.
@@ -67,21 +69,20 @@ def train(
 
     Returns:
         The student, on the CPU and in evaluation mode. ``student.info["history"]`` has one row an epoch:
-        `loss`, `supervised_loss`, `neighbour_loss`, and `similarity_loss`, `regression_loss`,
-        `posteriors_loss` where they are used, each without its weight; `alpha` where it changes;
-        `edge_coverage` (share of seeds with a neighbour to compare with), `edges_used` (share of their edges)
-        and `staleness` (steps since the neighbours' outputs were remembered) where the strategy decides them,
-        `dev_uar`.
+        `loss`, `supervised_loss` and, without its weight, that of the method, e.g. `nsl_loss`; `edge_coverage`
+        (share of seeds with a neighbour to compare with), `edges_used` (share of their edges) and `staleness`
+        (steps since the neighbours' outputs were remembered) where the strategy decides them; every five epochs
+        and after the last, or where the best epoch is kept after each, `dev_uar` and `dev_accuracy`.
 
     Raises:
         InputError: a bad setting, no labelled training clip, labels that `labelled_nodes` refuses, neighbours
             from outside the training clips, more processes than these, or one of them that ended.
     """
-    settings = replace(settings or TrainingSettings(), **known_settings(changes))
+    settings = (settings or TrainingSettings()).replace(**changes)
     seeds = training_nodes(data, settings.protocol)
     labelled = labelled_nodes(data, settings)
     _check(data, seeds, labelled, settings)
-    run = _Run(data, seeds, labelled, settings, pick_device(device))
+    run = _Run(data, seeds, labelled, settings, pick_device(device), init)
     if checkpoint is not None:
         run.resume(Path(checkpoint))
     bar = tqdm(
@@ -111,41 +112,48 @@ class _Run:
         labelled: Tensor,
         settings: TrainingSettings,
         device: torch.device,
+        init: Student | None = None,
     ) -> None:
         self.data, self.settings, self.device, self.group = data, settings, device, processes()
+        self.init = None if init is None else weights_hash(init)
         self._check_group(int(seeds.sum()))
         if device.type == "cpu":
             keep_freed_memory()
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
-        self.student = self._new_student(seeds, labelled).to(device)
-        self.head = self._new_head().to(device)
+        self.student = self._new_student(seeds, labelled, init).to(device)
         # 1.3 to 1.5 times faster on CPUs and GPUs; torch's stubs do not know this form of `to`.
         self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         pool_first(self.student)
-        self.optimiser = torch.optim.Adam(
-            [*self.student.parameters(), *self.head.parameters()], settings.learning_rate
-        )
-        self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimiser, settings.decay_every, settings.decay)
-        self.generator = torch.Generator()
+        self.average = Average(self.student) if settings.schedule == "cosine" else None
         view = training_view(data, seeds, labelled, settings)
+        self.voices = known_voices(data, settings.normalise, group=self.group)
+        self.method = make_method(view, settings).to(device)
         self.model: Student | Spread = self.student
         if not self.group.alone:
             join_batch_norms(self.student, self.group)
             self.model = Spread(self.student, data.x, self.group)
             view.x = torch.arange(len(data.y))  # each process reads no more than its share
-        self.strategy = make_strategy(view, settings).to(device)
+        self.generator = torch.Generator()
         self.loader = self._new_loader(view, seeds, labelled)
+        self.optimiser = make_optimiser(
+            [*self.student.parameters(), *self.method.parameters()], settings.schedule, settings.learning_rate
+        )
+        steps = len(self.loader) * settings.epochs
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, lambda step: rate_at(settings.schedule, step, steps, settings.epochs)
+        )
+        self.counted = self._drawn(seeds & own_clips(data, labelled))
         self.dev = data.val_mask.nonzero()[:, 0] if settings.protocol == "clean" else torch.empty(0)
 
     def _check_group(self, n_seeds: int) -> None:
         self.group.check_enough(n_seeds, "training clips")
         self.group.check_same(int(self._identity()[:12], 16), "data and settings")
 
-    def _new_student(self, seeds: Tensor, labelled: Tensor) -> Student:
+    def _new_student(self, seeds: Tensor, labelled: Tensor, init: Student | None) -> Student:
         data, settings = self.data, self.settings
         info = {
-            "settings": asdict(settings),
+            "settings": settings.model_dump(),
             "data_hash": data.meta["data_hash"],
             "corpus": data.meta["corpus"],
             "graph": {key: data.meta["graph"][key] for key in ("epsilon", "n_neighbors", "scope", "n_edges")},
@@ -164,37 +172,35 @@ class _Run:
                 transfer=settings.transfer,
                 width=settings.width,
             )
-        student.standardise = Standardise.fit(data.x, seeds.nonzero()[:, 0], settings.normalise, group=self.group)
+        own = seeds & own_clips(data, labelled)
+        student.standardise = Standardise.fit(
+            data.x, own.nonzero()[:, 0], settings.normalise, speaker=data.speaker, group=self.group
+        )
+        if init is not None:
+            start_from(student, init)
         if student.needs_teacher:
             student.info["teacher"] = (data.meta.get("upstream") or {}).get("fingerprint")
-        if settings.spec_augment or settings.gain or settings.speed:
-            student.augment = Augmentation(
-                settings.spec_augment, settings.gain, settings.speed, floor=features.floor
-            )
+        if settings.augment != "none":
+            student.augment = Augmentation(settings.augment, floor=features.floor)
         return student
-
-    def _new_head(self) -> nn.Module:
-        """From `fc1` to the teacher's embedding; it is not needed after the training."""
-        if not self.settings.regression:
-            return nn.Identity()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.settings.seed)
-            return nn.Linear(scaled(FC1, self.settings.width), self.data.emb.shape[1])
 
     def _new_loader(self, view: ClipGraph, seeds: Tensor, labelled: Tensor) -> NeighborLoader:
         settings = self.settings
         # Where nobody forwards neighbours, seeds are all that has to be read.
-        n = (settings.n_neighbors or -1) if settings.alpha > 0 and self.strategy.samples_neighbours else 0
+        n = (settings.n_neighbors or -1) if self.method.samples_neighbours else 0
         order: dict[str, Any] = {"batch_size": settings.batch_size, "shuffle": True}
-        if settings.alpha > 0 and settings.strategy == "partition":
-            order = {"batch_sampler": self._new_partition(view, seeds)}
-        elif not labelled[seeds].all():
+        known = seeds & (self.data.y >= 0) & torch.from_numpy(originals(self.data.table))
+        steps = max(math.ceil(int(known.sum()) / settings.batch_size), settings.epoch_steps)
+        as_they_are = bool(labelled[seeds].all()) and steps == math.ceil(int(seeds.sum()) / settings.batch_size)
+        if not as_they_are:
             unlabelled = ~labelled[seeds] if settings.uses_unlabelled else torch.zeros_like(labelled[seeds])
+            speakers = self.data.speaker[seeds][unlabelled]
             order = {
                 "batch_sampler": LabelledBatches(
                     labelled[seeds].nonzero()[:, 0],
                     unlabelled.nonzero()[:, 0],
-                    int((seeds & (self.data.y >= 0)).sum()),
+                    balance(speakers),
+                    steps,
                     settings.batch_size,
                     settings.unlabelled_ratio,
                     self.generator,
@@ -209,12 +215,11 @@ class _Run:
             **order,
         )
 
-    def _new_partition(self, view: ClipGraph, seeds: Tensor) -> PartitionBatches:
-        settings = self.settings
-        edge_index, edge_weight = subgraph(seeds, view.edge_index, view.edge_weight, True, num_nodes=len(seeds))
-        size = max(settings.batch_size // PARTS_PER_BATCH, 1)
-        part = partition(edge_index, int(seeds.sum()), size, edge_weight, seed=settings.seed)
-        return PartitionBatches(part, settings.batch_size // size, self.generator)
+    def _drawn(self, rows: Tensor) -> Tensor:
+        """[M] int64 numbers of some clips [N] bool in a random order that follows from the seed."""
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        numbers = rows.nonzero()[:, 0]
+        return numbers[torch.randperm(len(numbers), generator=generator)]
 
     def epoch(self) -> dict[str, float]:
         """Train one epoch, measure on dev, append to the history and return its row."""
@@ -224,101 +229,97 @@ class _Run:
         if self.student.augment is not None:
             self.student.augment.start_epoch(self.settings.seed, number, self.group.rank)
         self.student.train()
-        settings = self.settings
-        alpha = alpha_at(settings.alpha, settings.alpha_schedule, number, settings.epochs)
-        steps = [self._step(batch, alpha) for batch in self.loader]
+        rate = self.optimiser.param_groups[0]["lr"]
+        steps = [self._step(batch) for batch in self.loader]
         total = torch.zeros(len(steps[0]))
         for step in steps:
             total += torch.tensor(list(step.values()))
         sums = dict(zip(steps[0], total.tolist(), strict=True))
         counted = {name: sums.pop(name) for name in _COUNTED if name in sums}
-        loss, covered, n_seeds = sums["loss"], counted["covered"], counted["n_seeds"]
         row = {
             "epoch": number + 1,
-            "learning_rate": self.optimiser.param_groups[0]["lr"],
-            **({} if settings.alpha_schedule == "constant" else {"alpha": alpha}),
+            "learning_rate": rate,
             **{name: value / len(steps) for name, value in sums.items()},
-            "edge_coverage": covered / n_seeds,
+            "edge_coverage": counted["covered"] / counted["n_seeds"],
         }
         if "edges" in counted:
             row["edges_used"] = counted["edges_used"] / max(counted["edges"], 1)
         if "staleness" in counted:
             row["staleness"] = counted["staleness"] / max(counted["edges_used"], 1)
-        if not math.isfinite(loss):
+        if not math.isfinite(row["loss"]):
             raise InputError(f"The loss is not finite in epoch {number + 1}; lower learning_rate or alpha")
-        if self.settings.alpha > 0 and covered == 0 and number == 0:
+        if self.settings.learns_from == "nsl" and counted["covered"] == 0 and number == 0:
             warnings.warn("No training clip has a neighbour: alpha has no effect; lower epsilon", stacklevel=3)
-        self.scheduler.step()
         row.update(self._measure_on_dev())
         row["seconds"] = time.perf_counter() - start
         self.history.append(row)
         self._keep_best(row)
         return row
 
-    def _step(self, batch: Any, alpha: float) -> dict[str, float]:
+    def _step(self, batch: Any) -> dict[str, float]:
         """One optimiser step; returns each term of the loss, seeds with an edge, and seeds."""
         settings, n = self.settings, batch.batch_size
         labels = batch.y[:n]
         batch = batch.to(self.device)
+        if self.voices is not None:
+            batch.voice = self._heard(batch.n_id.cpu()).to(self.device)
         with autocast(self.device, settings.precision):
-            step = self.strategy(self.model, batch, settings.layer)
-        outputs = step.outputs
+            step = self.method(self.model, batch)
         supervised = functional.cross_entropy(
-            outputs.logits[:n].float(), labels.to(self.device), ignore_index=-1, reduction="sum"
+            step.outputs.logits[:n].float(), labels.to(self.device), ignore_index=-1, reduction="sum"
         )
         if settings.reduction == "mean":
             supervised = supervised / max(int((labels >= 0).sum()), 1)
-        neighbour = neighbour_loss(
-            getattr(outputs, settings.layer),
-            step.edge_index,
-            step.edge_weight if settings.edge_weights else None,
-            neighbours=step.neighbours,
-            distance=settings.distance,
-            reduction=settings.reduction,
-        )
-        loss = supervised + alpha * self.strategy.factor * neighbour
-        taught = self._taught(outputs, batch, step.rows)
-        for name, term in taught.items():
-            loss = loss + getattr(settings, name) * term
+        loss, terms = supervised, {"supervised_loss": supervised.item()}
+        term = self.method.loss(step, batch)
+        if term is not None:
+            loss = loss + settings.weight * term
+            terms[f"{settings.method}_loss"] = term.item()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if isinstance(self.model, Spread):
             self.model.add_gradients()
         self.optimiser.step()
+        self.scheduler.step()
+        if self.average is not None:
+            self.average.update_parameters(self.student)
         return {
             "loss": loss.item(),
-            "supervised_loss": supervised.item(),
-            "neighbour_loss": neighbour.item(),
-            **{f"{name}_loss": term.item() for name, term in taught.items()},
+            **terms,
             "covered": len(step.edge_index[1].unique()),
             "n_seeds": n,
             **step.numbers,
         }
 
-    def _taught(self, outputs: Output, batch: Any, rows: Tensor) -> dict[str, Tensor]:
-        """The terms that compare with the teacher, by the setting that is their weight."""
-        settings, n = self.settings, batch.batch_size
-        terms = {}
-        if settings.similarity:
-            student, teacher = getattr(outputs, settings.layer), batch.teacher[rows].to(self.device)
-            terms["similarity"] = similarity_loss(student, teacher, reduction=settings.reduction)
-        if settings.regression:
-            predicted, target = self.head(outputs.fc1[:n].float()), batch.target[:n].to(self.device)
-            terms["regression"] = regression_loss(predicted, target, reduction=settings.reduction)
-        if settings.posteriors:
-            log_posteriors = batch.log_posteriors[:n].to(self.device)
-            terms["posteriors"] = distillation_loss(
-                outputs.logits[:n], log_posteriors, settings.temperature, reduction=settings.reduction
-            )
-        return terms
+    def _heard(self, nodes: Tensor) -> Tensor:
+        """[R, 3, n_mels] what was heard of the clips' speakers: all, or as on a device at first, nothing."""
+        voices = cast(Voices, self.voices).of(nodes)
+        unknown = torch.rand(len(nodes), generator=self.generator) < _UNKNOWN_VOICES
+        return torch.where(unknown[:, None, None], 0.0, voices)
+
+    def kept(self) -> Student:
+        """The student as it is used now: averaged weights where they are averaged, with their own statistics."""
+        if self.average is None:
+            return self.student
+        return self.average.with_statistics(self.data.x, self.counted, self.voices, self.settings.precision)
 
     def _measure_on_dev(self) -> dict[str, float]:
+        """Accuracy and UAR on dev, where it is needed: after each epoch to keep the best, or after the last."""
+        epoch = len(self.history) + 1
+        is_last = epoch == self.settings.epochs
+        is_due = self.settings.keep == "best" or epoch % _LOOKS == 0
         rows = self.dev[self.data.y[self.dev] >= 0] if len(self.dev) else self.dev
-        if not len(rows):
+        if not len(rows) or not (is_last or is_due):
             return {}
+        self.measured = self.kept()
         share = rows[self.group.share(len(rows))]
         mine = predict_logits(
-            self.student, self.data.x, share, emb=self.data.emb, precision=self.settings.precision
+            self.measured,
+            self.data.x,
+            share,
+            emb=self.data.emb,
+            voices=self.voices,
+            precision=self.settings.precision,
         )
         logits = self.group.gather(mine, len(rows))
         true, predicted = self.data.y[rows], logits.argmax(1)
@@ -327,13 +328,16 @@ class _Run:
 
     def _keep_best(self, row: dict[str, float]) -> None:
         """Remember the weights of the best epoch on dev; the earliest of equal ones."""
-        earlier = [past["dev_uar"] for past in self.history[:-1] if "dev_uar" in past]
-        if "dev_uar" in row and row["dev_uar"] > max(earlier, default=-1.0):
-            self.best = {name: value.detach().cpu().clone() for name, value in self.student.state_dict().items()}
+        if self.settings.keep != "best" or "dev_uar" not in row:
+            return
+        earlier = [past["dev_uar"] for past in self.history[:-1]]
+        if row["dev_uar"] > max(earlier, default=-1.0):
+            state = self.measured.state_dict()
+            self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
 
     def finish(self) -> Student:
         """The student with the weights to keep."""
-        student = self.student.to("cpu")
+        student = copy.deepcopy(self.kept()).to("cpu")
         part_batch_norms(student)
         relu_first(student)
         student.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -347,23 +351,30 @@ class _Run:
         return student.eval()
 
     def _identity(self) -> str:
-        return content_hash(self.settings.changes, self.data.meta["data_hash"], self.data.meta["graph"])
+        settings = self.settings.model_dump()
+        return content_hash(settings, self.data.meta["data_hash"], self.data.meta["graph"], self.init)
 
     def save(self, path: Path) -> None:
         """Write the state after an epoch."""
         state = {
             "identity": self._identity(),
             "features": self.data.meta["features"],
-            "student": self.student.state_dict(),
-            "head": self.head.state_dict(),
-            "strategy": self.strategy.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
             "history": self.history,
             "best": self.best,
+            **{name: part.state_dict() for name, part in self._parts().items()},
         }
         with atomic_file(path) as part:
             torch.save(state, part)
+
+    def _parts(self) -> dict[str, Any]:
+        """Everything with a state of its own."""
+        parts = {
+            "student": self.student,
+            "method": self.method,
+            "optimiser": self.optimiser,
+            "scheduler": self.scheduler,
+        }
+        return parts if self.average is None else {**parts, "average": self.average}
 
     def resume(self, path: Path) -> None:
         """Continue from a checkpoint of this very run; another one is left alone until overwritten."""
@@ -382,24 +393,16 @@ class _Run:
         if not isinstance(state, dict) or "identity" not in state:
             raise InputError(f"{path} is not a checkpoint of a training; give another name")
         features = self.data.meta["features"]
-        if state["identity"] != self._identity() or state.get("features", features) != features:
+        if state["identity"] != self._identity() or state["features"] != features:
             return
-        self.student.load_state_dict(state["student"])
-        self.head.load_state_dict(state["head"])
-        self.strategy.load_state_dict(state.get("strategy", {}))
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scheduler.load_state_dict(state["scheduler"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
         self.history, self.best = state["history"], state["best"]
 
 
 def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> None:
     check_transfer(settings.transfer, data.emb, settings.width)
-    if settings.strategy == "partition" and settings.alpha and not labelled[seeds].all():
-        raise InputError(
-            f"strategy='partition' needs every training clip labelled, {int((seeds & ~labelled).sum())} are not; "
-            "take 'bank'"
-        )
-    if settings.alpha == 0:
+    if not settings.uses_graph:
         return
     graph = data.meta["graph"]
     if (settings.n_neighbors or 0) > graph.get("n_neighbors", math.inf):
@@ -426,15 +429,14 @@ def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingS
 
 
 def _title(settings: TrainingSettings) -> str:
-    weights = {"NSL, alpha": settings.alpha}
-    weights |= {name: getattr(settings, name) for name in ("similarity", "regression", "posteriors")}
-    kinds = [f"{name} {weight:g}" for name, weight in weights.items() if weight]
-    if settings.transfer != "none":
-        kinds.append(f"transfer by {settings.transfer}")
     backbone = settings.backbone if settings.width == 1 else f"{settings.backbone} x {settings.width:g}"
-    return f"{backbone} {', '.join(kinds) or 'baseline'}"
+    if settings.transfer != "none":
+        return f"{backbone} transfer by {settings.transfer}"
+    return f"{backbone} {settings.learns_from or 'baseline'}" + (
+        f", alpha {settings.weight:g}" if settings.weight else ""
+    )
 
 
 def _shown(row: dict[str, float]) -> str:
-    shown = {"loss": "loss", "neighbour_loss": "neighbour", "edge_coverage": "coverage", "dev_uar": "dev UAR"}
-    return ", ".join(f"{name} {row[key]:.3f}" for key, name in shown.items() if key in row)
+    shown = {"loss": "loss", "edge_coverage": "coverage", "dev_uar": "dev UAR"}
+    return ", ".join(f"{name} {row[key]:.3f}" for key, name in shown.items() if row.get(key))

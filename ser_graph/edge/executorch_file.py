@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.downstream import Student
 from ser_graph.edge.extra import edge_package
+from ser_graph.errors import InputError
 
 EXTRA = "executorch"
 METADATA_METHOD = "ser_graph"  # a method of the program that returns the metadata as JSON
@@ -54,8 +55,13 @@ def executorch_program(student: Student, metadata: dict[str, Any]) -> bytes:
         metadata: JSON values, which the program's method `ser_graph` returns as text.
 
     Raises:
-        InputError: the extra `executorch` is not installed.
+        InputError: a student that normalises by speaker, or the extra `executorch` is not installed.
     """
+    if student.standardise.normalise == "speaker":
+        raise InputError(
+            "ExecuTorch programs are of students that hear every clip by itself; export this one, which normalises "
+            "by speaker, with format='onnx', or train one with normalise='utterance'"
+        )
     exir = edge_package("executorch.exir", EXTRA)
     xnnpack = edge_package("executorch.backends.xnnpack.partition.xnnpack_partitioner", EXTRA)
     with warnings.catch_warnings():

@@ -17,10 +17,21 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel, LogMelSettings
+from ser_graph.audio.standardise import hear
 from ser_graph.belonging import check_same_features
 from ser_graph.downstream import Student, load_student
+from ser_graph.downstream.prediction import known_voices
 from ser_graph.edge.extra import edge_package
-from ser_graph.edge.onnx_student import FORMAT, FORMAT_VERSION, METADATA_KEY, OUTPUTS, SPECTROGRAM, WAVEFORM
+from ser_graph.edge.onnx_student import (
+    FORMAT,
+    FORMAT_VERSION,
+    METADATA_KEY,
+    OUTPUTS,
+    SPECTROGRAM,
+    VOICE,
+    VOICE_AFTER,
+    WAVEFORM,
+)
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import atomic_file, environment
 from ser_graph.graph import ClipGraph
@@ -55,16 +66,17 @@ class FrontEnd(nn.Module):
 
 
 class Probabilities(nn.Module):
-    """Spectrogram as measured -> probabilities and `fc1`."""
+    """Spectrogram as measured -> probabilities and `fc1`; with what is known of a voice, what is known after."""
 
     def __init__(self, student: Student) -> None:
         super().__init__()
         self.student = student.eval()
 
-    def forward(self, spectrogram: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, n_frames, n_mels] float32 -> [B, K] and [B, F]."""
-        output = self.student(spectrogram)
-        return output.logits.softmax(1), output.fc1
+    def forward(self, spectrogram: Tensor, voice: Tensor | None = None) -> tuple[Tensor, ...]:
+        """[B, n_frames, n_mels] float32 -> [B, K] and [B, F]; with [B, 3, n_mels] also [B, 3, n_mels]."""
+        output = self.student(spectrogram, voice=voice)
+        said = output.logits.softmax(1), output.fc1
+        return said if voice is None else (*said, hear(spectrogram, voice))
 
 
 def export(
@@ -83,14 +95,19 @@ def export(
     The log-mel spectrogram and its standardisation are inside. The file's metadata hold the emotions, the length
     and the rate of a waveform, and how the student was made.
 
+    A student that normalises by speaker has a second input, `voice` [clips, 3, n_mels] float32, and a third output,
+    `voice_after` of the same shape: give it as `voice` with the next clip of the same speaker, and zeros with the
+    first one. They hold number, mean and variance of the frames heard so far; the file itself remembers nothing.
+
     Args:
         model: the student, or its folder.
         out: the file.
         format: ``"onnx"``, or ``"executorch"`` for an ExecuTorch program (.pte) in float32.
         int8: compute convolutions and dense layers in 8 bits, weights per channel. The spectrogram and its
-            standardisation stay in float32.
+            standardisation stay in float32, and what is known of a voice.
         clips: where the ranges of int8's activations are taken from: a graph, whose stored spectrograms of
-            training clips are used, or a clip table, all of whose files are read. No label is looked at.
+            training clips are used, of voices that are known, or a clip table, all of whose files are read, of
+            voices never heard. No label is looked at.
         n_clips: so many of them are used, drawn at random.
         seed: of that draw.
         progress: show a progress bar.
@@ -99,8 +116,8 @@ def export(
         The file.
 
     Raises:
-        InputError: a student that needs the teacher, no clip for int8, a graph of other spectrograms, or the
-            extra `edge` or `executorch` is not installed.
+        InputError: a student that needs the teacher, or for ExecuTorch one that normalises by speaker, no clip
+            for int8, a graph of other spectrograms, or the extra `edge` or `executorch` is not installed.
     """
     if format not in FORMATS:
         raise bad_value("format", format, FORMATS)
@@ -121,17 +138,21 @@ def export(
             part.write_bytes(program)
         return out
     onnx = edge_package("onnx")
-    spectrograms = calibration(student, clips, n_clips, seed, progress) if int8 else None
+    ranges = calibration(student, clips, n_clips, seed, progress) if int8 else None
     bar = tqdm(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
     with tempfile.TemporaryDirectory() as folder, bar:
         network = Path(folder) / "network.onnx"
-        _trace(Probabilities(student), _zeros(student.features, spectrogram=True), SPECTROGRAM, OUTPUTS, network)
+        zeros = _zeros(student)
+        made = [*OUTPUTS, VOICE_AFTER] if VOICE in zeros else OUTPUTS
+        _trace(Probabilities(student), zeros, made, network)
         bar.update()
-        if spectrograms is not None:
-            network = _quantised(network, spectrograms, progress)
+        if ranges is not None:
+            network = _quantised(network, ranges, progress)
             bar.update()
         front = Path(folder) / "front.onnx"
-        _trace(FrontEnd(student.features), _zeros(student.features), WAVEFORM, [SPECTROGRAM], front)
+        _trace(
+            FrontEnd(student.features), {WAVEFORM: torch.zeros(2, student.features.n_samples)}, [SPECTROGRAM], front
+        )
         bar.update()
         whole = _joined(onnx.load(front), onnx.load(network))
         onnx.helper.set_model_props(whole, {METADATA_KEY: json.dumps(_metadata(student, int8))})
@@ -140,9 +161,13 @@ def export(
     return out
 
 
-def _zeros(features: LogMelSettings, *, spectrogram: bool = False) -> Tensor:
-    """Two clips of nothing: one would be taken for the only number of clips that there may be."""
-    return torch.zeros(2, features.n_frames, features.n_mels) if spectrogram else torch.zeros(2, features.n_samples)
+def _zeros(student: Student) -> dict[str, Tensor]:
+    """What the network takes, of two clips of nothing: one would be taken for the only number that there may be."""
+    features = student.features
+    zeros = {SPECTROGRAM: torch.zeros(2, features.n_frames, features.n_mels)}
+    if student.standardise.normalise == "speaker":
+        zeros[VOICE] = torch.zeros(2, 3, features.n_mels)
+    return zeros
 
 
 def _metadata(student: Student, int8: bool) -> dict[str, Any]:
@@ -160,19 +185,21 @@ def _metadata(student: Student, int8: bool) -> dict[str, Any]:
     }
 
 
-def _trace(module: nn.Module, example: Tensor, given: str, made: list[str], path: Path) -> None:
+def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: Path) -> None:
+    """Write a module as ONNX, with the names of what it is given, in the order of its arguments, and makes."""
+    clips = torch.export.Dim("clips")
     edge_package("onnxscript")
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")  # of torch's own code, about torch's own code
         torch.onnx.export(
             module.eval(),
-            (example,),
+            tuple(given.values()),
             path,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[given],
+            input_names=list(given),
             output_names=made,
-            dynamic_shapes=({0: torch.export.Dim("clips")},),
+            dynamic_shapes=tuple({0: clips} for _ in given),
             external_data=False,
             verbose=False,
         )
@@ -209,8 +236,8 @@ def _quiet() -> Iterator[None]:
 
 def calibration(
     student: Student, clips: ClipGraph | pd.DataFrame | None, n_clips: int, seed: int, progress: bool
-) -> np.ndarray:
-    """[M, n_frames, n_mels] float32 spectrograms of some clips, see `export`."""
+) -> dict[str, np.ndarray]:
+    """What the network takes, of some clips, see `export`: `spectrogram` [M, n_frames, n_mels], perhaps `voice`."""
     if clips is None:
         raise InputError(
             "int8 needs clips to take the ranges of activations from: give the graph that the student was trained "
@@ -221,11 +248,14 @@ def calibration(
     if isinstance(clips, ClipGraph):
         check_same_features(clips.meta["features"], student.features.to_dict())
         rows = clips.train_mask.nonzero()[:, 0]
-        chosen = _draw(len(rows), n_clips, seed)
-        return clips.x[rows[chosen]].float().numpy()
-    return (
-        log_mels(clips.iloc[_draw(len(clips), n_clips, seed)], student.features, progress=progress).float().numpy()
-    )
+        chosen = rows[_draw(len(rows), n_clips, seed)]
+        x, voices = clips.x[chosen], known_voices(clips, student.standardise.normalise)
+        known = None if voices is None else voices.of(chosen)
+    else:
+        x = log_mels(clips.iloc[_draw(len(clips), n_clips, seed)], student.features, progress=progress)
+        known = torch.zeros(len(x), 3, x.shape[-1]) if student.standardise.normalise == "speaker" else None
+    given = {SPECTROGRAM: x.float().numpy()}
+    return given if known is None else {**given, VOICE: known.numpy()}
 
 
 def _draw(n: int, wanted: int, seed: int) -> np.ndarray:
@@ -234,12 +264,14 @@ def _draw(n: int, wanted: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(n)[:wanted])
 
 
-def _quantised(path: Path, spectrograms: np.ndarray, progress: bool) -> Path:
+def _quantised(path: Path, given: dict[str, np.ndarray], progress: bool) -> Path:
     """Static quantisation: weights per channel, activations by the ranges that the clips show."""
+    onnx = edge_package("onnx")
     quantization = edge_package("onnxruntime.quantization")
     shapes = edge_package("onnxruntime.quantization.shape_inference")
     ready, done = path.with_name("ready.onnx"), path.with_name("int8.onnx")
-    bar = tqdm(spectrograms, desc="calibrating int8", unit="clip", disable=not progress, delay=1)
+    n_clips = len(given[SPECTROGRAM])
+    bar = tqdm(range(n_clips), desc="calibrating int8", unit="clip", disable=not progress, delay=1)
 
     class Clips(quantization.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self) -> None:
@@ -247,7 +279,7 @@ def _quantised(path: Path, spectrograms: np.ndarray, progress: bool) -> Path:
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             clip = next(self.clips, None)
-            return None if clip is None else {SPECTROGRAM: clip[None]}
+            return None if clip is None else {name: values[clip : clip + 1] for name, values in given.items()}
 
     with _quiet():
         shapes.quant_pre_process(path, ready, skip_symbolic_shape=True)
@@ -257,5 +289,18 @@ def _quantised(path: Path, spectrograms: np.ndarray, progress: bool) -> Path:
             Clips(),
             per_channel=True,
             op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool", "GlobalAveragePool"],
+            nodes_to_exclude=_beside_convolutions(onnx.load(ready)),
         )
     return done
+
+
+def _beside_convolutions(model: Any) -> list[str]:
+    """Names of the nodes of an ONNX model that no convolution leads to: standardisation and voice."""
+    after: set[str] = set()
+    names = []
+    for node in model.graph.node:  # each comes after those that it needs
+        if node.op_type == "Conv" or after & set(node.input):
+            after |= set(node.output)
+        else:
+            names.append(node.name)
+    return names

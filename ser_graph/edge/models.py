@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from ser_graph.downstream import Student
 
 
+Answer = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # probabilities, `fc1`, the voice after
+
+
 class Model(Protocol):
     """What `OnnxStudent` and `TorchStudent` have in common. F, the size of `fc1`, is 256 at width 1."""
 
     emotions: list[str]
     features: dict[str, Any]
+    normalise: str
     info: dict[str, Any]
     precision: str
     n_params: int
@@ -24,11 +28,47 @@ class Model(Protocol):
     def macs(self) -> int:
         """Multiplications of its convolutions and dense layers for a clip."""
 
-    def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_samples] float32 -> [B, K] probabilities and [B, F] `fc1`."""
+    @property
+    def hears_voices(self) -> bool:
+        """Whether what was heard of a voice before makes a difference: it normalises by speaker."""
 
-    def of_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_frames, n_mels] log-mels of any float type -> [B, K] probabilities and [B, F] `fc1`."""
+    def __call__(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """[B, n_samples] float32 -> [B, K] probabilities and [B, F] `fc1`; `voice` as in `hear`."""
+
+    def hear(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> Answer:
+        """As `__call__`, and what is known of each voice after its clip, for the next one.
+
+        Args:
+            waveforms: [B, n_samples] float32.
+            voice: [B, 3, n_mels] what is known of each voice: number, mean and variance of the frames that were
+                heard before. None or zeros is nothing. Not looked at by a model that hears no voices.
+
+        Returns:
+            [B, K] probabilities, [B, F] `fc1`, and [B, 3, n_mels] float32 what is known after, None of a model that
+            hears no voices.
+        """
+
+    def of_spectrograms(
+        self, spectrograms: np.ndarray, voice: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """[B, n_frames, n_mels] log-mels of any float type -> as `__call__`."""
+
+
+def checked_voice(voice: np.ndarray | None, n_clips: int, n_mels: int) -> np.ndarray:
+    """[B, 3, n_mels] float32 what is known of the voices of B clips; zeros, nothing, for None.
+
+    Raises:
+        InputError: another shape.
+    """
+    shape = (n_clips, 3, n_mels)
+    if voice is None:
+        return np.zeros(shape, np.float32)
+    if np.shape(voice) != shape:
+        raise InputError(
+            f"Bad voice of shape {np.shape(voice)}, expected {shape}: number, mean and variance of the frames that "
+            "were heard before, for each clip"
+        )
+    return np.ascontiguousarray(voice, np.float32)
 
 
 def load_model(model: "str | Path | Student | Model", threads: int = 1) -> Model:

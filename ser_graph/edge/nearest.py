@@ -42,11 +42,12 @@ class Nearest:
         self.k = min(k, len(rows))
         self.files = [str(file) for file in table.index[rows]]
         self.emotions = [str(emotion) for emotion in table["emotion"].iloc[rows]]
-        starts = range(0, len(rows), BATCH)
-        bar = tqdm(starts, desc="clips of the graph", disable=not progress, delay=1)
-        self._unit = _unit_rows(
-            np.concatenate([model.of_spectrograms(spectrograms[rows[start : start + BATCH]])[1] for start in bar])
-        )
+        voices = clip_voices(spectrograms, table["speaker"], rows) if model.hears_voices else None
+        fc1 = []
+        for start in tqdm(range(0, len(rows), BATCH), desc="clips of the graph", disable=not progress, delay=1):
+            part = slice(start, start + BATCH)
+            fc1.append(model.of_spectrograms(spectrograms[rows[part]], None if voices is None else voices[part])[1])
+        self._unit = _unit_rows(np.concatenate(fc1))
 
     def __call__(self, fc1: np.ndarray) -> list[list[tuple[str, str, float]]]:
         """File, emotion and cosine similarity of the k nearest clips of each of [B, F] `fc1`, nearest first."""
@@ -79,6 +80,37 @@ def graph_parts(graph: "str | Path | ClipGraph") -> tuple[pd.DataFrame, np.ndarr
     if len(spectrograms) != len(table):
         raise InputError(f"The graph in {folder} is damaged (its parts differ in length); build it anew")
     return table, spectrograms, meta
+
+
+def clip_voices(spectrograms: np.ndarray, speaker: pd.Series, rows: np.ndarray) -> np.ndarray:
+    """What is known of the speakers of some clips after all their clips, as in training; 0 for an unknown speaker.
+
+    Args:
+        spectrograms: [N, n_frames, n_mels], possibly mapped from disk.
+        speaker: of each of the N clips.
+        rows: [M] the clips that are asked about.
+
+    Returns:
+        [M, 3, n_mels] float32, in numpy what `known_voices` says in torch.
+    """
+    codes = pd.factorize(speaker)[0]  # -1 where there is none
+    voices = np.zeros((len(rows), 3, spectrograms.shape[-1]), np.float32)
+    for code in np.unique(codes[rows][codes[rows] >= 0]):
+        voices[codes[rows] == code] = _all_heard(spectrograms, np.flatnonzero(codes == code))
+    return voices
+
+
+def _all_heard(spectrograms: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """[3, n_mels] number, mean and variance of all frames of some clips, read one by one."""
+    near = spectrograms[rows[0]].mean(axis=0, dtype=float)  # squares about 0 would lose digits
+    total, squares = np.zeros_like(near), np.zeros_like(near)
+    for row in rows:
+        deviation = spectrograms[row] - near
+        total += deviation.sum(axis=0)
+        squares += np.square(deviation).sum(axis=0)
+    count = len(rows) * spectrograms.shape[1]
+    mean = total / count
+    return np.stack([np.full_like(mean, count), near + mean, squares / count - np.square(mean)])
 
 
 def _unit_rows(fc1: np.ndarray) -> np.ndarray:

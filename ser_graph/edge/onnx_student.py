@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ser_graph.edge.extra import edge_package
+from ser_graph.edge.models import Answer, checked_voice
 from ser_graph.errors import InputError
 
 FORMAT = "ser_graph.onnx"
@@ -15,6 +16,7 @@ FORMAT_VERSION = 1
 METADATA_KEY = "ser_graph"
 WAVEFORM, SPECTROGRAM = "waveform", "spectrogram"  # names of values in the file
 OUTPUTS = ["probabilities", "fc1"]
+VOICE, VOICE_AFTER = "voice", "voice_after"  # what is known of a voice, where the student normalises by speaker
 _NEEDED = frozenset({"emotions", "features", "normalise", "info", "precision", "n_params", "macs"})
 
 
@@ -63,21 +65,37 @@ class OnnxStudent:
         self.n_params: int = meta["n_params"]
         self.macs: int = meta["macs"]
 
-    def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_samples] float32 -> [B, K] probabilities and [B, F] `fc1`."""
-        probabilities, fc1 = self._session.run(OUTPUTS, {WAVEFORM: waveforms})
-        return probabilities, fc1
+    @property
+    def hears_voices(self) -> bool:
+        """Whether what was heard of a voice before makes a difference: it normalises by speaker."""
+        return self.normalise == "speaker"
 
-    def of_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_frames, n_mels] log-mels of any float type -> [B, K] probabilities and [B, F] `fc1`."""
-        probabilities, fc1 = self._network.run(OUTPUTS, {SPECTROGRAM: spectrograms.astype(np.float32)})
-        return probabilities, fc1
+    def __call__(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """[B, n_samples] float32 -> [B, K] probabilities and [B, F] `fc1`; `voice` as in `hear`."""
+        return self.hear(waveforms, voice)[:2]
+
+    def hear(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> Answer:
+        """As `__call__`, and what is known of each voice after its clip, see `Model`."""
+        return self._ask(self._session, WAVEFORM, waveforms, voice)
+
+    def of_spectrograms(
+        self, spectrograms: np.ndarray, voice: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """[B, n_frames, n_mels] log-mels of any float type -> as `__call__`."""
+        return self._ask(self._network, SPECTROGRAM, spectrograms.astype(np.float32), voice)[:2]
+
+    def _ask(self, session: Any, name: str, values: np.ndarray, voice: np.ndarray | None) -> Answer:
+        if not self.hears_voices:
+            return *session.run(OUTPUTS, {name: values}), None
+        known = checked_voice(voice, len(values), self.features["n_mels"])
+        return tuple(session.run([*OUTPUTS, VOICE_AFTER], {name: values, VOICE: known}))
 
     @functools.cached_property
     def _network(self) -> Any:
         """The same file without its front end."""
         onnx, utils = edge_package("onnx"), edge_package("onnx.utils")
-        part = utils.Extractor(onnx.load(self.path)).extract_model([SPECTROGRAM], OUTPUTS)
+        given, made = ([VOICE], [VOICE_AFTER]) if self.hears_voices else ([], [])
+        part = utils.Extractor(onnx.load(self.path)).extract_model([SPECTROGRAM, *given], [*OUTPUTS, *made])
         return _session(part.SerializeToString(), self._threads)
 
 

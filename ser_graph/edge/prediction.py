@@ -14,8 +14,8 @@ from ser_graph.belonging import check_belongs
 from ser_graph.edge.models import Model, load_model
 from ser_graph.edge.nearest import BATCH, Nearest
 from ser_graph.edge.onnx_student import OnnxStudent
-from ser_graph.edge.recordings import sound_files
-from ser_graph.edge.streaming import Heard, cut, hear, window_samples
+from ser_graph.edge.recordings import named_files
+from ser_graph.edge.streaming import Heard, cut, hear_windows, window_samples
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_file
 from ser_graph.sound import mono_blocks, read_mono, repeat_to
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 def predict(
     model: "str | Path | Student | Model",
-    clips: "str | Path | ClipGraph | pd.DataFrame",
+    clips: "str | Path | Sequence[str | Path] | ClipGraph | pd.DataFrame",
     split: str | None = None,
     *,
     root: str | Path | None = None,
+    heard: int | None = None,
+    one_voice: bool = False,
     window: float | None = None,
     hop: float | None = None,
     graph: "str | Path | ClipGraph | None" = None,
@@ -40,12 +42,21 @@ def predict(
 ) -> pd.DataFrame:
     """What a model says of clips or recordings.
 
+    A student that normalises by speaker hears each speaker's clips of a table one after another, in the table's
+    order: each with what was heard of the speaker before, and one without a speaker by itself. No label is looked
+    at. A recording is of one voice, of which it knows more from window to window, see `hear_windows`; with the next
+    recording it begins anew, but for `one_voice`.
+
     Args:
         model: a student, its folder, or an exported ``.onnx`` file.
         clips: a graph, whose spectrograms are used; a clip table, whose files are read; or recordings: a sound
-            file, or a folder with some. A recording longer than a window is heard window by window.
+            file, a folder with some, or a list of such. A recording longer than a window is heard window by window.
         split: of a graph or table, only the clips of this split (``"train"``, ``"dev"``, ``"test"``).
         root: the corpus folder of a clip table, by default the one that it was loaded from.
+        heard: of a graph and a student that normalises by speaker, the clips of each speaker that it has heard
+            before; None is all of them, 0 is an unknown voice.
+        one_voice: all recordings are of one speaker: what was heard of the voice is kept from file to file, in the
+            order of a list, or of the names in a folder.
         window: of recordings, length of a window in seconds: at most, and by default, what the model hears at once.
         hop: of recordings, seconds from one window to the next, by default a window. The last window ends with
             the recording.
@@ -63,47 +74,67 @@ def predict(
         folder that cannot be read; each is warned of.
 
     Raises:
-        InputError: nothing to predict, no file that can be read, or a graph that does not belong to the model.
+        InputError: nothing to predict, no file that can be read, a graph that does not belong to the model, or
+            `one_voice` for a student that does not normalise by speaker, or for clips whose speakers are known.
     """
-    if isinstance(clips, str | Path):
+    if isinstance(clips, str | Path | Sequence):
         found = load_model(model, threads)
+        if one_voice and not found.hears_voices:
+            raise InputError(
+                "one_voice (--one-voice) is for students that normalise by speaker, this one hears every window by "
+                "itself; leave it out, or train one with normalise='speaker'"
+            )
         nearest = None if graph is None else Nearest(found, graph, k=n_nearest, progress=progress)
-        return _predict_recordings(found, Path(clips).expanduser(), window, hop, nearest, progress)
+        return _predict_recordings(found, clips, window, hop, nearest, one_voice, progress)
+    if one_voice:
+        raise InputError("one_voice is for recordings; a graph or a clip table says who speaks: leave it out")
     if not isinstance(model, OnnxStudent) and Path(str(model)).suffix != ".onnx":
         from ser_graph.downstream import Student, load_student
         from ser_graph.downstream import predict as predict_by_torch
 
-        student = model if isinstance(model, Student) else load_student(model)  # type: ignore[arg-type]
-        return predict_by_torch(student, clips, split, root=root, progress=progress)
-    return _predict_clips(load_model(model, threads), clips, split, root, progress)
+        model = getattr(model, "student", model)  # that of a `TorchStudent`
+        model = model if isinstance(model, Student) else load_student(model)  # type: ignore[arg-type]
+        if model.standardise.normalise != "speaker" or not isinstance(clips, pd.DataFrame):
+            return predict_by_torch(model, clips, split, root=root, heard=heard, progress=progress)
+    return _predict_clips(load_model(model, threads), clips, split, root, heard, progress)
 
 
 def _predict_recordings(
-    model: Model, source: Path, window: float | None, hop: float | None, nearest: Nearest | None, progress: bool
+    model: Model,
+    source: str | Path | Sequence[str | Path],
+    window: float | None,
+    hop: float | None,
+    nearest: Nearest | None,
+    one_voice: bool,
+    progress: bool,
 ) -> pd.DataFrame:
     length, step = window_samples(model, window, hop)
-    folder = source if source.is_dir() else source.parent
+    files = named_files(source)
+    alone = isinstance(source, str | Path) and not Path(source).expanduser().is_dir()
     heard: dict[str, list[Heard]] = {}
     unreadable: dict[str, str] = {}
-    files = sound_files(source)
+    voice: np.ndarray | None = None
     bar = tqdm(desc=f"recordings ({len(files)})", unit="window", disable=not progress, delay=1)
-    for path in files:
-        name = path.relative_to(folder).as_posix()
-        windows = []
+    for name, path in files.items():
+        said = []
+        blocks = mono_blocks(path, model.features["sample_rate"])
         try:
-            for start, samples in cut(mono_blocks(path, model.features["sample_rate"]), length, step):
-                windows.append(hear(model, samples, start, nearest))
+            for one in hear_windows(model, cut(blocks, length, step), nearest, voice):
+                said.append(one)
                 bar.update()
         except InputError as error:
-            if not source.is_dir():
+            if alone:
                 raise
             unreadable[name] = str(error) if str(path) in str(error) else f"{path}: {error}"
             warnings.warn(unreadable[name], stacklevel=3)
         else:
-            heard[name] = windows
+            heard[name] = [window_heard for window_heard, _ in said]
+            voice = said[-1][1] if one_voice and said else voice
     bar.close()
+    if not files:
+        raise InputError("No recording to predict; give a sound file, a folder with some, or a list of such")
     if not heard:
-        raise InputError(f"None of the {len(files)} sound files in {source} can be read; see the warnings")
+        raise InputError(f"None of the {len(files)} sound files can be read; see the warnings")
     table = heard_table(heard)
     table.attrs["unreadable"] = unreadable
     return table
@@ -171,7 +202,12 @@ def format_predictions(table: pd.DataFrame) -> str:
 
 
 def _predict_clips(
-    model: Model, clips: "ClipGraph | pd.DataFrame", split: str | None, root: str | Path | None, progress: bool
+    model: Model,
+    clips: "ClipGraph | pd.DataFrame",
+    split: str | None,
+    root: str | Path | None,
+    heard: int | None,
+    progress: bool,
 ) -> pd.DataFrame:
     table = clips if isinstance(clips, pd.DataFrame) else clips.table
     rows = np.arange(len(table)) if split is None else np.flatnonzero(table["split"] == split)
@@ -179,15 +215,9 @@ def _predict_clips(
         raise InputError(f"No clip to predict{'' if split is None else f' in the split {split!r}'}")
     chosen = table.iloc[rows]
     if isinstance(clips, pd.DataFrame):
-        folder = Path(root if root is not None else table.attrs.get("root", ".")).expanduser()
-        paths = tqdm([folder / str(file) for file in chosen.index], unit="file", disable=not progress, delay=1)
-        said = [_ask(model, read_mono(path, model.features["sample_rate"])) for path in paths]
+        probabilities = _ask_files(model, chosen, root if root is not None else table.attrs.get("root"), progress)
     else:
-        check_belongs(clips.meta, model.features, model.emotions)
-        spectrograms, starts = clips.x.numpy(), range(0, len(rows), BATCH)
-        blocks = tqdm(starts, desc="clips", disable=not progress, delay=1)
-        said = [model.of_spectrograms(spectrograms[rows[start : start + BATCH]])[0] for start in blocks]
-    probabilities = np.concatenate(said).astype(float)
+        probabilities = _ask_graph(model, clips, rows, heard, progress)
     predictions = chosen[["emotion", "speaker"]].copy()
     predictions["predicted"] = [model.emotions[code] for code in probabilities.argmax(1)]
     for code, emotion in enumerate(model.emotions):
@@ -195,6 +225,31 @@ def _predict_clips(
     return predictions
 
 
-def _ask(model: Model, waveform: np.ndarray) -> np.ndarray:
-    """[1, K] probabilities of one clip, cut or repeated as in training."""
-    return model(repeat_to(waveform, model.features["n_samples"])[None])[0]
+def _ask_files(model: Model, table: pd.DataFrame, root: str | Path | None, progress: bool) -> np.ndarray:
+    """[N, K] probabilities of clips, cut or repeated as in training; each speaker's one after another."""
+    folder = Path(root or ".").expanduser()
+    voices: dict[Any, np.ndarray | None] = {}
+    said = []
+    clips = list(zip(table.index, table["speaker"], table["speaker"].notna(), strict=True))
+    for file, speaker, is_known in tqdm(clips, unit="file", disable=not progress, delay=1):
+        sound = read_mono(folder / str(file), model.features["sample_rate"])
+        waveform = repeat_to(sound, model.features["n_samples"])
+        probabilities, _, after = model.hear(waveform[None], voices.get(speaker))
+        said.append(probabilities)
+        if is_known:
+            voices[speaker] = after
+    return np.concatenate(said).astype(float)
+
+
+def _ask_graph(model: Model, data: "ClipGraph", rows: np.ndarray, heard: int | None, progress: bool) -> np.ndarray:
+    """[N, K] probabilities of clips by their stored spectrograms."""
+    from ser_graph.downstream.prediction import known_voices
+
+    check_belongs(data.meta, model.features, model.emotions)
+    voices, spectrograms = known_voices(data, model.normalise, heard), data.x.numpy()
+    said = []
+    for start in tqdm(range(0, len(rows), BATCH), desc="clips", disable=not progress, delay=1):
+        part = rows[start : start + BATCH]
+        known = None if voices is None else voices.table[voices.speaker[part]].numpy()
+        said.append(model.of_spectrograms(spectrograms[part], known)[0])
+    return np.concatenate(said).astype(float)

@@ -1,5 +1,6 @@
 """What is to be listened to: files and folders, without torch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -34,11 +35,21 @@ def sound_files(source: str | Path) -> list[Path]:
     return found
 
 
+def named_files(source: str | Path | Sequence[str | Path]) -> dict[str, Path]:
+    """Sound files by their names: those of a folder as they lie in it, those of a list as they were given."""
+    if not isinstance(source, str | Path):
+        return {path.as_posix(): path for one in source for path in sound_files(one)}
+    root = _root(source)
+    return {path.relative_to(root).as_posix(): path for path in sound_files(source)}
+
+
+def _root(source: str | Path) -> Path:
+    path = Path(source).expanduser()
+    return path if path.is_dir() else path.parent
+
+
 def recordings_table(folder: str | Path) -> pd.DataFrame:
     """The sound files of a folder as a clip table that says nothing of them."""
-    folder = Path(folder).expanduser()
-    files = sound_files(folder)
-    root = folder if folder.is_dir() else folder.parent
-    table = pd.DataFrame(index=pd.Index([path.relative_to(root).as_posix() for path in files], name="file"))
-    table.attrs["root"] = str(root)
+    table = pd.DataFrame(index=pd.Index(list(named_files(folder)), name="file"))
+    table.attrs["root"] = str(_root(folder))
     return table

@@ -55,6 +55,9 @@ def listen(
 ) -> Iterator[Heard]:
     """What a model says of a stream, window by window, as soon as each is complete.
 
+    A student that normalises by speaker takes the stream for one voice, of which it knows more from window to
+    window, see `hear_windows`.
+
     Args:
         model: a student, its folder, or an exported ``.onnx`` file.
         source: a binary file of raw PCM (16 bit, little-endian, mono) or WAV, ``"microphone"``, or arrays of
@@ -89,15 +92,52 @@ def listen(
     else:
         blocks = iter(source)
     n = 0
-    for start, samples in cut(blocks, length, step):
+    for heard, _ in hear_windows(model, cut(blocks, length, step), nearest):
         n += 1
-        yield hear(model, samples, start, nearest)
+        yield heard
     if not n:
         raise InputError("The stream ended without a sample; is the program that feeds it running?")
 
 
-def hear(model: Model, samples: np.ndarray, start: int, nearest: "Nearest | None" = None) -> Heard:
-    """What a model says of the samples of one window, which begins at sample `start`.
+def hear_windows(
+    model: Model,
+    windows: Iterable[tuple[int, np.ndarray]],
+    nearest: "Nearest | None" = None,
+    voice: np.ndarray | None = None,
+) -> Iterator[tuple[Heard, np.ndarray | None]]:
+    """What a model says of the windows of one voice, in their order.
+
+    A window is heard with what is known of the voice from before it began. Where windows overlap, only those count
+    that begin where the last one that counted ended, or later: no sample counts twice.
+
+    Args:
+        model: the model.
+        windows: where each starts, and its samples, see `cut`.
+        nearest: a graph's clips, to name those that sound most alike.
+        voice: [1, 3, n_mels] what is known of the voice before, see `Model.hear`.
+
+    Yields:
+        What it says of the window, and what is known of the voice by then: None of a model that hears no voices.
+    """
+    after, end = voice, 0
+    for start, samples in windows:
+        counts = start >= end
+        if counts:
+            voice, end = after, start + len(samples)
+        heard, known = hear(model, samples, start, nearest, voice)
+        if counts:
+            after = known
+        yield heard, after
+
+
+def hear(
+    model: Model,
+    samples: np.ndarray,
+    start: int,
+    nearest: "Nearest | None" = None,
+    voice: np.ndarray | None = None,
+) -> tuple[Heard, np.ndarray | None]:
+    """What a model says of the samples of one window, which begins at sample `start`, and what it then knows.
 
     Raises:
         InputError: samples that are no numbers, or far too large ones.
@@ -105,19 +145,20 @@ def hear(model: Model, samples: np.ndarray, start: int, nearest: "Nearest | None
     rate = model.features["sample_rate"]
     end = start + len(samples)
     waveform = repeat_to(samples, model.features["n_samples"]).astype(np.float32)
-    (probabilities,), fc1 = model(waveform[None])
+    (probabilities,), fc1, after = model.hear(waveform[None], voice)
     if not np.isfinite(probabilities).all():  # NaN in the sound, or numbers beyond all bounds
         raise InputError(
             f"The sound from {start / rate:.2f} to {end / rate:.2f} s holds samples up to {np.abs(samples).max()}, "
             "expected -1 to 1"
         )
-    return Heard(
+    heard = Heard(
         start=start / rate,
         end=end / rate,
         predicted=model.emotions[int(probabilities.argmax())],
         probabilities=dict(zip(model.emotions, probabilities.astype(float).tolist(), strict=True)),
         nearest=nearest(fc1)[0] if nearest else [],
     )
+    return heard, after
 
 
 def format_heard(heard: Heard) -> str:

@@ -4,9 +4,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ser_graph.audio.log_mel import LogMel
+from ser_graph.audio.standardise import hear as heard_after
 from ser_graph.downstream import Student
+from ser_graph.edge.models import Answer, checked_voice
 from ser_graph.errors import InputError
 
 
@@ -29,6 +32,7 @@ class TorchStudent:
         self.student = student.eval()
         self.emotions = student.emotions
         self.features: dict[str, Any] = student.features.to_dict()
+        self.normalise = student.standardise.normalise
         self.info = student.info
         self.precision = "float32"
         self.n_params = student.n_params
@@ -39,14 +43,33 @@ class TorchStudent:
         """Multiplications of its convolutions and dense layers for a clip."""
         return self.student.macs
 
-    @torch.inference_mode()
-    def __call__(self, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_samples] float32 -> [B, K] probabilities and [B, F] `fc1`."""
-        return self.of_spectrograms(self._log_mel(torch.from_numpy(waveforms)).numpy())
+    @property
+    def hears_voices(self) -> bool:
+        """Whether what was heard of a voice before makes a difference: it normalises by speaker."""
+        return self.normalise == "speaker"
+
+    def __call__(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """[B, n_samples] float32 -> [B, K] probabilities and [B, F] `fc1`; `voice` as in `hear`."""
+        return self.hear(waveforms, voice)[:2]
 
     @torch.inference_mode()
-    def of_spectrograms(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[B, n_frames, n_mels] log-mels of any float type -> [B, K] probabilities and [B, F] `fc1`."""
-        x = torch.from_numpy(spectrograms).to(self.student.standardise.mean.device)
-        output = self.student(x)
-        return output.logits.softmax(1).cpu().numpy(), output.fc1.cpu().numpy()
+    def hear(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> Answer:
+        """As `__call__`, and what is known of each voice after its clip, see `Model`."""
+        return self._ask(self._log_mel(torch.from_numpy(waveforms)), voice)
+
+    def of_spectrograms(
+        self, spectrograms: np.ndarray, voice: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """[B, n_frames, n_mels] log-mels of any float type -> as `__call__`."""
+        return self._ask(torch.from_numpy(spectrograms), voice)[:2]
+
+    @torch.inference_mode()
+    def _ask(self, x: Tensor, voice: np.ndarray | None) -> Answer:
+        x = x.to(self.student.standardise.mean.device)
+        before = after = None
+        if self.hears_voices:
+            x = x.float()
+            before = torch.from_numpy(checked_voice(voice, len(x), x.shape[-1])).to(x.device)
+            after = heard_after(x, before).cpu().numpy()
+        output = self.student(x, voice=before)
+        return output.logits.softmax(1).cpu().numpy(), output.fc1.cpu().numpy(), after

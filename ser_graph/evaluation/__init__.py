@@ -5,6 +5,7 @@ from ser_graph.evaluation.metrics import bootstrap, confusion_matrix, evaluate, 
 from ser_graph.evaluation.probes import gap_closed, label_propagation, nearest_neighbours_vote, teacher_probe
 from ser_graph.evaluation.report import write_report
 from ser_graph.evaluation.significance import bootstrap_difference, holm, mcnemar, two_proportion_z
+from ser_graph.evaluation.voices import heard_curve
 
 __all__ = [
     "bootstrap",
@@ -12,6 +13,7 @@ __all__ = [
     "confusion_matrix",
     "evaluate",
     "gap_closed",
+    "heard_curve",
     "holm",
     "label_propagation",
     "mcnemar",

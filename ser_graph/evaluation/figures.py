@@ -43,17 +43,20 @@ def plot_confusion_matrix(counts: pd.DataFrame, ax: Axes | None = None, title: s
 
 
 def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], ax: Axes | None = None) -> Axes:
-    """UAR on dev by epoch, a line per student; the cross entropy on training clips where there is no dev.
+    """UAR on dev by epoch, a line per student; the cross entropy on training clips where one has no dev.
+
+    Epochs at which dev was not looked at are left out.
 
     Args:
         histories: name of a student -> its ``info["history"]``.
         ax: where to draw; a new figure by default.
     """
     ax = ax or new_axes(6.0, 3.6)
-    with_dev = all("dev_uar" in row for rows in histories.values() for row in rows)
+    with_dev = all(any("dev_uar" in row for row in rows) for rows in histories.values())
     key = "dev_uar" if with_dev else "supervised_loss"
     for name, rows in histories.items():
-        ax.plot([row["epoch"] for row in rows], [row[key] for row in rows], label=name)
+        points = [(row["epoch"], row[key]) for row in rows if key in row]
+        ax.plot(*zip(*points, strict=True), marker=".", label=name)
     ax.set_xlabel("epoch")
     ax.set_ylabel("UAR on dev" if with_dev else "cross entropy on training clips")
     ax.grid(alpha=0.3)
@@ -90,18 +93,22 @@ def plot_sensitivity(
     """A metric against the number of neighbours, a line for each alpha, bars of one deviation over seeds.
 
     Args:
-        values: a row per setting, with `alpha`, `n_neighbors`, `mean` and `sd` (NaN for one seed).
+        values: a row per setting, with `alpha`, `n_neighbors` (0 is all of them, drawn after the others), `mean`
+            and `sd` (NaN for one seed).
         ax: where to draw; a new figure by default.
         baseline: the metric without a graph, drawn as a line.
         title: of the axes.
     """
     ax = ax or new_axes(4.0, 3.2)
-    for alpha, rows in values.sort_values("n_neighbors").groupby("alpha"):
+    every = values["n_neighbors"].max() + 1
+    values = values.assign(place=values["n_neighbors"].replace(0, every)).sort_values("place")
+    for alpha, rows in values.groupby("alpha"):
         label = f"alpha {alpha:g}"
-        ax.errorbar(rows["n_neighbors"], rows["mean"], rows["sd"].fillna(0), marker="o", capsize=3, label=label)
+        ax.errorbar(rows["place"], rows["mean"], rows["sd"].fillna(0), marker="o", capsize=3, label=label)
     if baseline is not None:
         ax.axhline(baseline, linestyle=":", color="grey", label="baseline")
-    ax.set_xticks(sorted(set(values["n_neighbors"])))
+    places = sorted(set(values["place"]))
+    ax.set_xticks(places, labels=["all" if place == every else f"{place:g}" for place in places])
     ax.set_xlabel("neighbours")
     ax.set_title(title)
     ax.grid(alpha=0.3)

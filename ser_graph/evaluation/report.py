@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ser_graph.downstream import TrainingSettings
 from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import plot_confusion_matrix, plot_sensitivity
 from ser_graph.evaluation.folds import compare_fold_choices
@@ -18,6 +19,7 @@ from ser_graph.evaluation.study import (
     TEST_SELECTED,
     Setting,
     Study,
+    candidates,
     choose_settings,
     compare,
     is_candidate,
@@ -26,6 +28,7 @@ from ser_graph.evaluation.study import (
 )
 from ser_graph.evaluation.tables import latex_table, markdown_table
 from ser_graph.files import atomic_file
+from ser_graph.settings import without_effect_on
 
 _NAMES = {"uar": "UAR", "accuracy": "accuracy"}
 
@@ -122,21 +125,22 @@ def _test_name(study: Study, selected: bool) -> str:
 
 
 def _table3(study: Study, choose: str, metric: str, test: str) -> pd.DataFrame:
-    """Rows as in the paper's Table 3: baselines, and for each n the best alpha and layer over all backbones."""
+    """As the paper's Table 3: baselines, and for each method and n the best alpha and layer over all backbones."""
     settings = study.settings
     column = f"{choose}_{metric}"
     means: dict[Any, float] = settings.groupby(SETTING[1:], sort=False)[column].mean().fillna(-1).to_dict()
     rows = [key for key in means if not is_candidate(key[0])]
-    candidates = [key for key in means if is_candidate(key[0])]
-    for n in sorted({key[2] for key in candidates}):
-        rows.append(max((key for key in candidates if key[2] == n), key=means.__getitem__))
+    groups: dict[Any, list[Any]] = {}
+    for key in means:
+        if is_candidate(key[0]):
+            groups.setdefault((key[0], key[2]), []).append(key)
+    rows += [max(groups[group], key=means.__getitem__) for group in sorted(groups)]
     table, values = [], settings.to_dict("index")
     for method, alpha, n, layer in rows:
-        is_nsl = method == NSL
         row = {
-            "method": method,
-            "n": n if is_nsl else "-",
-            "alpha": f"{alpha:g}" if is_nsl else "-",
+            "method": _method(method),
+            "n": _neighbours(method, n) or "-",
+            "alpha": f"{alpha:g}" if is_candidate(method) else "-",
             "layer": layer,
         }
         for backbone in dict.fromkeys(settings.index.get_level_values("backbone")):
@@ -212,7 +216,7 @@ def _tests(table: pd.DataFrame, metric: str) -> pd.DataFrame:
             "seed": row["seed"],
             f"{word}, baseline": f"{100 * row['baseline_value']:.1f}",
             f"{word}, chosen": f"{100 * row['value']:.1f}",
-            "only one right": f"{row['only_baseline']} / {row['only_nsl']}",
+            "only one right": f"{row['only_baseline']} / {row['only_candidate']}",
             "McNemar p": _p(row["mcnemar_p"]),
             "McNemar p, Holm": _p(row["mcnemar_p_holm"]),
             "z": f"{row['z']:.2f}",
@@ -229,7 +233,7 @@ def _of_chosen(table: pd.DataFrame) -> list[dict[Any, Any]]:
 
 
 def _sensitivity(study: Study, backbone: str, metric: str, test: str) -> Figure | None:
-    """The paper's Figure 2: a row for each split, a column for each layer; None with a single setting."""
+    """The paper's Figure 2, of the neighbour loss: a row a split, a column a layer; None with a single setting."""
     settings = study.settings.loc[backbone].reset_index()
     nsl = settings[settings["method"] == NSL]
     splits = [split for split in ("dev", "test") if nsl[f"{split}_{metric}"].notna().any()]
@@ -300,7 +304,9 @@ def _markdown(
         markdown_table(runs),
         _how_trained(study),
         "## Chosen settings",
-        "\n".join([f"{_how_chosen(study, choose, metric)}\n", *choices]) if choices else "No NSL student.",
+        "\n".join([f"{_how_chosen(study, choose, metric)}\n", *choices])
+        if choices
+        else "No student but baselines.",
         "## Accuracy / UAR (the paper's Table 3)",
         tables["table3"],
         _TABLE3_NOTE,
@@ -319,8 +325,8 @@ def _markdown(
 
 
 _TABLE3_NOTE = (
-    "For each n, alpha and layer are those that are best in the mean over backbones and seeds on the split "
-    "that chooses. Dev is that of the epoch kept, which dev itself chose. UAR is the mean recall over the "
+    "For each method and n, alpha and layer are those that are best in the mean over backbones and seeds on the "
+    "split that chooses. Dev is that of the epoch kept. UAR is the mean recall over the "
     "classes; the published table averages recalls within batches of 16, which is about 9 % lower: to compare "
     "with it, take `uar_batchwise` of `students.csv`. Transfer baselines need the upstream for every clip: "
     "nothing for a device."
@@ -348,23 +354,28 @@ def _warnings(study: Study, test: str) -> list[str]:
 
 
 def _how_trained(study: Study) -> str:
-    training = study.runs[0]["recipe"]["students"]["training"]
-    shared = {key: value for key, value in training.items() if not isinstance(value, list)}
-    lines = [f"All students share the training settings {shared}." if shared else ""]
+    lines = [f"All students are trained with {_listed(study.shared)}." if study.shared else ""]
     if set(study.students["protocol"]) == {"clean", "paper"}:
         lines.append("Dev is measured on students of train, test on students of train + dev (protocol paper).")
     elif study.test_protocol == "paper":
         lines.append("Students of train + dev (protocol paper): there are no numbers on dev.")
     else:
-        lines.append("Students of train; dev chose the epoch.")
+        lines.append("Students of train.")
+    by_dev = [row.get("keep") == "best" for row in study.dev_students["further"]]
+    if any(by_dev):
+        lines.append("Dev chose the epoch." if all(by_dev) else "Where keep=best, dev chose the epoch.")
     return " ".join(line for line in lines if line)
 
 
+def _listed(values: dict[str, Any]) -> str:
+    """Settings as they stand in names of students."""
+    return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
 def _how_chosen(study: Study, choose: str, metric: str) -> str:
-    counts = study.settings.reset_index()
-    most = counts[counts["method"].map(is_candidate)].groupby("backbone").size().max()
+    most = candidates(study).groupby("backbone").size().max()
     if most == 1:
-        return "Each backbone has one NSL setting: nothing was chosen."
+        return "Each backbone has one setting beside its baselines: nothing was chosen."
     rule = (
         f"the best {_NAMES[metric]} on {choose} among up to {most} settings of a backbone, in the mean over seeds"
     )
@@ -391,9 +402,23 @@ def _slug(backbone: str) -> str:
 def _words(setting: Setting) -> str:
     """A setting without its backbone, to read."""
     _, method, alpha, n, layer = setting
-    if method == NSL:
-        return f"NSL, alpha {alpha:g}, n {n}, {layer}"
-    return f"{method}, {layer}" if is_candidate(method) else method
+    if not is_candidate(method):
+        return method
+    neighbours = _neighbours(method, n)
+    parts = [_method(method), f"alpha {alpha:g}", f"n {neighbours}" if neighbours else "", layer]
+    return ", ".join(part for part in parts if part not in ("", "-"))
+
+
+def _method(method: str) -> str:
+    """The name of a method, to read."""
+    return "NSL" if method == NSL else method
+
+
+def _neighbours(method: str, n: float) -> str:
+    """How many neighbours a method uses, to read; nothing where it uses none."""
+    if "n_neighbors" in without_effect_on(TrainingSettings, method):
+        return ""
+    return f"{n:g}" if n else "all"
 
 
 def _both(values: dict[Any, Any] | None, split: str) -> str:

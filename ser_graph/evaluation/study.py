@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ser_graph.downstream import TrainingSettings
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.metrics import read_predictions, scores, speaker_confusions
 from ser_graph.evaluation.significance import (
@@ -19,15 +20,13 @@ from ser_graph.evaluation.significance import (
     two_proportion_z,
 )
 from ser_graph.files import read_json
+from ser_graph.settings import names_of, without_effect_on
 
 SETTING = ["backbone", "method", "alpha", "n_neighbors", "layer"]
-NSL, TEACHER = "NSL", "teacher terms"  # a neighbour loss, or only other terms that the teacher gives
+BASELINE, NSL = "baseline", "nsl"
 TEST_SELECTED = "test-selected, not a test result"
 FEW_SPEAKERS = 10
-
-# Settings that a baseline has too: students are only compared where these are the same.
-_CONDITIONS = {"label_fraction", "labelled_speakers", "label_seed", "normalise", "spec_augment", "gain", "speed"}
-_CONDITIONS |= {"learning_rate", "decay", "decay_every", "reduction", "width"}
+_LENGTH = ("epochs", "epoch_steps", "batch_size")  # of a training, the same for all students of a schedule
 
 Setting = tuple[Any, ...]  # the values of SETTING: text, text, number, number, text
 
@@ -42,12 +41,15 @@ class Study:
     Attributes:
         runs: the content of each `results.json`, with its `folder`.
         students: a row per student: `folder`, `protocol`, `name`, the columns of `SETTING`, `seed`,
-            `dev_accuracy`, `dev_uar` (NaN in protocol paper), and the metrics on test. `backbone` also says what a
-        baseline has too (``"cnn6, label_fraction=0.1"``), `layer` what else the loss consists of.
+            `dev_accuracy`, `dev_uar` (NaN in protocol paper), and the metrics on test. `backbone` also says under
+            which conditions a student and its baselines were trained (``"cnn6, label_fraction=0.1"``), `layer` what
+            else its method consists of. `n_neighbors` is 0 for all of them, or where the method has none.
+        shared: the conditions that are the same for all students, and not the default.
     """
 
     runs: list[dict[str, Any]]
     students: pd.DataFrame
+    shared: dict[str, Any]
 
     @property
     def dev_students(self) -> pd.DataFrame:
@@ -91,7 +93,7 @@ class Study:
             parts.append(groups[f"{prefix}uar"].count().rename(f"{split}_seeds"))
         table = pd.concat(parts, axis=1)
         table[["dev_seeds", "test_seeds"]] = table[["dev_seeds", "test_seeds"]].fillna(0).astype(int)
-        return table.sort_index(key=lambda level: level.isin([NSL, TEACHER]) if level.name == "method" else level)
+        return table.sort_index(key=_baselines_first)
 
     def predictions(self, setting: Setting, seed: int, split: str = "test") -> pd.DataFrame:
         """What the student of a setting and a seed said of the clips of dev or test."""
@@ -120,17 +122,19 @@ def load_study(runs: Sequence[str | Path]) -> Study:
     loaded = [_load(Path(run).expanduser()) for run in runs]
     for other in loaded[1:]:
         _check_alike(loaded[0], other)
-    students = pd.DataFrame([row for run in loaded for row in _students(run)])
-    twice = students[students.duplicated(["protocol", "name"])]
+    shared = _shared_conditions([student for run in loaded for student in run["students"]])
+    students = pd.DataFrame([row for run in loaded for row in _students(run, set(shared))])
+    identity = ["protocol", *SETTING, "seed"]
+    twice = students[students.duplicated(identity)]
     if len(twice):
-        same = (students[["protocol", "name"]] == twice[["protocol", "name"]].iloc[0]).all(axis=1)
+        same = (students[identity] == twice[identity].iloc[0]).all(axis=1)
         both = students.loc[same, "folder"]
         raise InputError(f"The same student twice: {' and '.join(map(str, both))}; give one of the runs only")
-    return Study(loaded, students)
+    return Study(loaded, students, shared)
 
 
 def choose_settings(study: Study, choose: str = "dev", metric: str = "uar") -> dict[str, Setting]:
-    """The NSL setting of each backbone that is best on a split, in the mean over seeds.
+    """The setting of each backbone, among those of all methods, that is best on a split, in the mean over seeds.
 
     Args:
         study: the runs.
@@ -145,7 +149,7 @@ def choose_settings(study: Study, choose: str = "dev", metric: str = "uar") -> d
     if metric not in METRICS:
         raise bad_value("metric", metric, METRICS)
     chosen: dict[str, Setting] = {}
-    for backbone, rows in _nsl(study).groupby("backbone"):
+    for backbone, rows in candidates(study).groupby("backbone"):
         values = rows[f"{choose}_{metric}"]
         if len(rows) > 1 and values.isna().all():
             raise InputError(
@@ -163,7 +167,7 @@ def is_test_selected(study: Study, choose: str) -> bool:
     """
     if any(run["recipe"].get("chosen_by") == "test" for run in study.runs):
         return True
-    return choose == "test" and bool((_nsl(study).groupby("backbone").size() > 1).any())
+    return choose == "test" and bool((candidates(study).groupby("backbone").size() > 1).any())
 
 
 def compare(
@@ -175,7 +179,7 @@ def compare(
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Chosen NSL students against the baselines of their backbone, on the same seeds and test clips.
+    """Chosen students against the baselines of their backbone, on the same seeds and test clips.
 
     Args:
         study: the runs.
@@ -189,12 +193,12 @@ def compare(
     Returns:
         Two tables, whose `..._holm` are corrected over their rows. Differences, a row per setting and
         baseline, seeds averaged: `seeds`, `difference`, `sd` (over seeds), `low`, `high`, `p`, `p_holm`,
-        `speakers`. Tests, a row for each seed: `baseline_value`, `value`, `only_baseline`, `only_nsl`,
+        `speakers`. Tests, a row for each seed: `baseline_value`, `value`, `only_baseline`, `only_candidate`,
         `mcnemar_p`, `mcnemar_p_holm`, `z`, `z_p`, `z_p_holm`. Both have `backbone`, `baseline`, the setting and
         `chosen`.
     """
     differences, tests = [], []
-    settings = _nsl(study).index.tolist() if all_settings else list(chosen.values())
+    settings = candidates(study).index.tolist() if all_settings else list(chosen.values())
     for setting in settings:
         for baseline in study.settings.index.tolist():
             if baseline[0] != setting[0] or is_candidate(baseline[1]):
@@ -231,17 +235,17 @@ def compare(
     return tables
 
 
-def _test(baseline: pd.DataFrame, nsl: pd.DataFrame, metric: str) -> dict[str, Any]:
+def _test(baseline: pd.DataFrame, candidate: pd.DataFrame, metric: str) -> dict[str, Any]:
     """One pair of students: their values and the two tests that take clips as independent."""
-    known = [table[table["emotion"].notna()] for table in (baseline, nsl)]
+    known = [table[table["emotion"].notna()] for table in (baseline, candidate)]
     n, (before, after) = len(known[0]), (float(scores(speaker_confusions(one).sum(0))[metric]) for one in known)
-    counts, z_test = mcnemar(baseline, nsl), two_proportion_z(before * n, n, after * n, n)
+    counts, z_test = mcnemar(baseline, candidate), two_proportion_z(before * n, n, after * n, n)
     return {
         "n_test": n,
         "baseline_value": before,
         "value": after,
         "only_baseline": counts.only_a,
-        "only_nsl": counts.only_b,
+        "only_candidate": counts.only_b,
         "mcnemar_p": counts.p_value,
         "z": z_test.z,
         "z_p": z_test.p_value,
@@ -249,11 +253,16 @@ def _test(baseline: pd.DataFrame, nsl: pd.DataFrame, metric: str) -> dict[str, A
 
 
 def is_candidate(method: str) -> bool:
-    """Whether a method is one that is to be better than baselines."""
-    return method in (NSL, TEACHER)
+    """Whether a method is one that is to be better than the baselines; transfer is one of these."""
+    return method != BASELINE and not method.startswith("transfer")
 
 
-def _nsl(study: Study) -> pd.DataFrame:
+def _baselines_first(level: pd.Index) -> pd.Index:
+    return level.map(lambda name: f"{is_candidate(name)} {name}") if level.name == "method" else level
+
+
+def candidates(study: Study) -> pd.DataFrame:
+    """The rows of `Study.settings` that are no baselines."""
     return study.settings[[is_candidate(key[1]) for key in study.settings.index.tolist()]]
 
 
@@ -286,39 +295,38 @@ def _check_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
 def _made_with(run: dict[str, Any]) -> dict[str, Any]:
     """What all students of a run share, so that only settings differ within a table."""
     recipe = run["recipe"]
+    lengths = {
+        f"{name} of schedule {student['further'].get('schedule', 'cosine')}": student["training"][name]
+        for student in run["students"]
+        for name in _LENGTH
+    }
     return {
-        "folds": recipe.get("folds"),
+        **{key: recipe.get(key) for key in ("folds", "dev_speakers")},
         **{f"features.{key}": value for key, value in recipe["features"].items()},
         **{f"graph.{key}": value for key, value in recipe["graph"].items() if key not in ("n_neighbors", "scope")},
-        **{f"students.training.{key}": recipe["students"]["training"].get(key) for key in ("epochs", "batch_size")},
+        **lengths,
     }
 
 
-def _students(run: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = []
+def _shared_conditions(students: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was not the default and the same for all students, of what a baseline has too."""
+    common = set.intersection(*(set(student["further"].items()) for student in students))
+    return {name: value for name, value in sorted(common) if name in names_of(TrainingSettings, "condition")}
+
+
+def _students(run: dict[str, Any], shared: set[str]) -> list[dict[str, Any]]:
+    """A row for each student of a run; conditions that all students share are not said of each."""
+    of_baselines, rows = names_of(TrainingSettings, "condition"), []
     for student in run["students"]:
         folder = run["folder"] / "students" / student["name"]
-        is_nsl, transfer = student["alpha"] > 0, student.get("transfer", "none")
-        further = student.get("further", {})
-        conditions = [f"{key}={value}" for key, value in further.items() if key in _CONDITIONS]
-        terms = [f"{key}={value}" for key, value in further.items() if key not in _CONDITIONS]
-        if transfer != "none":  # whatever else it learns from, it needs the teacher at inference
-            method, layer = f"transfer ({transfer})", ", ".join(terms) or "-"
-        elif is_nsl or any(further.get(key) for key in ("similarity", "regression", "posteriors")):
-            method, layer = NSL if is_nsl else TEACHER, ", ".join([student["layer"], *terms])
-        else:
-            method, layer = "baseline", "-"
-        n_neighbors = student["n_neighbors"] if is_nsl else 0
-        dev = _dev_metrics(student, folder) if run["protocol"] == "clean" else {}
+        further, transfer = student["further"], student["transfer"]
+        conditions = [f"{key}={value}" for key, value in further.items() if key in of_baselines - shared]
+        terms = [f"{key}={value}" for key, value in further.items() if key not in of_baselines]
+        unused = without_effect_on(TrainingSettings, student["method"])
+        method = student["method"] if transfer == "none" else f"transfer ({transfer})"
+        layer = ", ".join([*([] if "layer" in unused else [student["layer"]]), *terms]) or "-"
+        n_neighbors = 0 if "n_neighbors" in unused else student["n_neighbors"] or 0
         backbone = ", ".join([student["backbone"], *conditions])
         own = {"backbone": backbone, "method": method, "n_neighbors": n_neighbors, "layer": layer}
-        rows.append({"folder": folder, "protocol": run["protocol"], **student, **dev, **own})
+        rows.append({"folder": folder, "protocol": run["protocol"], **student, **own})
     return [{"dev_accuracy": math.nan, "dev_uar": math.nan, **row} for row in rows]
-
-
-def _dev_metrics(student: dict[str, Any], folder: Path) -> dict[str, float]:
-    """Dev of the kept epoch; earlier versions stored it in the history only."""
-    if "dev_uar" in student:
-        return {}
-    kept = read_json(folder / "model.json")["info"]["history"][student["epoch"] - 1]
-    return {name: kept[name] for name in ("dev_accuracy", "dev_uar") if name in kept}

@@ -90,7 +90,7 @@ def _percent(share: float | None) -> str:
 def _one_clip(student: dict[str, Any]) -> str:
     if student["latency_ms"] is not None:
         return f"{student['latency_ms']:.0f} ms"
-    return "needs upstream" if student.get("transfer", "none") != "none" else "-"
+    return "needs upstream" if student["transfer"] != "none" else "-"
 
 
 def _interval(student: dict[str, Any], name: str) -> str:

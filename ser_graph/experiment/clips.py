@@ -15,6 +15,7 @@ from ser_graph.corpora import (
     load_corpus,
     read_table,
     speaker_split,
+    with_copies,
     write_table,
 )
 from ser_graph.corpora.adapter import in_form
@@ -81,7 +82,8 @@ def prepare_target(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.D
     """The clips that become the graph's nodes: the target, and the unlabelled corpora joined to it."""
     target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad)
     lent = _numbered(recipe.unlabelled, out, "unlabelled", skip_bad=skip_bad)
-    return join_corpora([target, *lent]) if lent else target
+    joined = join_corpora([target, *lent]) if lent else target
+    return with_copies(joined, recipe.copies) if recipe.copies else joined
 
 
 def check_labels(source: pd.DataFrame, target: pd.DataFrame) -> None:

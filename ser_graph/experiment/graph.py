@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_graph.experiment.stages import asked_of, file_sizes, is_finished, mark_finished
+from ser_graph.experiment.stages import file_sizes, is_finished, mark_finished
 from ser_graph.files import content_hash
 from ser_graph.graph import ClipGraph, build_graph, graph_card, load_graph, save_graph
 from ser_graph.recipe import Recipe
@@ -31,9 +31,7 @@ def prepare_upstream(
         return Upstream.from_pretrained(part.model, seed=part.seed)
     folder, checkpoints = out / "upstream", out / ".checkpoints" / "upstream"
     source_rows = source[["emotion", "speaker", "split"]].astype(str).to_csv()
-    asked = content_hash(
-        asked_of(part, "freeze_encoder"), _model_files(part.model), source_rows, file_sizes(source)
-    )
+    asked = content_hash(part.model_dump(), _model_files(part.model), source_rows, file_sizes(source))
     if is_finished(folder, asked):
         return Upstream.from_pretrained(folder)
     upstream = Upstream.from_pretrained(part.model, seed=part.seed)
@@ -73,9 +71,9 @@ def prepare_graph(
         upstream.fingerprint(),
         target_rows,
         file_sizes(target),
-        asked_of(recipe.embedding, "layer"),
+        recipe.embedding.model_dump(),
         asdict(recipe.features),
-        asked_of(recipe.graph, "space", "rules"),
+        recipe.graph.model_dump(),
         recipe.scope,
     )
     if not is_finished(folder, asked):

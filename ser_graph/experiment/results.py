@@ -16,7 +16,8 @@ from ser_graph.evaluation.tables import students_table
 from ser_graph.files import atomic_file, environment, read_json
 from ser_graph.graph import ClipGraph, graph_card, graph_statistics
 from ser_graph.inspection import plot_degrees, plot_map, plot_mixing, plot_similarities
-from ser_graph.recipe import Recipe, recipe_values, student_name
+from ser_graph.recipe import Recipe, recipe_values, student_name, unusual
+from ser_graph.settings import names_of
 from ser_graph.upstream import Upstream
 
 
@@ -60,12 +61,14 @@ def _student_row(settings: TrainingSettings, out: Path) -> dict[str, Any]:
     name = student_name(settings)
     folder = out / "students" / name
     chosen = {
-        key: getattr(settings, key) for key in ("backbone", "alpha", "n_neighbors", "layer", "transfer", "seed")
+        "backbone": settings.backbone,
+        "method": settings.learns_from or "baseline",
+        "alpha": settings.weight,
+        **{key: getattr(settings, key) for key in ("n_neighbors", "layer", "transfer", "seed")},
     }
-    same_for_all = {"protocol", "transductive", "epochs", "batch_size", "precision"}
-    further = {key: value for key, value in settings.changes.items() if key not in {*chosen, *same_for_all}}
-    row = {"name": name, **chosen, "further": further, **read_json(folder / "metrics.json")}
-    return row if "epoch" in row else {**row, "epoch": read_json(folder / "model.json")["info"]["epoch"]}
+    further = {name: value for name, value in unusual(settings).items() if name not in chosen}
+    training = settings.model_dump(include=names_of(TrainingSettings, "run") - {"seed", "protocol"})
+    return {"name": name, **chosen, "further": further, "training": training, **read_json(folder / "metrics.json")}
 
 
 def _title(recipe: Recipe, upstream: Upstream, data: ClipGraph, synthetic: bool) -> str:

@@ -11,7 +11,7 @@ from ser_graph.errors import InputError
 from ser_graph.experiment.clips import check_labels, check_tested, prepare_source, prepare_target
 from ser_graph.experiment.graph import prepare_graph, prepare_upstream
 from ser_graph.experiment.results import draw, summarise
-from ser_graph.experiment.students import prepare_students
+from ser_graph.experiment.students import Folds, prepare_students
 from ser_graph.files import atomic_file, environment, write_json
 from ser_graph.recipe import Recipe, recipe_values
 
@@ -61,9 +61,8 @@ def run(
     for settings in grid:
         check_transfer(settings.transfer, data.emb, settings.width)
     model = out / "upstream" if recipe.upstream.finetune else recipe.upstream.model
-    prepare_students(
-        data, grid, out, folds=recipe.folds, upstream=model, device=device, progress=progress, jobs=jobs
-    )
+    folds = None if recipe.folds is None else Folds(recipe.folds, recipe.dev_speakers)
+    prepare_students(data, grid, out, folds=folds, upstream=model, device=device, progress=progress, jobs=jobs)
     results = summarise(recipe, upstream, data, out)
     _note(out, recipe)
     write_json(out / "results.json", results)

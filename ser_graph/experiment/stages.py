@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel
 
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_folder, read_json, write_json
@@ -14,17 +13,17 @@ from ser_graph.files import atomic_folder, read_json, write_json
 MARK = "stage.json"
 
 
-def is_finished(folder: Path, *asked: str) -> bool:
+def is_finished(folder: Path, asked: str) -> bool:
     """Whether a stage was finished with the same inputs and settings; a result of others is not overwritten.
 
     Args:
         folder: of the stage.
-        *asked: what is asked for, in any of the ways that this and earlier versions note it.
+        asked: what is asked for.
     """
     mark = folder / MARK
     if not mark.exists():
         return False
-    if read_json(mark).get("asked") not in asked:
+    if read_json(mark).get("asked") != asked:
         raise InputError(
             f"{folder} holds the result of other settings or inputs; choose another folder with --out, or delete "
             "this one (and what was made from it) to make it anew"
@@ -45,15 +44,8 @@ def mark_finished(folder: Path, asked: str, **notes: Any) -> None:
     write_json(folder / MARK, {"asked": asked, **notes})
 
 
-def asked_of(part: BaseModel, *added: str) -> dict[str, Any]:
-    """What a recipe asks; without the settings that a later version added, where they are not used.
-
-    Runs of earlier versions are found again by it.
-    """
-    return part.model_dump(exclude={name for name in added if name not in part.model_dump(exclude_defaults=True)})
-
-
 def file_sizes(table: pd.DataFrame) -> list[int]:
     """The clips' sizes in bytes, -1 for a missing one: a corpus that was changed is noticed by them."""
-    paths = [Path(table.attrs["root"]) / file for file in table.index]
+    files = table.index if "copy_of" not in table else table["copy_of"].fillna(table.index.to_series())
+    paths = [Path(table.attrs["root"]) / file for file in files]
     return [path.stat().st_size if path.exists() else -1 for path in paths]

@@ -5,7 +5,7 @@ import shutil
 import threading
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -23,10 +23,15 @@ from ser_graph.evaluation.significance import METRICS
 from ser_graph.experiment.stages import is_finished, stage
 from ser_graph.files import content_hash, read_json, write_json
 from ser_graph.graph import ClipGraph, load_graph
-from ser_graph.recipe import student_name, without_effect
+from ser_graph.recipe import essential, student_name
 from ser_graph.upstream import Upstream
 
-Folds = int | str | None  # of a recipe: a number of groups of speakers, "speakers", or the target's own split
+
+class Folds(NamedTuple):
+    """Who is left out in turn: `folds` and `dev_speakers` of a recipe."""
+
+    groups: int | str
+    n_dev: int | None = None
 
 
 def prepare_students(
@@ -34,7 +39,7 @@ def prepare_students(
     grid: list[TrainingSettings],
     out: Path,
     *,
-    folds: Folds = None,
+    folds: Folds | None = None,
     upstream: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
@@ -71,7 +76,7 @@ def prepare_students(
 def _prepare_alone(
     settings: TrainingSettings,
     out: Path,
-    folds: Folds,
+    folds: Folds | None,
     upstream: str | Path | None,
     device: str | None,
     parent: int,
@@ -100,7 +105,7 @@ def prepare_student(
     settings: TrainingSettings,
     out: Path,
     *,
-    folds: Folds = None,
+    folds: Folds | None = None,
     upstream: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
@@ -111,7 +116,7 @@ def prepare_student(
         data: the graph.
         settings: how to train.
         out: the run folder.
-        folds: as in a recipe.
+        folds: who is left out in turn; None is the target's own split.
         upstream: folder or name of the model that made the embeddings; loaded where the graphs of folds need it.
         device: e.g. ``"cpu"``.
         progress: show progress bars.
@@ -136,19 +141,20 @@ def prepare_student(
         metrics |= _write_dev(dev_predictions, part)
         one_clip = None if student.needs_teacher else latency_ms(student)
         metrics.update(size_mb=size_mb(part), latency_ms=one_clip, n_params=student.n_params)
+        metrics["epoch"] = student.info["epoch"]
         write_json(part / "metrics.json", metrics)
     checkpoint.unlink(missing_ok=True)
 
 
 def _needs_upstream(data: ClipGraph) -> bool:
-    return bool(data.meta["graph"].get("space", {}).get("posterior"))
+    return bool(data.meta["graph"]["space"]["posterior"])
 
 
 def _prepare_folds(
     data: ClipGraph,
     settings: TrainingSettings,
     out: Path,
-    folds: int | str,
+    folds: Folds,
     upstream: Upstream | None,
     *,
     device: str | None,
@@ -156,10 +162,9 @@ def _prepare_folds(
 ) -> None:
     """A student for each fold, measured together and stored as one, without the models."""
     name = student_name(settings)
-    parts, n_folds = out / ".checkpoints" / name, None if isinstance(folds, str) else folds
-    found = cross_validate(
-        data, settings, n_folds=n_folds, out=parts, upstream=upstream, device=device, progress=progress
-    )
+    parts, n_folds = out / ".checkpoints" / name, None if isinstance(folds.groups, str) else folds.groups
+    how: dict[str, Any] = {"n_folds": n_folds, "n_dev": folds.n_dev, "upstream": upstream}
+    found = cross_validate(data, settings, **how, out=parts, device=device, progress=progress)
     metrics: dict[str, Any] = {**found.metrics, "size_mb": None, "latency_ms": None}
     with stage(out / "students" / name, _asked(data, settings, folds)) as part:
         found.predictions.to_csv(part / "predictions.csv")
@@ -178,11 +183,9 @@ def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]
     return {f"dev_{name}": value for name, value in evaluate(predictions).items() if name in METRICS}
 
 
-def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path, folds: Folds = None) -> bool:
+def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path, folds: Folds | None = None) -> bool:
     folder = out / "students" / student_name(settings)
-    by_folds = [] if folds is None else [folds]
-    before = content_hash(settings.changes, data.meta["data_hash"], data.meta["graph"], *by_folds)
-    if not is_finished(folder, _asked(data, settings, folds), before):  # `before` is what earlier versions noted
+    if not is_finished(folder, _asked(data, settings, folds)):
         return False
     model = folder / "model.json"
     if model.exists() and read_json(model)["features"] != data.meta["features"]:
@@ -190,12 +193,10 @@ def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path, folds: F
     return True
 
 
-def _asked(data: ClipGraph, settings: TrainingSettings, folds: Folds = None) -> str:
+def _asked(data: ClipGraph, settings: TrainingSettings, folds: Folds | None = None) -> str:
     """What decides a student; of folds, which store no model, the spectrograms too."""
-    hidden = without_effect(settings)
-    changes = {name: value for name, value in settings.changes.items() if name not in hidden}
     by_folds = [] if folds is None else [folds, data.meta["features"]]
-    return content_hash(changes, data.meta["data_hash"], data.meta["graph"], *by_folds)
+    return content_hash(essential(settings).model_dump(), data.meta["data_hash"], data.meta["graph"], *by_folds)
 
 
 def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) -> pd.DataFrame | None:

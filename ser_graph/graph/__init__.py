@@ -4,7 +4,6 @@ from ser_graph.graph.building import build_graph
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.dataset import EmotionGraph
 from ser_graph.graph.extending import add_clips
-from ser_graph.graph.partition import ClusterData, partition
 from ser_graph.graph.rules import EdgeRules
 from ser_graph.graph.sampling import NeighborLoader, TopNeighborSampler
 from ser_graph.graph.space import Space
@@ -30,7 +29,6 @@ from ser_graph.graph.storage import load_graph, save_graph
 
 __all__ = [
     "ClipGraph",
-    "ClusterData",
     "EdgeRules",
     "EmotionGraph",
     "NeighborLoader",
@@ -52,7 +50,6 @@ __all__ = [
     "mixing_matrix",
     "mixing_table",
     "near_duplicates",
-    "partition",
     "save_graph",
     "score_clips",
     "subgraph_statistics",

@@ -11,6 +11,7 @@ from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.corpora import check_split
 from ser_graph.corpora.adapter import in_form
+from ser_graph.corpora.copies import originals
 from ser_graph.errors import InputError, bad_value
 from ser_graph.files import content_hash, environment
 from ser_graph.graph.clip_graph import ClipGraph
@@ -145,10 +146,10 @@ def build_graph(
 
 
 def scope_nodes(table: pd.DataFrame, scope: Scope) -> Tensor:
-    """Row numbers of the clips that may have and be neighbours, int64."""
+    """Row numbers of the clips that may have and be neighbours, int64: no copies."""
     splits = _SCOPES[scope]
     inside = table["split"].isin(splits) if splits else pd.Series(True, index=table.index)
-    return torch.tensor(inside.to_numpy(bool)).nonzero()[:, 0]
+    return torch.tensor(inside.to_numpy(bool) & originals(table)).nonzero()[:, 0]
 
 
 def top_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, n_neighbors: int) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Waveforms -> embeddings: a layer's output, the projector's by default, averaged over the frames of the clip."""
 
 import hashlib
+import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, fit_length, load_waveform
+from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, clip_speeds, fit_length, load_waveform
 from ser_graph.devices import Precision, autocast, pick_device
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_file, content_hash
@@ -23,7 +24,8 @@ from ser_graph.processes import is_first, processes
 if TYPE_CHECKING:
     from ser_graph.upstream.model import Upstream
 
-Layer = int | Literal["projector"]
+OneLayer = int | Literal["projector"]
+Layer = OneLayer | list[OneLayer]
 
 _SHARD = 256  # clips embedded between two writes to the cache
 
@@ -49,7 +51,8 @@ def embed(
         seconds: clips are repeated or cut to this length (official code: 8.43 s), but not beyond what the
             model can see; None keeps each clip's own length.
         layer: whose output is averaged: ``"projector"`` (256 dimensions), as in the paper, or a layer of the
-            encoder, 0 for its input, 1 for the first, -1 for the last, as transformers counts `hidden_states`.
+            encoder, 0 for its input, 1 for the first, -1 for the last, as transformers counts `hidden_states`; or a
+            list of these, whose embeddings stand side by side.
         batch_size: clips in one forward pass; the result does not depend on it.
         root: the corpus folder, by default the one that the table was loaded from.
         cache: a folder that keeps embeddings by content (audio, model, settings): clips found there are not
@@ -71,10 +74,10 @@ def embed(
     _check_layer(upstream, layer)
     group = processes()
     group.check_enough(len(table), "clips to embed")
-    paths = clip_paths(table, root)[group.share(len(table))]
+    share = group.share(len(table))
+    paths, speeds = clip_paths(table, root)[share], clip_speeds(table)[share]
     n_samples = None if seconds is None else length_in_samples(upstream, seconds)
-    by_layer = {} if layer == "projector" else {"layer": layer}  # caches of before hold the projector's
-    store = _Cache(cache, upstream, seconds=seconds, precision=precision, **by_layer)
+    store = _Cache(cache, upstream, seconds=seconds, precision=precision, layer=layer)
     target = pick_device(device)
     upstream.model.to(target).eval()
     with tqdm(
@@ -82,7 +85,7 @@ def embed(
     ) as bar:
         for start in range(0, len(paths), _SHARD):
             shard = paths[start : start + _SHARD]
-            waveforms = _load(shard, n_samples)
+            waveforms = _load(shard, speeds[start : start + _SHARD], n_samples)
             _check_long_enough(upstream, shard, waveforms)
             keys = [_key(waveform) for waveform in waveforms]
             new = {key: wave for key, wave in zip(keys, waveforms, strict=True) if key not in store}
@@ -113,13 +116,18 @@ def length_in_samples(upstream: "Upstream", seconds: float) -> int:
 
 def _check_layer(upstream: "Upstream", layer: Layer) -> None:
     n_layers = upstream.n_layers
-    if layer != "projector" and not (isinstance(layer, int) and -n_layers - 1 <= layer <= n_layers):
-        raise InputError(f"Bad layer {layer!r}, expected 'projector', or 0 to {n_layers} for this model's layers")
+    for one in _listed(layer):
+        if one != "projector" and not (isinstance(one, int) and -n_layers - 1 <= one <= n_layers):
+            raise InputError(f"Bad layer {one!r}, expected 'projector', or 0 to {n_layers} for this model's layers")
 
 
-def _load(paths: list[Path], n_samples: int | None) -> list[Tensor]:
+def _listed(layer: Layer) -> list[OneLayer]:
+    return layer if isinstance(layer, list) else [layer]
+
+
+def _load(paths: list[Path], speeds: list[float], n_samples: int | None) -> list[Tensor]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waveforms = list(pool.map(load_waveform, paths))
+        waveforms = list(pool.map(load_waveform, paths, itertools.repeat(SAMPLE_RATE), speeds))
     return waveforms if n_samples is None else [fit_length(waveform, n_samples) for waveform in waveforms]
 
 
@@ -173,11 +181,11 @@ def _forward(
     hook = upstream.model.projector.register_forward_hook(lambda _module, _inputs, output: projected.append(output))
     try:
         with autocast(upstream.model.device, precision):  # not the extractor: Whisper's computes log-mels
-            output = upstream.model(**inputs, output_hidden_states=layer != "projector")
+            output = upstream.model(**inputs, output_hidden_states=_listed(layer) != ["projector"])
     finally:
         hook.remove()
-    frames = projected[0] if layer == "projector" else output.hidden_states[layer]
-    frames = frames.float()  # [B, n_frames, D]
+    parts = [projected[0] if one == "projector" else output.hidden_states[one] for one in _listed(layer)]
+    frames = torch.cat([part.float() for part in parts], -1)  # [B, n_frames, D]
     lengths = torch.tensor([len(waveform) for waveform in waveforms], device=frames.device)
     n_frames = _frame_counts(upstream, lengths, frames.shape[1])
     own = torch.arange(frames.shape[1], device=frames.device) < n_frames[:, None]

@@ -44,7 +44,7 @@ def watch_first_gradients() -> dict[str, Tensor]:
     def watched(run: _Run, *given: Any) -> dict[str, float]:
         said = whole(run, *given)
         if not found:
-            parameters = {**dict(run.student.named_parameters()), **dict(run.head.named_parameters("head"))}
+            parameters = {**dict(run.student.named_parameters()), **dict(run.method.named_parameters("method"))}
             kept = torch.contiguous_format  # safetensors stores no other
             found.update({name: one.grad.clone(memory_format=kept) for name, one in parameters.items()})
         return said

@@ -109,7 +109,7 @@ def test_clips_of_unknown_speakers_are_nobodys(toy_graph):
 
 
 def test_mistakes(toy_graph):
-    with pytest.raises(InputError, match=r"Bad training setting 'fraction', expected one of"):
+    with pytest.raises(InputError, match=r"^Bad setting 'fraction', expected one of"):
         labelled_nodes(toy_graph, fraction=0.1)
     toy_graph.y[(toy_graph.y == 2) & (toy_graph.speaker > 0)] = 0  # sadness of one speaker only
     seeds = range(20)

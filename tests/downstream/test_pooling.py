@@ -55,6 +55,8 @@ def test_layers_that_are_no_pair_stay():
     assert list(layers) == before
 
 
-def test_a_trained_student_is_as_the_paper_has_it(toy_graph):
-    student = train(toy_graph, backbone="cnn6", alpha=0, epochs=1, progress=False, device="cpu")
+@pytest.mark.parametrize("schedule", ["cosine", "paper"])
+def test_a_trained_student_is_as_the_paper_has_it(toy_graph, schedule):
+    how = {"backbone": "cnn6", "alpha": 0, "epochs": 1, "epoch_steps": 1, "width": 0.25, "schedule": schedule}
+    student = train(toy_graph, **how, progress=False, device="cpu")
     assert kinds(student.backbone) == kinds(make_backbone("cnn6", 3))

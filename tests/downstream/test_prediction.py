@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.standardise import hear
 from ser_graph.downstream import Student, predict, prediction
-from ser_graph.downstream.prediction import predict_logits
+from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.errors import InputError
 from ser_graph.graph import build_graph
 
@@ -90,3 +91,72 @@ def test_spectrograms_of_other_settings_are_refused(toy_graph):
         InputError, match="have floor=1e-06, the student expects 1e-05; predict from the clip table"
     ):
         predict(other, toy_graph)
+
+
+@pytest.fixture
+def listener():
+    """A student that normalises by speaker."""
+    torch.manual_seed(0)
+    made = Student("resnet9", ["anger", "fear", "sadness"], SHORT, normalise="speaker", width=0.25)
+    made.standardise.std.fill_(1.5)
+    return made.eval()
+
+
+def voice_of(data, clips):
+    """What is known after some clips, one after the other."""
+    voice = torch.zeros(3, 64)
+    for clip in clips:
+        voice = hear(data.x[clip].float(), voice)
+    return voice
+
+
+def heard_of(data, heard):
+    """{speaker: his clips that are heard}: in one drawn order of all file names, the first of each."""
+    order = np.argsort(data.table.index.to_numpy(str))[np.random.default_rng(0).permutation(120)]
+    of = {code: [clip for clip in order.tolist() if int(data.speaker[clip]) == code] for code in range(8)}
+    return {code: clips[:heard] for code, clips in of.items()}
+
+
+@pytest.mark.parametrize("heard", [None, 0, 1, 4, 100])
+def test_voices_of_so_many_clips_of_each_speaker(mixed_graph, heard):
+    mixed_graph.speaker[mixed_graph.speaker == 3] = -1
+    voices = known_voices(mixed_graph, "speaker", heard)
+    for code, clips in heard_of(mixed_graph, heard).items():
+        torch.testing.assert_close(voices.table[code], voice_of(mixed_graph, clips), rtol=1e-4, atol=1e-4)
+    assert not voices.table[-1].any()
+    assert torch.equal(voices.speaker, mixed_graph.speaker)
+
+
+def test_who_is_heard_goes_by_name_and_not_by_order(toy_graph, mixed_graph):
+    """Names tell emotions in many corpora: the first by name would be of one emotion."""
+    for heard in (1, 4):
+        one, other = (known_voices(data, "speaker", heard).table for data in (toy_graph, mixed_graph))
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    four = [clip for clips in heard_of(toy_graph, 4).values() for clip in clips]
+    assert (np.array(four) % 15 >= 4).mean() > 0.5
+    names = [toy_graph.table.index[clip] for clip in four]
+    assert set(names) == {mixed_graph.table.index[c] for clips in heard_of(mixed_graph, 4).values() for c in clips}
+
+
+def test_voices_are_of_use_to_students_that_normalise_by_speaker_alone(toy_graph):
+    assert known_voices(toy_graph, "corpus") is None
+    assert known_voices(toy_graph, "utterance") is None
+    toy_graph.y[:] = -1  # no label is looked at
+    assert known_voices(toy_graph, "speaker") is not None
+
+
+@pytest.mark.parametrize("heard", [None, 0, 3])
+@torch.inference_mode()
+def test_predicting_what_speakers_say_of_whom_so_much_was_heard(listener, toy_graph, heard):
+    found = predict(listener, toy_graph, "test", heard=heard)
+    for file in found.index[[0, 14, 15, 29]]:
+        clip = toy_graph.table.index.get_loc(file)
+        voice = voice_of(toy_graph, heard_of(toy_graph, heard)[int(toy_graph.speaker[clip])])
+        logits = listener(toy_graph.x[clip][None], voice=voice[None]).logits
+        np.testing.assert_allclose(found.loc[[file]].iloc[:, 3:], logits.double().softmax(1), atol=1e-4)
+
+
+def test_how_much_was_heard_matters(listener, toy_graph):
+    unknown, some, well = (predict(listener, toy_graph, heard=heard) for heard in (0, 3, None))
+    assert np.abs(unknown.iloc[:, 3:] - some.iloc[:, 3:]).max(axis=None) > 1e-3
+    pd.testing.assert_frame_equal(predict(listener, toy_graph, heard=15), well)

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.standardise import hear
 from ser_graph.downstream import Student, load_student
-from ser_graph.downstream.augmentation import Augmentation
+from ser_graph.downstream.augmentation import AUGMENTATIONS, Augmentation
+from ser_graph.downstream.student import start_from, weights_hash
 from ser_graph.errors import InputError
 
 EMOTIONS = ["anger", "fear", "joy"]
@@ -59,7 +61,8 @@ def edit(**changes):
         ("model.json", edit(emotions=EMOTIONS[:2]), "is damaged"),
         ("model.json", cut, "is not readable JSON"),
         ("model.json", edit(format="other"), "another version"),
-        ("model.json", edit(version=4), "another version"),
+        ("model.json", edit(version=0), "another version"),
+        ("model.json", edit(version=2), "another version"),
         ("model.json", lambda path: path.unlink(), "is not a trained student"),
         ("model.safetensors", lambda path: path.unlink(), "is not a trained student"),
     ],
@@ -73,24 +76,17 @@ def test_damaged_and_foreign_folders(student, tmp_path, file, damage, message):
     assert "\n" not in str(caught.value)
 
 
-def test_one_stored_before_there_was_a_choice_of_normalisation(student, tmp_path):
-    folder = student.save(tmp_path / "student")
-    stored = json.loads((folder / "model.json").read_text("utf-8"))
-    for key in ("normalise", "transfer", "width"):
-        del stored[key]
-    (folder / "model.json").write_text(json.dumps({**stored, "version": 1}), "utf-8")
-    x = torch.randn(2, 31, 64)
-    assert torch.equal(load_student(folder)(x).logits, student(x).logits)
-
-
-def test_one_stored_before_there_was_a_width(student, tmp_path):
-    folder = student.save(tmp_path / "student")
-    stored = json.loads((folder / "model.json").read_text("utf-8"))
-    assert stored.pop("width") == 1
-    (folder / "model.json").write_text(json.dumps({**stored, "version": 2}), "utf-8")
-    loaded, x = load_student(folder), torch.randn(2, 31, 64)
-    assert loaded.width == 1
-    assert torch.equal(loaded(x).logits, student(x).logits)
+@pytest.mark.parametrize("normalise", ["corpus", "utterance", "speaker"])
+def test_its_normalisation_is_stored(normalise, tmp_path):
+    made = Student("resnet9", EMOTIONS, SHORT, normalise=normalise, width=0.25).eval()
+    made.standardise.std.fill_(2)
+    loaded = load_student(made.save(tmp_path / "student"))
+    assert loaded.standardise.normalise == normalise
+    x, voice = torch.randn(2, 31, 64), hear(torch.randn(2, 50, 64) - 1)
+    assert torch.equal(loaded(x, voice=voice).logits, made(x, voice=voice).logits)
+    assert torch.equal(loaded(x).logits, loaded(x, voice=voice).logits) is (normalise != "speaker")
+    z = made.standardise(x, voice)
+    assert torch.equal(made(x, voice=voice).logits, made.backbone(z).logits)
 
 
 @pytest.mark.parametrize("backbone", ["cnn6", "mobilenet15", "resnet9", "vgg15"])
@@ -125,9 +121,10 @@ def test_normalised_per_utterance_when_loaded_too(student, tmp_path):
 def test_augmentation_is_for_training_alone(student):
     x = torch.randn(2, 31, 64) - 5
     before = student(x).logits
-    student.augment = Augmentation(0.5, 6, 0.2)
+    parts = "+".join(AUGMENTATIONS)
+    student.augment = Augmentation(parts)
     assert torch.equal(student(x).logits, before)
-    asked = Augmentation(0.5, 6, 0.2)
+    asked = Augmentation(parts)
     z = asked.mask(student.standardise(asked.distort(x)))
     torch.testing.assert_close(student.train()(x).logits, student.backbone(z).logits)
     assert student.state_dict().keys() == Student("resnet9", EMOTIONS, SHORT).state_dict().keys()
@@ -138,3 +135,58 @@ def test_spectrograms_too_short_for_the_poolings_are_refused():
     Student("cnn6", ["anger", "fear"], short)
     with pytest.raises(InputError, match=r"vgg15 needs .* at least 32 frames.*31 and 64"):
         Student("vgg15", ["anger", "fear"], short)
+
+
+def thin(emotions=EMOTIONS, seed=0, **changes):
+    torch.manual_seed(seed)
+    how = {"backbone": "resnet9", "features": SHORT, "width": 0.25, **changes}
+    made = Student(how.pop("backbone"), emotions, **how)
+    made.standardise.mean.fill_(seed)
+    made(torch.randn(4, 31, 64))  # BatchNorm has seen something
+    return made
+
+
+def test_starting_from_another_takes_its_weights_and_not_its_standardisation():
+    one, other = thin(), thin(seed=1)
+    before = weights_hash(other)
+    start_from(one, other)
+    state = other.backbone.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in one.backbone.state_dict().items())
+    assert one.standardise.mean.eq(0).all()
+    with torch.no_grad():
+        one.backbone.fc1.weight.zero_()  # they share none
+    assert weights_hash(other) == before
+
+
+@pytest.mark.parametrize("emotions", [["anger", "fear"], ["fear", "anger", "joy"], ["anger", "fear", "sadness"]])
+def test_the_last_layer_stays_where_emotions_differ(emotions):
+    """Their number, their order or one of them."""
+    one, other = thin(), thin(emotions, seed=1)
+    last = one.backbone.fc2.weight.clone()
+    start_from(one, other)
+    assert torch.equal(one.backbone.fc2.weight, last)
+    for name, value in one.backbone.state_dict().items():
+        if not name.startswith("fc2."):
+            assert torch.equal(value, other.backbone.state_dict()[name]), name
+
+
+def test_one_may_start_from_clips_of_another_length():
+    start_from(thin(), thin(features=LogMelSettings(n_samples=16_384), seed=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": "mobilenet15"}, "backbone 'mobilenet15', this one 'resnet9'"),
+        ({"width": 0.5}, "width 0.5, this one 0.25"),
+        ({"features": LogMelSettings(n_samples=8192, floor=1e-5)}, "features.floor 1e-05, this one 1e-06"),
+        ({"features": LogMelSettings(n_samples=8192, n_mels=40)}, "features.n_mels 40, this one 64"),
+    ],
+)
+def test_nobody_starts_from_one_of_another_kind(changes, message):
+    one, how = thin(), {"backbone": "resnet9", "features": SHORT, "width": 0.25, **changes}
+    before = weights_hash(one)
+    with pytest.raises(InputError) as caught:
+        start_from(one, Student(how.pop("backbone"), EMOTIONS, **how))
+    assert str(caught.value) == f"The initial student has {message}; give it the same"
+    assert weights_hash(one) == before

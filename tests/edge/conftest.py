@@ -4,6 +4,7 @@ from torch import nn
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.downstream import Student, train
+from ser_graph.downstream.settings import PAPER
 from ser_graph.edge.export import export
 
 
@@ -16,7 +17,7 @@ def make_student():
         with torch.random.fork_rng():
             torch.manual_seed(0)
             student = Student(backbone, list(emotions), features, normalise=normalise, **more)
-            nn.init.normal_(student.standardise.mean, 0.0 if normalise == "utterance" else -5.0)
+            nn.init.normal_(student.standardise.mean, -5.0 if normalise == "corpus" else 0.0)
             nn.init.uniform_(student.standardise.std, 1, 3)
             for module in student.modules():
                 if isinstance(module, nn.BatchNorm2d):
@@ -34,7 +35,20 @@ def make_student():
 @pytest.fixture(scope="session")
 def student(_toy_graph):
     """A student that has learnt the toy graph; not to be changed."""
-    return train(_toy_graph, backbone="resnet9", alpha=0, epochs=3, batch_size=16, progress=False)
+    return train(_toy_graph, **{**PAPER, "epochs": 3}, method="baseline", progress=False)
+
+
+@pytest.fixture(scope="session")
+def hearing(_toy_graph):
+    """One that normalises by speaker; not to be changed. By a clip alone it recognises nothing of the toy graph."""
+    how = {**PAPER, "epochs": 3, "normalise": "speaker"}
+    return train(_toy_graph, **how, method="baseline", progress=False)
+
+
+@pytest.fixture(scope="session")
+def hearing_exported(hearing, tmp_path_factory):
+    """The same as an ONNX file; not to be changed."""
+    return export(hearing, tmp_path_factory.mktemp("hearing") / "hearing.onnx", progress=False)
 
 
 @pytest.fixture(scope="session")

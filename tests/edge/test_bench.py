@@ -57,6 +57,18 @@ def test_models_side_by_side(call, shelf, toy_graph):
     assert not [note for note in said["notes"] if "Not trained on this graph" in note]
 
 
+def test_voices_are_not_known_but_for_uar(hearing, hearing_exported, toy_graph, tmp_path):
+    graph = save_graph(toy_graph, tmp_path / "graph")
+    table = bench([hearing_exported], graph=graph, repeats=1, progress=False)
+    meant = predict(hearing, toy_graph, "test")
+    assert table["uar"].tolist() == pytest.approx([uar(meant["emotion"], meant["predicted"])])
+    assert (table["p50_ms"] > 0).all() and "hears_voices" not in table
+    assert table.attrs["notes"][-1] == (
+        "Normalised by speaker, so that the uar is with all clips of each speaker heard, no label looked at: "
+        "hearing.onnx."
+    )
+
+
 def test_words_under_the_table():
     rows = {
         "model": ["a.onnx", "b.onnx"],
@@ -103,6 +115,7 @@ def test_int8_that_is_slower_is_said(monkeypatch):
             "size_mb": size,
             "student": "s",
             "seconds": 6.0,
+            "hears_voices": False,
         }
 
     monkeypatch.setattr("ser_graph.edge.bench._in_a_process", row)

@@ -30,7 +30,9 @@ def by_torch(student, waves):
     return output.logits.softmax(1).numpy(), output.fc1.numpy()
 
 
-@pytest.mark.parametrize("backbone", ["trained", "resnet9, utterance", *sorted(set(BACKBONES) - {"resnet9"})])
+@pytest.mark.parametrize(
+    "backbone", ["trained", "resnet9, utterance", "resnet9, speaker", *sorted(set(BACKBONES) - {"resnet9"})]
+)
 def test_whole_way_from_the_waveform_is_that_of_torch(make_student, student, exported, tmp_path, backbone):
     if backbone != "trained":
         student = make_student(*backbone.split(", "))
@@ -99,8 +101,9 @@ def test_int8_is_small(make_student, make_clips, tmp_path, backbone, most):
 def test_calibration_draws_training_clips_by_seed(make_student, toy_graph):
     student = make_student(n_samples=8192)
     all_of_them = calibration(student, toy_graph, 1000, 0, False)
-    np.testing.assert_array_equal(all_of_them, toy_graph.x[toy_graph.train_mask].float())
-    some = [calibration(student, toy_graph, 4, seed, False) for seed in (0, 0, 1)]
+    assert list(all_of_them) == ["spectrogram"]
+    np.testing.assert_array_equal(all_of_them["spectrogram"], toy_graph.x[toy_graph.train_mask].float())
+    some = [calibration(student, toy_graph, 4, seed, False)["spectrogram"] for seed in (0, 0, 1)]
     assert (
         some[0].shape == (4, 31, 64) and np.array_equal(some[0], some[1]) and not np.array_equal(some[0], some[2])
     )

@@ -29,11 +29,11 @@ class Loudness:
     def of_spectrograms(self, spectrograms):
         raise AssertionError
 
-    def __call__(self, waveforms):
-        assert waveforms.shape == (1, RATE) and waveforms.dtype == np.float32
+    def hear(self, waveforms, voice):
+        assert waveforms.shape == (1, RATE) and waveforms.dtype == np.float32 and voice is None
         self.asked.append(waveforms[0])
         loud = np.abs(waveforms).max(1)
-        return np.stack([1 - loud, loud], 1), loud[:, None]
+        return np.stack([1 - loud, loud], 1), loud[:, None], None
 
 
 @given(

@@ -51,10 +51,19 @@ def test_history():
     assert ax.get_ylabel() == "UAR on dev"
     assert [line.get_label() for line in ax.lines] == ["baseline", "nsl"]
     assert ax.lines[0].get_xydata().tolist() == [[1, 0.3], [2, 0.5]]
+    # Dev is looked at now and then only: at the epochs of one student, at others of another.
+    seldom = [
+        {key: value for key, value in row.items() if key != "dev_uar" or row["epoch"] == 2} for row in HISTORY
+    ]
+    ax = drawn(plot_history({"baseline": HISTORY, "nsl": seldom}))
+    assert ax.get_ylabel() == "UAR on dev"
+    assert [line.get_xydata().tolist() for line in ax.lines] == [[[1, 0.3], [2, 0.5]], [[2, 0.5]]]
+    assert all(line.get_marker() == "." for line in ax.lines)  # a single point is seen
     without_dev = [{"epoch": row["epoch"], "supervised_loss": row["supervised_loss"]} for row in HISTORY]
-    ax = drawn(plot_history({"paper": without_dev}))
-    assert ax.get_ylabel() == "cross entropy on training clips"
-    assert ax.lines[0].get_ydata().tolist() == [2.0, 1.0]
+    for others in ({}, {"clean": HISTORY}):  # one measure for all
+        ax = drawn(plot_history({"paper": without_dev, **others}))
+        assert ax.get_ylabel() == "cross entropy on training clips"
+        assert [line.get_ydata().tolist() for line in ax.lines] == [[2.0, 1.0]] * (1 + len(others))
 
 
 def test_students():
@@ -81,6 +90,16 @@ def test_sensitivity():
     np.testing.assert_allclose(ends, [[[3, 0.55], [3, 0.65]], [[6, 0.6], [6, 0.8]]])
     assert set(ax.lines[-1].get_ydata()) == {0.4} and ax.get_xticks().tolist() == [3, 6]
     assert ax.get_title() == "fc2"
+
+
+def test_all_neighbours_stand_after_any_number_of_them():
+    values = pd.DataFrame({"alpha": 1.0, "n_neighbors": [0, 3, 6], "mean": [0.7, 0.5, 0.6], "sd": None})
+    ax = drawn(plot_sensitivity(values.astype({"sd": float})))
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["3", "6", "all"]
+    assert ax.containers[0][0].get_ydata().tolist() == [0.5, 0.6, 0.7]
+    assert sorted(ax.containers[0][0].get_xdata()) == ax.get_xticks().tolist()
+    ax = drawn(plot_sensitivity(values[:1].astype({"sd": float})))
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["all"]
 
 
 def test_on_axes_of_ones_own():

@@ -45,8 +45,10 @@ def run(tmp_path):
         shifted.to_csv(folder / "dev_predictions.csv")
         uar = {"uar": np.mean(test) / PER_FOLD, "dev_uar": np.mean(dev) / PER_FOLD}
         uar |= {"accuracy": uar["uar"], "dev_accuracy": uar["dev_uar"], "epoch": [1, 1, 1]}
-        own = {"backbone": "cnn6", "alpha": alpha, "n_neighbors": 6, "layer": "fc2", "seed": seed}
-        students.append({"name": name, **own, "transfer": "none", **uar})
+        own = {"backbone": "cnn6", "method": "nsl" if alpha else "baseline", "alpha": alpha, "n_neighbors": 6}
+        own |= {"layer": "fc2", "transfer": "none", "seed": seed, "further": {}}
+        own |= {"training": {"epochs": 50, "epoch_steps": 1, "batch_size": 16}}
+        students.append({"name": name, **own, **uar})
     results = {
         "name": "by hand",
         "title": "by hand",

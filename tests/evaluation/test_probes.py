@@ -159,7 +159,8 @@ def closed_form(data, n_neighbors, alpha):
     for row in (data.train_mask & (data.y >= 0)).nonzero()[:, 0].tolist():
         labels[row, data.y[row]] = 1
     spread = np.linalg.solve(np.eye(len(emb)) - alpha * scale @ weight @ scale, labels)
-    return spread / spread.sum(1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # NaN where no label reaches
+        return spread / spread.sum(1, keepdims=True)
 
 
 @settings(deadline=None, max_examples=20)

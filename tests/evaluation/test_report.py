@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from ser_graph.downstream import TrainingSettings
+from ser_graph.downstream.settings import METHODS
 from ser_graph.errors import InputError
 from ser_graph.evaluation import write_report
-from ser_graph.evaluation.study import choose_settings, compare, load_study
+from ser_graph.evaluation.study import SETTING, candidates, choose_settings, compare, is_candidate, load_study
 from ser_graph.files import write_json
 from ser_graph.recipe import load_recipe, recipe_values
 
@@ -33,16 +35,34 @@ def predictions(n_right, n_speakers=N_SPEAKERS):
     )
 
 
-def a_student(backbone="cnn6", alpha=0.1, n=6, layer="fc2", seed=0, transfer="none", *, dev=0.5, right=20):
-    kind = f"a{alpha}-n{n}-{layer}" if alpha else transfer
+LENGTH = {"epochs": 50, "epoch_steps": 1, "batch_size": 16, "precision": "auto", "transductive": False}
+
+
+def a_student(
+    backbone="cnn6",
+    alpha=0.1,
+    n=6,
+    layer="fc2",
+    seed=0,
+    transfer="none",
+    *,
+    method="nsl",
+    dev=0.5,
+    right=20,
+    **further,
+):
+    kind = f"{method}-a{alpha}-n{n}-{layer}" if alpha else transfer
     return {
-        "name": f"{backbone}-{kind}-seed{seed}",
+        "name": "-".join([backbone, kind, *(f"{key}={value}" for key, value in further.items()), f"seed{seed}"]),
         "backbone": backbone,
+        "method": method if alpha else "baseline",
         "alpha": alpha,
         "n_neighbors": n,
         "layer": layer,
         "transfer": transfer,
         "seed": seed,
+        "further": further,
+        "training": LENGTH,
         "dev_accuracy": dev / 2,
         "dev_uar": dev,
         "accuracy": right / N_CLIPS,
@@ -116,14 +136,81 @@ def test_dev_chooses_and_test_compares(make_run, tmp_path):
     assert row["McNemar p"] == row["McNemar p, Holm"]  # a single comparison: nothing to correct
 
 
-def test_what_needs_the_teacher_is_never_a_candidate(make_run):
-    """Transfer that learns from the teacher's posteriors too is still transfer."""
-    taught = {**a_student(alpha=0.0, dev=0.6), "name": "taught", "further": {"posteriors": 1.0}}
-    transfer = {**a_student(alpha=0.0, transfer="add", dev=0.9), "further": {"posteriors": 1.0}}
-    study = load_study([make_run([BASELINE, taught, transfer])])
-    methods = study.test_students.set_index("name")[["method", "layer"]].to_dict("index")
-    assert methods[transfer["name"]] == {"method": "transfer (add)", "layer": "posteriors=1.0"}
-    assert methods["taught"] == {"method": "teacher terms", "layer": "fc2, posteriors=1.0"}
+OF_ALL_METHODS = [
+    BASELINE,
+    a_student(alpha=0.0, transfer="add", dev=0.99, right=35),
+    a_student(dev=0.6, right=24),
+    a_student(method="regress", alpha=5.0, n=None, dev=0.5, right=30),
+    a_student(method="regress", alpha=5.0, n=None, dev=0.8, right=26, center="none"),
+    a_student(method="distil", alpha=1.0, n=None, dev=0.7, right=27),
+    a_student(method="graph", alpha=1.0, n=None, dev=0.3, right=20),
+    a_student(method="graph", alpha=1.0, n=3, dev=0.2, right=20),
+]
+
+
+def test_every_method_but_baselines_and_transfer_is_a_candidate(make_run, tmp_path):
+    """What needs the teacher at inference is never one, however good."""
+    of_vgg = [{**row, "backbone": "vgg15", "name": f"vgg15-{row['name']}"} for row in OF_ALL_METHODS]
+    dev = {"baseline": 0.1, "nsl": 0.9}
+    of_vgg = [{**row, "dev_uar": dev.get(row["method"], 0.2)} for row in of_vgg]
+    run = make_run([*OF_ALL_METHODS, *of_vgg])
+    study = load_study([run])
+    assert all(is_candidate(name) for name in METHODS if name != "baseline")
+    assert not any(map(is_candidate, ("baseline", "transfer (add)")))
+    assert len(candidates(study)) == 2 * 6
+    # Each backbone has the best of all methods.
+    chosen = choose_settings(study)
+    assert chosen == {
+        "cnn6": ("cnn6", "regress", 5.0, 0, "center=none"),
+        "vgg15": ("vgg15", "nsl", 0.1, 6, "fc2"),
+    }
+    differences, _ = compare(study, chosen, n_resamples=200)
+    assert differences.groupby("backbone")["baseline"].apply(list).to_dict() == {
+        name: ["baseline", "transfer (add)"] for name in ("cnn6", "vgg15")
+    }
+    assert differences["difference"].tolist() == pytest.approx([6 / 40, -9 / 40, 4 / 40, -11 / 40])
+    report = write([run], tmp_path / "out").read_text()
+    assert "- cnn6: regress, alpha 5, center=none\n- vgg15: NSL, alpha 0.1, n 6, fc2" in report
+    assert [row["setting"] for row in rows_of(report, "All settings") if row["backbone"] == "cnn6"] == [
+        "baseline",
+        "transfer (add)",
+        "distil, alpha 1",
+        "graph, alpha 1, n all",
+        "graph, alpha 1, n 3",
+        "NSL, alpha 0.1, n 6, fc2",
+        "regress, alpha 5",
+        "regress, alpha 5, center=none",
+    ]
+
+
+def test_table_3_has_a_row_for_each_method_and_n(make_run, tmp_path):
+    report = write([make_run(OF_ALL_METHODS)], tmp_path / "out").read_text()
+    rows = [tuple(row.values())[:5] for row in rows_of(report, "Accuracy / UAR")]
+    assert rows == [
+        ("baseline", "-", "-", "-", "20.0 / 40.0"),
+        ("transfer (add)", "-", "-", "-", "49.5 / 99.0"),
+        ("distil", "-", "1", "-", "35.0 / 70.0"),
+        ("graph", "all", "1", "-", "15.0 / 30.0"),
+        ("graph", "3", "1", "-", "10.0 / 20.0"),
+        ("NSL", "6", "0.1", "fc2", "30.0 / 60.0"),
+        ("regress", "-", "5", "center=none", "40.0 / 80.0"),
+    ]
+
+
+def test_where_test_chooses_all_methods_are_counted(make_run, tmp_path):
+    run = make_run([row for row in OF_ALL_METHODS if row["transfer"] == "none"])
+    report = write([run], tmp_path / "out", choose="test").read_text()
+    assert "- cnn6: regress, alpha 5\n" in report
+    (row,) = rows_of(report, "Chosen settings against baselines")
+    assert float(row["McNemar p, Holm"]) == pytest.approx(6 * 2 * 0.5**10, abs=6e-4)
+    assert "corrected for all that was compared, 6 in the first table and 6 in the second" in report
+
+
+def test_all_neighbours_are_a_setting_of_their_own(make_run, tmp_path):
+    students = [BASELINE, a_student(n=None, dev=0.9, right=30), a_student(n=3, right=25)]
+    report = write([make_run(students)], tmp_path / "out").read_text()
+    assert "- cnn6: NSL, alpha 0.1, n all, fc2" in report
+    assert (tmp_path / "out" / "sensitivity-cnn6.png").exists()
 
 
 @pytest.mark.parametrize("speaker", ["NA", "None", "null", ""])
@@ -267,32 +354,20 @@ def test_what_limits_a_result_stands_wherever_it_does(make_run, tmp_path, change
     assert f"{SELECTED} ({words})" in report
 
 
-def test_dev_of_earlier_versions_is_in_the_history(make_run, tmp_path):
-    old = [{key: value for key, value in row.items() if "dev" not in key} for row in GRID]
-    run = make_run(old)
-    for row, dev in zip(old, (0.3, 0.5, 0.7), strict=True):
-        history = [{"dev_uar": value, "dev_accuracy": value} for value in (0.1, dev, 0.2)]  # epoch 2 was kept
-        write_json(run / "students" / row["name"] / "model.json", {"info": {"history": history}})
-    study = load_study([run])
-    assert study.settings["dev_uar"].tolist() == pytest.approx([0.3, 0.5, 0.7])
-    assert choose_settings(study)["cnn6"][2] == 1.0
-
-
 def test_like_is_compared_with_like(make_run, tmp_path):
-    """Few labels are a condition, not a setting to choose; a student of other terms is none of the baselines."""
+    """Few labels are a condition, not a setting to choose; a student of another method is none of the baselines."""
     few = {"label_fraction": 0.1}
-    parts = [
-        (a_student(alpha=0.0, right=20, dev=0.9), {}),
-        (a_student(alpha=0.1, right=24, dev=0.8), {}),
-        (a_student(alpha=0.0, right=10, dev=0.1), few),
-        (a_student(alpha=0.1, right=12, dev=0.2), few),
-        (a_student(alpha=0.0, right=16, dev=0.3), {**few, "regression": 5.0}),
+    students = [
+        a_student(alpha=0.0, right=20, dev=0.9),
+        a_student(alpha=0.1, right=24, dev=0.8),
+        a_student(alpha=0.0, right=10, dev=0.1, **few),
+        a_student(alpha=0.1, right=12, dev=0.2, **few),
+        a_student(method="regress", alpha=5.0, right=16, dev=0.3, **few, center="none"),
     ]
-    students = [{**row, "name": f"{number}", "further": further} for number, (row, further) in enumerate(parts)]
     run = make_run(students)
     chosen = choose_settings(load_study([run]))
-    assert chosen["cnn6"][1:3] == ("NSL", 0.1)
-    assert chosen["cnn6, label_fraction=0.1"][1:] == ("teacher terms", 0.0, 0, "fc2, regression=5.0")
+    assert chosen["cnn6"][1:3] == ("nsl", 0.1)
+    assert chosen["cnn6, label_fraction=0.1"][1:] == ("regress", 5.0, 0, "center=none")
     report = write([run], tmp_path / "out").read_text()
     rows = rows_of(report, "Chosen settings against")
     values = [(row["UAR, baseline"], row["UAR, chosen"], row["only one right"]) for row in rows]
@@ -300,17 +375,47 @@ def test_like_is_compared_with_like(make_run, tmp_path):
     assert (tmp_path / "out" / "confusion-cnn6-label_fraction=0.1.png").exists()
 
 
-def test_students_of_different_widths_have_different_baselines(make_run):
-    right = {(0.0, None): 20, (0.1, None): 24, (0.0, 0.5): 10, (0.1, 0.5): 16}
-    students = [
-        {**a_student(alpha=alpha, right=clips), "name": f"{number}", "further": {"width": width} if width else {}}
-        for number, ((alpha, width), clips) in enumerate(right.items())
-    ]
+FIELDS = sorted(set(TrainingSettings.model_fields) - {"backbone", *SETTING, "seed", "transfer"})
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_students_are_compared_only_where_their_conditions_agree(make_run, name):
+    """Of every setting: two values are two baselines, or two settings of a method, or runs of their own."""
+    plain = {0.0: a_student(alpha=0.0, right=20), 0.1: a_student(right=24, dev=0.4)}
+    role = TrainingSettings.model_fields[name].json_schema_extra["role"]
+    if role == "run":
+        one, other = make_run(list(plain.values())), {**LENGTH, name: 7}
+        two = make_run([{**a_student(alpha=1.0), "training": other}], "other")
+        if name not in ("protocol", "precision", "transductive"):
+            with pytest.raises(InputError, match=rf"differ in {name} of schedule cosine \({LENGTH[name]} and 7\)"):
+                load_study([one, two])
+        return
+    changed = {0.1: a_student(right=26, dev=0.5, **{name: "x"})}
+    if role == "condition":
+        changed[0.0] = a_student(alpha=0.0, right=10, **{name: "x"})
+    study = load_study([make_run([*plain.values(), *changed.values()])])
+    chosen = choose_settings(study)
+    found, _ = compare(study, chosen, n_resamples=200)
+    differences = found.set_index("backbone")["difference"].to_dict()
+    if role == "condition":
+        assert differences == pytest.approx({"cnn6": 4 / 40, f"cnn6, {name}=x": 16 / 40})
+    else:
+        assert chosen == {"cnn6": ("cnn6", "nsl", 0.1, 6, f"fc2, {name}=x")}
+        assert differences == pytest.approx({"cnn6": 6 / 40})
+
+
+def test_conditions_of_all_students_are_said_once(make_run, tmp_path):
+    paper = {"schedule": "paper", "keep": "best"}
+    students = [a_student(alpha=0.0, **paper), a_student(**paper), a_student(alpha=1.0, **paper, distance="kl")]
     study = load_study([make_run(students)])
-    found, _ = compare(study, choose_settings(study), n_resamples=200)
-    assert found.set_index("backbone")["difference"].to_dict() == pytest.approx(
-        {"cnn6": 4 / 40, "cnn6, width=0.5": 6 / 40}
+    assert study.shared == paper and set(study.students["backbone"]) == {"cnn6"}
+    report = write([make_run(students, "again")], tmp_path / "out").read_text()
+    assert (
+        "All students are trained with keep=best, schedule=paper. Students of train. Dev chose the epoch." in report
     )
+    mixed = write([make_run([*GRID, *students], "mixed")], tmp_path / "mixed").read_text()
+    assert "All students are trained" not in mixed and "Where keep=best, dev chose the epoch." in mixed
+    assert "dev chose" not in write([make_run(GRID, "last")], tmp_path / "last").read_text().lower()
 
 
 def test_figures_and_tables_are_written(make_run, tmp_path):
@@ -342,9 +447,9 @@ def test_a_report_repeats(make_run, tmp_path):
     assert write([run], tmp_path / "b").read_text() == first
 
 
-def test_a_grid_without_nsl_is_a_table_only(make_run, tmp_path):
+def test_a_grid_of_baselines_is_a_table_only(make_run, tmp_path):
     report = write([make_run([BASELINE])], tmp_path / "out").read_text()
-    assert "No NSL student." in report and "Nothing to compare." in report
+    assert "No student but baselines." in report and "Nothing to compare." in report
     assert not list((tmp_path / "out").glob("*.png"))
 
 
@@ -356,9 +461,10 @@ def test_runs_that_cannot_share_a_table_are_refused(make_run, tmp_path):
             {"recipe": recipe_values(load_recipe("paper", {"graph.epsilon": 0.9}))},
             r"differ in graph\.epsilon \(0\.99",
         ),
+        ({"recipe": recipe_values(load_recipe("paper", {"folds": 3}))}, r"differ in folds \(None and 3\)"),
         (
-            {"recipe": recipe_values(load_recipe("paper", {"students.training.epochs": 3}))},
-            r"differ in students\.training\.epochs \(50 and 3\)",
+            {"recipe": {**recipe_values(load_recipe("paper")), "dev_speakers": 1}},
+            r"differ in dev_speakers \(None and 1",
         ),
         ({"recipe": recipe_values(load_recipe("paper", {"features.n_mels": 40}))}, r"differ in features\.n_mels"),
     ]
@@ -381,6 +487,7 @@ def test_mistakes_are_one_line(make_run, tmp_path):
         (([], out), {}, "No run to report"),
         (([unfinished], out), {}, "unfinished is not a finished run"),
         (([run, run], out), {}, "The same student twice"),
+        (([make_run([*GRID, {**GRID[1], "name": "another"}], "twice")], out), {}, "twice.*another; give one"),
         (([run], tmp_path / "file"), {}, "is a file"),
         (([run], out), {"choose": "train"}, r"Bad split to choose by 'train', expected one of \['dev', 'test'\]"),
         (([run], out), {"metric": "f1"}, "Bad metric 'f1'"),

@@ -14,6 +14,7 @@ STUDENT = {
     "uar_high": None,
     "size_mb": 17.76,
     "latency_ms": 12.4,
+    "transfer": "none",
 }
 RESULTS = {
     "name": "demo",
@@ -65,6 +66,13 @@ def test_what_a_run_found():
         "ms",
     ]
     assert max(map(len, lines)) <= 110
+
+
+def test_a_student_without_a_latency_says_why():
+    slow = [{**STUDENT, "latency_ms": None, "transfer": transfer} for transfer in ("add", "none")]
+    lines = format_results({**RESULTS, "students": slow}).splitlines()
+    ends = [line.rstrip().removeprefix("cnn6 NSL") for line in lines if "cnn6 NSL" in line]
+    assert ends[0].endswith("17.8 MB needs upstream") and ends[1].endswith("17.8 MB              -")
 
 
 def test_shared_speakers_are_owned_up_to():

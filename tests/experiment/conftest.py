@@ -36,7 +36,7 @@ def toy_recipe(corpora):
             "embedding": {"seconds": 1.0},
             "features": {"n_samples": 8192},
             "graph": {"epsilon": "none", "n_neighbors": 2},
-            "students": {"n_neighbors": [2], "training": {"epochs": 2}},
+            "students": {"n_neighbors": [2], "training": {"epochs": 2, "epoch_steps": 1, "precision": "float32"}},
         }
         for key, value in changes.items():
             part, _, name = key.partition("__")

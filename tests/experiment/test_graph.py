@@ -8,7 +8,6 @@ import torch
 from ser_graph.errors import InputError
 from ser_graph.experiment import graph as stages_of_graph
 from ser_graph.experiment import prepare_graph, prepare_target
-from ser_graph.experiment.stages import asked_of
 from ser_graph.graph import EdgeRules, Space, build_graph, graph_card, load_graph
 from ser_graph.recipe import load_recipe, make_recipe, parse_changes, recipe_values
 from ser_graph.upstream import Upstream
@@ -79,16 +78,15 @@ def test_a_run_builds_the_graph_that_the_library_builds(plain, tmp_path):
     assert (speaker[0] != speaker[1]).all()
 
 
-def test_a_run_of_before_the_options_is_found_again(plain, tmp_path, monkeypatch):
+def test_a_graph_is_found_again_by_all_that_was_asked(plain, tmp_path, monkeypatch):
     recipe = plain()
     first = graph_of(recipe, tmp_path)
-    older = {"epsilon": "none", "n_neighbors": 6, "scope": "protocol", "method": "auto", "seed": 0}
-    assert asked_of(recipe.graph, "space", "rules") == older
     monkeypatch.setattr(stages_of_graph, "build_graph", None)
     assert torch.equal(graph_of(recipe, tmp_path).edge_index, first.edge_index)
-    other = plain(graph={"epsilon": "none", "space": {"center": "corpus"}})
-    with pytest.raises(InputError, match="other settings"):
-        graph_of(other, tmp_path)
+    for options in ({"space": {"center": "corpus"}}, {"rules": {"mutual": True}}, {"seed": 1}):
+        other = plain(graph={"epsilon": "none", "n_neighbors": 6, **options})
+        with pytest.raises(InputError, match="other settings"):
+            graph_of(other, tmp_path)
 
 
 def test_lent_clips_join_the_graph_of_a_run(corpora, plain, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from ser_graph import cli
 from ser_graph.downstream import load_student, predict
+from ser_graph.downstream.settings import PAPER
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
 from ser_graph.experiment import clips, graph, run, students
@@ -25,8 +26,13 @@ def test_results_hold_what_is_promised(finished):
     assert json.loads((out / "results.json").read_text()) == results
     assert len(results["students"]) == 2
     for student in results["students"]:
-        for key in ("backbone", "alpha", "n_neighbors", "layer", "seed", "accuracy", "uar", "uar_low", "uar_high"):
+        for key in ("accuracy", "uar", "uar_low", "uar_high", "dev_uar", "epoch"):
             assert key in student
+        shared = {"backbone": "resnet9", "n_neighbors": None, "layer": "fc2", "transfer": "none", "seed": 0}
+        own = {"method": "nsl", "alpha": 0.1, "n_neighbors": 2} if student["alpha"] else {"method": "baseline"}
+        assert {**shared, "alpha": 0.0, **own, "further": {}}.items() <= student.items()
+        length = {"epochs": 2, "epoch_steps": 1, "batch_size": 16}
+        assert student["training"] == {**length, "precision": "float32", "transductive": False}
         assert student["n_params"] == 4_956_871
         assert 0 <= student["uar"] <= 1
         assert student["latency_ms"] > 0
@@ -78,9 +84,25 @@ def test_finished_stages_are_not_done_again(finished, toy_recipe, a_copy, monkey
 
 
 def test_more_students_join_a_finished_run(finished, toy_recipe, a_copy):
-    results = run(toy_recipe(students__alpha=[0.0, 0.1, 1.0]), a_copy, progress=False)
-    assert len(results["students"]) == 3
+    """Of other weights and methods; what is there is the same under any list of these."""
+    more = {"students__alpha": [0.0, 0.1, 5.0], "students__method": ["nsl", "regress"]}
+    results = run(toy_recipe(**more), a_copy, progress=False)
+    found = {row["name"]: row for row in results["students"]}
+    assert set(found) == {
+        "resnet9-baseline-seed0",
+        "resnet9-nsl-n_neighbors=2-seed0",
+        "resnet9-nsl-alpha=5-n_neighbors=2-seed0",
+        "resnet9-regress-alpha=0.1-seed0",
+        "resnet9-regress-seed0",
+    }
     assert results["students"][:2] == finished[1]["students"]
+    for name, row in found.items():
+        terms = [key for key in pd.read_csv(a_copy / "students" / name / "history.csv") if key.endswith("_loss")]
+        assert terms == ["supervised_loss"] + [f"{row['method']}_loss"] * (row["method"] != "baseline")
+    assert [(row["method"], row["alpha"], row["n_neighbors"]) for row in results["students"][3:]] == [
+        ("regress", 0.1, None),
+        ("regress", 5.0, None),
+    ]
 
 
 def test_results_of_other_settings_are_not_overwritten(toy_recipe, a_copy):
@@ -127,6 +149,7 @@ def test_useless_epsilon_names_a_better_one_and_keeps_the_upstream(toy_recipe, a
 def test_a_toy_study_end_to_end(finished, toy_recipe, a_copy, tmp_path, monkeypatch, capsys):
     """Two alphas and two seeds, the same under protocol paper, and their report from the command line."""
     grid = {"students__alpha": [0.0, 0.1, 1.0], "students__seed": [0, 1]}
+    grid["students__training"] = {**PAPER, "epochs": 2, "keep": "best"}
     run(toy_recipe(**grid), a_copy, progress=False, jobs=2)
     paper = tmp_path / "paper"
     shutil.copytree(a_copy, paper, ignore=shutil.ignore_patterns("students", "graph", "results.json"))
@@ -145,13 +168,17 @@ def test_a_toy_study_end_to_end(finished, toy_recipe, a_copy, tmp_path, monkeypa
     assert len(list((tmp_path / "report").glob("*.png"))) == 2
     students = pd.read_csv(tmp_path / "report" / "students.csv")
     assert len(students) == 12 and students.groupby("protocol").size().tolist() == [6, 6]
+    for folder in students["folder"]:  # the paper's rate, in both protocols
+        assert pd.read_csv(f"{folder}/history.csv")["learning_rate"].tolist() == [1e-3, 1e-3]
+    assert set(students["backbone"]) == {"resnet9"} and "schedule=paper" in text  # said once, of all
     # What the table says of the chosen setting, from the stored predictions.
-    dev = students[(students["protocol"] == "clean") & (students["alpha"] > 0)].groupby("alpha")["dev_uar"].mean()
-    of_paper = students[(students["protocol"] == "paper") & (students["alpha"] == dev.idxmax())]
+    setting = ["method", "alpha"]
+    dev = students[(students["protocol"] == "clean") & (students["alpha"] > 0)].groupby(setting)["dev_uar"].mean()
+    best = students.set_index(setting).index == dev.idxmax()
+    of_paper = students[(students["protocol"] == "paper") & best]
+    assert len(of_paper) == 2
     values = [evaluate(pd.read_csv(f"{folder}/predictions.csv"))["uar"] for folder in of_paper["folder"]]
-    (row,) = [
-        line for line in text.splitlines() if line.startswith("| resnet9 | NSL") and line.endswith("| chosen |")
-    ]
+    (row,) = [line for line in text.splitlines() if line.startswith("| resnet9 |") and line.endswith("| chosen |")]
     assert f"| {100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1):.1f} |" in row
     code, said = report(a_copy, paper, "--out", tmp_path / "practice", "--choose", "test")
     assert code == 0

@@ -69,6 +69,8 @@ def test_dev_is_predicted_too_unless_trained_on(finished):
         assert set(dev.index) == set(data.table.index[data.table["split"] == "dev"])
         history = json.loads((folder / "model.json").read_text())["info"]["history"]
         assert student["dev_uar"] == pytest.approx(history[student["epoch"] - 1]["dev_uar"])
+        assert student["epoch"] == len(history) == 2  # the last is kept
+        assert student["dev_uar"] == evaluate(dev)["uar"]
         assert student["dev_accuracy"] == pytest.approx((dev["predicted"] == dev["emotion"]).mean())
     trained_on = TrainingSettings(protocol="paper")
     assert students._predict_dev(load_student(folder), data, trained_on) is None
@@ -86,7 +88,7 @@ def test_side_by_side_trains_the_same_students(finished, toy_recipe, tmp_path, o
 
 
 def test_a_mistake_in_a_process_of_its_own_is_one_line(finished, toy_recipe, tmp_path):
-    recipe = toy_recipe(students__training={"epochs": 2, "learning_rate": 1e30})
+    recipe = toy_recipe(students__training={"epochs": 2, "epoch_steps": 1, "learning_rate": 1e30})
     with pytest.raises(
         InputError, match="The loss is not finite in epoch 1; lower learning_rate or alpha"
     ) as raised:
@@ -98,7 +100,7 @@ def test_a_mistake_in_a_process_of_its_own_is_one_line(finished, toy_recipe, tmp
 
 def test_a_grid_killed_side_by_side_continues(finished, toy_recipe, tmp_path, one_thread):
     """Killed without a chance to clean up: its processes leave with it, and the same call ends the same."""
-    recipe = toy_recipe(students__training={"epochs": 8})
+    recipe = toy_recipe(students__training={"epochs": 8, "epoch_steps": 1})
     run, whole = (without_students(finished[0], tmp_path / name) for name in ("killed", "whole"))
     file = tmp_path / "recipe.toml"
     file.write_text(tomli_w.dumps(recipe_values(recipe)))
@@ -122,11 +124,11 @@ def test_a_grid_killed_side_by_side_continues(finished, toy_recipe, tmp_path, on
 def test_speakers_left_out_in_turn(toy_recipe, tmp_path, monkeypatch):
     """A run with folds stores what cross_validate says, goes on where it was killed, and is reported."""
     recipe = toy_recipe(upstream={"model": "small", "finetune": False})
-    recipe = make_recipe({**recipe_values(recipe), "folds": 3})
+    recipe = make_recipe({**recipe_values(recipe), "folds": 3, "dev_speakers": 1})
     whole, trained = students.cross_validate, []
 
     def killed_at_the_second(data, settings, **how):
-        trained.append(settings.alpha)
+        trained.append(settings.method)
         if len(trained) == 2:
             raise KeyboardInterrupt
         return whole(data, settings, **how)
@@ -135,12 +137,12 @@ def test_speakers_left_out_in_turn(toy_recipe, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_recipe(recipe, tmp_path / "run", progress=False)
     results = run_recipe(recipe, tmp_path / "run", progress=False)
-    assert trained == [0.0, 0.1, 0.1]
+    assert trained == ["baseline", "nsl", "nsl"]
     assert results["folds"] == 3 and results["title"].endswith("3 groups of speakers left out in turn")
     assert (results["n_test"], results["n_test_speakers"]) == (63, 9)
     data = load_graph(tmp_path / "run" / "graph")
     for settings, row in zip(recipe.training_settings(), results["students"], strict=True):
-        found = whole(data, settings, n_folds=3, progress=False)
+        found = whole(data, settings, n_folds=3, n_dev=1, progress=False)
         folder = tmp_path / "run" / "students" / row["name"]
         for file, table in (("predictions", found.predictions), ("dev_predictions", found.dev_predictions)):
             stored = pd.read_csv(folder / f"{file}.csv", index_col="file")
@@ -148,8 +150,10 @@ def test_speakers_left_out_in_turn(toy_recipe, tmp_path, monkeypatch):
         assert row["uar"] == found.metrics["uar"]
         assert row["dev_uar"] == evaluate(found.dev_predictions)["uar"]
         assert row["epoch"] == found.folds["epoch"].tolist()
-        assert len(pd.read_csv(folder / "folds.csv")) == 3
+        folds = pd.read_csv(folder / "folds.csv")
+        assert len(folds) == 3 and all(len(names.split()) == 1 for names in folds["dev_speakers"])
     assert not (tmp_path / "run" / ".checkpoints" / "resnet9-baseline-seed0").exists()
-    other = make_recipe({**recipe_values(recipe), "folds": "speakers"})
-    with pytest.raises(InputError, match="other settings"):
-        run_recipe(other, tmp_path / "run", progress=False)
+    for changes in ({"folds": "speakers"}, {"dev_speakers": 2}):
+        other = make_recipe({**recipe_values(recipe), **changes})
+        with pytest.raises(InputError, match="other settings"):
+            run_recipe(other, tmp_path / "run", progress=False)

@@ -1,0 +1,80 @@
+"""Copies of clips at other speeds: new voices that say the same, for teacher and student alike.
+
+A copy is a row of the clip table, not a file: its sound is the original's, resampled as it is read, so that pitch,
+formants and tempo all change. The teacher hears the copy too: the student learns what the teacher says of the very
+same sound ("consistent teaching": Beyer et al., "Knowledge distillation: a good teacher is patient and consistent",
+CVPR 2022).
+"""
+
+import numpy as np
+import pandas as pd
+
+from ser_graph.errors import InputError
+
+SLOWER, FASTER = (84, 92), (109, 119)  # percent of the original's speed
+
+
+def with_copies(table: pd.DataFrame, n: int = 2, *, seed: int = 0) -> pd.DataFrame:
+    """A clip table with `n` copies of every clip, slower and faster in turn.
+
+    All clips of a speaker get the same speed in a copy: it is another voice, whose mean can be taken off as that
+    of any other. Copies are there to train on. They have the split of their original where that is train, and else
+    none; they are never neighbours, and nothing is measured on them.
+
+    Args:
+        table: a clip table of N clips.
+        n: copies of each.
+        seed: of the speeds.
+
+    Returns:
+        A clip table of (1 + n) N rows. Two columns are added: ``copy_of``, the file of the original, and ``speed``,
+        1 for an original; both are looked at wherever a clip is read. Copies are called ``file@speed`` in percent,
+        their speakers ``speaker@speed``.
+
+    Raises:
+        InputError: `n` is negative, or the table has copies already.
+
+    Examples:
+        >>> clips = {"emotion": "joy", "speaker": ["1", "2"], "split": ["train", "test"]}
+        >>> table = pd.DataFrame(clips, index=pd.Index(["a.wav", "b.wav"], name="file"))
+        >>> with_copies(table, 1)[["copy_of", "speed", "speaker", "split"]].values.tolist()[2:]
+        [['a.wav', 0.91, '1@91', 'train'], ['b.wav', 0.89, '2@89', nan]]
+    """
+    if n < 0:
+        raise InputError(f"Bad number of copies {n}, expected 0 or more")
+    if "copy_of" in table:
+        raise InputError("The table has copies already; make them of the originals")
+    parts = [table.assign(copy_of=None, speed=1.0)]
+    for number in range(n):
+        percent = _speeds(table, number, seed)
+        part = table.set_axis(pd.Index([f"{file}@{p}" for file, p in zip(table.index, percent, strict=True)]))
+        speaker = (table["speaker"].astype(object) + "@" + percent.astype(str)).to_numpy(object)
+        split = table["split"].where(table["split"] == "train", None).to_numpy(object)
+        parts.append(part.assign(copy_of=table.index, speed=percent / 100, speaker=speaker, split=split))
+    joined = pd.concat(parts).rename_axis("file")
+    joined.attrs = table.attrs
+    return joined
+
+
+def originals(table: pd.DataFrame) -> np.ndarray:
+    """[N] bool: the rows of a clip table that are no copies."""
+    return table["copy_of"].isna().to_numpy(copy=True) if "copy_of" in table else np.ones(len(table), bool)
+
+
+def split_of_copies(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table, in which copies follow their originals after those were split anew."""
+    if "copy_of" not in table:
+        return table
+    copies = table["copy_of"].notna()
+    split = table["copy_of"].map(table["split"])
+    followed = table["split"].astype(object).mask(copies, split.where(split == "train", None))
+    return table.assign(split=followed)
+
+
+def _speeds(table: pd.DataFrame, number: int, seed: int) -> np.ndarray:
+    """[N] percent: one for each speaker, or clip of unknown speaker, whatever the order of the rows."""
+    slowest, fastest = FASTER if number % 2 else SLOWER
+    voices = table["speaker"].where(table["speaker"].notna(), table.index.to_series()).astype(str)
+    names = sorted(set(voices))
+    drawn = np.random.default_rng([seed, number]).integers(slowest, fastest + 1, len(names))
+    return voices.map(dict(zip(names, drawn, strict=True))).to_numpy()

@@ -1,0 +1,222 @@
+"""The methods: what a student learns from the graph or from the teacher, beside its labels.
+
+| method | what is compared | needs |
+|---|---|---|
+| ``"nsl"`` | outputs of neighbours: they shall be close (the paper) | edges |
+| ``"graph"`` | the distribution of similarities over a clip's neighbours and others | edges, teacher |
+| ``"relational"`` | the similarities of all pairs of a batch | teacher |
+| ``"regress"`` | the teacher's embedding, predicted from `fc1` | teacher |
+| ``"distil"`` | class probabilities of a probe of the teacher | teacher, labels |
+| ``"propagate"`` | the same probabilities, corrected and smoothed along the edges | teacher, edges, labels |
+
+Methods joined by ``+`` add their terms, each with its own weight: ``"distil+regress"``.
+
+A method forwards the batch, because the neighbour loss decides which clips pass the student, and gives one term of
+the loss. What it needs of the teacher is prepared once, as attributes of the nodes; see `teacher`.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ser_graph.downstream.backbones import FC1, Output, scaled
+from ser_graph.downstream.losses import distillation_loss, distribution_loss, regression_loss, similarity_loss
+from ser_graph.downstream.neighbour_loss import neighbour_loss
+from ser_graph.downstream.settings import METHODS, TrainingSettings
+from ser_graph.downstream.spreading import Spread
+from ser_graph.downstream.strategies import Step, Strategy, make_strategy
+from ser_graph.downstream.student import Student
+from ser_graph.graph import ClipGraph, TopNeighborSampler
+
+PROJECTION = 64  # size of the linear projection of fc1 on which clips are compared
+HIDDEN = 256  # of the head that predicts the teacher's embedding
+TEMPERATURE = 2.0  # of class probabilities, on both sides
+SHARPNESS = {"student": 0.1, "teacher": 0.05}  # temperatures of similarities
+OTHERS = 256  # clips that are no neighbours, beside the neighbours of a clip
+
+
+class Method(nn.Module):
+    """What the labels alone need: the batch passes, and nothing is added. The base of all methods.
+
+    Args:
+        view: the graph as the training sees it, with what `training_view` prepared.
+        settings: of the training.
+    """
+
+    samples_neighbours = False
+
+    def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.strategy = Strategy()
+
+    def forward(self, student: Student | Spread, batch: Any) -> Step:
+        """The batch through the student."""
+        return self.strategy(student, batch, self.compared)
+
+    def compared(self, outputs: Output) -> Tensor:
+        """[B, C] what of the outputs is compared."""
+        return outputs.fc2
+
+    def loss(self, step: Step, batch: Any) -> Tensor | None:
+        """The term of the loss, without its weight; None where the method has none."""
+        return None
+
+
+class _Comparing(Method):
+    """A method that compares a layer of the student, or a projection of `fc1`."""
+
+    def __init__(self, view: ClipGraph, settings: TrainingSettings, layer: str) -> None:
+        super().__init__(view, settings)
+        self.layer = layer
+        width = scaled(FC1, settings.width)
+        self.size = {"fc1": width, "fc2": len(view.emotions), "projection": PROJECTION}[layer]
+        self.projection = nn.Linear(width, PROJECTION, bias=False) if layer == "projection" else nn.Identity()
+
+    def compared(self, outputs: Output) -> Tensor:
+        """See `Method.compared`."""
+        return self.projection(outputs.fc1.float()) if self.layer == "projection" else getattr(outputs, self.layer)
+
+
+class NeighbourLoss(_Comparing):
+    """``"nsl"``: see `neighbour_loss` and `strategies`."""
+
+    def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
+        super().__init__(view, settings, settings.layer)
+        self.strategy = make_strategy(view, settings, self.size)
+        self.samples_neighbours = self.strategy.samples_neighbours
+
+    def loss(self, step: Step, batch: Any) -> Tensor:
+        """See `Method.loss`."""
+        settings = self.settings
+        found = neighbour_loss(
+            self.compared(step.outputs),
+            step.edge_index,
+            step.edge_weight if settings.edge_weights else None,
+            neighbours=step.neighbours,
+            distance=settings.distance,
+            reduction=settings.reduction,
+        )
+        return self.strategy.factor * found
+
+
+class Relational(_Comparing):
+    """``"relational"``: see `similarity_loss`."""
+
+    def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
+        super().__init__(view, settings, settings.layer)
+
+    def loss(self, step: Step, batch: Any) -> Tensor:
+        """See `Method.loss`."""
+        return similarity_loss(
+            self.compared(step.outputs), batch.teacher[step.rows], reduction=self.settings.reduction
+        )
+
+
+class Regress(Method):
+    """``"regress"``: a head of two layers on `fc1` predicts the teacher's embedding; see `regression_loss`."""
+
+    def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
+        super().__init__(view, settings)
+        width, size = scaled(FC1, settings.width), view.teacher.shape[1]
+        self.head = nn.Sequential(nn.Linear(width, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, size))
+
+    def loss(self, step: Step, batch: Any) -> Tensor:
+        """See `Method.loss`."""
+        predicted = self.head(step.outputs.fc1.float())
+        return regression_loss(predicted, batch.teacher[step.rows], reduction=self.settings.reduction)
+
+
+class Distil(Method):
+    """``"distil"`` and ``"propagate"``: see `distillation_loss`; clips without probabilities are left out."""
+
+    def loss(self, step: Step, batch: Any) -> Tensor:
+        """See `Method.loss`."""
+        return distillation_loss(
+            step.outputs.logits, batch.log_posteriors[step.rows], TEMPERATURE, reduction=self.settings.reduction
+        )
+
+
+class GraphDistribution(_Comparing):
+    """``"graph"``: which of a clip's neighbours and of `OTHERS` clips are near; see `distribution_loss`.
+
+    The student's side of all of these clips is remembered from their last visit: an output for each node.
+
+    Attributes:
+        remembered: [N, C] float32, unit rows; zero rows have not been visited.
+        step: [] int64 steps so far, which the draw of others follows.
+    """
+
+    remembered: Tensor
+    step: Tensor
+
+    def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
+        super().__init__(view, settings, "projection")
+        self.sampler = TopNeighborSampler(view, [settings.n_neighbors or -1])
+        self.teacher = nn.functional.normalize(view.teacher, dim=1)
+        self.nodes = (view.teacher != 0).any(1).nonzero()[:, 0]
+        self.register_buffer("remembered", torch.zeros(len(view.y), PROJECTION))
+        self.register_buffer("step", torch.tensor(0))
+
+    def loss(self, step: Step, batch: Any) -> Tensor:
+        """See `Method.loss`."""
+        seeds = batch.n_id[: batch.batch_size].cpu()
+        own = nn.functional.normalize(self.compared(step.outputs).float(), dim=1)
+        self.remembered[seeds] = own.detach()
+        generator = torch.Generator().manual_seed(int(self.step))
+        self.step += 1
+        others = self.nodes[torch.randint(len(self.nodes), (OTHERS,), generator=generator)]
+        (neighbour, _), _ = self.sampler.neighbors_of(seeds)
+        # Every seed is compared with the neighbours of all seeds of the batch as well: they are others to it.
+        nodes = torch.cat([neighbour.unique(), others]).unique()
+        known = self.remembered[nodes].any(1)
+        nodes = nodes[known.cpu()]
+        student = own @ self.remembered[nodes].T
+        teacher = (self.teacher[seeds] @ self.teacher[nodes].T).to(own.device)
+        itself = (seeds[:, None] == nodes).to(own.device)
+        return distribution_loss(student, teacher, itself, **SHARPNESS, reduction=self.settings.reduction)
+
+
+_CLASSES: dict[str, type[Method]] = {
+    "nsl": NeighbourLoss,
+    "graph": GraphDistribution,
+    "relational": Relational,
+    "regress": Regress,
+    "distil": Distil,
+    "propagate": Distil,
+}
+
+
+class Joined(Method):
+    """Several methods at once. Where one of them forwards neighbours, its pass serves all.
+
+    Args:
+        parts: the methods, by name.
+        settings: of the training.
+    """
+
+    def __init__(self, parts: dict[str, Method], view: ClipGraph, settings: TrainingSettings) -> None:
+        super().__init__(view, settings)
+        self.parts = nn.ModuleDict(parts)
+        self.leading = next((name for name, part in parts.items() if isinstance(part, NeighbourLoss)), min(parts))
+        self.samples_neighbours = parts[self.leading].samples_neighbours
+
+    def forward(self, student: Student | Spread, batch: Any) -> Step:
+        """See `Method.forward`."""
+        return self.parts[self.leading](student, batch)
+
+    def loss(self, step: Step, batch: Any) -> Tensor:
+        """See `Method.loss`: each term with the weight that is its own."""
+        terms = {name: cast(Tensor, cast(Method, part).loss(step, batch)) for name, part in self.parts.items()}
+        return torch.stack([METHODS[name] * term for name, term in terms.items()]).sum()
+
+
+def make_method(view: ClipGraph, settings: TrainingSettings) -> Method:
+    """The method of some settings on the graph as a training sees it; its weights follow from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        if settings.learns_from is None:
+            return Method(view, settings)
+        parts = {name: _CLASSES[name](view, settings) for name in settings.methods}
+        return Joined(parts, view, settings) if len(parts) > 1 else parts[settings.method]

@@ -1,0 +1,114 @@
+"""How the weights move: optimiser, schedule, averaged weights and BatchNorm statistics that fit them."""
+
+import copy
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from ser_graph.audio.mapped import read_rows
+from ser_graph.audio.standardise import Voices
+from ser_graph.devices import Precision, autocast
+from ser_graph.downstream.student import Student
+
+WARM_UP = 0.05  # share of the steps in which the rate rises
+WEIGHT_DECAY = 0.05
+AVERAGED = 0.998  # of the average of the weights is kept at each step: it spans about 500
+COUNTED = 1024  # clips that BatchNorm's statistics are counted on
+DECAY, DECAY_EVERY = 0.9, 5  # of the paper's rate, in epochs
+
+
+def make_optimiser(
+    parameters: Iterable[nn.Parameter], schedule: str, learning_rate: float
+) -> torch.optim.Optimizer:
+    """AdamW for the cosine schedule, and for the paper's Adam."""
+    if schedule == "paper":
+        return torch.optim.Adam(parameters, learning_rate)
+    return torch.optim.AdamW(parameters, learning_rate, weight_decay=WEIGHT_DECAY)
+
+
+def rate_at(schedule: str, step: int, steps: int, epochs: int) -> float:
+    """The share of the learning rate in a step, counted from 0.
+
+    ``"cosine"`` rises linearly over the first 5 % of the steps and falls to 0 along half a cosine; ``"paper"``
+    falls by a tenth every 5 epochs.
+
+    Examples:
+        >>> [round(rate_at("cosine", step, 100, 10), 2) for step in (0, 4, 52, 99)]
+        [0.2, 1.0, 0.49, 0.0]
+        >>> [round(rate_at("paper", step, 100, 10), 2) for step in (0, 49, 50, 99)]
+        [1.0, 1.0, 0.9, 0.9]
+    """
+    if schedule == "paper":
+        return DECAY ** (step * epochs // steps // DECAY_EVERY)
+    warm = max(round(WARM_UP * steps), 1)
+    if step < warm:
+        return (step + 1) / warm
+    return (1 + math.cos(math.pi * (step - warm + 1) / max(steps - warm, 1))) / 2
+
+
+class Average(AveragedModel):
+    """An exponential average of a student's weights; it forgets the first steps faster.
+
+    Args:
+        student: whose weights are averaged; its BatchNorm layers have to be torch's own.
+    """
+
+    def __init__(self, student: Student) -> None:
+        super().__init__(student, multi_avg_fn=_average, use_buffers=False)
+
+    def with_statistics(self, x: Tensor, rows: Tensor, voices: Voices | None, precision: Precision) -> Student:
+        """The averaged student, with BatchNorm statistics of its own.
+
+        Running statistics lag behind the weights, by hundreds of steps in the paper's networks, and no pass has
+        used the averaged weights at all: mean and variance are counted anew on training clips.
+
+        Args:
+            x: [N, n_frames, n_mels] spectrograms.
+            rows: [M] int64 training clips, of which the first `COUNTED` are used.
+            voices: of the clips' speakers, where the student normalises by speaker.
+            precision: of the forward pass.
+        """
+        student = cast(Student, copy.deepcopy(self.module))
+        student.augment = None
+        count_statistics(student, x, rows[:COUNTED], voices, precision)
+        return student
+
+
+def _average(averaged: Sequence[Tensor], current: Sequence[Tensor], n_averaged: Tensor | int) -> None:
+    n = int(n_averaged)
+    torch._foreach_lerp_(list(averaged), list(current), 1 - min(AVERAGED, (1 + n) / (10 + n)))
+
+
+@torch.no_grad()
+def count_statistics(
+    student: Student, x: Tensor, rows: Tensor, voices: Voices | None, precision: Precision, batch_size: int = 64
+) -> None:
+    """Set BatchNorm's running statistics to those of some clips, batch by batch, in place."""
+    device = student.standardise.mean.device
+    with _counting(student):
+        for block in rows.tensor_split(math.ceil(len(rows) / batch_size)):  # all count alike: of about one size
+            with autocast(device, precision):
+                heard = None if voices is None else voices.of(block).to(device)
+                student.backbone(student.standardise(read_rows(x, block).to(device), heard))
+
+
+@contextmanager
+def _counting(student: Student) -> Iterator[None]:
+    """BatchNorm forgets what it knows and averages the batches that follow."""
+    norms = [module for module in student.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    student.train()
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
+        student.eval()
