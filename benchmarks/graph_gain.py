@@ -7,7 +7,7 @@
 The recipe says where the clips, the teacher and the unlabelled corpora are. An arm is one way to use the teacher;
 each is trained for each fold, seed and share of labels. Finished folds are stored in `--out`: the same command,
 given again after a stop or with further arms, trains what is missing; `--report` trains nothing. One table for each
-backbone and share of labels and the figure of homophily against gain are printed, or written to `--out`.
+backbone and share of labels is printed and stored in `--out`, beside the figure of labels against UAR.
 
 No test label chooses anything: dev of each fold chooses the epoch, and in the row "chosen on dev" the arm too.
 """
@@ -33,7 +33,7 @@ from ser_graph.graph import ClipGraph, EdgeRules, Space
 from ser_graph.recipe import Recipe, load_recipe, parse_changes
 
 CENTRED = Space(center="speaker")
-BASELINE = "baseline"
+BASELINE, PROBE = "baseline", "teacher: linear probe, speaker centred"
 
 
 @dataclass(frozen=True)
@@ -121,14 +121,7 @@ class Cell:
     def folder(self, out: Path) -> Path:
         """Where its folds are stored."""
         words = "".join(letter if letter.isalnum() else "-" for letter in self.arm)
-        return (
-            out
-            / "cells"
-            / self.backbone.replace(":", "-")
-            / f"labels-{self.labels:g}"
-            / words
-            / f"seed-{self.seed}"
-        )
+        return out / "cells" / file_name(self.backbone) / f"labels-{self.labels:g}" / words / f"seed-{self.seed}"
 
 
 def clips(out: Path, arm: Arm) -> ClipGraph:
@@ -285,7 +278,7 @@ def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:
     table.loc[compared, "p_holm"] = holm(table.loc[compared, "p"])
     known = pd.DataFrame([{"arm": f"teacher: {name}", "uar": table_uar(said)} for name, said in teachers.items()])
     table = pd.concat([table, known], ignore_index=True)
-    table.to_csv(out / f"table-{backbone.replace(':', '-')}-{labels:g}.csv", index=False)
+    table.to_csv(out / f"table-{file_name(backbone)}-{labels:g}.csv", index=False)
     picked = ", ".join(f"{name} in {names.count(name)} of {len(names)} folds" for name in dict.fromkeys(names))
     title = f"{recipe.name}: {backbone}, {labels:.0%} of the labels"
     return f"{title}\n\n{markdown_table(words_of(table))}\n\nChosen on dev: {picked}."
@@ -331,41 +324,43 @@ def words_of(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def draw(tables: dict[tuple[str, str], pd.DataFrame], file: Path) -> None:
-    """Homophily of a graph against what its students gain over their baseline: a panel a study, a point a graph."""
-    studies: dict[str, list[pd.DataFrame]] = {}
-    for (study, name), table in tables.items():
-        if "homophily" in table:
-            rows = table[table["homophily"].notna() & ~table["arm"].str.contains("regression")]
-            studies.setdefault(study, []).append(rows.assign(table=name))
-    figure = Figure(figsize=(1 + 6 * max(len(studies), 1), 4.5), layout="constrained", dpi=100)
-    panels = figure.subplots(1, max(len(studies), 1), sharey=True, squeeze=False)[0]
-    for ax, (study, parts) in zip(panels, studies.items(), strict=False):
-        rows = pd.concat(parts).sort_values("homophily")
-        rows["at"] = moved_apart(100 * rows["homophily"].to_numpy())
-        for name, own in rows.groupby("table", sort=False):
-            gain, low, high = (100 * own[column] for column in ("difference", "low", "high"))
-            ax.errorbar(own["at"], gain, yerr=[gain - low, high - gain], fmt="o", capsize=3, label=name)
-        for _, row in rows.iterrows():
-            place = {"xytext": (4, 0), "textcoords": "offset points", "rotation": 90, "va": "center"}
-            ax.annotate(
-                row["arm"].removeprefix("NSL, "), (row["at"], 50 * (row["low"] + row["high"])), fontsize=6, **place
+SHOWN = {
+    BASELINE: "baseline",
+    "NSL (the paper's loss and graph)": "the paper's neighbour loss",
+    "distil+regress, joint": "distil+regress, all speech",
+    PROBE: "teacher's probe (not for a device)",
+}
+
+
+def draw(tables: dict[str, dict[float, pd.DataFrame]], file: Path) -> None:
+    """Share of the labels against UAR, a panel a study."""
+    figure = Figure(figsize=(1 + 4 * len(tables), 4), layout="constrained", dpi=100)
+    panels = figure.subplots(1, len(tables), squeeze=False)[0]
+    for ax, (study, by_share) in zip(panels, tables.items(), strict=True):
+        for arm, words in SHOWN.items():
+            found = {share: row for share, table in by_share.items() for row in rows_of(table, arm)}
+            if not found:
+                continue
+            shares = sorted(found)
+            values = [100 * found[share]["uar"] for share in shares]
+            errors = [100 * np.nan_to_num(found[share]["sd"]) for share in shares]
+            style = {"linestyle": "--", "color": "grey"} if arm == PROBE else {}
+            ax.errorbar(
+                [100 * share for share in shares], values, errors, marker="o", capsize=3, label=words, **style
             )
+        ax.set_xscale("log")
+        ax.set_xticks([2, 10, 100], ["2", "10", "100"])
+        ax.set_xlabel("training labels that are used, %")
         ax.set_title(study, fontsize=10)
-        ax.legend(fontsize=8)
-    for ax in panels:
-        ax.axhline(0, color="grey", linewidth=0.8)
-        ax.set_xlabel("edges of the training graph that join one emotion, %")
         ax.grid(alpha=0.3)
-    panels[0].set_ylabel("UAR gained over the baseline, points")
+    panels[0].set_ylabel("UAR on speakers left out, %")
+    panels[0].legend(fontsize=8)
     figure.savefig(file)
 
 
-def moved_apart(values: np.ndarray) -> np.ndarray:
-    """Ascending values, each at least a twentieth of their range after the one before: room for its name."""
-    gap = max(np.ptp(values) / 20, 0.1)
-    steps = gap * np.arange(len(values))
-    return np.maximum.accumulate(values - steps) + steps
+def rows_of(table: pd.DataFrame, arm: str) -> list[dict[str, Any]]:
+    """The row of an arm, if it was trained."""
+    return table[table["arm"] == arm].to_dict("records")
 
 
 def main() -> None:
@@ -398,19 +393,24 @@ def main() -> None:
     side_by_side(train, [(cell, recipe, out) for cell in missing], arguments.jobs)
     if arguments.confusions:
         confusions(arguments.backbones, arguments.labels, out).to_csv(arguments.confusions, index=False)
-    shown: dict[tuple[str, str], pd.DataFrame] = {}
     for backbone in arguments.backbones:
         for labels in arguments.labels:
             print(f"\n{report(recipe, out, backbone, labels)}")
-            for folder in (out, *arguments.beside):
-                shown |= stored_table(folder, backbone, labels)
-    draw(shown, out / "homophily.png")
+        studies = {folder.name: stored_tables(folder, backbone) for folder in (out, *arguments.beside)}
+        draw(
+            {name: tables for name, tables in studies.items() if tables}, out / f"labels-{file_name(backbone)}.png"
+        )
 
 
-def stored_table(out: Path, backbone: str, labels: float) -> dict[tuple[str, str], pd.DataFrame]:
-    """A table of an earlier report under its study's and its own name, if there is one."""
-    file = out / f"table-{backbone.replace(':', '-')}-{labels:g}.csv"
-    return {(out.name, f"{backbone}, {labels:.0%} of the labels"): pd.read_csv(file)} if file.exists() else {}
+def stored_tables(out: Path, backbone: str) -> dict[float, pd.DataFrame]:
+    """The tables of earlier reports, by share of labels."""
+    start = f"table-{file_name(backbone)}-"
+    return {float(file.stem.removeprefix(start)): pd.read_csv(file) for file in sorted(out.glob(f"{start}*.csv"))}
+
+
+def file_name(backbone: str) -> str:
+    """A backbone as part of a file's name."""
+    return backbone.replace(":", "-")
 
 
 if __name__ == "__main__":

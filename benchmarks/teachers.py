@@ -69,11 +69,12 @@ def inputs(recipe: Recipe, out: Path, layers: list[str]) -> tuple[pd.DataFrame, 
     source = prepare_corpus(recipe.sources[0], out / "source") if learnt is None else learnt
     target, upstream = prepare_corpus(recipe.target, out / "target"), prepare_upstream(recipe, learnt, out)
     source = source.assign(emotion=source["emotion"].where(source["emotion"].isin(target["emotion"])))
-    table = join_corpora([target, source], labelled=[target.attrs["corpus"], source.attrs["corpus"]])
+    source.attrs["corpus"] = "source"
+    table = join_corpora([target, source], labelled=[target.attrs["corpus"], "source"])
     how = {**recipe.embedding.model_dump(), "cache": out / "embeddings"}
     how["seconds"] = None if how["seconds"] == "own" else how["seconds"]
     made = {one: upstream.embed(table, **{**how, "layer": int(one) if one.isdigit() else one}) for one in layers}
-    return table.assign(source=table["corpus"] == source.attrs["corpus"]), made
+    return table.assign(source=table["corpus"] == "source"), made
 
 
 def folds(table: pd.DataFrame, emb: np.ndarray, labels: float, speakers: tuple[Any, ...]) -> Iterator[Fold]:
@@ -99,7 +100,7 @@ def probe(fold: Fold) -> tuple[float, np.ndarray]:
         for part, total in ((theirs, share), (~theirs, 1 - share)):
             weight[part] *= total * len(weight) / max(weight[part].sum(), 1e-9)
         rows = StandardScaler().fit(fold.emb[known], sample_weight=weight).transform(fold.emb).astype("float32")
-        model = LogisticRegression(max_iter=300, warm_start=True)
+        model = LogisticRegression(max_iter=300, tol=1e-3, warm_start=True)
         for strength in STRENGTHS:
             model.set_params(C=strength).fit(rows[known], fold.y[known], weight)
             found = np.zeros((len(rows), fold.y.max() + 1), np.float32)
@@ -122,7 +123,7 @@ def root(rows: np.ndarray, power: float) -> np.ndarray:
 
 
 def adversarial(fold: Fold, against: str) -> Iterator[Fold]:
-    """A learnt map of the embeddings that tells emotions, and not the corpus or the speaker."""
+    """A learnt linear map of the embeddings that tells emotions, and not the corpus or the speaker."""
     group = fold.speaker if against == "speaker" else fold.source.astype("int64")
     for strength in TURNED if against != "nothing" else (0.0,):
         yield fold._replace(emb=mapped(fold, torch.from_numpy(group), strength))
@@ -133,9 +134,8 @@ def mapped(fold: Fold, group: Tensor, strength: float) -> np.ndarray:
     torch.manual_seed(0)
     theirs, everyone, y = fold.source, fold.source | fold.train, torch.from_numpy(fold.y)
     x = torch.from_numpy(StandardScaler().fit(fold.emb[everyone]).transform(fold.emb).astype("float32"))
-    space = nn.Sequential(nn.Linear(x.shape[1], 2 * WIDTH), nn.ReLU(), nn.Linear(2 * WIDTH, WIDTH))
-    emotion = nn.Sequential(nn.ReLU(), nn.Linear(WIDTH, int(y.max()) + 1))
-    adversary = nn.Sequential(nn.ReLU(), nn.Linear(WIDTH, 64), nn.ReLU(), nn.Linear(64, int(group.max()) + 1))
+    space, emotion = nn.Linear(x.shape[1], WIDTH), nn.Linear(WIDTH, int(y.max()) + 1)
+    adversary = nn.Sequential(nn.Linear(WIDTH, 64), nn.ReLU(), nn.Linear(64, int(group.max()) + 1))
     optimiser = torch.optim.AdamW(nn.ModuleList([space, emotion, adversary]).parameters())
     parts = [(mask & theirs, mask & ~theirs) for mask in (fold.known, everyone)]
     odds = [sum(torch.from_numpy(part / max(part.sum(), 1)) for part in both) for both in parts]

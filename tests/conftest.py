@@ -12,6 +12,7 @@ import torch
 
 from ser_graph import cli
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.corpora import with_copies
 from ser_graph.graph import ClipGraph, build_graph
 
 _SHARED = Path(os.environ.get("SER_GRAPH_SHARED", Path(__file__).parents[2] / "shared"))
@@ -85,6 +86,28 @@ def _toy_graph() -> ClipGraph:
         table,
         emb=torch.from_numpy(emb).float(),
         x=torch.from_numpy(x).half(),
+        **TOY_SETTINGS,
+    )
+
+
+@pytest.fixture
+def copied_graph(_copied_graph: ClipGraph) -> ClipGraph:
+    """The toy graph with a copy of every clip at another speed, as clips 120 to 239; see `_copied_graph`."""
+    return copy.deepcopy(_copied_graph)
+
+
+@pytest.fixture(scope="session")
+def _copied_graph(_toy_graph: ClipGraph) -> ClipGraph:
+    """Copies are near their originals, but another mean and deviation tells where they are counted in."""
+    rng = np.random.default_rng(1)
+    emb, x = (
+        values.double().numpy() + 0.5 + 0.2 * rng.normal(size=values.shape)
+        for values in (_toy_graph.emb, _toy_graph.x)
+    )
+    return build_graph(
+        with_copies(_toy_graph.table, 1),
+        emb=torch.cat([_toy_graph.emb, torch.from_numpy(emb).float()]),
+        x=torch.cat([_toy_graph.x, torch.from_numpy(x).half()]),
         **TOY_SETTINGS,
     )
 

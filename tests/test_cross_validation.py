@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ser_graph import cross_validation
+from ser_graph.corpora import originals, with_copies
 from ser_graph.cross_validation import cross_validate
 from ser_graph.downstream import TrainingSettings
 from ser_graph.errors import InputError
@@ -193,3 +194,42 @@ def test_a_student_that_needs_the_teacher_says_so(four_speakers):
     four_speakers.emb = torch.nn.functional.pad(four_speakers.emb, (0, 240))
     found = cross_validate(four_speakers, protocol="paper", alpha=0, transfer="avg", **QUICK)
     assert found.metrics["needs_teacher"] is True
+
+
+@pytest.mark.parametrize("method", ["baseline", "distil+regress", "nsl"])
+@pytest.mark.parametrize("protocol", ["clean", "paper"])
+def test_no_fold_hears_a_copy_of_whom_it_is_tested_on(four_speakers, watched, protocol, method):
+    """Every original is predicted once, a copy never; copies follow the split of each fold."""
+    table = with_copies(four_speakers.table, 2)
+    emb, x = four_speakers.emb, four_speakers.x
+    rng = torch.Generator().manual_seed(1)
+    copied = build_graph(
+        table,
+        emb=torch.cat([emb, emb + torch.randn(60, 16, generator=rng), emb + torch.randn(60, 16, generator=rng)]),
+        x=torch.cat([x, x + 1, x - 1]),
+        epsilon=0.9,
+        n_neighbors=3,
+        features=cross_validation.LogMelSettings(**four_speakers.meta["features"]),
+    )
+    found = cross_validate(copied, protocol=protocol, method=method, **QUICK)
+    plain = cross_validate(four_speakers, protocol=protocol, method=method, **QUICK)
+    assert found.predictions.index.tolist() == four_speakers.table.index.tolist()
+    assert found.folds.index.tolist() == plain.folds.index.tolist() == ["s0", "s1", "s2", "s3"]
+    for name in ("dev_speakers", "n_train", "n_test", "n_edges", "coverage"):
+        assert found.folds[name].tolist() == plain.folds[name].tolist()
+    assert found.predictions["fold"].tolist() == plain.predictions["fold"].tolist()
+    assert (found.metrics["n_test"], found.metrics["n_test_speakers"]) == (60, 4)
+    assert not np.allclose(found.predictions["p_fear"], plain.predictions["p_fear"], atol=1e-4)  # they were heard
+    if protocol == "clean":
+        assert found.dev_predictions.index.tolist() == four_speakers.table.index.tolist()
+    own = originals(table)
+    said_by = table["copy_of"].fillna(table.index.to_series()).map(four_speakers.table["speaker"]).to_numpy()
+    for (graph, _), (speaker, row) in zip(watched[:4], found.folds.iterrows(), strict=True):
+        split, trained = graph.table["split"], graph.train_mask.numpy()
+        held_out = [speaker, row["dev_speakers"]]
+        assert not np.isin(said_by[trained], held_out).any()
+        assert set(said_by[trained & ~own]) == {"s0", "s1", "s2", "s3"} - set(held_out)
+        assert split[~own].dropna().isin(["train"]).all()
+        assert (trained & ~own).sum() == 2 * 15 * (4 - (2 if protocol == "clean" else 1))
+        assert own[graph.edge_index.numpy()].all()
+        assert (said_by[(split == "test").to_numpy()] == speaker).all()

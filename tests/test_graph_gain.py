@@ -12,7 +12,7 @@ from ser_graph.evaluation import uar
 from ser_graph.files import write_json
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-PAPERS = "NSL, graph as it is (the paper's)"
+PAPERS = "NSL (the paper's loss and graph)"
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,14 @@ def test_counts_give_the_same_uar_as_predictions(gain, stored):
         assert found[arm, 0] == found[arm, 1] == pytest.approx(sum(fold["test"] for fold in folds) / 20)
 
 
-def test_points_of_the_figure_are_moved_apart_only_where_they_are_near(gain):
-    moved = gain.moved_apart(np.array([0.0, 1.0, 1.1, 1.1, 20.0]))
-    assert moved.tolist() == pytest.approx([0.0, 1.0, 2.0, 3.0, 20.0])
-    assert gain.moved_apart(np.array([7.0, 7.0])).tolist() == pytest.approx([7.0, 7.1])
+def test_the_figure_shows_what_was_trained_at_each_share(gain, tmp_path):
+    table = pd.DataFrame({"arm": [gain.BASELINE, gain.PROBE], "uar": [0.4, 0.7], "sd": [0.01, np.nan]})
+    table.to_csv(tmp_path / "table-resnet9-0.25-0.1.csv", index=False)
+    table.assign(uar=0.8).to_csv(tmp_path / "table-resnet9-0.25-1.csv", index=False)
+    table.to_csv(tmp_path / "table-resnet9-1.csv", index=False)  # another width
+    tables = gain.stored_tables(tmp_path, "resnet9:0.25")
+    assert sorted(tables) == [0.1, 1.0]
+    assert gain.rows_of(tables[1.0], gain.PROBE)[0]["uar"] == 0.8
+    assert gain.rows_of(tables[1.0], PAPERS) == []
+    gain.draw({"toy": tables}, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 5000

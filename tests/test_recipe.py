@@ -364,6 +364,10 @@ def test_training_settings_reach_the_students():
         ({"protocol": "dirty"}, ["protocol", "dirty"]),
         ({"dev_speakers": 1}, ["dev_speakers is of folds"]),
         ({"folds": 3, "dev_speakers": 0}, ["dev_speakers", "0"]),
+        ({"copies": -1}, ["copies = -1", "greater than or equal to 0"]),
+        ({"copies": 11}, ["copies = 11", "less than or equal to 10"]),
+        ({"copies": "some"}, ["copies = 'some'"]),
+        ({"students.method": ["nsl+baseline"]}, ["Bad method 'nsl+baseline'", "several joined by +"]),
         ({"source.corpus": "ravdess", "source.rot": "x"}, ["source", "rot", "'root'"]),
         ({"unlabelled": [{"corpus": "ravdess", "rot": "x"}]}, ["unlabelled.0.rot", "'root'"]),
         ({"students.training.spec_augment": 0.1}, ["spec_augment", "'augment'"]),
@@ -396,3 +400,31 @@ def test_unreadable_recipes(tmp_path):
 def test_changes_without_a_value_are_refused():
     with pytest.raises(InputError, match="KEY=VALUE"):
         parse_changes(["graph.epsilon"])
+
+
+def test_copies_are_of_the_recipe_and_none_by_default():
+    assert make_recipe(SMALLEST).copies == 0
+    recipe = make_recipe({**SMALLEST, "copies": 2})
+    assert recipe.copies == recipe_values(recipe)["copies"] == 2
+    assert make_recipe(tomllib.loads(tomli_w.dumps(recipe_values(recipe)))) == recipe
+    assert load_recipe("demo", parse_changes(["copies=1"])).copies == 1
+
+
+def test_joined_methods_are_one_student_whatever_the_order_of_names():
+    found = students(
+        method=["regress+distil", "distil+regress", "distil+regress+distil", "baseline", "nsl+regress"]
+    )
+    assert list(found) == ["resnet9-baseline-seed0", "resnet9-distil+regress-seed0", "resnet9-nsl+regress-seed0"]
+    assert [one.weight for one in found.values()] == [0, 1, 1]
+    # What makes a difference to one of them makes one to all, and is in the name.
+    found = students({"center": ["none"], "same_label": [True]}, method=["distil+regress", "nsl+regress"])
+    assert list(found) == [
+        "resnet9-distil+regress-center=none-seed0",
+        "resnet9-nsl+regress-center=none-same_label-seed0",
+    ]
+    weighted = students(method=["distil+regress"], alpha=[1.0, 2.0, 0.0])
+    assert list(weighted) == [
+        "resnet9-baseline-seed0",
+        "resnet9-distil+regress-seed0",
+        "resnet9-distil+regress-alpha=2-seed0",
+    ]

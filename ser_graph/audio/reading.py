@@ -80,4 +80,6 @@ def clip_paths(table: pd.DataFrame, root: str | Path | None = None) -> list[Path
 
 def clip_speeds(table: pd.DataFrame) -> list[float]:
     """The speed at which every clip of a table is read: 1, but for copies; see `with_copies`."""
-    return table["speed"].tolist() if "speed" in table else [1.0] * len(table)
+    if "copy_of" not in table:  # a column `speed` of a corpus's own means something else
+        return [1.0] * len(table)
+    return table["speed"].where(table["copy_of"].notna(), 1.0).tolist()

@@ -47,10 +47,11 @@ def with_copies(table: pd.DataFrame, n: int = 2, *, seed: int = 0) -> pd.DataFra
     parts = [table.assign(copy_of=None, speed=1.0)]
     for number in range(n):
         percent = _speeds(table, number, seed)
+        length = {"duration": table["duration"].to_numpy() / (percent / 100)} if "duration" in table else {}
         part = table.set_axis(pd.Index([f"{file}@{p}" for file, p in zip(table.index, percent, strict=True)]))
         speaker = (table["speaker"].astype(object) + "@" + percent.astype(str)).to_numpy(object)
         split = table["split"].where(table["split"] == "train", None).to_numpy(object)
-        parts.append(part.assign(copy_of=table.index, speed=percent / 100, speaker=speaker, split=split))
+        parts.append(part.assign(copy_of=table.index, speed=percent / 100, speaker=speaker, split=split, **length))
     joined = pd.concat(parts).rename_axis("file")
     joined.attrs = table.attrs
     return joined

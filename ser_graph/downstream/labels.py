@@ -62,7 +62,7 @@ def labelled_nodes(data: ClipGraph, settings: TrainingSettings | None = None, **
     if settings.label_fraction < 1:
         clips = _fraction(clips, speakers, settings.label_fraction)
     chosen = torch.zeros(data.num_nodes, dtype=torch.bool)
-    chosen[torch.from_numpy(clips.index.to_numpy())] = True
+    chosen[torch.tensor(clips.index.to_numpy())] = True
     return _with_copies(data, chosen) & training
 
 

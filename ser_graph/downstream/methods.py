@@ -162,7 +162,8 @@ class GraphDistribution(_Comparing):
     def loss(self, step: Step, batch: Any) -> Tensor:
         """See `Method.loss`."""
         seeds = batch.n_id[: batch.batch_size].cpu()
-        own = nn.functional.normalize(self.compared(step.outputs).float(), dim=1)
+        compared = self.compared(step.outputs)[: len(seeds)]  # where neighbours are forwarded, they come after
+        own = nn.functional.normalize(compared.float(), dim=1)
         self.remembered[seeds] = own.detach()
         generator = torch.Generator().manual_seed(int(self.step))
         self.step += 1

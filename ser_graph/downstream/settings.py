@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from ser_graph.audio.standardise import Normalisation
 from ser_graph.devices import Precision
@@ -134,6 +134,13 @@ class TrainingSettings(Settings):
         ):
             return {**PAPER, **values}
         return values
+
+    @field_validator("method")
+    @classmethod
+    def _in_order(cls, method: str) -> str:
+        """Joined methods by name, each once: whoever names them in another order means the same."""
+        names = sorted(set(method.split("+")))
+        return "+".join(names) if names == ["baseline"] or set(names) <= set(METHODS_BESIDE) else method
 
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainingSettings":

@@ -32,20 +32,22 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
     """
     view = copy.copy(data)
     view.y = torch.where(labelled, data.y, -1)
-    if settings.same_label and settings.learns_from == "nsl":
+    methods = set(settings.methods) if settings.learns_from else set()
+    if settings.same_label and "nsl" in methods:
         source, target = data.edge_index
         same = (view.y[source] == view.y[target]) & (view.y[target] >= 0)
         view.edge_index, view.edge_weight = data.edge_index[:, same], data.edge_weight[same]
-    methods = set(settings.methods) if settings.learns_from else set()
     if not methods - {"nsl"}:
         return view
     rows = torch.ones_like(seeds) if settings.transductive else seeds
     teacher = teacher_embeddings(data, rows, settings.center)
     if methods & {"distil", "propagate"}:
-        known = torch.where(torch.from_numpy(originals(data.table)), view.y, -1)
+        own = torch.from_numpy(originals(data.table))
+        known = torch.where(own, view.y, -1)
         view.log_posteriors = log_posteriors(teacher, known, rows, len(data.emotions))
     if "propagate" in methods:
-        view.log_posteriors = smoothed(view, rows)
+        # Copies have no edges: of them the probe is all that there is to say.
+        view.log_posteriors = torch.where(own[:, None], smoothed(view, rows & own), view.log_posteriors)
     if methods & {"graph", "regress", "relational"}:
         view.teacher = unit_variance(teacher, rows)
     return view

@@ -40,7 +40,7 @@ from ser_graph.processes import is_first, processes
 
 _COUNTED = ("covered", "n_seeds", "edges", "edges_used", "staleness")  # sums over an epoch, not means of steps
 _UNKNOWN_VOICES = 0.25  # share of clips whose speaker counts as unheard, where students normalise by speaker
-_LOOKS = 5  # epochs between two looks at dev, where the last epoch is kept
+_LOOKS = 10  # at dev in a training, where the last epoch is kept
 
 
 def train(
@@ -71,8 +71,8 @@ def train(
         The student, on the CPU and in evaluation mode. ``student.info["history"]`` has one row an epoch:
         `loss`, `supervised_loss` and, without its weight, that of the method, e.g. `nsl_loss`; `edge_coverage`
         (share of seeds with a neighbour to compare with), `edges_used` (share of their edges) and `staleness`
-        (steps since the neighbours' outputs were remembered) where the strategy decides them; every five epochs
-        and after the last, or where the best epoch is kept after each, `dev_uar` and `dev_accuracy`.
+        (steps since the neighbours' outputs were remembered) where the strategy decides them; ten times in a
+        training and after the last epoch, or where the best is kept after each, `dev_uar` and `dev_accuracy`.
 
     Raises:
         InputError: a bad setting, no labelled training clip, labels that `labelled_nodes` refuses, neighbours
@@ -152,14 +152,15 @@ class _Run:
 
     def _new_student(self, seeds: Tensor, labelled: Tensor, init: Student | None) -> Student:
         data, settings = self.data, self.settings
+        original = torch.from_numpy(originals(data.table))
         info = {
             "settings": settings.model_dump(),
             "data_hash": data.meta["data_hash"],
             "corpus": data.meta["corpus"],
             "graph": {key: data.meta["graph"][key] for key in ("epsilon", "n_neighbors", "scope", "n_edges")},
-            "n_train": int(seeds.sum()),
-            "n_labelled": int(labelled.sum()),
-            "n_unlabelled": int((seeds & ~labelled).sum()),
+            "n_train": int((seeds & original).sum()),
+            "n_labelled": int((labelled & original).sum()),
+            "n_unlabelled": int((seeds & ~labelled & original).sum()),
         }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
@@ -181,7 +182,7 @@ class _Run:
         if student.needs_teacher:
             student.info["teacher"] = (data.meta.get("upstream") or {}).get("fingerprint")
         if settings.augment != "none":
-            student.augment = Augmentation(settings.augment, floor=features.floor)
+            student.augment = Augmentation(settings.augment)
         return student
 
     def _new_loader(self, view: ClipGraph, seeds: Tensor, labelled: Tensor) -> NeighborLoader:
@@ -307,7 +308,7 @@ class _Run:
         """Accuracy and UAR on dev, where it is needed: after each epoch to keep the best, or after the last."""
         epoch = len(self.history) + 1
         is_last = epoch == self.settings.epochs
-        is_due = self.settings.keep == "best" or epoch % _LOOKS == 0
+        is_due = self.settings.keep == "best" or epoch % max(self.settings.epochs // _LOOKS, 1) == 0
         rows = self.dev[self.data.y[self.dev] >= 0] if len(self.dev) else self.dev
         if not len(rows) or not (is_last or is_due):
             return {}

@@ -19,11 +19,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
+from ser_graph.corpora import originals
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.metrics import uar
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.neighbours import nearest_neighbours, unit_rows
+from ser_graph.graph.neighbours import unit_rows
 from ser_graph.graph.space import Space, transform
+from ser_graph.graph.statistics.duplicates import nearest_clips
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse regularisation of the probe that is tried on dev, the simplest first."""
@@ -47,7 +49,7 @@ def teacher_probe(
     Args:
         data: the graph of N clips; its edges are not looked at.
         label_mask: [N] bool, the clips whose labels may be known; by default the training clips. Clips of
-            unknown emotion are never used.
+            unknown emotion are never used, nor copies (see `with_copies`).
         space: what is done to the embeddings before; by default nothing. ``Space(center="speaker")`` takes each
             speaker's mean off, which for a test speaker is that of his own clips: no label is looked at, but the
             probe then has to see his other clips as well. All but the default is transductive in that sense.
@@ -112,7 +114,7 @@ def label_propagation(
         raise InputError(f"Bad alpha {alpha!r}, expected a number between 0 and 1, or None to choose on dev")
     chosen, y = _chosen(data, split), _usable_labels(data, label_mask)
     known = y >= 0
-    affinity = _affinity(_embeddings(data, space), n_neighbors)
+    affinity = _affinity(data, _embeddings(data, space), n_neighbors)
     shares = np.bincount(y[known], minlength=len(data.emotions)) / known.sum()
 
     def probabilities(alpha: float) -> np.ndarray:
@@ -202,7 +204,7 @@ def _usable_labels(data: ClipGraph, label_mask: Tensor | None) -> np.ndarray:
         raise InputError(
             f"label_mask holds {int((mask & data.test_mask).sum())} test clips; their labels are for the test"
         )
-    y = torch.where(mask, data.y, -1)
+    y = torch.where(mask & torch.from_numpy(originals(data.table)), data.y, -1)
     n_classes = len(y[y >= 0].unique())
     if n_classes < 2:
         raise InputError(f"The labelled clips have {n_classes} emotions, expected at least two; widen label_mask")
@@ -216,9 +218,9 @@ def _embeddings(data: ClipGraph, space: Space | None) -> Tensor:
     return transform(data.emb, data.table, space)
 
 
-def _affinity(emb: Tensor, n_neighbors: int) -> sparse.csr_array:
+def _affinity(data: ClipGraph, emb: Tensor, n_neighbors: int) -> sparse.csr_array:
     """[N, N] symmetric: cosine of a clip and its nearest ones, either way; no clip is its own neighbour."""
-    ids, similarity = nearest_neighbours(emb, n_neighbors)
+    ids, similarity = nearest_clips(data, n_neighbors, emb)
     found = ids >= 0
     rows = torch.arange(len(ids))[:, None].expand_as(ids)[found]
     values = similarity[found].double().clamp_min(0)

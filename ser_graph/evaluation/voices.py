@@ -15,9 +15,8 @@ def heard_curve(
 ) -> pd.DataFrame:
     """UAR by the number of clips of each speaker that were heard before, of a student that normalises by speaker.
 
-    All clips of the split are judged at every number, those that were heard among them. Of each speaker the first
-    clips by file are heard, and no label is looked at; where files are named by emotion, few clips are of few
-    emotions.
+    All clips of the split are judged at every number, those that were heard among them. The clips that are heard
+    are drawn, the same ones for every student, and no label is looked at.
 
     Args:
         student: the model.

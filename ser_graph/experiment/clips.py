@@ -13,6 +13,7 @@ from ser_graph.corpora import (
     join_corpora,
     leave_speakers_out,
     load_corpus,
+    originals,
     read_table,
     speaker_split,
     with_copies,
@@ -107,7 +108,7 @@ def check_tested(recipe: Recipe, source: pd.DataFrame | None, target: pd.DataFra
         InputError: no labelled test clip, folds that cannot be made, or clips of both, unless the recipe says that
             `shared_speakers` are meant.
     """
-    tested = target["emotion"].notna()
+    tested = target["emotion"].notna() & originals(target)
     if recipe.folds is None:
         tested &= target["split"] == "test"
         if not tested.any():

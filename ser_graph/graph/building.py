@@ -131,7 +131,7 @@ def build_graph(
         "n_jobs": n_jobs,
     }
     edge_index, edge_weight, figures = find_edges(emb[nodes], table.iloc[nodes.numpy()], settings, upstream)
-    graph = {**settings, "n_clips": len(table), **figures}
+    graph = {**settings, "n_clips": int(originals(table).sum()), **figures}
     complain(graph)
     if x is None:
         x = log_mels(table, features, root=root, out=out, progress=progress)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.mapped import map_array, write_array
-from ser_graph.corpora import check_split
+from ser_graph.corpora import check_split, originals
 from ser_graph.corpora.adapter import in_form
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_file
@@ -90,7 +90,7 @@ def add_clips(
         edge_index, edge_weight, figures = find_edges(both[nodes], joined.iloc[nodes.numpy()], graph, upstream)
     result = assemble(joined, both, _joined(data.x, new.x, out), nodes[edge_index], edge_weight)
     result.meta = {**data.meta, **result.meta}
-    result.meta["graph"] = {**graph, "n_clips": len(joined), **figures}
+    result.meta["graph"] = {**graph, "n_clips": int(originals(joined).sum()), **figures}
     complain(result.meta["graph"])
     return result
 

@@ -3,6 +3,7 @@
 from pathlib import PurePosixPath
 
 from ser_graph.colors import UNKNOWN_COLOR, value_colors
+from ser_graph.corpora import originals
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.statistics import nodes_in_scope
@@ -38,6 +39,8 @@ def neighbours_of(data: ClipGraph, node: int, *, reverse: bool = False) -> tuple
 def why_alone(data: ClipGraph, node: int) -> str:
     """Why a clip has no neighbours, for a picture."""
     graph = data.meta["graph"]
+    if not originals(data.table)[node]:
+        return "no neighbours: a copy at another speed, which has no edges"
     if not nodes_in_scope(data)[node]:
         return f"no neighbours: not among the {graph['scope']} clips, which alone have edges"
     return f"no neighbours: no clip is more similar than epsilon {graph['epsilon']}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ser_graph.audio.reading import clip_paths
+from ser_graph.audio.reading import clip_paths, clip_speeds
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
 from ser_graph.inspection.page import page_html
@@ -64,7 +64,7 @@ def inspect(
     if audio == "auto" and paths is not None:
         sound = _LIVE if make_widget else "embed" if len(paths) <= EMBED_UP_TO else _TOO_MANY
     html = page_html(data, audio=sound, root=root, ego=ego, hops=hops, sample=sample, seed=seed, **settings)
-    widget = make_widget(html, height, paths) if make_widget else None
+    widget = make_widget(html, height, paths, clip_speeds(table)) if make_widget else None
     return View(html, table, height, widget)
 
 
@@ -141,13 +141,14 @@ def _widget_maker() -> Any:
         selection = traitlets.List(traitlets.Int()).tag(sync=True)
         chosen = traitlets.Int(None, allow_none=True).tag(sync=True)
 
-    def make(html: str, height: int, paths: list[Path] | None) -> Any:
+    def make(html: str, height: int, paths: list[Path] | None, speeds: list[float]) -> Any:
         widget = GraphWidget(html=html, height=height)
 
         def answer(_: Any, content: Any, __: Any) -> None:
             clip = content.get("clip") if isinstance(content, dict) else None
             if paths is not None and isinstance(clip, int) and 0 <= clip < len(paths):
-                widget.send({"ser_graph": "audio", "clip": clip, "address": encode_clip(paths[clip])})
+                address = encode_clip(paths[clip], speeds[clip])
+                widget.send({"ser_graph": "audio", "clip": clip, "address": address})
 
         widget.on_msg(answer)
         return widget

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, fit_length, load_waveform
+from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, clip_speeds, fit_length, load_waveform
 from ser_graph.devices import Precision, pick_device, uses_bfloat16
 from ser_graph.errors import InputError
 from ser_graph.files import content_hash, full_disk_named, read_json, write_json
@@ -166,7 +166,7 @@ class _Clips(Dataset):
         self, table: pd.DataFrame, emotions: Sequence[str], n_samples: int, root: str | Path | None
     ) -> None:
         known = table[table["emotion"].isin(emotions)]
-        self._paths = clip_paths(known, root)
+        self._paths, self._speeds = clip_paths(known, root), clip_speeds(known)
         self._codes = [list(emotions).index(emotion) for emotion in known["emotion"]]
         self._n_samples = n_samples
         stats = [path.stat() if path.exists() else None for path in self._paths]
@@ -177,7 +177,8 @@ class _Clips(Dataset):
         return len(self._paths)
 
     def __getitem__(self, row: int) -> tuple[Tensor, int]:
-        return fit_length(load_waveform(self._paths[row]), self._n_samples), self._codes[row]
+        waveform = load_waveform(self._paths[row], speed=self._speeds[row])
+        return fit_length(waveform, self._n_samples), self._codes[row]
 
 
 def _train(

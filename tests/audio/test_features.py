@@ -5,6 +5,8 @@ import soundfile
 import torch
 
 from ser_graph.audio import LogMel, LogMelSettings, features, fit_length, load_waveform, log_mels
+from ser_graph.audio.torchaudio_import import torchaudio
+from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
 
 SETTINGS = LogMelSettings(n_samples=4096)
@@ -104,3 +106,23 @@ def test_no_clips(table, tmp_path):
 def test_a_bad_dtype(table):
     with pytest.raises(InputError, match="Bad dtype 'bfloat16', expected one of"):
         log_mels(table, SETTINGS, dtype="bfloat16", progress=False)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_spectrograms_of_copies_are_those_of_resampled_files(table, tmp_path, mapped):
+    table = table.iloc[:4].assign(speaker=["1", "2", "2", None], split="train")
+    copies = with_copies(table, 2)
+    out = tmp_path / "x.npy" if mapped else None
+    x = log_mels(copies, SETTINGS, out=out, dtype="float32", progress=False)
+    assert x.shape == (12, SETTINGS.n_frames, 64)
+    assert torch.equal(x[:4], one_by_one(table, tmp_path))
+    for row, (name, original) in enumerate(copies["copy_of"].iloc[4:].items()):
+        percent = int(name.rpartition("@")[2])
+        waveform = torchaudio.functional.resample(load_waveform(tmp_path / original), percent, 100)
+        soundfile.write(tmp_path / f"{row}.wav", waveform.numpy(), 16_000, subtype="FLOAT")
+    files = pd.DataFrame({"emotion": "fear"}, index=[f"{row}.wav" for row in range(8)])
+    again = log_mels(files, SETTINGS, root=tmp_path, dtype="float32", progress=False)
+    torch.testing.assert_close(x[4:], again, atol=1e-4, rtol=1e-4)
+    assert all((x[row] - x[row % 4]).abs().max() > 0.1 for row in range(4, 12))
+    some = log_mels(copies.iloc[[7, 0]], SETTINGS, dtype="float32", progress=False)
+    assert torch.equal(some, x[[7, 0]])

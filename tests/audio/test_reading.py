@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
 from ser_graph.audio import fit_length, load_waveform, read_audio
-from ser_graph.audio.reading import clip_paths
+from ser_graph.audio.reading import clip_paths, clip_speeds
 from ser_graph.errors import InputError
 from ser_graph.sound import mono_blocks, read_mono
 
@@ -255,3 +255,22 @@ def test_a_lost_folder_is_asked_for(make_clips, tmp_path, monkeypatch):
         clip_paths(clips("a.wav", root=tmp_path / "gone"))
     monkeypatch.chdir(root)
     assert clip_paths(clips("a.wav"))[0].samefile(root / "a.wav")
+
+
+def test_speeds_are_those_of_copies_alone():
+    assert clip_speeds(pd.DataFrame({"emotion": ["fear", "joy"]})) == [1.0, 1.0]
+    assert clip_speeds(pd.DataFrame({"speed": ["slow", "fast"]})) == [1.0, 1.0]  # a corpus says how was spoken
+    copies = pd.DataFrame({"copy_of": [None, "a.wav", None], "speed": [1.0, 0.9, math.nan]})
+    assert clip_speeds(copies) == [1.0, 0.9, 1.0]
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("speed", [0.84, 0.92, 1.09, 1.19])
+def test_another_speed_changes_pitch_and_length(tmp_path, rate, speed):
+    soundfile.write(tmp_path / "a.wav", sine(rate), rate)
+    waveform = load_waveform(tmp_path / "a.wav", speed=speed)
+    assert len(waveform) == pytest.approx(16_000 / speed, abs=2)
+    middle = waveform.numpy()
+    assert amplitude_at(middle, 440 * speed, 16_000) == pytest.approx(0.5, abs=0.01)
+    assert amplitude_at(middle, 440, 16_000) < 0.05
+    assert torch.equal(load_waveform(tmp_path / "a.wav", speed=1), load_waveform(tmp_path / "a.wav"))

@@ -6,9 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from ser_graph.downstream import TrainingSettings
-from ser_graph.downstream.batches import LabelledBatches
+from ser_graph.downstream.batches import LabelledBatches, balance
 from ser_graph.downstream.labels import labelled_nodes
 from ser_graph.downstream.settings import METHODS
 from ser_graph.downstream.training import _Run
@@ -28,7 +29,9 @@ def new_run(data, settings):
 @examples(max_examples=60, deadline=None)
 def test_an_epoch(n_labelled, n_unlabelled, steps, batch_size, ratio):
     labelled, unlabelled = torch.arange(n_labelled), 100 + torch.arange(n_unlabelled)
-    batches = LabelledBatches(labelled, unlabelled, steps, batch_size, ratio, torch.Generator().manual_seed(0))
+    batches = LabelledBatches(
+        labelled, unlabelled, None, steps, batch_size, ratio, torch.Generator().manual_seed(0)
+    )
     drawn = list(batches)
     assert len(drawn) == len(batches) == steps
     for batch in drawn:
@@ -97,3 +100,94 @@ def test_an_epoch_has_no_fewer_steps_than_asked_for(toy_graph, fraction):
 def test_unlabelled_seeds_come_where_they_are_of_use(toy_graph, changes, used):
     run = new_run(toy_graph, TrainingSettings(labelled_speakers=2, epoch_steps=3, width=0.25, **changes))
     assert any((batch.y[: batch.batch_size] < 0).any() for batch in run.loader) is used
+
+
+WEIGHTS = torch.tensor([1.0, 3.0, 0.0, 6.0])
+
+
+def weighted(weights, seed=0, labelled=3):
+    """100 steps of 4 labelled clips from 0 on and 20 unlabelled ones from 10 on."""
+    generator = torch.Generator().manual_seed(seed)
+    return LabelledBatches(torch.arange(labelled), torch.arange(10, 14), weights, 100, 4, 5.0, generator)
+
+
+def assert_often(found, n, share):
+    """So often as no more than one of a million honest draws would fall short of or exceed."""
+    low, high = binom.interval(1 - 1e-6, n, share)
+    assert low <= found <= high
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_say_how_often_unlabelled_clips_come(seed):
+    batches = list(weighted(WEIGHTS, seed))
+    drawn = Counter(clip for batch in batches for clip in batch[4:])
+    assert sum(drawn.values()) == 2000
+    for clip, share in zip(range(10, 14), (0.1, 0.3, 0.0, 0.6), strict=True):
+        assert_often(drawn[clip], 2000, share)
+    # Each is drawn alone: a step may have one twice, and how often differs from step to step.
+    assert len({batch[4:].count(13) for batch in batches}) > 5
+    # Of labelled clips nothing changes.
+    assert [batch[:4] for batch in batches] == [batch[:4] for batch in weighted(None, seed)]
+
+
+def test_weighted_draws_follow_the_generator_alone():
+    state = torch.random.get_rng_state()
+    one = list(weighted(WEIGHTS))
+    torch.manual_seed(7)
+    assert list(weighted(WEIGHTS)) == one
+    assert list(weighted(2 * WEIGHTS)) == one  # in proportion
+    assert list(weighted(WEIGHTS, seed=1)) != one
+    batches = weighted(WEIGHTS)
+    first, second = list(batches), list(batches)
+    assert first == one != second
+    batches.generator.manual_seed(0)
+    assert list(batches) == one
+    torch.random.set_rng_state(state)
+
+
+def test_no_unlabelled_clip_needs_no_weight():
+    nobody = torch.empty(0, dtype=torch.int64)
+    batches = LabelledBatches(torch.arange(2), nobody, balance(nobody), 2, 3, 1.0)
+    assert [len(batch) for batch in batches] == [3, 3]
+
+
+@given(st.lists(st.integers(-1, 4), min_size=1, max_size=60))
+@examples(max_examples=50, deadline=None)
+def test_speakers_weigh_the_root_of_their_clips(speakers):
+    weights = balance(torch.tensor(speakers))
+    assert weights.dtype == torch.float64
+    for speaker, n in Counter(speakers).items():
+        own = [weight for weight, one in zip(weights.tolist(), speakers, strict=True) if one == speaker]
+        assert len(set(own)) == 1
+        assert sum(own) == pytest.approx(math.sqrt(n))  # of n clips; 1 for all alike, n for all clips alike
+
+
+def test_a_training_balances_the_speakers_of_its_unlabelled_clips(toy_graph):
+    toy_graph.y[30:75] = -1
+    toy_graph.speaker[60:75] = 3  # who has 30 clips now, where speaker 2 has 15
+    run = new_run(toy_graph, TrainingSettings(method="regress", epoch_steps=200, batch_size=8, width=0.25))
+    seeds = [clip for batch in epoch_of(run) for clip in batch]
+    unlabelled = Counter(toy_graph.speaker[clip].item() for clip in seeds if clip >= 30)
+    assert set(unlabelled) == {2, 3}
+    assert sum(unlabelled.values()) == 1600
+    share = math.sqrt(15) / (math.sqrt(15) + math.sqrt(30))
+    assert_often(unlabelled[2], 1600, share)
+    for clip in range(30, 75):
+        often = share / 15 if clip < 45 else (1 - share) / 30
+        assert_often(seeds.count(clip), 1600, often)
+
+
+def test_copies_are_drawn_but_make_no_epoch_longer(copied_graph, toy_graph):
+    """As labelled clips where their originals are labelled, as unlabelled ones elsewhere; none of dev and test."""
+    how = {"method": "regress", "label_fraction": 0.4, "batch_size": 8, "width": 0.25}
+    run = new_run(copied_graph, TrainingSettings(epoch_steps=1, **how))
+    assert len(run.loader) == len(new_run(toy_graph, TrainingSettings(epoch_steps=1, **how)).loader) == 10
+    many = new_run(copied_graph, TrainingSettings(epoch_steps=400, **how))
+    visits = Counter(clip for batch in epoch_of(many) for clip in batch)
+    train = {*range(75), *range(120, 195)}
+    assert set(visits) == train
+    labelled = {clip for clip in train if many.loader.data.y[clip] >= 0}
+    assert len(labelled) == 60
+    assert {clip % 120 for clip in labelled} == {clip for clip in labelled if clip < 120}
+    often = [visits[clip] for clip in labelled]
+    assert max(often) - min(often) <= 1

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from ser_graph.downstream.labels import labelled_nodes
+from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
 
@@ -125,3 +125,50 @@ def test_mistakes(toy_graph):
     toy_graph.y[:75] = -1
     with pytest.raises(InputError, match="No labelled training clip"):
         labelled_nodes(toy_graph, label_fraction=0.5)
+
+
+@pytest.mark.parametrize("protocol", ["clean", "paper"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"label_fraction": 0.2},
+        {"label_fraction": 0.01},
+        {"labelled_speakers": 2},
+        {"labelled_speakers": 3, "label_fraction": 0.5, "label_seed": 4},
+    ],
+    ids=str,
+)
+def test_a_copy_has_a_label_where_its_original_has(toy_graph, copied_graph, changes, protocol):
+    """Which ones is the same with and without copies; copies of dev and test are neither known nor learnt from."""
+    plain = labelled_nodes(toy_graph, protocol=protocol, **changes)
+    found = labelled_nodes(copied_graph, protocol=protocol, **changes)
+    assert torch.equal(found[:120], plain)
+    assert torch.equal(found[120:], plain & toy_graph.train_mask)
+    trained = training_nodes(copied_graph, protocol)
+    assert torch.equal(trained[:120], training_nodes(toy_graph, protocol))
+    assert torch.equal(trained[120:], toy_graph.train_mask)
+    assert not (found & ~trained).any()
+
+
+@pytest.mark.parametrize("changes", [{"label_fraction": 0.2}, {"labelled_speakers": 2}])
+def test_the_labels_of_copies_do_not_go_by_the_order_of_rows(copied_graph, changes):
+    order = np.random.default_rng(3).permutation(240)
+    other = ClipGraph(
+        **{name: copied_graph[name][order] for name in ("y", "speaker", "train_mask", "val_mask", "test_mask")},
+        num_nodes=240,
+    )
+    other.table, other.meta = copied_graph.table.iloc[order], copied_graph.meta
+    one, two = (set(data.table.index[labelled_nodes(data, **changes).numpy()]) for data in (copied_graph, other))
+    assert one == two
+    assert len(one) == 2 * len([file for file in one if "@" not in file])
+
+
+def test_copies_of_clips_without_an_emotion_have_none(copied_graph):
+    copied_graph.y[[3, 123]] = -1
+    found = labelled_nodes(copied_graph)
+    assert not found[[3, 123]].any()
+    assert int(found.sum()) == 148
+    copied_graph.y[:120] = -1  # a label of copies alone is none
+    with pytest.raises(InputError, match="No labelled training clip"):
+        labelled_nodes(copied_graph)

@@ -13,6 +13,8 @@ from torch_geometric.data import Data
 from ser_graph.downstream import TrainingSettings, load_student, train
 from ser_graph.downstream import training as training_module
 from ser_graph.downstream.backbones import Output
+from ser_graph.downstream.labels import labelled_nodes, training_nodes
+from ser_graph.downstream.losses import distillation_loss
 from ser_graph.downstream.methods import (
     HIDDEN,
     OTHERS,
@@ -20,12 +22,16 @@ from ser_graph.downstream.methods import (
     SHARPNESS,
     TEMPERATURE,
     GraphDistribution,
+    Joined,
     Method,
     make_method,
 )
+from ser_graph.downstream.neighbour_loss import neighbour_loss
 from ser_graph.downstream.prediction import predict_logits
 from ser_graph.downstream.settings import METHODS, METHODS_BESIDE
 from ser_graph.downstream.strategies import Step
+from ser_graph.downstream.teacher import log_posteriors, teacher_embeddings, training_view
+from ser_graph.errors import InputError
 
 QUICK = {
     "epochs": 2,
@@ -284,7 +290,7 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("changes", [{}, {"label_fraction": 0.2, "schedule": "paper"}], ids=["cosine", "paper"])
-@pytest.mark.parametrize("method", METHODS_BESIDE)
+@pytest.mark.parametrize("method", [*METHODS_BESIDE, "distil+regress+nsl", "graph+nsl"])
 def test_each_method_is_resumed_bit_for_bit(toy_graph, tmp_path, monkeypatch, method, changes):
     """Heads, projections and memories are stored as well."""
     how = {**QUICK, "epochs": 3, "method": method, "layer": "projection", "augment": "shift+masks", **changes}
@@ -354,3 +360,215 @@ def test_methods_that_need_no_edge_do_without(toy_graph):
     other.edge_index[0, :2] = 110
     for method in ("relational", "regress", "distil"):
         assert weights_equal(train(other, **QUICK, method=method), train(toy_graph, **QUICK, method=method))
+
+
+# Methods joined by "+"
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize(
+    "names", ["distil+regress", "nsl+propagate", "graph+relational", "regress+nsl+distil", "+".join(METHODS_BESIDE)]
+)
+def test_joined_methods_add_their_terms_by_their_own_weights(view, names, reduction):
+    """The terms are those of each method alone, of the very same outputs."""
+    view.get = lambda name: getattr(view, name)
+    how = {"layer": "projection", "reduction": reduction}
+    joined = make_method(view, settings_of(names, **how))
+    assert isinstance(joined, Joined)
+    edges = torch.tensor([[1, 2, 3, 0], [0, 0, 1, 2]])
+    total = 0.0
+    for name in names.split("+"):
+        alone = make_method(view, settings_of(name, **how))
+        alone.load_state_dict(joined.parts[name].state_dict())
+        for seed in (1, 2):  # the second step of a method that remembers
+            term, _ = loss_of(alone, view, [0, 1, 2, 3, 5], seed=seed, edges=edges)
+        assert float(term) > 0
+        total += METHODS[name] * float(term)
+    for seed in (1, 2):
+        found, _ = loss_of(joined, view, [0, 1, 2, 3, 5], seed=seed, edges=edges)
+    assert float(found) == pytest.approx(total, rel=1e-5)
+    trained = {name.split(".")[1] for name, _ in joined.named_parameters()}
+    assert trained == set(names.split("+")) & {"nsl", "graph", "relational", "regress"}
+
+
+def test_the_order_of_names_and_their_repetition_make_no_difference(toy_graph):
+    one, other, twice, single = (
+        TrainingSettings(method=names)
+        for names in ("distil+regress", "regress+distil", "regress+distil+regress", "regress+regress")
+    )
+    assert one == other == twice
+    assert single == TrainingSettings(method="regress")
+    assert (single.weight, one.weight) == (METHODS["regress"], 1.0)
+    assert one.methods == ("distil", "regress")
+    students = [train(toy_graph, **QUICK, method=one) for one in ("distil+regress", "regress+distil")]
+    assert weights_equal(*students)
+    rows = [[{**row, "seconds": 0} for row in student.info["history"]] for student in students]
+    assert rows[0] == rows[1]
+    assert not weights_equal(train(toy_graph, **QUICK, method="regress"), students[0])
+    assert not weights_equal(train(toy_graph, **QUICK, method="distil"), students[0])
+    repeated = train(toy_graph, **{**QUICK, "epochs": 1}, method="regress+regress")
+    assert weights_equal(repeated, train(toy_graph, **{**QUICK, "epochs": 1}, method="regress"))
+
+
+def test_joined_methods_train_as_one(toy_graph):
+    how = {**QUICK, "method": "distil+regress"}
+    student = train(toy_graph, **how)
+    for row in student.info["history"]:
+        assert row["distil+regress_loss"] > 0
+        assert row["loss"] == pytest.approx(row["supervised_loss"] + row["distil+regress_loss"], rel=1e-4)
+    assert weights_equal(train(toy_graph, **how, alpha=1), student)  # each has its weight already
+    assert not weights_equal(train(toy_graph, **how, alpha=2), student)
+    assert weights_equal(train(toy_graph, **how, alpha=0), train(toy_graph, **QUICK, method="baseline"))
+
+
+@pytest.mark.parametrize("method", ["baseline+nsl", "regress+baseline", "regress+", "nsl+nls", "+", ""])
+def test_what_cannot_be_joined(method):
+    words = rf"^Bad method '{method.replace('+', '[+]')}', expected one of .*, or several joined by \+$"
+    with pytest.raises(InputError, match=words):
+        TrainingSettings(method=method)
+
+
+def new_run(data, **changes):
+    settings = TrainingSettings(**{"epoch_steps": 1, "width": 0.0625, "precision": "float32", **changes})
+    seeds = training_nodes(data, settings.protocol)
+    return training_module._Run(data, seeds, labelled_nodes(data, settings), settings, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("strategy", ["forward", "detach", "bank", "official"])
+def test_where_one_forwards_neighbours_its_pass_serves_all(toy_graph, strategy):
+    how = {"semantics": "official"} if strategy == "official" else {"strategy": strategy}
+    run = new_run(toy_graph, method="regress+nsl+distil", augment="none", batch_size=10, **how)
+    assert run.method.leading == "nsl"
+    assert run.method.samples_neighbours is (strategy != "bank")
+    run.student.eval()  # so that a row says the same whatever is beside it
+    for batch in run.loader:
+        step = run.method(run.student, batch)
+        last = batch
+    n = last.batch_size
+    assert (len(step.rows) > n) is (strategy in ("forward", "official"))
+    assert len(step.edge_weight) > 0
+    with torch.no_grad():
+        outputs = run.student(last.x[step.rows])
+        embeddings, said = last.teacher[step.rows], last.log_posteriors[step.rows]
+        predicted = run.method.parts["regress"].head(outputs.fc1)
+        neighbours = None if step.neighbours is None else step.neighbours
+        factor = 1 if strategy in ("forward", "official") else 2
+        expected = METHODS["regress"] * (1 - torch.cosine_similarity(predicted, embeddings)).mean()
+        expected += METHODS["distil"] * distillation_loss(outputs.fc2, said, TEMPERATURE)
+        nsl = neighbour_loss(outputs.fc2, step.edge_index, step.edge_weight, neighbours=neighbours)
+        found = run.method.loss(step, last)
+    assert float(found) == pytest.approx(float(expected + METHODS["nsl"] * factor * nsl), rel=1e-4)
+    alone = new_run(toy_graph, method="regress+distil", batch_size=10)
+    assert alone.method.samples_neighbours is False
+    assert all(len(batch.x) == batch.batch_size for batch in alone.loader)
+
+
+def test_only_seeds_are_remembered_where_neighbours_are_forwarded_as_well(view):
+    joined, alone = make_method(view, settings_of("graph")), make_method(view, settings_of("graph"))
+    out, nodes = outputs_of([0, 3, 5, 1, 2, 4])
+    batch = SimpleNamespace(n_id=nodes, batch_size=3)
+    nothing = (torch.empty(2, 0, dtype=torch.int64), torch.empty(0), None, {})
+    found = joined.loss(Step(out, torch.arange(6), *nothing), batch)
+    expected = alone.loss(Step(Output(out.fc1[:3], out.fc2[:3]), torch.arange(3), *nothing), batch)
+    torch.testing.assert_close(found, expected)
+    assert joined.remembered.any(1).nonzero()[:, 0].tolist() == [0, 3, 5]
+
+
+def test_edges_of_one_label_are_those_of_joined_methods_too(toy_graph):
+    settings = TrainingSettings(same_label=True, label_fraction=0.5, method="distil+nsl")
+    labelled = labelled_nodes(toy_graph, settings)
+    views = [
+        training_view(toy_graph, toy_graph.train_mask, labelled, settings.replace(method=method))
+        for method in ("distil+nsl", "nsl")
+    ]
+    assert torch.equal(views[0].edge_index, views[1].edge_index)
+    assert views[0].edge_index.shape[1] < toy_graph.edge_index.shape[1]
+    assert settings.uses_unlabelled  # of the teacher; of these edges alone it could not
+    assert not settings.replace(method="nsl").uses_unlabelled
+
+
+# With copies at other speeds
+
+
+COPIES = slice(120, 240)
+
+
+@pytest.mark.parametrize("fraction", [0.4, 1.0])
+@pytest.mark.parametrize("method", ["distil", "propagate", "distil+regress"])
+def test_the_probe_is_fitted_on_originals_alone(toy_graph, copied_graph, method, fraction):
+    """What is said of originals is the same with and without copies; of a copy it is the probe's own word."""
+    settings = TrainingSettings(method=method, label_fraction=fraction)
+    views = [
+        training_view(data, data.train_mask, labelled_nodes(data, settings), settings)
+        for data in (toy_graph, copied_graph)
+    ]
+    of_originals = views[1].log_posteriors[:120]
+    torch.testing.assert_close(of_originals, views[0].log_posteriors, rtol=1e-5, atol=1e-5, equal_nan=True)
+    embeddings = teacher_embeddings(copied_graph, copied_graph.train_mask, "speaker")
+    labelled = labelled_nodes(copied_graph, settings)
+    known = torch.where(labelled & (torch.arange(240) < 120), copied_graph.y, -1)
+    expected = log_posteriors(embeddings, known, copied_graph.train_mask, 3)
+    torch.testing.assert_close(views[1].log_posteriors[COPIES], expected[COPIES], equal_nan=True)
+    assert torch.equal(views[1].y >= 0, labelled)  # whose labels the student is told all the same
+    mistaken = copy.deepcopy(copied_graph)
+    mistaken.y[COPIES] = 0
+    other = training_view(mistaken, mistaken.train_mask, labelled, settings)
+    assert torch.equal(other.log_posteriors.nan_to_num(7), views[1].log_posteriors.nan_to_num(7))
+
+
+@pytest.mark.parametrize("center", ["none", "corpus", "speaker"])
+def test_the_teacher_speaks_of_copies_of_training_clips_alone(copied_graph, center):
+    settings = TrainingSettings(method="distil+regress", center=center)
+    train_mask = copied_graph.train_mask
+    assert torch.equal(train_mask[COPIES], train_mask[:120])
+    view = training_view(copied_graph, train_mask, labelled_nodes(copied_graph, settings), settings)
+    assert torch.equal(view.teacher.any(1), train_mask)
+    assert torch.equal(~view.log_posteriors.isnan().any(1), train_mask)
+    changed = copy.deepcopy(copied_graph)
+    changed.emb[~train_mask] = 9
+    other = training_view(changed, train_mask, labelled_nodes(changed, settings), settings)
+    assert torch.equal(other.teacher, view.teacher)
+    if center == "speaker":  # a copy is another voice: its own mean is taken off
+        means = copied_graph.emb[COPIES][:75].view(5, 15, 16).mean(1, keepdim=True)
+        expected = (copied_graph.emb[COPIES][:75].view(5, 15, 16) - means).view(75, 16)
+        np.testing.assert_allclose(
+            torch.nn.functional.cosine_similarity(view.teacher[COPIES][:75], expected), 1, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("normalise", ["corpus", "utterance", "speaker"])
+def test_statistics_are_counted_on_originals_of_the_own_corpora(toy_graph, copied_graph, normalise):
+    """Those of BatchNorm and of the standardisation; speakers 3 and 4 stand for another corpus."""
+    how = {"method": "distil+regress", "normalise": normalise}
+    run, plain = new_run(copied_graph, **how), new_run(toy_graph, **how)
+    assert torch.equal(run.counted, plain.counted)
+    assert run.student.info["n_train"] == run.student.info["n_labelled"] == 75
+    for data in (toy_graph, copied_graph):
+        speaker = np.arange(len(data.y)) % 120 // 15
+        data.table["corpus"] = np.where(speaker % 5 < 3, "own", "other")
+        data.y[torch.from_numpy(speaker % 5 >= 3)] = -1
+    of_own, of_plain = new_run(copied_graph, **how), new_run(toy_graph, **how)
+    assert sorted(of_own.counted.tolist()) == list(range(45))
+    assert (of_own.student.info["n_labelled"], of_own.student.info["n_unlabelled"]) == (45, 30)
+    for one, other in ((run, plain), (of_own, of_plain)):
+        for name in ("mean", "std"):
+            torch.testing.assert_close(
+                getattr(one.student.standardise, name), getattr(other.student.standardise, name), rtol=1e-6, atol=0
+            )
+    changed = copy.deepcopy(copied_graph)
+    changed.x[COPIES] += 3 * torch.randn(120, 31, 64).half()
+    assert torch.equal(new_run(changed, **how).student.standardise.std, of_own.student.standardise.std)
+
+
+@pytest.mark.parametrize("method", ["baseline", "distil+regress", "graph+nsl"])
+def test_copies_are_trained_on(toy_graph, copied_graph, method, tmp_path):
+    student = train(copied_graph, **QUICK, method=method)
+    assert not weights_equal(student, train(toy_graph, **QUICK, method=method))
+    assert weights_equal(train(copied_graph, **QUICK, method=method), student)
+    of_test = copy.deepcopy(copied_graph)
+    outside = ~copied_graph.train_mask & (torch.arange(240) >= 120)
+    of_test.x[outside], of_test.emb[outside], of_test.y[outside] = 7, 7, 0
+    assert weights_equal(train(of_test, **QUICK, method=method), student)  # but those of dev and test are not
+    of_train = copy.deepcopy(copied_graph)
+    of_train.x[COPIES] += 1
+    assert not weights_equal(train(of_train, **QUICK, method=method), student)

@@ -1,5 +1,6 @@
 """The clips of a run: checked, joined, refused."""
 
+import re
 import shutil
 
 import numpy as np
@@ -108,3 +109,26 @@ def test_a_source_without_an_emotion_of_the_target_is_refused(toy_recipe, tmp_pa
         match=r"source's emotions \['anger', 'fear'\] have nothing in common with the target's \['happiness', 'sa",
     ):
         run(recipe, tmp_path / "run", progress=False)
+
+
+def test_copies_are_not_tested_and_not_counted(corpora, toy_recipe, tmp_path, monkeypatch):
+    """Neither among the clips that the upstream has learnt, nor among the speakers to leave out."""
+    monkeypatch.setattr(running, "prepare_upstream", lambda *_, **__: pytest.fail("the long work began"))
+    same = {"corpus": "synthetic", "root": str(corpora / "target")}
+    said = []
+    for copies in (0, 2):
+        with pytest.raises(InputError, match=r"^The upstream is fine-tuned on \d+ of the clips") as caught:
+            running.run(toy_recipe(source=same, folds=3, copies=copies), tmp_path / f"run{copies}", progress=False)
+        said.append(str(caught.value))
+        with pytest.raises(InputError, match="Bad number of folds 50, expected 3 to 9"):
+            running.run(toy_recipe(folds=50, copies=copies), tmp_path / f"many{copies}", progress=False)
+    assert said[0] == said[1]
+    assert int(re.search(r"on (\d+) of", said[1])[1]) <= 63
+    with pytest.raises(pytest.fail.Exception, match="the long work began"):  # its own test split it has not learnt
+        running.run(toy_recipe(source=same, copies=1), tmp_path / "split", progress=False)
+    table = prepare_corpus(toy_recipe().target, tmp_path / "first")
+    shutil.copytree(corpora / "target", tmp_path / "clips")
+    table[table["split"] != "test"].to_csv(tmp_path / "clips" / "labels.csv")
+    recipe = toy_recipe(target={"corpus": "table", "root": str(tmp_path / "clips" / "labels.csv")}, copies=1)
+    with pytest.raises(InputError, match=r"No labelled clip of table is in the split 'test'"):
+        running.run(recipe, tmp_path / "none", progress=False)

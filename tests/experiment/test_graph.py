@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from ser_graph.corpora import originals
 from ser_graph.errors import InputError
 from ser_graph.experiment import graph as stages_of_graph
 from ser_graph.experiment import prepare_graph, prepare_target
@@ -129,3 +130,26 @@ def test_the_command_builds_with_options_and_shows_the_card(call, corpora, tmp_p
         code, out, error = call(*build, "--out", tmp_path / "other", *wrong)
         lines = [line for line in error.replace("\r", "\n").splitlines() if line.startswith("Error")]
         assert code == 1 and len(lines) == 1 and word in lines[0] and "Traceback" not in error
+
+
+def test_copies_join_the_graph_of_a_run(corpora, plain, tmp_path):
+    """Of the target and of corpora that lend their clips; another number of them is another graph."""
+    lent = [{"corpus": "synthetic", "root": str(corpora / "source")}]
+    data = graph_of(plain(unlabelled=lent, copies=1), tmp_path / "copied")
+    own = originals(data.table)
+    assert (data.num_nodes, int(own.sum())) == (222, 111)
+    assert data.table["corpus"][~own].value_counts().to_dict() == {"synthetic": 63, "synthetic-1": 48}
+    assert data.meta["graph"]["n_clips"] == 111
+    without = graph_of(plain(unlabelled=lent), tmp_path / "plain")
+    assert torch.equal(data.edge_index, without.edge_index)
+    torch.testing.assert_close(data.emb[:111], without.emb, atol=1e-4, rtol=1e-4)
+    assert torch.equal(data.x[:111], without.x)
+    assert (data.emb[111:] - data.emb[:111]).abs().amax(1).min() > 0
+    assert (data.x[111:] - data.x[:111]).abs().amax((1, 2)).min() > 0.1
+    assert len(list((tmp_path / "copied" / "target").glob("clips.csv"))) == 1
+    assert "@" not in (tmp_path / "copied" / "target" / "clips.csv").read_text()  # copies are no files
+    again = graph_of(plain(unlabelled=lent, copies=1), tmp_path / "copied")
+    assert torch.equal(again.emb, data.emb)
+    for number in (0, 2):
+        with pytest.raises(InputError, match="graph holds the result of other settings or inputs"):
+            graph_of(plain(unlabelled=lent, copies=number), tmp_path / "copied")

@@ -185,3 +185,32 @@ def test_a_toy_study_end_to_end(finished, toy_recipe, a_copy, tmp_path, monkeypa
     assert "test-selected, not a test result (synthetic speech)" in (tmp_path / "practice/report.md").read_text()
     code, said = report(a_copy, paper, "--out", tmp_path / "third", "--choose", "train")
     assert code == 1 and "Bad split to choose by 'train'" in said.err and "Traceback" not in said.err
+
+
+def test_a_run_with_copies(finished, toy_recipe, a_copy):
+    """What is tested, and what the graph is, stays; another number of copies is another result."""
+    before = finished[1]
+    for part in ("graph", "students"):
+        shutil.rmtree(a_copy / part)
+    how = {"students__method": ["baseline", "regress+distil"]}
+    results = run(toy_recipe(copies=1, **how), a_copy, progress=False)
+    assert load_recipe(a_copy / "recipe.toml").copies == results["recipe"]["copies"] == 1
+    names = [row["name"] for row in results["students"]]
+    assert names == ["resnet9-baseline-seed0", "resnet9-distil+regress-seed0"]
+    data = load_graph(a_copy / "graph")
+    assert data.num_nodes == 126
+    for name in ("n_clips", "n_edges", "coverage", "isolated", "n_in_scope", "components", "homophily"):
+        assert results["graph"][name] == before["graph"][name], name
+    assert results["graph"]["card"] == before["graph"]["card"]
+    assert (results["n_test"], results["n_test_speakers"]) == (before["n_test"], before["n_test_speakers"])
+    old = finished[0] / "students" / before["students"][0]["name"]
+    for name in names:
+        for file in ("predictions.csv", "dev_predictions.csv"):
+            said = pd.read_csv(a_copy / "students" / name / file, index_col="file")
+            assert said.index.tolist() == pd.read_csv(old / file, index_col="file").index.tolist()
+        info = load_student(a_copy / "students" / name).info
+        assert info["n_train"] == info["n_labelled"] == before["graph"]["n_in_scope"]
+    assert run(toy_recipe(copies=1, **how), a_copy, progress=False)["students"] == results["students"]
+    for number in (0, 2):
+        with pytest.raises(InputError, match="graph holds the result of other settings"):
+            run(toy_recipe(copies=number, **how), a_copy, progress=False)

@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 from torch_geometric.data import Data
 
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, build_graph, building
 from ser_graph.graph import epsilon as epsilon_module
 from ser_graph.graph.building import data_hash, scope_nodes
 from ser_graph.graph.epsilon import UselessEpsilon
 from ser_graph.graph.neighbours import nearest_neighbours
+from ser_graph.graph.rules import EdgeRules
+from ser_graph.graph.space import Space
+from ser_graph.graph.statistics import nodes_in_scope
 
 SHORT = LogMelSettings(n_samples=512, n_mels=4)
 SCOPES = {"train": ["train"], "train+dev": ["train", "dev"], "all": ["train", "dev", "test"]}
@@ -279,3 +283,48 @@ def test_compilation_begins_before_clips_are_embedded_and_only_where_it_is_neede
     x = torch.zeros(5, 1, 4)
     build_graph(clips(5), Watched(), x=x, features=SHORT, epsilon=None, method=method, progress=False)
     assert done == order
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"epsilon": "coverage:0.5"},
+        {"epsilon": "agreement"},
+        {"space": Space(center="speaker", scale=True)},
+        {"space": Space(center="corpus", whiten=True)},
+        {"rules": EdgeRules(across=("speaker",), mutual=True, local_scaling=True, weights="agreement")},
+    ],
+    ids=str,
+)
+def test_copies_are_nobodys_neighbours_and_have_none(scope, options):
+    """Although each is as near to its original as can be; all figures are those of a graph without them."""
+    rng = np.random.default_rng(0)
+    table = clips(36, ["train", "train", "dev", "test"] * 9, emotion=["joy", "fear", "anger"] * 12)
+    table["speaker"] = [f"{split}{row % 3}" for row, split in enumerate(table["split"])]
+    emb = rng.normal(size=(36, 5))
+    copies = np.concatenate([emb, emb * 1.0001, emb + 0.01 * rng.normal(size=emb.shape)])
+    how = {"epsilon": None, "n_neighbors": 4, "scope": scope, **options}
+    plain, data = build(table, emb, **how), build(with_copies(table, 2), copies, **how)
+    assert data.edge_index.shape[1] >= 9
+    assert torch.equal(data.edge_index, plain.edge_index)
+    assert torch.equal(data.edge_weight, plain.edge_weight)
+    assert data.meta["graph"] == plain.meta["graph"]
+    assert data.meta["graph"]["n_clips"] == 36
+    assert torch.equal(scope_nodes(data.table, scope), scope_nodes(table, scope))
+    assert torch.equal(nodes_in_scope(data).nonzero()[:, 0], scope_nodes(table, scope))
+    assert data.meta["data_hash"] != plain.meta["data_hash"]
+    # They are there to train on where their originals are, and nowhere else.
+    assert data.num_nodes == 108
+    for copy in (slice(36, 72), slice(72, 108)):
+        assert torch.equal(data.train_mask[copy], data.train_mask[:36])
+        assert torch.equal(data.y[copy], data.y[:36])
+    assert not (data.val_mask | data.test_mask)[36:].any()
+
+
+def test_another_number_or_speed_of_copies_is_another_graph():
+    table = clips(6, speaker=list("aabbcc"))
+    emb = at_degrees(*range(6)).repeat(3, 1)
+    tables = [table, with_copies(table, 1), with_copies(table, 2), with_copies(table, 2, seed=1)]
+    assert len({data_hash(one, emb[: len(one)].float()) for one in tables}) == 4

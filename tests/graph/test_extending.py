@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.mapped import _mapping_of, map_array
+from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
 from ser_graph.graph import add_clips, build_graph
 from ser_graph.graph import epsilon as epsilon_module
@@ -169,3 +170,26 @@ def test_spectrograms_of_all_clips_are_written_to_a_file(tmp_path):
     assert torch.equal(in_memory.x, x)
     assert torch.equal(in_memory.edge_index, more.edge_index)
     assert {path.name for path in tmp_path.iterdir()} == {"old.npy", "new.npy"}
+
+
+@pytest.mark.parametrize("copied", ["all", "old", "new"])
+@pytest.mark.parametrize("scope", ["train", "all"])
+def test_copies_of_old_and_new_clips(scope, copied):
+    """Clips with copies, or without, join a graph of clips with copies: edges are those of the originals."""
+    rng = np.random.default_rng(0)
+    table = clips([f"{name:02d}.wav" for name in range(16)], ["train", "train", "train", "dev"] * 4)
+    emb = torch.from_numpy(rng.normal(size=(16, 3))).float()
+    how = {"epsilon": None, "n_neighbors": 3, "scope": scope, "features": SHORT}
+    whole = build_graph(table, emb=emb, x=spectrograms(16), **how)
+
+    def part(rows, wanted):
+        own = with_copies(table[rows], 1) if copied in ("all", wanted) else table[rows]
+        times = len(own) // len(table[rows])
+        return own, {"emb": emb[rows].repeat(times, 1), "x": spectrograms(16)[rows].repeat(times, 1, 1)}
+
+    old, values = part(slice(0, 10), "old")
+    new, added = part(slice(10, 16), "new")
+    data = add_clips(build_graph(old, **values, **how), new, **added)
+    assert data.num_nodes == len(old) + len(new)
+    assert named_edges(data) == pytest.approx(named_edges(whole))
+    assert (data.meta["graph"]["n_clips"], data.meta["graph"]["coverage"]) == (16, whole.meta["graph"]["coverage"])

@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.reading import clip_speeds
+from ser_graph.corpora import originals
+from ser_graph.corpora.splits import leave_speakers_out
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, NeighborLoader, build_graph, load_graph, save_graph
 from ser_graph.graph import storage as storage_module
@@ -205,3 +208,25 @@ def test_pickles_are_not_loaded(toy_graph, tmp_path):
     np.save(folder / "x.npy", np.array([{"a": 1}] * 120, dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="damaged"):
         load_graph(folder)
+
+
+def test_copies_come_back_as_such(copied_graph, tmp_path):
+    loaded = load_graph(save_graph(copied_graph, tmp_path / "graph"))
+    pd.testing.assert_frame_equal(loaded.table, copied_graph.table, check_dtype=False)
+    own = originals(loaded.table)
+    assert own.tolist() == [True] * 120 + [False] * 120
+    assert loaded.table["copy_of"][:120].isna().all()
+    assert loaded.table["copy_of"][120:].tolist() == loaded.table.index[:120].tolist()
+    assert loaded.table["speed"].dtype == "float64"
+    assert clip_speeds(loaded.table) == clip_speeds(copied_graph.table)
+    assert (loaded.table["speed"][:120] == 1).all() and (loaded.table["speed"][120:] < 1).all()
+    assert loaded.table["split"][120:].isna().tolist() == (~loaded.train_mask[:120]).tolist()
+    for name in ("train_mask", "val_mask", "test_mask", "edge_index", "y", "speaker"):
+        assert torch.equal(loaded[name], copied_graph[name])
+    for (_, one), (_, other) in zip(
+        leave_speakers_out(loaded.table, 3), leave_speakers_out(copied_graph.table, 3), strict=True
+    ):
+        assert one["split"].astype(object).equals(other["split"].astype(object))
+    again = load_graph(save_graph(loaded, tmp_path / "again"))
+    assert (tmp_path / "again" / "clips.csv").read_bytes() == (tmp_path / "graph" / "clips.csv").read_bytes()
+    assert torch.equal(again.x, copied_graph.x)

@@ -18,6 +18,8 @@ from transformers import (
 )
 
 from ser_graph.audio import fit_length, load_waveform
+from ser_graph.audio.torchaudio_import import torchaudio
+from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
 from ser_graph.upstream import Upstream, embedding
 
@@ -177,6 +179,73 @@ def test_a_layer_that_is_none(table, layer):
 
 
 @models
+@pytest.mark.parametrize("layers", [["projector"], [1], [-1, "projector"], ["projector", 0, 1, 0]], ids=str)
+def test_several_layers_stand_side_by_side(table, make, layers):
+    upstream = make()
+    found = embed(upstream, table, layer=layers)
+    alone = [embed(upstream, table, layer=layer) for layer in layers]
+    assert found.shape == (4, sum(8 if layer == "projector" else 16 for layer in layers))
+    torch.testing.assert_close(found, torch.cat(alone, 1), atol=1e-6, rtol=1e-6)
+
+
+def test_a_list_with_a_layer_that_is_none(table):
+    with pytest.raises(InputError, match=r"^Bad layer 3, expected 'projector', or 0 to 2 for this model's layers$"):
+        embed(convolving(), table, layer=["projector", 3])
+
+
+def test_a_cache_of_several_layers(table, tmp_path, forwards):
+    upstream = convolving()
+    how = {"layer": [1, "projector"], "cache": tmp_path / "cache"}
+    found = embed(upstream, table, **how)
+    seen = forwards(upstream)
+    assert torch.equal(embed(upstream, table, **how), found)
+    assert seen == []
+    other = embed(upstream, table, **{**how, "layer": ["projector", 1]})  # another order is another embedding
+    torch.testing.assert_close(other, found.roll(8, 1), atol=1e-6, rtol=1e-6)
+    assert sum(seen) == 4
+
+
+@pytest.fixture
+def copies(table) -> pd.DataFrame:
+    """The four clips, and two copies of each at other speeds."""
+    return with_copies(table.assign(speaker=["1", "1", "2", "3"], split="train"), 2)
+
+
+@models
+@pytest.mark.parametrize("seconds", [None, 0.1])
+def test_a_copy_is_embedded_as_it_sounds_alone(copies, make, seconds):
+    """Resampled: at 0.9 of the speed, ten samples become eleven and a bit."""
+    upstream = make()
+    emb = embed(upstream, copies, seconds=seconds)
+    assert emb.shape == (12, 8)
+    files = copies["copy_of"].fillna(copies.index.to_series())
+    for row, (file, speed) in enumerate(zip(files, copies["speed"], strict=True)):
+        waveform = load_waveform(f"{copies.attrs['root']}/{file}")
+        if speed != 1:
+            waveform = torchaudio.functional.resample(waveform, round(100 * speed), 100)
+        if seconds is not None:
+            waveform = fit_length(waveform, round(seconds * 16_000))
+        n_frames = -(-len(waveform) // 320) if upstream.max_samples else None
+        torch.testing.assert_close(emb[row], averaged(upstream, waveform, n_frames), atol=1e-5, rtol=0)
+    for one, other in ((0, 4), (0, 8), (4, 8)):
+        assert (emb[one] - emb[other]).abs().max() > 1e-3
+    torch.testing.assert_close(emb[:4], embed(upstream, copies.iloc[:4], seconds=seconds), atol=1e-6, rtol=0)
+
+
+def test_a_cache_tells_copies_from_originals(copies, tmp_path, forwards):
+    upstream = convolving()
+    expected = embed(upstream, copies)
+    seen = forwards(upstream)
+    embed(upstream, copies.iloc[:4], cache=tmp_path / "cache")
+    assert sum(seen) == 4
+    assert torch.equal(embed(upstream, copies, cache=tmp_path / "cache"), expected)
+    assert sum(seen) == 12
+    some = copies.iloc[[9, 1, 5]]
+    assert torch.equal(embed(upstream, some, cache=tmp_path / "cache"), expected[[9, 1, 5]])
+    assert sum(seen) == 12
+
+
+@models
 @pytest.mark.parametrize("seconds", [0.1, 0.15])
 def test_clips_are_repeated_or_cut_to_the_length_asked_for(table, make, seconds):
     upstream = make()
@@ -268,14 +337,17 @@ def test_only_what_a_cache_lacks_is_embedded(table, tmp_path, forwards):
     assert seen == []
 
 
-@pytest.mark.parametrize("change", ["weights", "preprocessing", "seconds", "precision", "layer"])
+@pytest.mark.parametrize("change", ["weights", "preprocessing", "seconds", "precision", "layer", "layers"])
 def test_other_models_and_settings_have_their_own_cache(table, tmp_path, forwards, change):
     embed(convolving(), table, cache=tmp_path / "cache")
     upstream = convolving(seed=1 if change == "weights" else 0)
     upstream.extractor.do_normalize = change != "preprocessing"
-    settings = {"seconds": {"seconds": 0.1}, "precision": {"precision": "bfloat16"}, "layer": {"layer": 1}}.get(
-        change, {}
-    )
+    settings = {
+        "seconds": {"seconds": 0.1},
+        "precision": {"precision": "bfloat16"},
+        "layer": {"layer": 1},
+        "layers": {"layer": ["projector"]},
+    }.get(change, {})
     expected = embed(upstream, table, **settings)
     seen = forwards(upstream)
     assert torch.equal(embed(upstream, table, cache=tmp_path / "cache", **settings), expected)

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from ser_graph.audio import fit_length, load_waveform
+from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
 from ser_graph.upstream import Upstream, finetuning
 
@@ -368,3 +369,16 @@ def test_embeddings_of_a_just_trained_model_are_those_of_the_stored_one(table, t
     assert stored.fingerprint() == upstream.fingerprint()
     one, other = (model.embed(table, seconds=0.1, progress=False) for model in (upstream, stored))
     torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
+def test_copies_are_heard_at_their_speed(corpus):
+    some = corpus[corpus["emotion"] == "fear"].iloc[:2]
+    table = with_copies(some.assign(speaker="1"), 1)
+    clips = finetuning._Clips(table, ["fear"], 1600, None)
+    path, speed = f"{corpus.attrs['root']}/{some.index[1]}", table["speed"].iloc[3]
+    for row, expected in ((1, load_waveform(path)), (3, load_waveform(path, speed=speed))):
+        waveform, code = clips[row]
+        assert torch.equal(waveform, fit_length(expected, 1600))
+        assert code == 0
+    assert speed < 1
+    assert not torch.equal(clips[1][0], clips[3][0])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ser_graph.audio.mapped import read_rows
+from ser_graph.corpora import originals
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.neighbours import nearest_neighbours
 
@@ -23,13 +24,13 @@ def near_duplicates(
     the threshold. Tried on EMOVO, this finds every copy, every one with noise at 40 dB or a shift of 1 ms, 93 % of
     those at half the volume, most of those at 8 bits, and nothing else. Both conditions are needed: clips of the
     same speaker and sentence in two emotions correlate by up to 0.93, but are far apart as embeddings. Clips were
-    repeated or cut to one length before, so that a part of a clip, or one that starts later, is not found.
+    repeated or cut to one length before, so that a part of a clip, or one that starts later, is not found. Copies
+    (see `with_copies`) are left out.
 
     Args:
         data: the graph; its edges play no part.
         threshold: correlation from which a pair is near-identical.
-        nearest: ids and similarities that `nearest_neighbours` has found among all clips, three or more of each;
-            they are searched for where not given.
+        nearest: what `nearest_clips` has found, three or more of each; they are searched for where not given.
 
     Returns:
         A row a pair, the most alike first: `file`, `other`; `similarity` of the embeddings; `correlation` of the
@@ -50,7 +51,7 @@ def near_duplicates(
         split        train
         other_split   test
     """
-    first, second, similarity = _candidates(*(nearest or nearest_neighbours(data.emb, _LOOK)))
+    first, second, similarity = _candidates(*(nearest or nearest_clips(data, _LOOK)))
     correlation, identical = _compare(data.x, first, second)
     files, splits = data.table.index.to_numpy(), data.table["split"].to_numpy()
     pairs = pd.DataFrame(
@@ -68,12 +69,34 @@ def near_duplicates(
     return near.sort_values(["identical", "correlation"], ascending=False, kind="stable").reset_index(drop=True)
 
 
+def nearest_clips(data: ClipGraph, k: int, emb: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The nearest clips of each among all originals, whatever their split; a copy has none and is nobody's.
+
+    Args:
+        data: the graph of N clips.
+        k: so many, or all others where there are fewer.
+        emb: [N, D] in which they are sought; the graph's by default.
+
+    Returns:
+        [N, k] ids, -1 = none, and similarities, as of `nearest_neighbours`.
+    """
+    emb, own = data.emb if emb is None else emb, torch.from_numpy(originals(data.table))
+    if own.all():
+        return nearest_neighbours(emb, k)
+    rows = own.nonzero()[:, 0]
+    found, similar = nearest_neighbours(emb[rows], k)
+    ids = torch.full((len(emb), found.shape[1]), -1)
+    similarity = torch.full(ids.shape, -torch.inf)
+    ids[rows], similarity[rows] = torch.where(found >= 0, rows[found.clamp_min(0)], -1), similar
+    return ids, similarity
+
+
 def _candidates(ids: Tensor, similarity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pairs of rows (first < second) to look at, and their similarities."""
     ids, similarity = ids[:, :_LOOK], similarity[:, :_LOOK]
     if ids.numel() == 0:
         return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64), torch.empty(0)
-    near = (similarity >= similarity[:, 0].median()) & (ids >= 0)
+    near = (similarity >= similarity[ids[:, 0] >= 0, 0].median()) & (ids >= 0)
     rows = torch.arange(len(ids))[:, None].expand_as(ids)[near]
     pairs = torch.stack([rows, ids[near]]).sort(dim=0).values
     pairs, place = pairs.unique(dim=1, return_inverse=True)

@@ -10,12 +10,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser_graph.graph.clip_graph import ClipGraph
-from ser_graph.graph.neighbours import nearest_neighbours
 from ser_graph.graph.statistics.bridges import bridge_clips, bridge_pairs
 from ser_graph.graph.statistics.card import graph_card
 from ser_graph.graph.statistics.columns import column_codes, text_columns
 from ser_graph.graph.statistics.communities import community_statistics
-from ser_graph.graph.statistics.duplicates import near_duplicates
+from ser_graph.graph.statistics.duplicates import near_duplicates, nearest_clips
 from ser_graph.graph.statistics.homophily import COLUMNS, homophily
 from ser_graph.graph.statistics.leakage import leakage
 from ser_graph.graph.statistics.mixing import MOST_VALUES, mixing_table
@@ -87,7 +86,7 @@ def report_parts(data: ClipGraph, report: Report) -> dict[str, Callable[[], pd.S
     by, n_permutations, n_neighbors, n_sources, seed = report["settings"]
     columns = list(dict.fromkeys([by, *(column for column in COLUMNS if column in text_columns(data))]))
     chance = {"n_permutations": n_permutations, "seed": seed}
-    nearest = cache(lambda: nearest_neighbours(data.emb, max(n_neighbors, 3)))
+    nearest = cache(lambda: nearest_clips(data, max(n_neighbors, 3)))
     has_pairs = len(column_codes(data, by)[0]) <= MOST_VALUES
     return {
         "card": lambda: graph_card(data, n_permutations=n_permutations or 1000, seed=seed),

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from ser_graph.graph.clip_graph import ClipGraph
-from ser_graph.graph.neighbours import nearest_neighbours
 from ser_graph.graph.statistics.columns import column_codes
-from ser_graph.graph.statistics.duplicates import near_duplicates
+from ser_graph.graph.statistics.duplicates import near_duplicates, nearest_clips
 
 
 def score_clips(
@@ -23,7 +22,7 @@ def score_clips(
 
     The neighbours are the `n_neighbors` nearest clips of the whole corpus by embedding, not the graph's: the graph
     joins training clips only, above epsilon, and labels are to be checked in every split. Neighbours of the same
-    speaker count like any other.
+    speaker count like any other, copies (see `with_copies`) do not: they are no neighbours and have no score.
 
     - `label_score`: do the neighbours have the clip's label? The normalised margin, ``(own share - largest other
       share + 1) / 2`` (Northcutt et al. 2021, "Confident learning"): 1 if all do, 0 if all have one other label.
@@ -39,8 +38,8 @@ def score_clips(
         data: the graph of N clips.
         by: the text column of the clip table that holds the label.
         n_neighbors: neighbours of a clip.
-        nearest: ids and similarities that `nearest_neighbours` has found among all clips, `n_neighbors` or more
-            of each; they are searched for where not given.
+        nearest: what `nearest_clips` has found, `n_neighbors` or more of each; they are searched for where not
+            given.
         duplicates: what `near_duplicates` has found, so that it is not searched again.
 
     Returns:
@@ -67,7 +66,7 @@ def score_clips(
         3       fear      fear          1.0
     """
     names, codes = column_codes(data, by)
-    ids, similarity = nearest or nearest_neighbours(data.emb, max(n_neighbors, 3))
+    ids, similarity = nearest or nearest_clips(data, max(n_neighbors, 3))
     duplicates = near_duplicates(data, nearest=(ids, similarity)) if duplicates is None else duplicates
     ids, similarity = ids[:, :n_neighbors], similarity[:, :n_neighbors]
     suggested, label_score = _label_scores(ids, codes, len(names))

@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ser_graph.corpora import originals
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.statistics.convert import undirected
 
@@ -16,7 +17,7 @@ def graph_statistics(data: ClipGraph) -> pd.Series:
     Returns:
         A Series; NaN where there is nothing to count:
 
-        - `n_clips`, all of them, and `n_edges`;
+        - `n_clips`, all of them but copies (see `with_copies`), and `n_edges`;
         - `coverage`: share of clips in scope with a neighbour;
         - `homophily`: share of edges between clips of the same emotion, among edges between clips of known
           emotion; `homophily_chance`: what neighbours drawn at random from the clips in scope would give;
@@ -37,7 +38,7 @@ def graph_statistics(data: ClipGraph) -> pd.Series:
     graph = data.meta["graph"]
     inside = nodes_in_scope(data)
     figures = {
-        "n_clips": data.num_nodes,
+        "n_clips": int(originals(data.table).sum()),
         "n_edges": data.edge_index.shape[1],
         "coverage": graph["coverage"],
         "homophily": edge_homophily(data.edge_index, data.y),
@@ -116,13 +117,13 @@ def average_clustering(graph: nx.Graph) -> float:
 
 
 def nodes_in_scope(data: ClipGraph) -> Tensor:
-    """[N] bool: the clips that may have and be neighbours."""
+    """[N] bool: the clips that may have and be neighbours; no copies."""
     masks = {
         "train": data.train_mask,
         "train+dev": data.train_mask | data.val_mask,
         "all": torch.ones(data.num_nodes, dtype=torch.bool),
     }
-    return masks[data.meta["graph"]["scope"]]
+    return masks[data.meta["graph"]["scope"]] & torch.from_numpy(originals(data.table))
 
 
 def edge_homophily(edge_index: Tensor, codes: Tensor) -> float:

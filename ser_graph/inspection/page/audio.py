@@ -12,7 +12,7 @@ import soundfile
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, load_waveform
+from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, clip_speeds, load_waveform
 from ser_graph.errors import InputError, bad_value
 
 AUDIO = ("auto", "embed", "reference", "none")
@@ -29,7 +29,7 @@ def page_audio(
         table: the clips of the page, in its order.
         how: ``"embed"`` (mono MP3 inside the page), ``"reference"`` (the corpus's own files, by their way from
             the page's folder), ``"none"``, or ``"auto"``: embedded up to 1,000 clips, else referenced, and
-            none where there are no files.
+            none where there are no files. Copies at other speeds have no file of their own to refer to.
         root: the corpus folder; by default the one that the table was loaded from.
         folder: where the page will lie.
         progress: show a progress bar while files are encoded.
@@ -51,14 +51,14 @@ def page_audio(
             raise
         return _none("No sound: the corpus was not at hand when this page was made.")
     if how == "embed" or (how == "auto" and len(paths) <= EMBED_UP_TO):
-        return _embedded(paths, progress)
-    return _referenced(paths, folder)
+        return _embedded(paths, clip_speeds(table), progress)
+    return _referenced(paths, clip_speeds(table), folder)
 
 
-def encode_clip(path: str | Path) -> str | None:
+def encode_clip(path: str | Path, speed: float = 1.0) -> str | None:
     """A clip as a data URI that browsers play: MP3, 16 kHz, mono; None where the file cannot be read."""
     try:
-        waveform = load_waveform(path)
+        waveform = load_waveform(path, speed=speed)
     except (InputError, UnicodeEncodeError):  # the latter: soundfile opens no name that is not UTF-8
         return None
     file = io.BytesIO()
@@ -77,17 +77,18 @@ def _none(note: str) -> dict[str, Any]:
     return {"kind": "none", "note": note, "sources": None}
 
 
-def _embedded(paths: list[Path], progress: bool) -> dict[str, Any]:
-    bar = tqdm(paths, desc="sound", unit="clip", disable=not progress or len(paths) < 50)
-    sources = Parallel(n_jobs=-1, prefer="threads")(delayed(encode_clip)(path) for path in bar)
+def _embedded(paths: list[Path], speeds: list[float], progress: bool) -> dict[str, Any]:
+    clips = list(zip(paths, speeds, strict=True))
+    bar = tqdm(clips, desc="sound", unit="clip", disable=not progress or len(paths) < 50)
+    sources = Parallel(n_jobs=-1, prefer="threads")(delayed(encode_clip)(*clip) for clip in bar)
     note = "Sound is inside this page (MP3, 16 kHz, mono)."
     if unreadable := sources.count(None):
         note += f" {unreadable} of {len(paths)} files could not be read."
     return {"kind": "embed", "note": note, "sources": sources}
 
 
-def _referenced(paths: list[Path], folder: Path) -> dict[str, Any]:
-    sources = [_way(folder, path) for path in paths]
+def _referenced(paths: list[Path], speeds: list[float], folder: Path) -> dict[str, Any]:
+    sources = [_way(folder, path) if speed == 1 else None for path, speed in zip(paths, speeds, strict=True)]
     note = "Sound is read from the corpus's own files: keep them, and this page, where they are."
     return {"kind": "reference", "note": note, "sources": sources}
 
