@@ -260,7 +260,7 @@ def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:
         row: dict[str, Any] = {"arm": arm, "seeds": len(seeds), "uar": np.mean(values)}
         row["sd"] = np.std(values, ddof=1) if len(values) > 1 else np.nan
         if arm in found:
-            devs = [np.mean([table_uar(fold["dev"]) for fold in folds]) for folds in found[arm].values()]
+            devs = [np.mean([table_uar(fold["dev"]) for fold in found[arm][seed]]) for seed in seeds]
             row["dev"] = np.mean(devs)
         if arm != BASELINE:
             pairs = [[tests[BASELINE][seed] for seed in seeds], [by_seed[seed] for seed in seeds]]
@@ -351,7 +351,7 @@ def draw(tables: dict[str, dict[float, pd.DataFrame]], file: Path) -> None:
         ax.set_xscale("log")
         ax.set_xticks([2, 10, 100], ["2", "10", "100"])
         ax.set_xlabel("training labels that are used, %")
-        ax.set_title(study, fontsize=10)
+        ax.set_title(study.rpartition("-")[2], fontsize=10)
         ax.grid(alpha=0.3)
     panels[0].set_ylabel("UAR on speakers left out, %")
     panels[0].legend(fontsize=8)
