@@ -273,7 +273,7 @@ def study(table: pd.DataFrame, made: dict[str, Tensor], out: Path, adapt: list[s
             cells |= {CHOSEN: chosen(cells)} if name in adapt else {}
             before = cells[ALONE if labels else TOGETHER]
             rows += [row_of(said, before, space=name, labels=labels, method=key) for key, said in cells.items()]
-    rows = pd.DataFrame(rows)
+    rows = pd.DataFrame(sorted(rows, key=lambda row: [*METHODS, CHOSEN].index(row["method"])))
     rows.to_csv(out / "teachers.csv", index=False)
     parts = [f"{name}:\n\n{wide(rows[rows['method'] == name], 'space', LABELS[0])}" for name in (ALONE, TOGETHER)]
     parts += [f"{name}:\n\n{wide(rows[rows['space'] == name], 'method', LABELS[1])}" for name in adapt]
