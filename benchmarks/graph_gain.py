@@ -97,6 +97,8 @@ ARMS = {
     "distil+regress, joint, projector": Arm(BEST, joint=True, projector=True),
     "distil+regress, joint, without copies": Arm(BEST, joint=True, copies=False),
     "distil+regress, joint, by clip": Arm({**BEST, "normalise": "utterance"}, joint=True),
+    "baseline, 60 epochs": Arm({"method": "baseline", "epochs": 60}),
+    "distil+regress, joint, 60 epochs": Arm({**BEST, "epochs": 60}, joint=True),
     "distil+regress, joint, without masks and shift": Arm({**BEST, "augment": "none"}, joint=True),
     "baseline, without copies": Arm({"method": "baseline"}, copies=False),
     "baseline, by clip": Arm({"method": "baseline", "normalise": "utterance"}),
