@@ -14,12 +14,12 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 import ser_graph as sg
+from ser_graph.common.files import write_json
 from ser_graph.evaluation import uar
 from ser_graph.evaluation.metrics import read_predictions
 from ser_graph.experiment import prepare_corpus, prepare_graph, prepare_target, prepare_upstream
-from ser_graph.files import write_json
+from ser_graph.experiment.recipe import Recipe
 from ser_graph.graph import ClipGraph
-from ser_graph.recipe import Recipe
 
 
 def nodes(recipe: Recipe, out: Path) -> ClipGraph:

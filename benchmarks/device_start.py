@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 from ser_graph.downstream import Student
-from ser_graph.edge.export import export
+from ser_graph.edge.exporting import export
 
 
 def seconds(model: Path, sound: Path, repeats: int) -> np.ndarray:

@@ -25,12 +25,14 @@ from cells import is_done, n_folds, nodes, predictions, side_by_side, table_uar,
 from matplotlib.figure import Figure
 
 import ser_graph as sg
+from ser_graph.common.settings import parse_changes
 from ser_graph.corpora import leave_speakers_out, originals
 from ser_graph.evaluation import gap_closed, label_propagation, teacher_probe
 from ser_graph.evaluation.significance import bootstrap_difference, holm
 from ser_graph.evaluation.tables import markdown_table
+from ser_graph.experiment.recipe import Recipe
+from ser_graph.experiment.recipe_files import load_recipe
 from ser_graph.graph import ClipGraph, EdgeRules, Space
-from ser_graph.recipe import Recipe, load_recipe, parse_changes
 
 CENTRED = Space(center="speaker")
 BASELINE, PROBE = "baseline", "teacher: linear probe, speaker centred"
@@ -233,7 +235,7 @@ def teacher_tables(recipe: Recipe, out: Path, labels: float) -> dict[str, pd.Dat
     data, parts = clips(out, Arm({"method": "baseline"}, copies=False)), {}
     for _, table in leave_speakers_out(data.table, n_folds(recipe), dev=True, n_dev=recipe.dev_speakers):
         fold = with_graph(data, {"scope": "train"}, table=table)
-        mask = sg.labelled_nodes(fold, label_fraction=labels)
+        mask = sg.downstream.labelled_nodes(fold, label_fraction=labels)
         for space, words in ((Space(), ""), (CENTRED, ", speaker centred")):
             for name, method in (("linear probe", teacher_probe), ("label propagation", label_propagation)):
                 said = method(fold, label_mask=mask, space=space, split="test")

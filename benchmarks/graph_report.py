@@ -14,8 +14,8 @@ import torch
 from numpy.lib.format import open_memmap
 
 import ser_graph as sg
+from ser_graph.analysis.report import report_parts
 from ser_graph.audio.features import map_array
-from ser_graph.graph.statistics.report import report_parts
 
 SETTINGS = {"by": "emotion", "n_permutations": 1000, "n_neighbors": 10, "n_sources": 32, "seed": 0}
 

@@ -17,7 +17,7 @@ import torch
 
 import ser_graph as sg
 from ser_graph.audio import fit_length, load_waveform
-from ser_graph.corpora.synthesis import corpus_clips, synthesise
+from ser_graph.corpora.synthetic.making import corpus_clips, synthesise
 
 
 def written_corpus(folder: Path, n_clips: int) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def written_corpus(folder: Path, n_clips: int) -> pd.DataFrame:
 
 def plain_loop(table: pd.DataFrame) -> None:
     """One clip after the other, as the tutorials do."""
-    log_mel = sg.LogMel()
+    log_mel = sg.audio.LogMel()
     with torch.inference_mode():
         for file in table.index:
             log_mel(fit_length(load_waveform(Path(table.attrs["root"]) / file), 95_744)).half()
@@ -59,7 +59,7 @@ def main() -> None:
             table = written_corpus(Path(temporary), arguments.clips)
         else:
             table = sg.load_corpus(arguments.name, arguments.folder, split=None)
-        ours = seconds(lambda: sg.log_mels(table, progress=False))
+        ours = seconds(lambda: sg.audio.log_mels(table, progress=False))
         loop = seconds(plain_loop, table)
     audio = table["duration"].sum()
     print(f"{len(table)} clips, {audio / 60:.1f} min of audio, {torch.get_num_threads()} threads")

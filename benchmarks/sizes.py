@@ -29,12 +29,14 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from torch import nn
 
 import ser_graph as sg
+from ser_graph.common.files import atomic_file
+from ser_graph.common.settings import parse_changes
 from ser_graph.downstream.backbones import Backbone, count_macs, count_parameters, make_backbone
 from ser_graph.errors import InputError
 from ser_graph.evaluation.significance import bootstrap_difference
 from ser_graph.evaluation.tables import markdown_table
-from ser_graph.files import atomic_file
-from ser_graph.recipe import Recipe, load_recipe, parse_changes
+from ser_graph.experiment.recipe import Recipe
+from ser_graph.experiment.recipe_files import load_recipe
 
 ARMS = {"baseline": {"method": "baseline"}, "NSL": NSL}
 STUDENTS = [

@@ -19,12 +19,12 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
-from ser_graph.devices import autocast, uses_bfloat16
+from ser_graph.common.devices import autocast, uses_bfloat16
+from ser_graph.common.memory import keep_freed_memory
 from ser_graph.downstream.backbones import make_backbone
 from ser_graph.downstream.narrow import NarrowConv2d
 from ser_graph.downstream.pooling import pool_first
 from ser_graph.evaluation.tables import markdown_table
-from ser_graph.memory import keep_freed_memory
 
 CPU = torch.device("cpu")
 PARTS = ("channels_last", "pool_first", "narrow", "own_precision")

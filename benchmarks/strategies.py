@@ -23,9 +23,11 @@ from cells import is_done, nodes, predictions, side_by_side, table_uar, train_ce
 from graph_gain import with_graph
 
 import ser_graph as sg
+from ser_graph.common.settings import parse_changes
 from ser_graph.evaluation.significance import bootstrap_difference
 from ser_graph.evaluation.tables import markdown_table
-from ser_graph.recipe import Recipe, load_recipe, parse_changes
+from ser_graph.experiment.recipe import Recipe
+from ser_graph.experiment.recipe_files import load_recipe
 
 BASELINE, EXACT = "baseline", "forward"
 NAMES = (BASELINE, *get_args(sg.TrainingSettings.model_fields["strategy"].annotation))

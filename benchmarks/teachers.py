@@ -28,15 +28,17 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import to_undirected
 
 import ser_graph as sg
+from ser_graph.common.files import atomic_file, content_hash
+from ser_graph.common.settings import parse_changes
 from ser_graph.corpora import join_corpora, leave_speakers_out
 from ser_graph.evaluation import bootstrap, bootstrap_difference, uar
 from ser_graph.evaluation.tables import markdown_table
 from ser_graph.experiment import prepare_corpus, prepare_source, prepare_upstream
-from ser_graph.files import atomic_file, content_hash
+from ser_graph.experiment.recipe import Recipe
+from ser_graph.experiment.recipe_files import load_recipe
 from ser_graph.graph.building import assemble
 from ser_graph.graph.neighbours import nearest_neighbours
 from ser_graph.graph.space import Space, transform
-from ser_graph.recipe import Recipe, load_recipe, parse_changes
 
 LABELS = (1.0, 0.1, 0.02, 0.0)  # shares of the target's labels
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # of the probe
@@ -87,7 +89,7 @@ def folds(table: pd.DataFrame, emb: np.ndarray, labels: float, speakers: tuple[A
         if labels:
             none = torch.zeros(len(part), 1)
             data = assemble(part, none, none, torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0))
-            known |= table.index.isin(part.index[sg.labelled_nodes(data, label_fraction=labels).numpy()])
+            known |= table.index.isin(part.index[sg.downstream.labelled_nodes(data, label_fraction=labels).numpy()])
         masks = [(split == name).to_numpy() & ((y >= 0) | (name == "train")) for name in ("train", "dev", "test")]
         yield Fold(emb, y, who, source, *masks, known, np.ones(len(y), np.float32))
 

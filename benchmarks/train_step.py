@@ -28,7 +28,7 @@ from numpy.lib.format import open_memmap
 
 import ser_graph as sg
 from ser_graph.audio.features import map_array
-from ser_graph.devices import uses_bfloat16
+from ser_graph.common.devices import uses_bfloat16
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.training import _Run
 from ser_graph.graph import ClipGraph

@@ -15,11 +15,13 @@ from cells import n_folds
 from graph_gain import ARMS, Arm, clips, with_graph
 
 import ser_graph as sg
+from ser_graph.common.settings import parse_changes
 from ser_graph.corpora import leave_speakers_out
 from ser_graph.downstream import predict
 from ser_graph.evaluation import evaluate
 from ser_graph.evaluation.tables import markdown_table
-from ser_graph.recipe import Recipe, load_recipe, parse_changes
+from ser_graph.experiment.recipe import Recipe
+from ser_graph.experiment.recipe_files import load_recipe
 
 HEARD = (0, 1, 3, 10, None)
 

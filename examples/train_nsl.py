@@ -42,7 +42,7 @@ if args.name == "synthetic":  # shorter clips, and an upstream of its own
         sg.Upstream.small().finetune(source, epochs=args.upstream_epochs, **how).save(upstream)
 data = sg.EmotionGraph(args.root, args.name, upstream, **graph)[0]
 student = sg.Student(args.backbone, data.emotions, sg.LogMelSettings(**data.meta["features"]))
-student.standardise = sg.Standardise.fit(data.x, data.train_mask.nonzero()[:, 0])
+student.standardise = sg.audio.Standardise.fit(data.x, data.train_mask.nonzero()[:, 0])
 optimizer = torch.optim.Adam(student.to(device).parameters(), lr=1e-3)
 loader = sg.NeighborLoader(data, [args.n_neighbors], input_nodes=data.train_mask, batch_size=16, shuffle=True)
 
@@ -53,7 +53,7 @@ def train() -> list[float]:
     for batch in loader:  # the first batch_size clips are the seeds, the others their neighbours
         batch, n = batch.to(device), batch.batch_size
         output = student.train()(batch.x)
-        neighbour = sg.neighbour_loss(output.fc2, batch.edge_index, batch.edge_weight)
+        neighbour = sg.downstream.neighbour_loss(output.fc2, batch.edge_index, batch.edge_weight)
         loss = cross_entropy(output.logits[:n], batch.y[:n]) + args.alpha * neighbour
         optimizer.zero_grad()
         loss.backward()

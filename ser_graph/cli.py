@@ -99,9 +99,10 @@ def run_recipe(
 
     Finished stages are not done again, interrupted ones continue: after a stop, give the same command again.
     """
+    from ser_graph.common.settings import parse_changes
     from ser_graph.evaluation.tables import format_results
     from ser_graph.experiment import run
-    from ser_graph.recipe import load_recipe, parse_changes
+    from ser_graph.experiment.recipe_files import load_recipe
 
     wanted = load_recipe(recipe, parse_changes(settings or []))
     results = run(wanted, out, skip_bad=skip_bad, device=device, jobs=jobs)
@@ -111,7 +112,7 @@ def run_recipe(
 @app.command()
 def check(corpus: CorpusName, folder: Folder, as_json: Json = False) -> None:
     """What is there in a corpus folder, and what is wrong with it."""
-    from ser_graph.audio.checking import check_corpus, format_report
+    from ser_graph.corpora.checking import check_corpus, format_report
 
     report = check_corpus(corpus, folder)
     print(json.dumps(report, indent=2, ensure_ascii=False) if as_json else format_report(report))
@@ -170,7 +171,7 @@ def embed(
     """Embed the clips of a corpus, and write the embeddings as a table for any other program."""
     import pandas as pd
 
-    from ser_graph.files import atomic_file
+    from ser_graph.common.files import atomic_file
 
     with atomic_file(out) as part:
         table = _table(corpus, folder, skip_bad)
@@ -213,8 +214,8 @@ def build(
     device: Device = None,
 ) -> None:
     """Build the graph of a corpus, and say what it can teach."""
-    from ser_graph.graph import EdgeRules, Space, build_graph, graph_card, graph_statistics, save_graph
-    from ser_graph.graph.statistics import format_figures
+    from ser_graph.analysis import format_figures, graph_card, graph_statistics
+    from ser_graph.graph import EdgeRules, Space, build_graph, save_graph
     from ser_graph.graph.storage import MARK
 
     features = _unfinished(out, MARK, "x.npy")
@@ -254,8 +255,8 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """Everything about a graph in numbers: whom it joins, what leaks, which clips are suspicious."""
-    from ser_graph.graph import graph_report, load_graph
-    from ser_graph.graph.statistics import format_report, report_json
+    from ser_graph.analysis import format_report, graph_report, report_json
+    from ser_graph.graph import load_graph
 
     report = graph_report(load_graph(graph), by, seed=seed)
     if as_json:
@@ -336,12 +337,12 @@ def train(
 
     Several processes share each batch: torchrun --nproc-per-node 2 -m ser_graph train GRAPH --out STUDENT
     """
+    from ser_graph.common.distributed import is_first
+    from ser_graph.common.settings import parse_changes
     from ser_graph.downstream import TrainingSettings, load_student
     from ser_graph.downstream import train as train_student
     from ser_graph.downstream.student import MARK
     from ser_graph.graph import load_graph
-    from ser_graph.processes import is_first
-    from ser_graph.recipe import parse_changes
 
     checkpoint = _unfinished(out, MARK, "checkpoint")
     chosen = {
@@ -376,10 +377,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Accuracy and UAR of a student on a split of a graph, with intervals over speakers."""
+    from ser_graph.common.files import atomic_file
     from ser_graph.downstream import load_student, predict
     from ser_graph.evaluation import confusion_matrix
     from ser_graph.evaluation import evaluate as measure
-    from ser_graph.files import atomic_file
     from ser_graph.graph import load_graph
 
     table = predict(load_student(model), load_graph(graph), split)
@@ -410,7 +411,7 @@ def export(
     seed: Seed = 0,
 ) -> None:
     """Write a student as one file for a device: from the waveform to probabilities, without Python."""
-    from ser_graph.edge.export import export as write
+    from ser_graph.edge.exporting import export as write
 
     path = write(model, out, format=format, int8=int8, clips=_calibration(model, graph, clips, int8), seed=seed)
     print(f"{format} file of {path.stat().st_size / 1e6:.2f} MB{' (int8)' if int8 else ''}: {path}")
@@ -463,9 +464,9 @@ def predict(
             model, None if microphone else rate, microphone, window, hop, graph, n_nearest, threads, out
         )
         return
+    from ser_graph.common.files import atomic_file
     from ser_graph.edge.prediction import format_predictions, write_predictions
     from ser_graph.edge.prediction import predict as predict_recordings
-    from ser_graph.files import atomic_file
 
     with contextlib.nullcontext() if out is None else atomic_file(out) as part:
         table = predict_recordings(
@@ -496,8 +497,8 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Size, memory, time of one clip, multiplications and UAR of models side by side, on this machine."""
-    from ser_graph.edge.bench import bench as measure
-    from ser_graph.edge.bench import format_bench
+    from ser_graph.edge.benchmark import bench as measure
+    from ser_graph.edge.benchmark import format_bench
 
     table = measure(models, graph=graph, teacher=teacher, repeats=repeats, threads=threads)
     if as_json:
@@ -586,7 +587,7 @@ def _predict_stream(
 
 def _unfinished(out: Path, mark: str, what: str) -> Path:
     """A hidden path, for what is not finished, beside a folder to be made; refused where other things are."""
-    from ser_graph.files import check_replaceable, named
+    from ser_graph.common.files import check_replaceable, named
 
     check_replaceable(out, mark)
     whole = named(out)
@@ -595,8 +596,8 @@ def _unfinished(out: Path, mark: str, what: str) -> Path:
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:
     """The checked clip table of a corpus."""
-    from ser_graph.audio.checking import check_clips, usable_clips
     from ser_graph.corpora import check_split, load_corpus
+    from ser_graph.corpora.checking import check_clips, usable_clips
 
     table = load_corpus(corpus, folder)
     table = usable_clips(table, check_clips(table), skip_bad=skip_bad)

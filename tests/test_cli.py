@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser_graph.corpora.synthesis import make_corpus
+from ser_graph.corpora.synthetic.making import make_corpus
 from ser_graph.downstream import TrainingSettings
 from ser_graph.graph import save_graph
 from ser_graph.upstream import Upstream

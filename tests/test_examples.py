@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ser_graph.corpora.synthesis import make_corpus
+from ser_graph.corpora.synthetic.making import make_corpus
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

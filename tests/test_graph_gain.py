@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ser_graph.common.files import write_json
 from ser_graph.evaluation import uar
-from ser_graph.files import write_json
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PAPERS = "NSL (the paper's loss and graph)"

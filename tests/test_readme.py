@@ -15,8 +15,9 @@ import typer
 
 import ser_graph
 from ser_graph.cli import app
+from ser_graph.common.settings import parse_changes
 from ser_graph.downstream import TrainingSettings
-from ser_graph.recipe import load_recipe, make_recipe, parse_changes, shipped_recipes
+from ser_graph.experiment.recipe_files import load_recipe, make_recipe, shipped_recipes
 from ser_graph.upstream.embedding import embed
 from ser_graph.upstream.finetuning import finetune
 

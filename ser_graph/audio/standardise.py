@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ser_graph.audio.mapped import read_rows
+from ser_graph.common.distributed import ALONE, Processes
 from ser_graph.errors import InputError, bad_value
-from ser_graph.processes import ALONE, Processes
 
 Normalisation = Literal["corpus", "utterance", "speaker"]
 NORMALISATIONS = get_args(Normalisation)

@@ -86,7 +86,7 @@ def scan_names(adapter: Adapter, names: Iterable[str]) -> Scan:
     """Sort relative file names into clips, clips found twice, files that do not fit, and files to skip.
 
     Examples:
-        >>> from ser_graph.corpora.emovo import ADAPTER
+        >>> from ser_graph.corpora.adapters.emovo import ADAPTER
         >>> found = scan_names(ADAPTER, ["f1/rab-f1-b1.wav", "f1/hello.wav", "f1/rab-f1-b1.flac"])
         >>> found.unparsed, found.duplicates
         (['f1/hello.wav'], [('f1/rab-f1-b1.flac', 'f1/rab-f1-b1.wav')])
@@ -131,7 +131,7 @@ def clip_table(adapter: Adapter, scan: Scan, root: str | Path) -> pd.DataFrame:
     """The clip table of what was scanned, without durations and splits.
 
     Examples:
-        >>> from ser_graph.corpora.emovo import ADAPTER
+        >>> from ser_graph.corpora.adapters.emovo import ADAPTER
         >>> table = clip_table(ADAPTER, scan_names(ADAPTER, ["f1/rab-f1-b1.wav"]), ".")
         >>> table.loc["f1/rab-f1-b1.wav", ["emotion", "speaker", "gender", "sentence"]].tolist()
         ['anger', 'f1', 'female', 'b1']

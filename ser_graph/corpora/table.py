@@ -30,6 +30,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from ser_graph.common.files import atomic_file
 from ser_graph.corpora.adapter import in_form, read_durations, tidy
 from ser_graph.corpora.vocabulary import (
     COLUMN_ALIASES,
@@ -44,7 +45,6 @@ from ser_graph.corpora.vocabulary import (
     plain,
 )
 from ser_graph.errors import InputError, bad_value, shorten
-from ser_graph.files import atomic_file
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl"})
 

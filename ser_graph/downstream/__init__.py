@@ -1,21 +1,5 @@
 """The graph -> a trained student."""
 
-from ser_graph.downstream.backbones import BACKBONES, make_backbone
-from ser_graph.downstream.labels import labelled_nodes
-from ser_graph.downstream.neighbour_loss import neighbour_loss
-from ser_graph.downstream.prediction import predict
-from ser_graph.downstream.settings import TrainingSettings
-from ser_graph.downstream.student import Student, load_student
-from ser_graph.downstream.training import train
+import lazy_loader
 
-__all__ = [
-    "BACKBONES",
-    "Student",
-    "TrainingSettings",
-    "labelled_nodes",
-    "load_student",
-    "make_backbone",
-    "neighbour_loss",
-    "predict",
-    "train",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ser_graph.audio.mapped import read_rows
 from ser_graph.audio.standardise import Voices
-from ser_graph.devices import Precision, autocast
+from ser_graph.common.devices import Precision, autocast
 from ser_graph.downstream.student import Student
 
 WARM_UP = 0.05  # share of the steps in which the rate rises

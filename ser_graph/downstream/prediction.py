@@ -11,13 +11,13 @@ from tqdm.auto import tqdm
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.mapped import read_rows
 from ser_graph.audio.standardise import Voices, speaker_voices
-from ser_graph.belonging import check_belongs
-from ser_graph.devices import Precision, autocast
+from ser_graph.common.devices import Precision, autocast
+from ser_graph.common.distributed import ALONE, Processes
 from ser_graph.downstream.student import Student
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
-from ser_graph.processes import ALONE, Processes
+from ser_graph.graph.belonging import check_belongs
 
 _PART = 1024  # clips whose spectrograms are in memory at a time, where they are made from files
 

@@ -5,11 +5,11 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from ser_graph.audio.standardise import Normalisation
-from ser_graph.devices import Precision
+from ser_graph.common.devices import Precision
+from ser_graph.common.settings import Settings, setting
 from ser_graph.downstream.augmentation import AUGMENTATIONS, DEFAULT_AUGMENTATION
 from ser_graph.downstream.backbones import BACKBONES, MAX_WIDTH
 from ser_graph.errors import InputError, bad_value
-from ser_graph.settings import Settings, setting
 
 METHODS = {
     "baseline": 0.0,  # labels alone

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ser_graph.audio.mapped import read_rows
+from ser_graph.common.distributed import ALONE, Processes
 from ser_graph.downstream.backbones import Output
 from ser_graph.downstream.student import Student
-from ser_graph.processes import ALONE, Processes
 
 
 class Spread(nn.Module):

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.standardise import Standardise
+from ser_graph.common.files import atomic_folder, check_readable, read_json, write_json
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import Output, count_macs, count_parameters, make_backbone
 from ser_graph.downstream.transfer import TRANSFERS, fuse
 from ser_graph.errors import InputError, bad_value
-from ser_graph.files import atomic_folder, check_readable, read_json, write_json
 
 MARK = "model.json"
 FORMAT_VERSION = 1

@@ -18,8 +18,11 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.standardise import Standardise, Voices
+from ser_graph.common.devices import autocast, pick_device
+from ser_graph.common.distributed import is_first, processes
+from ser_graph.common.files import atomic_file, content_hash
+from ser_graph.common.memory import keep_freed_memory
 from ser_graph.corpora import originals
-from ser_graph.devices import autocast, pick_device
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.batches import LabelledBatches, balance
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
@@ -33,10 +36,7 @@ from ser_graph.downstream.student import Student, start_from, weights_hash
 from ser_graph.downstream.teacher import own_clips, training_view
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
-from ser_graph.files import atomic_file, content_hash
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
-from ser_graph.memory import keep_freed_memory
-from ser_graph.processes import is_first, processes
 
 _COUNTED = ("covered", "n_seeds", "edges", "edges_used", "staleness")  # sums over an epoch, not means of steps
 _UNKNOWN_VOICES = 0.25  # share of clips whose speaker counts as unheard, where students normalise by speaker

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ser_graph.audio.log_mel import LogMel
+from ser_graph.common.extras import edge_package
 from ser_graph.downstream import Student
-from ser_graph.edge.extra import edge_package
 from ser_graph.errors import InputError
 
 EXTRA = "executorch"

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ser_graph.belonging import check_belongs
+from ser_graph.common.files import read_json
 from ser_graph.edge.models import Model
 from ser_graph.errors import InputError
-from ser_graph.files import read_json
+from ser_graph.graph.belonging import check_belongs
 
 if TYPE_CHECKING:
     from ser_graph.graph import ClipGraph

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ser_graph.edge.extra import edge_package
+from ser_graph.common.extras import edge_package
 from ser_graph.edge.models import Answer, checked_voice
 from ser_graph.errors import InputError
 

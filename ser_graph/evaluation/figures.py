@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 
-from ser_graph.colors import UNKNOWN_COLOR, value_colors
+from ser_graph.common.colors import UNKNOWN_COLOR, value_colors
 
 
 def plot_confusion_matrix(counts: pd.DataFrame, ax: Axes | None = None, title: str = "") -> Axes:

@@ -19,13 +19,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
+from ser_graph.analysis.duplicates import nearest_clips
 from ser_graph.corpora import originals
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.metrics import uar
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.neighbours import unit_rows
 from ser_graph.graph.space import Space, transform
-from ser_graph.graph.statistics.duplicates import nearest_clips
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse regularisation of the probe that is tried on dev, the simplest first."""

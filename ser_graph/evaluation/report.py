@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ser_graph.common.files import atomic_file
+from ser_graph.common.settings import without_effect_on
 from ser_graph.downstream import TrainingSettings
 from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import plot_confusion_matrix, plot_sensitivity
@@ -27,8 +29,6 @@ from ser_graph.evaluation.study import (
     load_study,
 )
 from ser_graph.evaluation.tables import latex_table, markdown_table
-from ser_graph.files import atomic_file
-from ser_graph.settings import without_effect_on
 
 _NAMES = {"uar": "UAR", "accuracy": "accuracy"}
 

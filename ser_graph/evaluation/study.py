@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from ser_graph.common.files import read_json
+from ser_graph.common.settings import names_of, without_effect_on
 from ser_graph.downstream import TrainingSettings
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.metrics import read_predictions, scores, speaker_confusions
@@ -19,8 +21,6 @@ from ser_graph.evaluation.significance import (
     mcnemar,
     two_proportion_z,
 )
-from ser_graph.files import read_json
-from ser_graph.settings import names_of, without_effect_on
 
 SETTING = ["backbone", "method", "alpha", "n_neighbors", "layer"]
 BASELINE, NSL = "baseline", "nsl"

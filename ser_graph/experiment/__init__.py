@@ -14,8 +14,6 @@ A run folder:
     results.json                     every number, see `results.summarise`
 """
 
-from ser_graph.experiment.clips import prepare_corpus, prepare_source, prepare_target
-from ser_graph.experiment.graph import prepare_graph, prepare_upstream
-from ser_graph.experiment.running import run
+import lazy_loader
 
-__all__ = ["prepare_corpus", "prepare_graph", "prepare_source", "prepare_target", "prepare_upstream", "run"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

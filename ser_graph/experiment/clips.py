@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from ser_graph.audio.checking import check_clips, usable_clips
 from ser_graph.audio.reading import clip_paths
+from ser_graph.common.files import content_hash
+from ser_graph.common.stages import file_sizes, is_finished, stage
 from ser_graph.corpora import (
     check_split,
     join_corpora,
@@ -20,10 +21,9 @@ from ser_graph.corpora import (
     write_table,
 )
 from ser_graph.corpora.adapter import in_form
+from ser_graph.corpora.checking import check_clips, usable_clips
 from ser_graph.errors import InputError, shorten
-from ser_graph.experiment.stages import file_sizes, is_finished, stage
-from ser_graph.files import content_hash
-from ser_graph.recipe import Corpus, Recipe
+from ser_graph.experiment.recipe import Corpus, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def _numbered(
 def _load(corpus: Corpus, folder: Path) -> pd.DataFrame:
     root = Path(corpus.root) if corpus.root else folder.parent / "corpora" / folder.name
     if corpus.corpus == "synthetic" and (corpus.make or not corpus.root):
-        from ser_graph.corpora.synthesis import make_corpus
+        from ser_graph.corpora.synthetic.making import make_corpus
 
         make_corpus(root, **corpus.make)  # type: ignore[arg-type]
     split: Any = "default"

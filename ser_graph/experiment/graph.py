@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ser_graph.experiment.stages import file_sizes, is_finished, mark_finished
-from ser_graph.files import content_hash
-from ser_graph.graph import ClipGraph, build_graph, graph_card, load_graph, save_graph
-from ser_graph.recipe import Recipe
+from ser_graph.analysis import graph_card
+from ser_graph.common.files import content_hash
+from ser_graph.common.stages import file_sizes, is_finished, mark_finished
+from ser_graph.experiment.recipe import Recipe
+from ser_graph.graph import ClipGraph, build_graph, load_graph, save_graph
 from ser_graph.upstream import Upstream
 
 logger = logging.getLogger(__name__)

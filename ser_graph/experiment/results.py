@@ -8,16 +8,19 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ser_graph.analysis import graph_card, graph_statistics
+from ser_graph.common.files import atomic_file, environment, read_json
+from ser_graph.common.settings import names_of
 from ser_graph.corpora import speaker_overlap
 from ser_graph.downstream import TrainingSettings
 from ser_graph.evaluation import confusion_matrix, plot_confusion_matrix, plot_history, plot_students
 from ser_graph.evaluation.metrics import read_predictions
 from ser_graph.evaluation.tables import students_table
-from ser_graph.files import atomic_file, environment, read_json
-from ser_graph.graph import ClipGraph, graph_card, graph_statistics
+from ser_graph.experiment.grid import student_name, unusual
+from ser_graph.experiment.recipe import Recipe
+from ser_graph.experiment.recipe_files import recipe_values
+from ser_graph.graph import ClipGraph
 from ser_graph.inspection import plot_degrees, plot_map, plot_mixing, plot_similarities
-from ser_graph.recipe import Recipe, recipe_values, student_name, unusual
-from ser_graph.settings import names_of
 from ser_graph.upstream import Upstream
 
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import tomli_w
 
+from ser_graph.common.files import atomic_file, environment, write_json
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.experiment.clips import check_labels, check_tested, prepare_source, prepare_target
 from ser_graph.experiment.graph import prepare_graph, prepare_upstream
+from ser_graph.experiment.recipe import Recipe
+from ser_graph.experiment.recipe_files import recipe_values
 from ser_graph.experiment.results import draw, summarise
 from ser_graph.experiment.students import Folds, prepare_students
-from ser_graph.files import atomic_file, environment, write_json
-from ser_graph.recipe import Recipe, recipe_values
 
 
 def run(

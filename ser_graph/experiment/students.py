@@ -13,17 +13,17 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
-from ser_graph.cross_validation import cross_validate
+from ser_graph.common.files import content_hash, read_json, write_json
+from ser_graph.common.stages import is_finished, stage
 from ser_graph.downstream import Student, TrainingSettings, predict, train
 from ser_graph.downstream.student import write_student
 from ser_graph.edge.measuring import latency_ms, size_mb
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
 from ser_graph.evaluation.significance import METRICS
-from ser_graph.experiment.stages import is_finished, stage
-from ser_graph.files import content_hash, read_json, write_json
+from ser_graph.experiment.cross_validation import cross_validate
+from ser_graph.experiment.grid import essential, student_name
 from ser_graph.graph import ClipGraph, load_graph
-from ser_graph.recipe import essential, student_name
 from ser_graph.upstream import Upstream
 
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.common.files import content_hash, environment
 from ser_graph.corpora import check_split
 from ser_graph.corpora.adapter import in_form
 from ser_graph.corpora.copies import originals
 from ser_graph.errors import InputError, bad_value
-from ser_graph.files import content_hash, environment
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.epsilon import (
     complain,

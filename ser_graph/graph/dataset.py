@@ -96,7 +96,7 @@ class EmotionGraph(InMemoryDataset):
             return
         if self.name != "synthetic":
             raise InputError(f"No clips in {raw}; put {ADAPTERS[self.name].title} there ({_WHERE})")
-        from ser_graph.corpora.synthesis import make_corpus
+        from ser_graph.corpora.synthetic.making import make_corpus
 
         make_corpus(raw)
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.mapped import map_array, write_array
+from ser_graph.common.files import atomic_file
 from ser_graph.corpora import check_split, originals
 from ser_graph.corpora.adapter import in_form
 from ser_graph.errors import InputError
-from ser_graph.files import atomic_file
 from ser_graph.graph.building import assemble, build_graph, find_edges, scope_nodes, top_edges
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.epsilon import complain, edge_figures, similarity_figures

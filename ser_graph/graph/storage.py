@@ -7,9 +7,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ser_graph.audio.mapped import map_array, write_array
+from ser_graph.common.files import atomic_folder, check_readable, read_json, write_json
 from ser_graph.corpora.table import read_table, write_table
 from ser_graph.errors import InputError
-from ser_graph.files import atomic_folder, check_readable, read_json, write_json
 from ser_graph.graph.clip_graph import ClipGraph
 
 FORMAT_VERSION = 1

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from scipy.stats import rankdata
 
+from ser_graph.analysis import mixing_matrix
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation import confusion_matrix
 from ser_graph.evaluation.figures import name_ticks
-from ser_graph.graph import ClipGraph, mixing_matrix
+from ser_graph.graph import ClipGraph
 
 _MOST_PERMUTATIONS = 10_000
 

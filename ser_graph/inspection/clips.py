@@ -2,11 +2,11 @@
 
 from pathlib import PurePosixPath
 
-from ser_graph.colors import UNKNOWN_COLOR, value_colors
+from ser_graph.analysis import nodes_in_scope
+from ser_graph.common.colors import UNKNOWN_COLOR, value_colors
 from ser_graph.corpora import originals
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.statistics import nodes_in_scope
 
 
 def clip_node(data: ClipGraph, clip: str | int) -> int:

@@ -11,11 +11,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize, to_rgba_array
 from matplotlib.lines import Line2D
 
-from ser_graph.colors import UNKNOWN_COLOR, value_colors
+from ser_graph.analysis import column_codes, text_columns
+from ser_graph.common.colors import UNKNOWN_COLOR, value_colors
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.figures import new_axes
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.statistics import column_codes, text_columns
 from ser_graph.inspection.layout import graph_layout
 
 _MOST_EDGES = 20_000

@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from ser_graph.analysis import column_codes, degree_distribution, mixing_table
 from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import name_ticks, new_axes
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.statistics import column_codes, degree_distribution, mixing_table
 
 _MOST_NUMBERS = 26  # values up to which a matrix has room for numbers in its cells
 

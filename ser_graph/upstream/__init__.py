@@ -1,5 +1,5 @@
 """Waveforms -> embeddings: the large speech model that teaches."""
 
-from ser_graph.upstream.model import Upstream
+import lazy_loader
 
-__all__ = ["Upstream"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -16,10 +16,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, clip_speeds, fit_length, load_waveform
-from ser_graph.devices import Precision, autocast, pick_device
+from ser_graph.common.devices import Precision, autocast, pick_device
+from ser_graph.common.distributed import is_first, processes
+from ser_graph.common.files import atomic_file, content_hash
 from ser_graph.errors import InputError
-from ser_graph.files import atomic_file, content_hash
-from ser_graph.processes import is_first, processes
 
 if TYPE_CHECKING:
     from ser_graph.upstream.model import Upstream

@@ -18,9 +18,9 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, clip_speeds, fit_length, load_waveform
-from ser_graph.devices import Precision, pick_device, uses_bfloat16
+from ser_graph.common.devices import Precision, pick_device, uses_bfloat16
+from ser_graph.common.files import content_hash, full_disk_named, read_json, write_json
 from ser_graph.errors import InputError
-from ser_graph.files import content_hash, full_disk_named, read_json, write_json
 from ser_graph.upstream.embedding import length_in_samples
 from ser_graph.upstream.quiet import quiet_transformers
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from ser_graph.audio import Standardise, standardise
 from ser_graph.audio.standardise import NORMALISATIONS, Voices, hear, joined, speaker_voices
+from ser_graph.common.distributed import Processes
 from ser_graph.errors import InputError
-from ser_graph.processes import Processes
 
 
 def spectrograms(n: int, seed: int = 0) -> torch.Tensor:

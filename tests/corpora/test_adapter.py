@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_graph.corpora import COLUMNS, emovo, ravdess
+from ser_graph.corpora import COLUMNS
 from ser_graph.corpora.adapter import clip_table, read_durations, scan_corpus, scan_names, tidy
+from ser_graph.corpora.adapters import emovo, ravdess
 from ser_graph.errors import InputError
 
 CLIP = "f1/rab-f1-b1.wav"

@@ -106,7 +106,7 @@ def test_tables_are_left_as_they_are():
 
 
 def test_synthetic_corpora_load_and_join(tmp_path):
-    from ser_graph.corpora.synthesis import make_corpus
+    from ser_graph.corpora.synthetic.making import make_corpus
 
     tables = []
     for name in ("source", "target"):

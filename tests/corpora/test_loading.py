@@ -4,7 +4,7 @@ import pytest
 
 from ser_graph.corpora import COLUMNS, check_split, load_corpus, speaker_split
 from ser_graph.corpora.adapter import clip_table, scan_names
-from ser_graph.corpora.demos import ADAPTER as DEMOS
+from ser_graph.corpora.adapters.demos import ADAPTER as DEMOS
 from ser_graph.errors import InputError
 
 SIX = [f"{spk}/{emo}-{spk}-b1.wav" for spk in ("f1", "f2", "f3", "m1", "m2", "m3") for emo in ("rab", "tri")]

@@ -16,7 +16,7 @@ from ser_graph.corpora import (
     speaker_split,
 )
 from ser_graph.corpora.adapter import clip_table, scan_names
-from ser_graph.corpora.demos import ADAPTER as DEMOS
+from ser_graph.corpora.adapters.demos import ADAPTER as DEMOS
 from ser_graph.corpora.splits import _DEMOS_LIST, assign_split
 from ser_graph.errors import InputError
 

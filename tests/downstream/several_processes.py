@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ser_graph.common.distributed import is_first, processes
 from ser_graph.downstream import train
 from ser_graph.downstream.training import _Run
 from ser_graph.errors import InputError
 from ser_graph.graph import load_graph
-from ser_graph.processes import is_first, processes
 
 
 def die_in(epoch: int) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.standardise import Standardise, Voices, speaker_voices
+from ser_graph.common.files import content_hash
 from ser_graph.downstream import TrainingSettings, train
 from ser_graph.downstream import training as training_module
 from ser_graph.downstream.backbones import resnet9
@@ -27,7 +28,6 @@ from ser_graph.downstream.optimisation import (
     rate_at,
 )
 from ser_graph.downstream.student import Student
-from ser_graph.files import content_hash
 
 SHORT = LogMelSettings(n_samples=8192)
 QUICK = {

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from ser_graph.common.distributed import ALONE
 from ser_graph.downstream import train
 from ser_graph.downstream.spreading import JointBatchNorm, join_batch_norms, part_batch_norms
 from ser_graph.downstream.student import Student
 from ser_graph.graph import save_graph
-from ser_graph.processes import ALONE
 
 # Adam's first steps are the signs of gradients: at its usual rate, one rounding of a gradient near 0 moves the loss
 # by percents. At this rate the loss still falls by a seventh or more in two epochs, and roundings stay roundings.
@@ -138,9 +138,9 @@ def test_processes_that_do_not_agree_do_not_begin(stored, tmp_path):
 
 
 def test_more_processes_than_clips_are_refused(toy_graph, monkeypatch):
+    from ser_graph.common.distributed import Processes
     from ser_graph.downstream import training
     from ser_graph.errors import InputError
-    from ser_graph.processes import Processes
 
     monkeypatch.setattr(training, "processes", lambda: Processes(0, 76))
     with pytest.raises(InputError, match="76 processes for 75 training clips"):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from ser_graph.common.files import content_hash
 from ser_graph.downstream import TrainingSettings, load_student, neighbour_loss, train
 from ser_graph.downstream import training as training_module
 from ser_graph.downstream.backbones import resnet9
@@ -17,7 +18,6 @@ from ser_graph.downstream.settings import METHODS_BESIDE
 from ser_graph.downstream.student import weights_hash
 from ser_graph.downstream.teacher import log_posteriors
 from ser_graph.errors import InputError
-from ser_graph.files import content_hash
 
 # The toy graph has scope "train", whatever protocol is tried on it.
 pytestmark = pytest.mark.filterwarnings("ignore:protocol='paper' trains on dev too")

@@ -5,7 +5,7 @@ from torch import nn
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.downstream import Student, train
 from ser_graph.downstream.settings import PAPER
-from ser_graph.edge.export import export
+from ser_graph.edge.exporting import export
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import torch
 
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.edge.executorch_file import WholeStudent
-from ser_graph.edge.export import export
+from ser_graph.edge.exporting import export
 from ser_graph.errors import InputError
 
 

@@ -17,7 +17,7 @@ from ser_graph.audio.log_mel import LogMel
 from ser_graph.corpora.table import load_table
 from ser_graph.downstream import predict as predict_by_torch
 from ser_graph.downstream.prediction import known_voices
-from ser_graph.edge.export import calibration, export
+from ser_graph.edge.exporting import calibration, export
 from ser_graph.edge.nearest import Nearest, clip_voices
 from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.edge.prediction import predict

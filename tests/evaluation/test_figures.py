@@ -5,7 +5,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ser_graph.colors import EMOTION_COLORS
+from ser_graph.common.colors import EMOTION_COLORS
 from ser_graph.evaluation import plot_confusion_matrix, plot_history, plot_sensitivity, plot_students
 
 pytestmark = pytest.mark.filterwarnings("error")

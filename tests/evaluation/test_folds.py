@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ser_graph.common.files import write_json
 from ser_graph.evaluation import write_report
 from ser_graph.evaluation.folds import compare_fold_choices, fold_choices
 from ser_graph.evaluation.study import load_study
-from ser_graph.files import write_json
-from ser_graph.recipe import load_recipe, recipe_values
+from ser_graph.experiment.recipe_files import load_recipe, recipe_values
 
 N_FOLDS, PER_FOLD = 3, 10  # a speaker a fold, whose clips are dev of the fold before
 

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from ser_graph.common.files import write_json
 from ser_graph.downstream import TrainingSettings
 from ser_graph.downstream.settings import METHODS
 from ser_graph.errors import InputError
 from ser_graph.evaluation import write_report
 from ser_graph.evaluation.study import SETTING, candidates, choose_settings, compare, is_candidate, load_study
-from ser_graph.files import write_json
-from ser_graph.recipe import load_recipe, recipe_values
+from ser_graph.experiment.recipe_files import load_recipe, recipe_values
 
 SELECTED = "test-selected, not a test result"
 N_CLIPS, N_SPEAKERS = 40, 4

@@ -25,7 +25,7 @@ def test_a_voice_that_was_heard_is_understood(student, toy_graph):
         said = predict(student, toy_graph, "test", heard=heard)
         assert len(said) == int(toy_graph.test_mask.sum())
         assert table.loc["all" if heard is None else heard, "uar"] == uar(said["emotion"], said["predicted"])
-    assert list(ser_graph.heard_curve(student, toy_graph, "dev", clips=(2,)).index) == [2]
+    assert list(ser_graph.evaluation.heard_curve(student, toy_graph, "dev", clips=(2,)).index) == [2]
 
 
 def test_mistakes_are_one_line(student, toy_graph):

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from ser_graph.corpora.synthesis import make_corpus
+from ser_graph.corpora.synthetic.making import make_corpus
 from ser_graph.experiment import run
-from ser_graph.recipe import make_recipe
+from ser_graph.experiment.recipe_files import make_recipe
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from ser_graph.downstream.settings import PAPER
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
 from ser_graph.experiment import clips, graph, run, students
+from ser_graph.experiment.recipe_files import load_recipe
 from ser_graph.graph import load_graph
-from ser_graph.recipe import load_recipe
 from ser_graph.upstream import Upstream
 
 pytestmark = pytest.mark.slow

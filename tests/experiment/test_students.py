@@ -17,8 +17,8 @@ from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
 from ser_graph.experiment import run as run_recipe
 from ser_graph.experiment import students
+from ser_graph.experiment.recipe_files import make_recipe, recipe_values
 from ser_graph.graph import load_graph
-from ser_graph.recipe import make_recipe, recipe_values
 
 pytestmark = pytest.mark.slow
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
+from ser_graph.analysis import nodes_in_scope
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
@@ -16,7 +17,6 @@ from ser_graph.graph.epsilon import UselessEpsilon
 from ser_graph.graph.neighbours import nearest_neighbours
 from ser_graph.graph.rules import EdgeRules
 from ser_graph.graph.space import Space
-from ser_graph.graph.statistics import nodes_in_scope
 
 SHORT = LogMelSettings(n_samples=512, n_mels=4)
 SCOPES = {"train": ["train"], "train+dev": ["train", "dev"], "all": ["train", "dev", "test"]}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from ser_graph.analysis import mixing_matrix
 from ser_graph.errors import InputError
-from ser_graph.graph import mixing_matrix
 from ser_graph.inspection.agreement import matrix_correlation, plot_confusions_beside_mixing
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -3,7 +3,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from ser_graph.colors import EMOTION_COLORS, UNKNOWN_COLOR
+from ser_graph.common.colors import EMOTION_COLORS, UNKNOWN_COLOR
 from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import new_axes
 from ser_graph.inspection.ego import plot_ego

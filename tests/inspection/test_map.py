@@ -4,7 +4,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgba
 
-from ser_graph.colors import EMOTION_COLORS, UNKNOWN_COLOR, value_colors
+from ser_graph.common.colors import EMOTION_COLORS, UNKNOWN_COLOR, value_colors
 from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import new_axes
 from ser_graph.graph import build_graph

@@ -5,7 +5,7 @@ from matplotlib.colors import to_hex
 
 from ser_graph.audio import LogMelSettings
 from ser_graph.audio.torchaudio_import import torchaudio
-from ser_graph.colors import EMOTION_COLORS
+from ser_graph.common.colors import EMOTION_COLORS
 from ser_graph.evaluation.figures import new_axes
 from ser_graph.inspection.spectrograms import mel_places, plot_neighbours, plot_spectrogram
 

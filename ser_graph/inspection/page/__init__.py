@@ -1,5 +1,5 @@
 """The page: a graph to look at, to walk along and to listen to, as one HTML file that loads nothing."""
 
-from ser_graph.inspection.page.writing import page_html, write_page
+import lazy_loader
 
-__all__ = ["page_html", "write_page"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

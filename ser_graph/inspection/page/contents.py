@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from ser_graph.colors import value_colors
+from ser_graph.analysis.columns import text_codes
+from ser_graph.common.colors import value_colors
 from ser_graph.corpora.vocabulary import NUMBERS
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.statistics.columns import text_codes
 
 MOST_CLIPS = 20_000
 _EMOTIONS = ("emotion", "predicted", "suggested")  # columns that hold emotions

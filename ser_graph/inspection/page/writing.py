@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from bokeh.resources import Resources
 
-from ser_graph.colors import UNKNOWN_COLOR
-from ser_graph.files import atomic_file
-from ser_graph.graph import ClipGraph, score_clips
+from ser_graph.analysis import score_clips
+from ser_graph.common.colors import UNKNOWN_COLOR
+from ser_graph.common.files import atomic_file
+from ser_graph.graph import ClipGraph
 from ser_graph.inspection.layout import graph_layout
 from ser_graph.inspection.page.audio import page_audio
 from ser_graph.inspection.page.contents import (

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ser_graph.colors import EMOTION_COLORS
+from ser_graph.common.colors import EMOTION_COLORS
 from ser_graph.errors import InputError
 from ser_graph.inspection.page import contents
 from ser_graph.inspection.page.contents import (

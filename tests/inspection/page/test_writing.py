@@ -12,10 +12,11 @@ from bokeh.resources import Resources
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ser_graph.analysis import score_clips
 from ser_graph.audio.log_mel import LogMelSettings
-from ser_graph.colors import UNKNOWN_COLOR
+from ser_graph.common.colors import UNKNOWN_COLOR
 from ser_graph.errors import InputError
-from ser_graph.graph import build_graph, score_clips
+from ser_graph.graph import build_graph
 from ser_graph.inspection.layout import graph_layout
 from ser_graph.inspection.page import page_html, write_page, writing
 from ser_graph.inspection.page.audio import encode_clip

@@ -1,0 +1,59 @@
+"""The graph for networkx, from arrays: names and edges, never spectrograms or embeddings."""
+
+from collections.abc import Sequence
+
+import networkx as nx
+from torch import Tensor
+
+from ser_graph.analysis.columns import column_codes
+from ser_graph.graph.clip_graph import ClipGraph
+
+
+def to_networkx(data: ClipGraph, columns: Sequence[str] = ("emotion", "speaker", "gender", "split")) -> nx.DiGraph:
+    """The graph as a networkx `DiGraph`, for whatever networkx can do with it.
+
+    Args:
+        data: the graph of N clips and E edges.
+        columns: text columns of the clip table that become attributes of the nodes.
+
+    Returns:
+        Nodes 0 to N - 1 in the order of the clip table, each with its `file` and the columns that are known
+        of it; E edges from a neighbour to its seed, each with its `weight`, the similarity.
+
+    Raises:
+        InputError: no such column.
+
+    Examples:
+        >>> import pandas as pd, torch
+        >>> data = ClipGraph(edge_index=torch.tensor([[1], [0]]), edge_weight=torch.tensor([0.5]), num_nodes=2)
+        >>> data.table = pd.DataFrame({"sentence": ["b", None]}, index=["one.wav", "two.wav"])
+        >>> data.meta = {"names": {}}
+        >>> to_networkx(data, ["sentence"]).nodes(data=True)
+        NodeDataView({0: {'file': 'one.wav', 'sentence': 'b'}, 1: {'file': 'two.wav'}})
+    """
+    graph = nx.DiGraph()
+    graph.add_nodes_from((node, {"file": file}) for node, file in enumerate(data.table.index))
+    graph.add_weighted_edges_from(zip(*data.edge_index.tolist(), data.edge_weight.tolist(), strict=True))
+    for column in columns:
+        names, codes = column_codes(data, column)
+        known = {node: names[code] for node, code in enumerate(codes.tolist()) if code >= 0}
+        nx.set_node_attributes(graph, known, column)
+    return graph
+
+
+def undirected(data: ClipGraph, nodes: Tensor) -> nx.Graph:
+    """Some clips and who is joined to whom, without direction and weight.
+
+    Components, clustering and communities are about that: each is a property of pairs of clips.
+
+    Args:
+        data: the graph of N clips.
+        nodes: [N] bool, the clips to take; edges to others are left out.
+
+    Returns:
+        A graph whose nodes are row numbers of the clip table.
+    """
+    graph = nx.Graph()
+    graph.add_nodes_from(nodes.nonzero()[:, 0].tolist())
+    graph.add_edges_from(data.edge_index[:, nodes[data.edge_index].all(dim=0)].T.tolist())
+    return graph

@@ -1,0 +1,129 @@
+"""Clips that deserve a second listen: a score table in the convention of cleanlab, 0 to 1, low is bad."""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ser_graph.analysis.columns import column_codes
+from ser_graph.analysis.duplicates import near_duplicates, nearest_clips
+from ser_graph.graph.clip_graph import ClipGraph
+
+
+def score_clips(
+    data: ClipGraph,
+    by: str = "emotion",
+    *,
+    n_neighbors: int = 10,
+    nearest: tuple[Tensor, Tensor] | None = None,
+    duplicates: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Scores of every clip, most suspicious first; 0 to 1, low is bad, as in cleanlab.
+
+    The neighbours are the `n_neighbors` nearest clips of the whole corpus by embedding, not the graph's: the graph
+    joins training clips only, above epsilon, and labels are to be checked in every split. Neighbours of the same
+    speaker count like any other, copies (see `with_copies`) do not: they are no neighbours and have no score.
+
+    - `label_score`: do the neighbours have the clip's label? The normalised margin, ``(own share - largest other
+      share + 1) / 2`` (Northcutt et al. 2021, "Confident learning"): 1 if all do, 0 if all have one other label.
+      NaN for clips of unknown label, and where all neighbours are.
+    - `outlier_score`: is the clip like any other? ``exp(-d / median d)``, where d is its mean cosine distance to
+      the neighbours; about 0.37 is usual.
+    - `hub_score`: is it everybody's neighbour? 1 for clips that are the neighbour of no more others than the
+      average clip (`n_neighbors`), 1/10 for those that are of ten times as many.
+    - `near_duplicate_score`: is it there twice? 1 - correlation with its nearest duplicate, 1 where there is
+      none; see `near_duplicates`.
+
+    Args:
+        data: the graph of N clips.
+        by: the text column of the clip table that holds the label.
+        n_neighbors: neighbours of a clip.
+        nearest: what `nearest_clips` has found, `n_neighbors` or more of each; they are searched for where not
+            given.
+        duplicates: what `near_duplicates` has found, so that it is not searched again.
+
+    Returns:
+        N rows indexed by `file`: the given label under the name of the column; `suggested`, the label of most
+        neighbours (the given one if it is among them); the four scores; `near_duplicate_of`, a file or missing. By
+        ascending label score, then outlier score.
+
+    Raises:
+        InputError: no such column.
+
+    Examples:
+        >>> from ser_graph.graph import build_graph
+        >>> table = pd.DataFrame({"emotion": ["joy", "joy", "fear", "fear", "fear"], "split": "train"})
+        >>> table[["speaker", "gender"]] = None
+        >>> emb = torch.tensor([[9.0, 1.0], [9.0, 2.0], [1.0, 9.0], [1.0, 8.0], [7.0, 2.0]])
+        >>> data = build_graph(table, emb=emb, x=torch.randn(5, 373, 64), epsilon=None, n_neighbors=1)
+        >>> score_clips(data, n_neighbors=2)[["emotion", "suggested", "label_score"]]
+             emotion suggested  label_score
+        file
+        4       fear       joy          0.0
+        0        joy       joy          0.5
+        1        joy       joy          0.5
+        2       fear      fear          1.0
+        3       fear      fear          1.0
+    """
+    names, codes = column_codes(data, by)
+    ids, similarity = nearest or nearest_clips(data, max(n_neighbors, 3))
+    duplicates = near_duplicates(data, nearest=(ids, similarity)) if duplicates is None else duplicates
+    ids, similarity = ids[:, :n_neighbors], similarity[:, :n_neighbors]
+    suggested, label_score = _label_scores(ids, codes, len(names))
+    near = _nearest_duplicate(duplicates).reindex(data.table.index)
+    texts = np.array([*names, np.nan], dtype=object)  # code -1 finds the NaN
+    table = pd.DataFrame(
+        {
+            by: texts[codes.numpy()],
+            "suggested": texts[suggested.numpy()],
+            "label_score": label_score.double().numpy(),
+            "outlier_score": _outlier_scores(ids, similarity).numpy(),
+            "hub_score": _hub_scores(ids).numpy(),
+            "near_duplicate_score": 1 - near["correlation"].fillna(0.0),
+            "near_duplicate_of": near["other"],
+        },
+        index=data.table.index,
+    )
+    return table.sort_values(["label_score", "outlier_score"], kind="stable")
+
+
+def _label_scores(ids: Tensor, codes: Tensor, n_values: int) -> tuple[Tensor, Tensor]:
+    """Suggested codes [N], -1 = none, and label scores [N]."""
+    n = len(ids)
+    voters = torch.where(ids >= 0, codes[ids.clamp_min(0)], -1)
+    # A column more, for voters of unknown label, which is then cut off.
+    votes = torch.zeros(n, n_values + 1).scatter_add_(1, voters % (n_values + 1), torch.ones(voters.shape))
+    votes = votes[:, :n_values]
+    total = votes.sum(dim=1)
+    if n_values == 0:
+        return torch.full((n,), -1), torch.full((n,), torch.nan)
+    given = codes.clamp_min(0)[:, None]
+    own = votes.gather(1, given)[:, 0]
+    other = votes.scatter(1, given, -1.0).amax(dim=1).clamp_min(0)
+    score = torch.where((codes >= 0) & (total > 0), ((own - other) / total + 1) / 2, torch.nan)
+    ties = torch.where(codes >= 0, 0.5, 0.0)[:, None]  # to the given label
+    suggested = votes.scatter_add(1, given, ties).argmax(dim=1)
+    return torch.where(total > 0, suggested, -1), score
+
+
+def _outlier_scores(ids: Tensor, similarity: Tensor) -> Tensor:
+    found = ids >= 0
+    distance = torch.where(found, 1 - similarity.double(), 0.0).sum(dim=1) / found.sum(dim=1)
+    usual = max(float(distance.nanmedian()), 1e-6) if len(distance) else 1.0
+    return (-distance / usual).exp()
+
+
+def _hub_scores(ids: Tensor) -> Tensor:
+    n, k = ids.shape
+    if k == 0:
+        return torch.full((n,), torch.nan)
+    times = ids[ids >= 0].bincount(minlength=n)
+    return (k / times.clamp_min(k)).double()
+
+
+def _nearest_duplicate(duplicates: pd.DataFrame) -> pd.DataFrame:
+    """The most alike duplicate of each clip that has one: `other` and `correlation`, indexed by file."""
+    pairs = duplicates[["file", "other", "correlation"]]
+    back = pairs.rename(columns={"file": "other", "other": "file"})
+    both = pd.concat([pairs, back]).sort_values("correlation", ascending=False, kind="stable")
+    return both.drop_duplicates("file").set_index("file")

@@ -1,0 +1,1 @@
+"""What all rooms use: settings, files, stages, devices, processes, colours."""

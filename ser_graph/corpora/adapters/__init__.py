@@ -1,0 +1,1 @@
+"""One small module a corpus: what its file names say."""

@@ -1,0 +1,1 @@
+"""Built-in speech: a voice, made-up languages, the corpora that they speak."""

@@ -1,0 +1,244 @@
+"""Models side by side: size, memory, time, work and UAR, each measured in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from ser_graph.common.files import content_hash
+from ser_graph.edge.measuring import latencies_ms, peak_memory_mb, size_mb
+from ser_graph.edge.models import load_model
+from ser_graph.errors import InputError
+
+if TYPE_CHECKING:
+    from ser_graph.graph import ClipGraph
+
+NOTES = (
+    "One clip on {threads} CPU {thread} of this machine, from waveform to probabilities. memory_mb: the most that "
+    "the process had, with Python and its libraries. rtf: real-time factor, p50 by the length of the clip. macs: "
+    "millions of multiplications for a clip, a proxy of energy."
+)
+
+
+def bench(
+    models: Sequence[str | Path],
+    *,
+    graph: str | Path | None = None,
+    teacher: str | Path | None = None,
+    repeats: int = 50,
+    threads: int = 1,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """What models cost and what they recognise, side by side.
+
+    Args:
+        models: folders of students and exported ``.onnx`` files.
+        graph: folder of the graph they were trained on: its test clips, by their stored spectrograms, give UAR.
+        teacher: folder of the upstream, to be measured on clips of the same length.
+        repeats: measurements of time, after two that warm up.
+        threads: CPU threads of each.
+        progress: show a progress bar.
+
+    Returns:
+        A row a model: `kind` (``torch float32``, ``onnx int8``, ...), `params` (millions), `size_mb` (10^6 bytes),
+        `memory_mb` (peak of the process, Python and libraries included), `p50_ms` and `p95_ms` (one clip, waveform
+        to probabilities), `rtf` (real-time factor: p50 by the length of the clip), `macs` (millions of
+        multiplications of convolutions and dense layers: a proxy of energy) and `uar` (of the graph's
+        test clips; NaN without a graph and for the teacher). ``attrs["notes"]`` are sentences on the table.
+
+    Raises:
+        InputError: no model, one that cannot be loaded, or a graph that does not belong to one.
+    """
+    if not models:
+        raise InputError("No model to measure; give folders of students or .onnx files")
+    if repeats < 1 or threads < 1:
+        raise InputError(f"Bad repeats {repeats!r} or threads {threads!r}, expected at least 1")
+    asked = [{"model": str(model)} for model in models]
+    if teacher is not None:
+        asked.append({"teacher": str(teacher)})
+    data = None if graph is None else _graph(graph)
+    rows: list[dict[str, Any]] = []
+    for one in tqdm(asked, desc="measuring", unit="model", disable=not progress, delay=1):
+        seconds = min((row["seconds"] for row in rows), default=None)
+        row = _in_a_process({**one, "repeats": repeats, "threads": threads, "seconds": seconds})
+        known = {"uar": None, "own_graph": None}
+        if data is not None and "model" in one:
+            known = _recognised(one["model"], data, threads)
+        rows.append({**row, **known})
+    _tell_apart(rows, asked)
+    table = pd.DataFrame(rows).set_index("model")
+    notes = [NOTES.format(threads=threads, thread="thread" if threads == 1 else "threads"), *_notes(rows)]
+    table = table.drop(columns=["student", "own_graph", "seconds", "hears_voices"])
+    table.attrs["notes"] = notes
+    return table
+
+
+def _tell_apart(rows: list[dict[str, Any]], asked: list[dict[str, str]]) -> None:
+    """Models of one file name are called by the path that was given."""
+    names = [row["model"] for row in rows]
+    for row, one in zip(rows, asked, strict=True):
+        if "model" in one and (not row["model"] or names.count(row["model"]) > 1):
+            row["model"] = one["model"]
+
+
+def format_bench(table: pd.DataFrame) -> str:
+    """Such a table as text, with its notes."""
+    digits = {"params": 1, "size_mb": 1, "memory_mb": 0, "p50_ms": 1, "p95_ms": 1, "rtf": 4, "macs": 0, "uar": 3}
+    shown = table.copy()
+    for column, n in digits.items():
+        shown[column] = ["-" if pd.isna(value) else f"{value:,.{n}f}" for value in table[column]]
+    return "\n".join([shown.to_string(), "", *table.attrs["notes"]])
+
+
+def _notes(rows: list[dict[str, Any]]) -> list[str]:
+    notes = []
+    exported = {(row["student"], row["kind"]): row for row in rows}
+    for row in rows:
+        whole = exported.get((row["student"], "onnx float32"))
+        if row["kind"] != "onnx int8" or whole is None:
+            continue
+        ratio = row["p50_ms"] / whole["p50_ms"]
+        if ratio > 1:
+            notes.append(
+                f"{row['model']}: int8 is slower here than float32 ({ratio:.2f} times its time); what it saves is "
+                f"size ({whole['size_mb'] / row['size_mb']:.1f} times smaller)."
+            )
+        else:
+            notes.append(f"{row['model']}: int8 takes {ratio:.2f} times the time of float32.")
+    voices = [row["model"] for row in rows if row["hears_voices"] and row["uar"] is not None]
+    if voices:
+        notes.append(
+            "Normalised by speaker, so that the uar is with all clips of each speaker heard, no label looked at: "
+            f"{', '.join(voices)}."
+        )
+    others = [row["model"] for row in rows if row["own_graph"] is False]
+    if others:
+        names = ", ".join(others)
+        notes.append(f"Not trained on this graph, so that its test clips may have been heard in training: {names}.")
+    return notes
+
+
+def _in_a_process(asked: dict[str, Any]) -> dict[str, Any]:
+    """The row of one model, by a new Python: memory and threads of one do not touch those of another."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(asked["threads"])}
+    command = [sys.executable, "-m", "ser_graph.edge.benchmark", json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    said = done.stdout.strip().splitlines()
+    if done.returncode or not said:
+        name = asked.get("model") or asked["teacher"]
+        reason = (done.stderr.strip().splitlines() or ["it was killed, perhaps for want of memory"])[-1]
+        raise InputError(f"{name} could not be measured ({reason})")
+    row = json.loads(said[-1])
+    if "error" in row:
+        raise InputError(row["error"])
+    return row
+
+
+def _measure(asked: dict[str, Any]) -> dict[str, Any]:
+    return _measure_teacher(asked) if "teacher" in asked else _measure_model(asked)
+
+
+def _measure_model(asked: dict[str, Any]) -> dict[str, Any]:
+    exported = asked["model"].endswith(".onnx")
+    if not exported:
+        import torch
+
+        torch.set_num_threads(asked["threads"])
+    model = load_model(asked["model"], asked["threads"])
+    n_samples, rate = model.features["n_samples"], model.features["sample_rate"]
+    times = latencies_ms(model, n_samples, asked["repeats"])
+    memory = peak_memory_mb()
+    return {
+        "model": Path(asked["model"]).name,
+        "kind": f"{'onnx' if exported else 'torch'} {model.precision}",
+        **_costs(model.n_params, asked["model"], memory, times, n_samples / rate, model.macs),
+        "student": content_hash({key: value for key, value in model.info.items() if key != "history"}),
+        "seconds": n_samples / rate,
+        "hears_voices": model.hears_voices,
+    }
+
+
+def _graph(folder: str | Path) -> "ClipGraph":
+    """The graph in a folder, if it has labelled test clips."""
+    from ser_graph.graph import load_graph
+
+    data = load_graph(folder)
+    if not (data.table["emotion"].notna() & (data.table["split"] == "test")).any():
+        raise InputError(f"The graph in {folder} has no labelled test clip to measure UAR on")
+    return data
+
+
+def _recognised(path: str, data: "ClipGraph", threads: int) -> dict[str, Any]:
+    """UAR on the test clips of the graph, and whether it is the graph that the model was trained on."""
+    from ser_graph.edge.prediction import predict
+    from ser_graph.evaluation import uar
+    from ser_graph.graph.belonging import check_belongs
+
+    model = load_model(path, threads)
+    check_belongs(data.meta, model.features, model.emotions)
+    predictions = predict(path, data, "test", threads=threads, progress=False)
+    known = predictions[predictions["emotion"].notna()]
+    return {
+        "uar": uar(known["emotion"], known["predicted"]),
+        "own_graph": data.meta["data_hash"] == model.info.get("data_hash"),
+    }
+
+
+def _measure_teacher(asked: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    from ser_graph.audio.reading import SAMPLE_RATE
+    from ser_graph.downstream.backbones import count_multiplications
+    from ser_graph.upstream import Upstream
+
+    torch.set_num_threads(asked["threads"])
+    upstream = Upstream.from_pretrained(asked["teacher"])
+    upstream.model.eval()
+
+    @torch.no_grad()
+    def ask(waveform: np.ndarray) -> Any:
+        padding = "max_length" if upstream.max_samples else True
+        inputs = upstream.extractor(waveform[0], sampling_rate=SAMPLE_RATE, padding=padding, return_tensors="pt")
+        return upstream.model(**inputs).logits
+
+    n_samples = round(asked["seconds"] * SAMPLE_RATE)
+    times = latencies_ms(ask, n_samples, asked["repeats"])
+    memory = peak_memory_mb()
+    macs = count_multiplications(lambda: ask(np.zeros((1, n_samples), np.float32)))
+    return {
+        "model": Path(asked["teacher"]).name,
+        "kind": "teacher float32",
+        **_costs(upstream.n_params, asked["teacher"], memory, times, asked["seconds"], macs),
+        "student": None,
+        "seconds": asked["seconds"],
+        "hears_voices": False,
+    }
+
+
+def _costs(
+    n_params: int, path: str, memory: float, times: np.ndarray, seconds: float, macs: int
+) -> dict[str, float]:
+    p50, p95 = np.quantile(times, [0.5, 0.95])
+    return {
+        "params": n_params / 1e6,
+        "size_mb": size_mb(path),
+        "memory_mb": memory,
+        "p50_ms": float(p50),
+        "p95_ms": float(p95),
+        "rtf": float(p50) / 1000 / seconds,
+        "macs": macs / 1e6,
+    }
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(_measure(json.loads(sys.argv[1]))))
+    except InputError as error:
+        print(json.dumps({"error": str(error)}))

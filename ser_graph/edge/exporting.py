@@ -1,0 +1,306 @@
+"""A trained student -> one ONNX file that takes a waveform and gives probabilities, for devices without Python."""
+
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ser_graph.audio.features import log_mels
+from ser_graph.audio.log_mel import LogMel, LogMelSettings
+from ser_graph.audio.standardise import hear
+from ser_graph.common.extras import edge_package
+from ser_graph.common.files import atomic_file, environment
+from ser_graph.downstream import Student, load_student
+from ser_graph.downstream.prediction import known_voices
+from ser_graph.edge.onnx_student import (
+    FORMAT,
+    FORMAT_VERSION,
+    METADATA_KEY,
+    OUTPUTS,
+    SPECTROGRAM,
+    VOICE,
+    VOICE_AFTER,
+    WAVEFORM,
+)
+from ser_graph.errors import InputError, bad_value
+from ser_graph.graph import ClipGraph
+from ser_graph.graph.belonging import check_same_features
+
+OPSET = 18
+FORMATS = ("onnx", "executorch")
+_TALKATIVE = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir", "root")
+
+
+class FrontEnd(nn.Module):
+    """Waveform -> log-mel spectrogram: `LogMel` in words that ONNX has.
+
+    torchaudio's own spectrogram does not export; this one becomes ONNX's STFT, which needs no more than the window.
+    """
+
+    window: Tensor
+    mel: Tensor
+
+    def __init__(self, settings: LogMelSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        log_mel = LogMel(settings)
+        self.register_buffer("window", log_mel.mel.spectrogram.window.float())
+        self.register_buffer("mel", log_mel.mel.mel_scale.fb.float())
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """[B, n_samples] float32 -> [B, n_frames, n_mels]."""
+        n_fft, hop = self.settings.n_fft, self.settings.hop_length
+        waves = torch.stft(waveform, n_fft, hop, window=self.window, center=False, return_complex=True)
+        power = torch.view_as_real(waves).square().sum(-1).transpose(1, 2)
+        return torch.log(power @ self.mel + self.settings.floor)
+
+
+class Probabilities(nn.Module):
+    """Spectrogram as measured -> probabilities and `fc1`; with what is known of a voice, what is known after."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student.eval()
+
+    def forward(self, spectrogram: Tensor, voice: Tensor | None = None) -> tuple[Tensor, ...]:
+        """[B, n_frames, n_mels] float32 -> [B, K] and [B, F]; with [B, 3, n_mels] also [B, 3, n_mels]."""
+        output = self.student(spectrogram, voice=voice)
+        said = output.logits.softmax(1), output.fc1
+        return said if voice is None else (*said, hear(spectrogram, voice))
+
+
+def export(
+    model: Student | str | Path,
+    out: str | Path,
+    *,
+    format: str = "onnx",
+    int8: bool = False,
+    clips: ClipGraph | pd.DataFrame | None = None,
+    n_clips: int = 128,
+    seed: int = 0,
+    progress: bool = True,
+) -> Path:
+    """Write a student as one file for a device: a waveform goes in, probabilities and `fc1` come out.
+
+    The log-mel spectrogram and its standardisation are inside. The file's metadata hold the emotions, the length
+    and the rate of a waveform, and how the student was made.
+
+    A student that normalises by speaker has a second input, `voice` [clips, 3, n_mels] float32, and a third output,
+    `voice_after` of the same shape: give it as `voice` with the next clip of the same speaker, and zeros with the
+    first one. They hold number, mean and variance of the frames heard so far; the file itself remembers nothing.
+
+    Args:
+        model: the student, or its folder.
+        out: the file.
+        format: ``"onnx"``, or ``"executorch"`` for an ExecuTorch program (.pte) in float32.
+        int8: compute convolutions and dense layers in 8 bits, weights per channel. The spectrogram and its
+            standardisation stay in float32, and what is known of a voice.
+        clips: where the ranges of int8's activations are taken from: a graph, whose stored spectrograms of
+            training clips are used, of voices that are known, or a clip table, all of whose files are read, of
+            voices never heard. No label is looked at.
+        n_clips: so many of them are used, drawn at random.
+        seed: of that draw.
+        progress: show a progress bar.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: a student that needs the teacher, or for ExecuTorch one that normalises by speaker, no clip
+            for int8, a graph of other spectrograms, or the extra `edge` or `executorch` is not installed.
+    """
+    if format not in FORMATS:
+        raise bad_value("format", format, FORMATS)
+    if int8 and format != "onnx":
+        raise InputError(f"int8 is of the format onnx, not of {format}; leave one of the two out")
+    student = model if isinstance(model, Student) else load_student(model)
+    if student.needs_teacher:
+        raise InputError(
+            f"This student needs the teacher's embedding of every clip (transfer={student.transfer!r}) and cannot "
+            "be exported; train one with transfer='none'"
+        )
+    out = Path(out).expanduser()
+    if format == "executorch":
+        from ser_graph.edge.executorch_file import executorch_program
+
+        program = executorch_program(student, _metadata(student, int8))
+        with atomic_file(out) as part:
+            part.write_bytes(program)
+        return out
+    onnx = edge_package("onnx")
+    ranges = calibration(student, clips, n_clips, seed, progress) if int8 else None
+    bar = tqdm(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
+    with tempfile.TemporaryDirectory() as folder, bar:
+        network = Path(folder) / "network.onnx"
+        zeros = _zeros(student)
+        made = [*OUTPUTS, VOICE_AFTER] if VOICE in zeros else OUTPUTS
+        _trace(Probabilities(student), zeros, made, network)
+        bar.update()
+        if ranges is not None:
+            network = _quantised(network, ranges, progress)
+            bar.update()
+        front = Path(folder) / "front.onnx"
+        _trace(
+            FrontEnd(student.features), {WAVEFORM: torch.zeros(2, student.features.n_samples)}, [SPECTROGRAM], front
+        )
+        bar.update()
+        whole = _joined(onnx.load(front), onnx.load(network))
+        onnx.helper.set_model_props(whole, {METADATA_KEY: json.dumps(_metadata(student, int8))})
+        with atomic_file(out) as part:
+            onnx.save(whole, part)
+    return out
+
+
+def _zeros(student: Student) -> dict[str, Tensor]:
+    """What the network takes, of two clips of nothing: one would be taken for the only number that there may be."""
+    features = student.features
+    zeros = {SPECTROGRAM: torch.zeros(2, features.n_frames, features.n_mels)}
+    if student.standardise.normalise == "speaker":
+        zeros[VOICE] = torch.zeros(2, 3, features.n_mels)
+    return zeros
+
+
+def _metadata(student: Student, int8: bool) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "precision": "int8" if int8 else "float32",
+        "emotions": student.emotions,
+        "features": student.features.to_dict(),
+        "normalise": student.standardise.normalise,
+        "n_params": student.n_params,
+        "macs": student.macs,
+        "info": {key: value for key, value in student.info.items() if key != "history"},
+        "exported_with": environment()["packages"],
+    }
+
+
+def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: Path) -> None:
+    """Write a module as ONNX, with the names of what it is given, in the order of its arguments, and makes."""
+    clips = torch.export.Dim("clips")
+    edge_package("onnxscript")
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")  # of torch's own code, about torch's own code
+        torch.onnx.export(
+            module.eval(),
+            tuple(given.values()),
+            path,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(given),
+            output_names=made,
+            dynamic_shapes=tuple({0: clips} for _ in given),
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _joined(front: Any, network: Any) -> Any:
+    """Two ONNX models as one, the spectrogram an inner value that keeps its name."""
+    compose = edge_package("onnx.compose")
+    front = compose.add_prefix(front, "front/", rename_inputs=False, rename_outputs=False)
+    front.ir_version = network.ir_version = max(front.ir_version, network.ir_version)
+    needed = {opset.domain: opset for opset in [*front.opset_import, *network.opset_import]}
+    del front.opset_import[:], network.opset_import[:]
+    used = {node.domain for node in [*front.graph.node, *network.graph.node]}
+    for model in (front, network):  # quantisation declares many that it does not use
+        model.opset_import.extend(opset for domain, opset in needed.items() if domain in used)
+    whole = compose.merge_models(front, network, [(SPECTROGRAM, SPECTROGRAM)])
+    del whole.opset_import[len(used) :]  # they were merged by appending
+    return whole
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Say nothing of what the libraries do step by step."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def calibration(
+    student: Student, clips: ClipGraph | pd.DataFrame | None, n_clips: int, seed: int, progress: bool
+) -> dict[str, np.ndarray]:
+    """What the network takes, of some clips, see `export`: `spectrogram` [M, n_frames, n_mels], perhaps `voice`."""
+    if clips is None:
+        raise InputError(
+            "int8 needs clips to take the ranges of activations from: give the graph that the student was trained "
+            "on, or a folder of recordings (clips=; on the command line --graph or --clips)"
+        )
+    if n_clips < 1:
+        raise InputError(f"Bad n_clips {n_clips!r}, expected at least 1")
+    if isinstance(clips, ClipGraph):
+        check_same_features(clips.meta["features"], student.features.to_dict())
+        rows = clips.train_mask.nonzero()[:, 0]
+        chosen = rows[_draw(len(rows), n_clips, seed)]
+        x, voices = clips.x[chosen], known_voices(clips, student.standardise.normalise)
+        known = None if voices is None else voices.of(chosen)
+    else:
+        x = log_mels(clips.iloc[_draw(len(clips), n_clips, seed)], student.features, progress=progress)
+        known = torch.zeros(len(x), 3, x.shape[-1]) if student.standardise.normalise == "speaker" else None
+    given = {SPECTROGRAM: x.float().numpy()}
+    return given if known is None else {**given, VOICE: known.numpy()}
+
+
+def _draw(n: int, wanted: int, seed: int) -> np.ndarray:
+    if not n:
+        raise InputError("No clip to take int8's ranges of activations from; give training clips")
+    return np.sort(np.random.default_rng(seed).permutation(n)[:wanted])
+
+
+def _quantised(path: Path, given: dict[str, np.ndarray], progress: bool) -> Path:
+    """Static quantisation: weights per channel, activations by the ranges that the clips show."""
+    onnx = edge_package("onnx")
+    quantization = edge_package("onnxruntime.quantization")
+    shapes = edge_package("onnxruntime.quantization.shape_inference")
+    ready, done = path.with_name("ready.onnx"), path.with_name("int8.onnx")
+    n_clips = len(given[SPECTROGRAM])
+    bar = tqdm(range(n_clips), desc="calibrating int8", unit="clip", disable=not progress, delay=1)
+
+    class Clips(quantization.CalibrationDataReader):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            self.clips = iter(bar)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            clip = next(self.clips, None)
+            return None if clip is None else {name: values[clip : clip + 1] for name, values in given.items()}
+
+    with _quiet():
+        shapes.quant_pre_process(path, ready, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            ready,
+            done,
+            Clips(),
+            per_channel=True,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool", "GlobalAveragePool"],
+            nodes_to_exclude=_beside_convolutions(onnx.load(ready)),
+        )
+    return done
+
+
+def _beside_convolutions(model: Any) -> list[str]:
+    """Names of the nodes of an ONNX model that no convolution leads to: standardisation and voice."""
+    after: set[str] = set()
+    names = []
+    for node in model.graph.node:  # each comes after those that it needs
+        if node.op_type == "Conv" or after & set(node.input):
+            after |= set(node.output)
+        else:
+            names.append(node.name)
+    return names

@@ -1,0 +1,215 @@
+"""Leave speakers out: split, graph, standardisation and student made anew for each fold, every clip predicted once.
+
+A corpus of few speakers has a test split of one or two: which ones decides the number. Here everyone is tested
+on, by a student that never heard them. Embeddings and spectrograms look at no split and are taken from the graph
+as they are; the upstream behind them must not have been fine-tuned on these speakers' labels.
+
+With a folder, each fold is stored as it is finished:
+
+    fold-00/fold.json, predictions.csv      who was held out, and what was said of their clips
+    fold-00/dev_predictions.csv             the same of dev, where dev is not trained on
+    .fold-00.pt                             the training that is under way, removed at its end
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.common.files import atomic_folder, content_hash, read_json, write_json
+from ser_graph.corpora import leave_speakers_out
+from ser_graph.downstream import TrainingSettings, predict, train
+from ser_graph.errors import InputError, shorten
+from ser_graph.evaluation import evaluate, uar
+from ser_graph.evaluation.metrics import read_predictions
+from ser_graph.graph import ClipGraph, build_graph
+from ser_graph.graph.building import data_hash
+from ser_graph.graph.rules import EdgeRules
+from ser_graph.graph.space import Space
+from ser_graph.upstream import Upstream
+
+_MARK = "fold.json"
+_FILES = {"test": "predictions.csv", "dev": "dev_predictions.csv"}
+
+
+class CrossValidation(NamedTuple):
+    """What leaving speakers out in turn found.
+
+    Attributes:
+        predictions: every clip of those held out, as `predict` gives it, in the order of the clip table, and the
+            number of its `fold`.
+        folds: a row a fold, indexed by `speakers` (those held out, joined by a space): `dev_speakers` (None in the
+            paper's protocol), `n_train`, `n_test` clips, `n_edges`, `coverage` of the graph, `n_params` of the
+            student, the `epoch` kept, and the `uar` on test (None where no emotion is known).
+        metrics: `evaluate` of all predictions together; `needs_teacher` and `transductive` say what a device or a
+            reader must know.
+        dev_predictions: every clip that was dev in a fold, by that fold's student; None in the paper's protocol.
+    """
+
+    predictions: pd.DataFrame
+    folds: pd.DataFrame
+    metrics: dict[str, Any]
+    dev_predictions: pd.DataFrame | None
+
+
+def cross_validate(
+    data: ClipGraph,
+    settings: TrainingSettings | None = None,
+    *,
+    n_folds: int | None = None,
+    n_dev: int | None = None,
+    out: str | Path | None = None,
+    upstream: Upstream | None = None,
+    device: str | None = None,
+    progress: bool = True,
+    **changes: Any,
+) -> CrossValidation:
+    """Train a student for each group of speakers, on the others, and ask it for that group's clips.
+
+    Protocol *clean* holds out the next group too, as dev; protocol *paper* trains on all others. Each fold's graph
+    is built anew, with the settings of `data`, among the clips that are trained on; its split is not looked at.
+    Clips of speakers without any label, such as those of other corpora in a joint graph, are trained on in every
+    fold.
+
+    Args:
+        data: a graph of clips that all have a speaker: its clip table, embeddings, spectrograms and settings.
+        settings: how to train.
+        n_folds: number of groups, see `leave_speakers_out`; None leaves out one speaker at a time.
+        n_dev: speakers of the next group who are dev, the others train; None is the whole group.
+        out: a folder in which finished folds are stored: a call that was interrupted goes on there, and ends
+            with the same predictions.
+        upstream: the model that made the embeddings, where the graph's space needs it.
+        device: e.g. ``"cpu"``; by default the GPU where there is one.
+        progress: show progress bars.
+        **changes: single settings by name, e.g. ``backbone="cnn6", alpha=0``.
+
+    Returns:
+        What was said of every clip, fold by fold, and how right it was.
+
+    Raises:
+        InputError: a clip without a speaker, too few speakers, an emotion that only the speakers held out have,
+            a bad setting, or a folder that holds other folds.
+    """
+    settings = (settings or TrainingSettings()).replace(**changes)
+    folds = list(_folds(data, settings, n_folds, n_dev))
+    for fold in folds:
+        _check_emotions(fold)
+    graph = _graph_settings(data, settings)
+    done = []
+    for fold in folds:
+        make = partial(_made, fold, data, graph, settings, upstream, device=device, progress=progress)
+        if out is None:
+            done.append(make())
+        else:
+            asked = content_hash(settings.model_dump(), graph, data_hash(fold.table, data.emb))
+            done.append(_stored(Path(out).expanduser() / f"fold-{fold.number:02d}", asked, make))
+    predictions = _in_order([said["test"] for said, _ in done], data)
+    dev_predictions = _in_order([said["dev"] for said, _ in done], data) if "dev" in done[0][0] else None
+    rows = pd.DataFrame([{**row, "uar": _uar(said["test"])} for said, row in done]).set_index("speakers")
+    flags = {"needs_teacher": settings.transfer != "none", "transductive": graph["scope"] == "all"}
+    return CrossValidation(predictions, rows, {**evaluate(predictions), **flags}, dev_predictions)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Speakers held out: the number of the fold, and the clip table with its split."""
+
+    number: int
+    table: pd.DataFrame
+
+    def speakers(self, split: str) -> str | None:
+        """Who is in a split, joined by a space."""
+        names = self.table.loc[self.table["split"] == split, "speaker"].unique()
+        return " ".join(sorted(names)) if len(names) else None
+
+
+def _folds(data: ClipGraph, settings: TrainingSettings, n_folds: int | None, n_dev: int | None) -> Iterator[_Fold]:
+    splits = leave_speakers_out(data.table, n_folds, dev=settings.protocol == "clean", n_dev=n_dev)
+    for number, (_, table) in enumerate(splits):
+        yield _Fold(number, table)
+
+
+def _in_order(parts: list[pd.DataFrame], data: ClipGraph) -> pd.DataFrame:
+    said = pd.concat([part.assign(fold=number) for number, part in enumerate(parts)])
+    return said.loc[data.table.index[data.table.index.isin(said.index)]]
+
+
+def _check_emotions(fold: _Fold) -> None:
+    emotion = fold.table["emotion"]
+    missing = sorted(set(emotion.dropna()) - set(emotion[fold.table["split"] == "train"].dropna()))
+    if missing:
+        dev = fold.speakers("dev")
+        beside = "" if dev is None else f" and {dev} (dev)"
+        raise InputError(
+            f"Without the speaker {fold.speakers('test')}{beside} no clip of {shorten(missing)} is left to train "
+            "on; leave out that emotion, or load more speakers"
+        )
+
+
+def _stored(
+    folder: Path, asked: str, make: Callable[..., tuple[dict[str, pd.DataFrame], dict[str, Any]]]
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """A fold's predictions and its row: made and stored, or read where an earlier call has stored them."""
+    checkpoint = folder.with_name(f".{folder.name}.pt")
+    if not (folder / _MARK).exists():
+        said, row = make(checkpoint=checkpoint)
+        with atomic_folder(folder, _MARK) as part:
+            for split, table in said.items():
+                table.to_csv(part / _FILES[split])
+            write_json(part / _MARK, {"asked": asked, **row})
+        checkpoint.unlink(missing_ok=True)
+    row = read_json(folder / _MARK)
+    if row.pop("asked", None) != asked:
+        raise InputError(
+            f"{folder} holds a fold of other settings or clips; choose another folder as out, or delete this one"
+        )
+    files = {split: folder / name for split, name in _FILES.items() if (folder / name).exists()}
+    return {split: read_predictions(file) for split, file in files.items()}, row
+
+
+def _made(
+    fold: _Fold,
+    data: ClipGraph,
+    graph: dict[str, Any],
+    settings: TrainingSettings,
+    upstream: Upstream | None,
+    **how: Any,
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    built = build_graph(fold.table, upstream, emb=data.emb, x=data.x, **graph)
+    student = train(built, settings, **how)
+    splits = ("test", "dev") if settings.protocol == "clean" else ("test",)
+    said = {split: predict(student, built, split) for split in splits}
+    row = {
+        "speakers": fold.speakers("test"),
+        "dev_speakers": fold.speakers("dev"),
+        "n_train": student.info["n_train"],
+        "n_test": len(said["test"]),
+        "n_edges": built.meta["graph"]["n_edges"],
+        "coverage": built.meta["graph"]["coverage"],
+        "n_params": student.n_params,
+        "epoch": student.info["epoch"],
+    }
+    return said, row
+
+
+def _graph_settings(data: ClipGraph, settings: TrainingSettings) -> dict[str, Any]:
+    """How `data` was built, as arguments of `build_graph`, but for the scope, which is what is trained on."""
+    made = data.meta["graph"]
+    scope = "train+dev" if settings.protocol == "paper" else "train"
+    return {
+        "epsilon": made.get("epsilon_by", made["epsilon"]),
+        "space": Space(**made["space"]),
+        "rules": EdgeRules(**made["rules"]),
+        **{name: made[name] for name in ("n_neighbors", "method", "seed", "n_jobs")},
+        "scope": "all" if settings.transductive and made["scope"] == "all" else scope,
+        "features": LogMelSettings(**data.meta["features"]),
+    }
+
+
+def _uar(predictions: pd.DataFrame) -> float | None:
+    known = predictions[predictions["emotion"].notna()]
+    return uar(known["emotion"], known["predicted"]) if len(known) else None

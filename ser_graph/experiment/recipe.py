@@ -1,0 +1,187 @@
+"""A recipe: everything that decides a run."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.common.devices import Precision
+from ser_graph.corpora import ADAPTERS
+from ser_graph.downstream.settings import TrainingSettings
+from ser_graph.errors import InputError, bad_value
+from ser_graph.experiment.grid import Students, training_settings
+from ser_graph.graph import EdgeRules, Space
+from ser_graph.graph.epsilon import epsilon_rule
+from ser_graph.upstream.embedding import Layer
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Corpus(_Part):
+    """A folder of clips and how it is split.
+
+    Attributes:
+        corpus: name of a corpus, or ``"table"``.
+        root: its folder, relative to where the command runs; for ``"table"`` the table's file.
+        split: ``"default"`` (the corpus's own norm; a table's own column) or ``"speaker-independent"``.
+        fractions: of speakers in train, dev and test, for ``"speaker-independent"``.
+        seed: of the split.
+        shared_speakers: allow a speaker in two splits.
+        emotions: which clips to use: ``"default"``, ``"all"``, or a list of emotions; see `load_corpus`.
+        labels: other names of emotions, e.g. ``{calm = "neutral"}``.
+        make: for ``"synthetic"``: how to make it, e.g. ``{preset = "source", n_clips = 576}``; what is in
+            `root` is taken as it is without.
+    """
+
+    corpus: str
+    root: str = ""
+    split: Literal["default", "speaker-independent"] = "default"
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    seed: int = 0
+    shared_speakers: bool = False
+    emotions: Literal["default", "all"] | list[str] = "default"
+    labels: dict[str, str] = Field(default_factory=dict)
+    make: dict[str, str | int | float] = Field(default_factory=dict)
+
+    @field_validator("corpus")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in {*ADAPTERS, "table"}:
+            raise bad_value("corpus", name, {*ADAPTERS, "table"})
+        return name
+
+
+class UpstreamPart(_Part):
+    """The upstream and its fine-tuning on the source corpus; the settings are those of `Upstream.finetune`.
+
+    Attributes:
+        model: ``"facebook/wav2vec2-base"``, another model of the hub, a local folder, or ``"small"``.
+        finetune: train it on the source corpora; false takes the model as it is.
+    """
+
+    model: str = "facebook/wav2vec2-base"
+    finetune: bool = True
+    epochs: int = Field(20, ge=1)
+    learning_rate: float = Field(3e-5, gt=0)
+    batch_size: int = Field(16, ge=1)
+    seconds: float = Field(4.0, gt=0)
+    freeze_feature_encoder: bool = True
+    freeze_encoder: bool = False
+    seed: int = 0
+    precision: Precision = "auto"
+
+
+class EmbeddingPart(_Part):
+    """How clips of the target corpus are embedded; the settings are those of `Upstream.embed`.
+
+    Attributes:
+        seconds: clips are repeated or cut to this length; ``"own"`` keeps each clip's own.
+        layer: ``"projector"``, or the number of a layer of the encoder.
+    """
+
+    seconds: float | Literal["own"] = 8.43
+    layer: Layer = "projector"
+    batch_size: int = Field(16, ge=1)
+    precision: Precision = "float32"
+
+
+class GraphPart(_Part):
+    """How the graph is built; the settings are those of `build_graph`. TOML has no null: epsilon = "none".
+
+    Attributes:
+        scope: ``"protocol"``: the training clips of the protocol in use.
+        space: a table ``[graph.space]``, e.g. ``center = "speaker"``; see `Space`.
+        rules: a table ``[graph.rules]``, e.g. ``across = ["speaker"]``; see `EdgeRules`.
+    """
+
+    epsilon: float | str = 0.99
+    n_neighbors: int = Field(6, ge=1)
+    space: Space = Space()
+    rules: EdgeRules = EdgeRules()
+    scope: Literal["protocol", "train", "train+dev", "all"] = "protocol"
+    method: Literal["auto", "exact", "nndescent"] = "auto"
+    seed: int = 0
+
+    @field_validator("epsilon")
+    @classmethod
+    def _is_epsilon(cls, epsilon: float | str) -> float | str:
+        epsilon_rule(None if epsilon == "none" else epsilon)
+        return epsilon
+
+
+class Recipe(_Part):
+    """A whole run: source -> upstream -> target -> graph -> students.
+
+    Attributes:
+        source: one corpus, or several as ``[[source]]``: their clips are joined, with all of their labels, whose
+            emotions must be among those of the first (see `Corpus.labels`).
+        folds: train every student once for each group of target speakers, left out in turn, instead of once on the
+            target's split: a number of groups, or ``"speakers"`` for one speaker at a time; see `cross_validate`.
+        dev_speakers: with `folds`, how many speakers of the next group are dev, while the others train; by default
+            all.
+        chosen_by: the split that chose these settings in earlier runs, ``"dev"`` or ``"test"``, if any did: where
+            it was test, a report calls no number a test result.
+        copies: of every clip of target and unlabelled corpora, at other speeds, to train on; see `with_copies`.
+        unlabelled: corpora that lend their clips to the graph, without their labels: ``[[unlabelled]]``; see
+            `join_corpora`.
+    """
+
+    name: str
+    protocol: Literal["clean", "paper"] = "clean"
+    folds: Annotated[int, Field(ge=2)] | Literal["speakers"] | None = None
+    dev_speakers: Annotated[int, Field(ge=1)] | None = None
+    chosen_by: Literal["dev", "test"] | None = None
+    source: Corpus | list[Corpus] | None = None
+    target: Corpus
+    unlabelled: list[Corpus] = Field(default_factory=list)
+    copies: int = Field(0, ge=0, le=10)
+    upstream: UpstreamPart = UpstreamPart()
+    embedding: EmbeddingPart = EmbeddingPart()
+    features: LogMelSettings = LogMelSettings()
+    graph: GraphPart = GraphPart()
+    students: Students = Students()
+
+    def model_post_init(self, _: Any) -> None:
+        """Check what only the whole recipe can tell."""
+        if self.upstream.finetune and not self.source:
+            raise InputError("upstream.finetune = true needs a [source] corpus")
+        if self.dev_speakers is not None and self.folds is None:
+            raise InputError("dev_speakers is of folds; give both, or neither")
+        for cell in self.training_settings():  # a bad setting is found before the long work begins
+            self._check_cell(cell)
+        most = max(self.students.n_neighbors, default=0)
+        if most > self.graph.n_neighbors:
+            raise InputError(
+                f"students.n_neighbors = {most} is more than the graph holds (graph.n_neighbors = "
+                f"{self.graph.n_neighbors}); raise the latter"
+            )
+
+    def _check_cell(self, cell: TrainingSettings) -> None:
+        if self.scope == "all" and self.folds is None and cell.uses_graph and not cell.transductive:
+            raise InputError(
+                "graph.scope = 'all' joins training clips to those of dev or test; leave it out, or say "
+                "students.training.transductive = true if that is meant"
+            )
+
+    @property
+    def sources(self) -> list[Corpus]:
+        """The corpora that the upstream is fine-tuned on."""
+        return [self.source] if isinstance(self.source, Corpus) else self.source or []
+
+    @property
+    def epsilon(self) -> float | str | None:
+        """The threshold or how it is chosen; None for none."""
+        return None if self.graph.epsilon == "none" else self.graph.epsilon
+
+    @property
+    def scope(self) -> str:
+        """Which clips have and are neighbours."""
+        if self.graph.scope != "protocol":
+            return self.graph.scope
+        return "train+dev" if self.protocol == "paper" else "train"
+
+    def training_settings(self) -> list[TrainingSettings]:
+        """One for each student, baselines first."""
+        return training_settings(self.students, self.protocol)

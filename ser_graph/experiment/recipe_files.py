@@ -1,0 +1,93 @@
+"""Recipes as TOML: those that ship, files, single changes, and what is wrong with them in one line."""
+
+import tomllib
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ser_graph.errors import InputError
+from ser_graph.experiment.recipe import Corpus, Recipe
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("ser_graph.experiment.recipes")
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def load_recipe(name_or_file: str | Path, changes: dict[str, Any] | None = None) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name_or_file: a shipped recipe's name, or a TOML file.
+        changes: single settings by dotted key, e.g. ``{"upstream.model": "models/whisper"}``.
+
+    Raises:
+        InputError: no such recipe, broken TOML, or a wrong key or value; names the key.
+    """
+    text = _read(name_or_file)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name_or_file} is not valid TOML: {error}") from None
+    for key, value in (changes or {}).items():
+        _set(values, key, value)
+    return make_recipe(values, str(name_or_file))
+
+
+def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
+    """A recipe from nested values; `where` is named in messages."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_first_complaint(error)}") from None
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def recipe_values(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as the plain values of a TOML file, every default written out."""
+    features = {key: value for key, value in asdict(recipe.features).items() if value is not None}
+    return {**recipe.model_dump(mode="json", exclude_none=True), "features": features}
+
+
+def _read(name_or_file: str | Path) -> str:
+    path = Path(name_or_file).expanduser()
+    if path.is_file():
+        return path.read_text("utf-8")
+    if str(name_or_file) in shipped_recipes():
+        return (resources.files("ser_graph.experiment.recipes") / f"{name_or_file}.toml").read_text("utf-8")
+    raise InputError(f"No recipe {str(name_or_file)!r}, expected a TOML file or one of {shipped_recipes()}")
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise InputError(f"Bad key {key!r}: {part!r} is a value, not a table")
+    values[last] = value
+
+
+def _first_complaint(error: ValidationError) -> str:
+    """One line for the first thing that is wrong, with the key as it stands in the file."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"unknown key {key!r}, expected one of {_keys_beside(first['loc'])}{more}"
+    if first["type"] == "missing":
+        return f"missing key {key!r}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key} = {first['input']!r}: {message}{more}" if key else f"{message}{more}"
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    part: Any = Corpus if location[0] in ("source", "target", "unlabelled") else Recipe
+    for name in location[:-1] if part is Recipe else ():
+        part = part.model_fields[name].annotation if hasattr(part, "model_fields") else part
+    fields = part.model_fields if hasattr(part, "model_fields") else part.__dataclass_fields__
+    return sorted(fields)

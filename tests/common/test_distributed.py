@@ -1,0 +1,24 @@
+"""Who is first, and what one alone does; several together are tested in `tests/downstream/test_spreading.py`."""
+
+import pytest
+
+from ser_graph.common.distributed import ALONE, is_first, processes
+
+
+@pytest.mark.parametrize("others", [{}, {"WORLD_SIZE": "4"}, {"MASTER_ADDR": "127.0.0.1"}])
+def test_a_rank_without_others_is_alone_and_writes(monkeypatch, others):
+    """A scheduler may set RANK for everything that it starts."""
+    for name in ("WORLD_SIZE", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"RANK": "1", **others}.items():
+        monkeypatch.setenv(name, value)
+    assert processes() is ALONE
+    assert is_first()
+
+
+def test_of_several_the_first_writes(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        assert is_first() == (rank == 0)

@@ -1,0 +1,157 @@
+"""What is exported says what the student says; its files are small; mistakes leave no file."""
+
+import json
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from ser_graph.audio.log_mel import LogMel, LogMelSettings
+from ser_graph.corpora.table import load_table
+from ser_graph.downstream import BACKBONES, Student, predict
+from ser_graph.edge.exporting import calibration, export
+from ser_graph.edge.onnx_student import METADATA_KEY, OnnxStudent
+from ser_graph.errors import InputError
+from ser_graph.evaluation import uar
+
+
+def waveforms(student, n=4):
+    """Noise, louder from clip to clip, the last one silent."""
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(n, student.features.n_samples, generator=generator)
+    return noise * torch.linspace(0.001, 0.2, n)[:, None] * (torch.arange(n) < n - 1)[:, None]
+
+
+@torch.inference_mode()
+def by_torch(student, waves):
+    output = student(LogMel(student.features)(waves))
+    return output.logits.softmax(1).numpy(), output.fc1.numpy()
+
+
+@pytest.mark.parametrize(
+    "backbone", ["trained", "resnet9, utterance", "resnet9, speaker", *sorted(set(BACKBONES) - {"resnet9"})]
+)
+def test_whole_way_from_the_waveform_is_that_of_torch(make_student, student, exported, tmp_path, backbone):
+    if backbone != "trained":
+        student = make_student(*backbone.split(", "))
+        exported = export(student, tmp_path / "a.onnx", progress=False)
+    found = OnnxStudent(exported)
+    waves = waveforms(student)
+    probabilities, fc1 = by_torch(student, waves)
+    assert np.ptp(probabilities, axis=0).max() > 0.01  # clips are told apart at all
+    said, inner = found(waves.numpy())
+    np.testing.assert_allclose(said, probabilities, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(inner, fc1, rtol=0, atol=1e-4 * abs(fc1).max())
+    alone, _ = found(waves[:1].numpy())  # as a device asks
+    np.testing.assert_allclose(alone, said[:1], rtol=0, atol=1e-5)
+
+
+def test_spectrograms_are_taken_too(student, exported):
+    waves = waveforms(student)
+    x = LogMel(student.features)(waves).numpy()
+    for one, other in zip(
+        OnnxStudent(exported).of_spectrograms(x), OnnxStudent(exported)(waves.numpy()), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4 * abs(other).max())
+
+
+def test_metadata_say_what_it_is(student, exported):
+    found = OnnxStudent(exported)
+    assert found.emotions == ["anger", "fear", "sadness"]
+    assert found.features == student.features.to_dict()
+    assert found.info == {key: value for key, value in student.info.items() if key != "history"}
+    assert found.info["settings"]["epochs"] == 3 and student.info["history"]  # its learning curve stays at home
+    assert (found.normalise, found.precision, found.n_params) == ("corpus", "float32", student.n_params)
+    assert list(exported.parent.iterdir()) == [exported]
+    model = onnx.load(exported)
+    assert {opset.domain for opset in model.opset_import} == {""}  # every runtime has these operators
+    onnx.checker.check_model(model, full_check=True)
+
+
+def test_int8_recognises_as_well(student, exported_int8, toy_graph):
+    found = OnnxStudent(exported_int8)
+    assert found.precision == "int8"
+    test = toy_graph.test_mask.numpy()
+    probabilities, _ = found.of_spectrograms(toy_graph.x[test].numpy())
+    wanted = predict(student, toy_graph, "test")
+    meant = wanted.filter(like="p_").to_numpy()
+    said = [found.emotions[code] for code in probabilities.argmax(1)]
+    assert uar(wanted["emotion"], wanted["predicted"]) > 0.8  # there is something to lose
+    assert abs(uar(wanted["emotion"], said) - uar(wanted["emotion"], wanted["predicted"])) <= 0.005
+    assert 1e-6 < abs(probabilities - meant).mean() < 0.03  # 8 bits, and of the same network
+
+
+@pytest.mark.parametrize(("backbone", "most"), [("cnn6", 5.0), ("resnet9", 5.5)])
+def test_int8_is_small(make_student, make_clips, tmp_path, backbone, most):
+    """Calibrated on sound files, whose labels nobody asks for; the front end stays in float32."""
+    folder = make_clips(*(f"clips/{number}.wav" for number in range(3)))
+    (folder / "labels.csv").write_text("file,emotion\n" + "".join(f"clips/{n}.wav,\n" for n in range(3)))
+    student = make_student(backbone, emotions=list("abcdefg"))
+    table = load_table(folder / "labels.csv")
+    small = export(student, tmp_path / "small.onnx", int8=True, clips=table, n_clips=2, progress=False)
+    assert small.stat().st_size < most * 1e6
+    model = onnx.load(small)
+    types = [node.op_type for node in model.graph.node if node.op_type in ("STFT", "Log", "QuantizeLinear", "Conv")]
+    assert types[:4] == ["STFT", "Log", "QuantizeLinear", "Conv"]
+    onnx.checker.check_model(model)
+
+
+def test_calibration_draws_training_clips_by_seed(make_student, toy_graph):
+    student = make_student(n_samples=8192)
+    all_of_them = calibration(student, toy_graph, 1000, 0, False)
+    assert list(all_of_them) == ["spectrogram"]
+    np.testing.assert_array_equal(all_of_them["spectrogram"], toy_graph.x[toy_graph.train_mask].float())
+    some = [calibration(student, toy_graph, 4, seed, False)["spectrogram"] for seed in (0, 0, 1)]
+    assert (
+        some[0].shape == (4, 31, 64) and np.array_equal(some[0], some[1]) and not np.array_equal(some[0], some[2])
+    )
+
+
+def test_mistakes_leave_no_file(student, toy_graph, tmp_path, monkeypatch):
+    out = tmp_path / "a.onnx"
+    longer = Student("resnet9", student.emotions, LogMelSettings(n_samples=8704))
+    beside_teacher = Student("resnet9", ["anger", "fear"], student.features, transfer="add")
+    cases = [
+        (beside_teacher, {}, "needs the teacher's embedding.*transfer='none'"),
+        (student, {"int8": True}, "int8 needs clips.*--graph or --clips"),
+        (longer, {"int8": True, "clips": toy_graph}, "n_samples=8192, the student expects 8704"),
+        (student, {"int8": True, "clips": toy_graph.table[:0]}, "No clip to take"),
+        (student, {"int8": True, "clips": toy_graph.table, "n_clips": 0}, "Bad n_clips 0"),
+        (student, {"format": "tflite"}, "Bad format 'tflite', expected one of"),
+        (tmp_path, {}, "not a trained student"),
+    ]
+    for model, settings, words in cases:
+        with pytest.raises(InputError, match=words):
+            export(model, out, progress=False, **settings)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match=r"onnx is not installed; run pip install 'ser-graph\[edge\]'"):
+        export(student, out, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_others_are_refused_in_one_line(exported, tmp_path):
+    def variant(name, **changes):
+        model = onnx.load(exported)
+        (said,) = [entry for entry in model.metadata_props if entry.key == METADATA_KEY]
+        said.value = json.dumps(json.loads(said.value) | changes)
+        onnx.save(model, tmp_path / name)
+
+    whole = exported.read_bytes()
+    variant("newer.onnx", version=2)
+    variant("foreign.onnx", format="other")
+    (tmp_path / "truncated.onnx").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    (tmp_path / "text.onnx").write_text("This is no model. " * 100)
+    for name, words in {
+        "newer": r"newer\.onnx was exported by another version of ser_graph \(format 2, expected 1\)",
+        "foreign": "not made by 'ser-graph export'",
+        "truncated": "may be truncated",
+        "empty": "may be truncated",
+        "text": "may be truncated",
+        "none": "No file .*none.onnx",
+    }.items():
+        with pytest.raises(InputError, match=words) as error:
+            OnnxStudent(tmp_path / f"{name}.onnx")
+        assert "\n" not in str(error.value)
