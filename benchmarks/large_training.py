@@ -28,8 +28,8 @@ import torch
 from graph_report import made_up_clips
 from tqdm.auto import tqdm
 
-from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.mapped import give_back, map_array
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.training import _Run
 from ser_graph.graph import load_graph, save_graph
@@ -56,7 +56,7 @@ def made_up_graph(folder: Path, n: int, n_neighbors: int, dtype: str) -> Path:
     table = table[["emotion", "speaker", "gender", "duration", "split"]]
     data = assemble(table, emb, map_array(folder / "x.npy"), edges, torch.rand(len(seed)))
     graph = {"epsilon": None, "n_neighbors": n_neighbors, "scope": "train", "n_edges": len(seed)}
-    data.meta.update(graph=graph, features=features.to_dict(), upstream=None, embedding={})
+    data.meta.update(graph=graph, features=features.model_dump(), upstream=None, embedding={})
     return save_graph(data, folder / "graph", x_file=folder / "x.npy")
 
 

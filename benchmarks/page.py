@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from playwright.sync_api import Page, sync_playwright
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.graph import ClipGraph, build_graph
 from ser_graph.inspection.layout import graph_layout
 from ser_graph.inspection.page import write_page

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ser_graph.errors import InputError, one_line, shorten
+from ser_graph.errors import InputError, bad_value, one_line, shorten
 
 app = typer.Typer(
     help="Speech emotion recognition on the device, by knowledge transfer through a graph.",
@@ -34,7 +34,12 @@ Folder = Annotated[Path, typer.Argument(help="Folder of the corpus, or the CSV o
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out clips that cannot be used, and list them.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default the GPU where there is one.")]
 EmbeddingLayer = Annotated[
-    str, typer.Option(help="Layer of the upstream that embeds: projector, or a number: 0, 1, ..., -1 for the last.")
+    str | None,
+    typer.Option(help="Layer of the upstream that embeds: projector, or a number: 0, 1, ..., -1 for the last."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any other setting: KEY=VALUE, e.g. --set precision=float32. Repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
@@ -124,33 +129,23 @@ def finetune(
     folder: Folder,
     out: Annotated[Path, typer.Option(help="Folder for the fine-tuned upstream.")],
     upstream: UpstreamName = "facebook/wav2vec2-base",
-    epochs: Annotated[int, typer.Option(min=1)] = 20,
-    learning_rate: float = 3e-5,
-    batch_size: Annotated[int, typer.Option(min=1)] = 16,
-    seconds: Annotated[float, typer.Option(help="Length that clips are repeated or cut to.")] = 4.0,
-    freeze_encoder: Annotated[
-        bool, typer.Option("--freeze-encoder", help="Train nothing but the projector and the classifier.")
-    ] = False,
-    seed: Seed = 0,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training clips.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    settings: Set = None,
     skip_bad: SkipBad = False,
     device: Device = None,
 ) -> None:
-    """Fine-tune an upstream on the emotions of a source corpus. An interrupted training continues."""
+    """Fine-tune an upstream on the emotions of a source corpus. An interrupted training continues.
+
+    All settings: ser-graph settings finetune
+    """
+    from ser_graph.upstream import FinetuneSettings
     from ser_graph.upstream.model import INFO_FILE
 
+    how = FinetuneSettings(**_chosen(settings, epochs=epochs, seed=seed))
     checkpoints = _unfinished(out, INFO_FILE, "checkpoints")
-    model = _upstream(upstream, seed)
-    model.finetune(
-        _table(corpus, folder, skip_bad),
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        seconds=seconds,
-        freeze_encoder=freeze_encoder,
-        seed=seed,
-        checkpoints=checkpoints,
-        device=device,
-    )
+    model = _upstream(upstream, how.seed)
+    model.finetune(_table(corpus, folder, skip_bad), how, checkpoints=checkpoints, device=device)
     model.save(out)
     shutil.rmtree(checkpoints, ignore_errors=True)
     print(f"dev accuracy {_share(model.info['dev_accuracy'])}, test accuracy {_share(model.info['test_accuracy'])}")
@@ -163,21 +158,46 @@ def embed(
     folder: Folder,
     upstream: UpstreamName,
     out: Annotated[Path, typer.Option(help="CSV to write: a row a clip, a column a dimension.")],
-    layer: EmbeddingLayer = "projector",
+    layer: EmbeddingLayer = None,
+    settings: Set = None,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings by content.")] = None,
     skip_bad: SkipBad = False,
     device: Device = None,
 ) -> None:
-    """Embed the clips of a corpus, and write the embeddings as a table for any other program."""
+    """Embed the clips of a corpus, and write the embeddings as a table for any other program.
+
+    All settings: ser-graph settings embed
+    """
     import pandas as pd
 
     from ser_graph.common.files import atomic_file
+    from ser_graph.upstream import EmbeddingSettings
 
+    how = EmbeddingSettings(**_chosen(settings, layer=_layer(layer)))
     with atomic_file(out) as part:
         table = _table(corpus, folder, skip_bad)
-        embeddings = _upstream(upstream).embed(table, layer=_layer(layer), cache=cache, device=device)
+        embeddings = _upstream(upstream).embed(table, how, cache=cache, device=device)
         pd.DataFrame(embeddings.numpy(), index=table.index).to_csv(part, float_format="%.9g")
     print(f"{len(table):,} embeddings of {embeddings.shape[1]} dimensions in {out}")
+
+
+@app.command("settings")
+def show_settings(
+    command: Annotated[str, typer.Argument(help="finetune, embed, build or train.")],
+) -> None:
+    """All settings of a command: name, default and meaning. Give them by --set KEY=VALUE."""
+    from ser_graph.common.settings import Settings, describe
+    from ser_graph.downstream import TrainingSettings
+    from ser_graph.upstream import EmbeddingSettings, FinetuneSettings
+
+    known: dict[str, type[Settings]] = {
+        "finetune": FinetuneSettings,
+        "embed": EmbeddingSettings,
+        "train": TrainingSettings,
+    }
+    if command not in known:
+        raise bad_value("command", command, known)
+    print(describe(known[command]))
 
 
 @app.command()
@@ -190,7 +210,7 @@ def build(
         str, typer.Option(help="Least similarity of an edge; or 'none', 'coverage:0.8', 'agreement' to choose it.")
     ] = "0.99",
     n_neighbors: Annotated[int, typer.Option(min=1, help="Most neighbours of a clip.")] = 6,
-    layer: EmbeddingLayer = "projector",
+    layer: EmbeddingLayer = None,
     scope: Annotated[str, typer.Option(help="train, train+dev or all.")] = "train",
     center: Annotated[str, typer.Option(help="Mean to take off the embeddings: none, corpus or speaker.")] = "none",
     scale: Annotated[bool, typer.Option("--scale", help="Divide by the deviation of the same clips, too.")] = False,
@@ -217,6 +237,7 @@ def build(
     from ser_graph.analysis import format_figures, graph_card, graph_statistics
     from ser_graph.graph import EdgeRules, Space, build_graph, save_graph
     from ser_graph.graph.storage import MARK
+    from ser_graph.upstream import EmbeddingSettings
 
     features = _unfinished(out, MARK, "x.npy")
     space = Space(center=center, scale=scale, whiten=whiten, posterior=posterior)  # type: ignore[arg-type]
@@ -239,7 +260,7 @@ def build(
         cache=cache,
         out=features,
         device=device,
-        layer=_layer(layer),
+        embedding=EmbeddingSettings(**_chosen(None, layer=_layer(layer))),
     )
     save_graph(data, out, x_file=features)
     print(f"{format_figures(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
@@ -311,53 +332,39 @@ def inspect(
 def train(
     graph: Graph,
     out: Annotated[Path, typer.Option(help="Folder for the trained student.")],
-    backbone: Annotated[str, typer.Option(help="cnn6, mobilenet15, resnet9 or vgg15.")] = "resnet9",
+    backbone: Annotated[str | None, typer.Option(help="cnn6, mobilenet15, resnet9 or vgg15.")] = None,
     width: Annotated[
-        float, typer.Option(help="Multiplier of its channels: 0.5 makes about a quarter of the size.")
-    ] = 1.0,
-    method: Annotated[
-        str, typer.Option(help="What it learns beside the labels: baseline (nothing), nsl, graph, regress, ...")
-    ] = "nsl",
-    alpha: Annotated[float | None, typer.Option(help="Weight of the method; by default its own.")] = None,
-    n_neighbors: Annotated[int | None, typer.Option(help="Neighbours of a clip; all by default.")] = None,
-    layer: Annotated[str, typer.Option(help="fc1, fc2 or projection: what nsl and relational compare.")] = "fc2",
-    protocol: Annotated[str, typer.Option(help="clean or paper.")] = "clean",
-    epochs: Annotated[int | None, typer.Option(min=1, help="30 by default, 50 in protocol paper.")] = None,
-    init: Annotated[Path | None, typer.Option(help="Folder of a student to start from.")] = None,
-    seed: Seed = 0,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Any other training setting: KEY=VALUE, e.g. --set normalise=speaker. Repeatable."
-        ),
+        float | None, typer.Option(help="Multiplier of its channels: 0.5 makes about a quarter of the size.")
     ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="What it learns beside the labels: baseline (nothing), nsl, regress, ...")
+    ] = None,
+    alpha: Annotated[float | None, typer.Option(help="Weight of the method.")] = None,
+    n_neighbors: Annotated[int | None, typer.Option(help="Neighbours of a clip.")] = None,
+    layer: Annotated[str | None, typer.Option(help="What nsl compares: fc1, fc2 or projection.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="clean or paper.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the labelled clips.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    settings: Set = None,
+    init: Annotated[Path | None, typer.Option(help="Folder of a student to start from.")] = None,
     device: Device = None,
 ) -> None:
     """Train a student on a graph. An interrupted training continues.
 
+    All settings and their defaults: ser-graph settings train
+
     Several processes share each batch: torchrun --nproc-per-node 2 -m ser_graph train GRAPH --out STUDENT
     """
     from ser_graph.common.distributed import is_first
-    from ser_graph.common.settings import parse_changes
     from ser_graph.downstream import TrainingSettings, load_student
     from ser_graph.downstream import train as train_student
     from ser_graph.downstream.student import MARK
     from ser_graph.graph import load_graph
 
     checkpoint = _unfinished(out, MARK, "checkpoint")
-    chosen = {
-        "backbone": backbone,
-        "width": width,
-        "method": method,
-        "alpha": alpha,
-        "n_neighbors": n_neighbors,
-        "layer": layer,
-        "protocol": protocol,
-        "seed": seed,
-        **({} if epochs is None else {"epochs": epochs}),
-        **parse_changes(settings or []),
-    }
-    how = TrainingSettings(**chosen)  # a mistake in them is told before the graph is read
+    named = {"backbone": backbone, "width": width, "method": method, "alpha": alpha, "n_neighbors": n_neighbors}
+    named |= {"layer": layer, "protocol": protocol, "epochs": epochs, "seed": seed}
+    how = TrainingSettings(**_chosen(settings, **named))  # a mistake is told before the graph is read
     start = None if init is None else load_student(init)
     student = train_student(load_graph(graph), how, init=start, checkpoint=checkpoint, device=device)
     if not is_first():
@@ -611,10 +618,21 @@ def _upstream(name: str, seed: int = 0) -> Any:
     return Upstream.from_pretrained(name, seed=seed)
 
 
-def _layer(text: str) -> int | str:
-    """A number, or a name, which `embed` checks."""
+def _chosen(assignments: list[str] | None, **named: Any) -> dict[str, Any]:
+    """The settings that were given, by an option of their own or by --set; the others keep their defaults."""
+    from ser_graph.common.settings import parse_changes
+
+    given = {name: value for name, value in named.items() if value is not None}
+    changes = parse_changes(assignments or [])
+    if twice := sorted(given.keys() & changes.keys()):
+        raise InputError(f"{twice[0]} is given twice, by its option and by --set; give it once")
+    return {**given, **changes}
+
+
+def _layer(text: str | None) -> int | str | None:
+    """A number, or a name, which the settings check."""
     try:
-        return int(text)
+        return None if text is None else int(text)
     except ValueError:
         return text
 

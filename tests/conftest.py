@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from ser_graph import cli
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import with_copies
 from ser_graph.graph import ClipGraph, build_graph
 

@@ -148,7 +148,19 @@ def test_mistakes_in_inspecting_are_one_line(call, toy_graph, tmp_path):
 
 def test_finetune_and_embed(call, corpus, tmp_path):
     out = tmp_path / "tuned"
-    tune = ("finetune", "synthetic", corpus, "--upstream", "small", "--out", out, "--epochs", 1, "--seconds", 0.5)
+    tune = (
+        "finetune",
+        "synthetic",
+        corpus,
+        "--upstream",
+        "small",
+        "--out",
+        out,
+        "--epochs",
+        1,
+        "--set",
+        "seconds=0.5",
+    )
     code, text, _ = call(*tune)
     assert code == 0 and "test accuracy" in text
     code, text, _ = call("embed", "synthetic", corpus, "--upstream", out, "--out", tmp_path / "e.csv")

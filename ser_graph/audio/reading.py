@@ -7,11 +7,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.audio.torchaudio_import import torchaudio
 from ser_graph.errors import InputError, bad_value
 from ser_graph.sound import read_audio
-
-SAMPLE_RATE = 16_000
 
 
 def load_waveform(path: str | Path, sample_rate: int = SAMPLE_RATE, speed: float = 1.0) -> Tensor:

@@ -1,14 +1,19 @@
 """`Settings`: frozen values that are checked when they are made, and say in one line what is wrong with them."""
 
+import inspect
 import tomllib
-from typing import Any, Literal, Self, get_args
+from collections.abc import Callable
+from textwrap import fill, indent
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from ser_graph.errors import InputError, bad_value
 
-Role = Literal["condition", "method", "run"]
+F = TypeVar("F", bound=Callable[..., Any])
+Role = Literal["condition", "method", "run", "cost"]
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
@@ -27,7 +32,7 @@ class Settings(BaseModel):
         ser_graph.errors.InputError: Bad minutes 0, expected a whole number, at least 1
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, strict=True, allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
         values = {name: one.item() if isinstance(one, np.generic) else one for name, one in values.items()}
@@ -54,13 +59,11 @@ def setting(default: Any, role: Role, description: str, of: tuple[str, ...] = ()
     Args:
         default: its value where none is given.
         role: ``"condition"`` is what a student and its baseline share, ``"method"`` is what a method consists of,
-            ``"run"`` is the same for all students of a run.
+            ``"run"`` is the same for all students of a run, ``"cost"`` decides time and memory, not the result.
         description: its meaning and unit.
         of: the methods that it makes a difference to; all, where it is empty.
         **limits: of pydantic's `Field`, e.g. ``gt=0``.
     """
-    if isinstance(default, float):
-        limits = {"allow_inf_nan": False, **limits}
     return Field(default, description=description, json_schema_extra={"role": role, "of": list(of)}, **limits)
 
 
@@ -82,29 +85,86 @@ def _extra(field: Any) -> dict[str, Any]:
 def complaint(settings: type[BaseModel], error: ValidationError) -> InputError:
     """What is wrong with settings, in one line: the first thing that pydantic found."""
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return bad_value("setting", name, settings.model_fields)
     if first["type"] == "value_error":
         return InputError(str(first["ctx"]["error"]))
-    field = settings.model_fields.get(name)
-    if first["type"] == "literal_error" and field is not None:
-        return bad_value(name, first["input"], get_args(field.annotation))
-    return InputError(f"Bad {name} {first['input']!r}, expected {_expected(settings, name, first)}")
+    name = str(first["loc"][0])  # what follows names a place in a list, or one of several types
+    if first["type"] == "extra_forbidden":
+        return bad_value("setting", name, settings.model_fields)
+    given, field = first["input"], settings.model_fields[name]
+    if first["type"] == "literal_error" and len(first["loc"]) == 1 and "None" not in str(field.annotation):
+        return bad_value(name, given, get_args(field.annotation))
+    of_several_types = len(first["loc"]) > 1 or "|" in str(field.annotation)
+    otherwise = field.description if of_several_types else str(first["msg"]).removeprefix("Input should be ")
+    return InputError(f"Bad {name} {given!r}, expected {_range(field) or otherwise}")
 
 
-def _expected(settings: type[BaseModel], name: str, first: Any) -> str:
-    """The range of a number, or else what pydantic says."""
-    field = settings.model_fields.get(name)
-    metadata = [] if field is None else field.metadata
-    kind = "" if field is None else str(field.annotation)
+def _range(field: FieldInfo) -> str:
+    """The range of a number, in words; empty where the field has none."""
     words = [
-        f"{text} {getattr(part, key)}" for part in metadata for key, text in _LIMITS.items() if hasattr(part, key)
+        f"{text} {getattr(part, key)}"
+        for part in field.metadata
+        for key, text in _LIMITS.items()
+        if hasattr(part, key)
     ]
-    if words:
-        whole, none = "a whole number, " if "int" in kind else "", ", or None" if "None" in kind else ""
-        return whole + " and ".join(words) + none
-    return str(first["msg"]).removeprefix("Input should be ")
+    if not words:
+        return ""
+    kind = str(field.annotation)
+    whole, none = "a whole number, " if "int" in kind else "", ", or None" if "None" in kind else ""
+    return whole + " and ".join(words) + none
+
+
+def describe(settings: type[Settings]) -> str:
+    """Every setting in a line or two: name, default, meaning and range.
+
+    Examples:
+        >>> class Cooking(Settings):
+        ...     minutes: int = setting(10, "run", "how long it boils", ge=1)
+        >>> print(describe(Cooking))
+        minutes = 10  how long it boils (a whole number, at least 1)
+    """
+    names = {name: f"{name} = {field.default}" for name, field in settings.model_fields.items()}
+    width = max(map(len, names.values()))
+    lines = []
+    for name, field in settings.model_fields.items():
+        meaning = f"{field.description} ({_range(field)})" if _range(field) else str(field.description)
+        lines.append(fill(f"{names[name]:<{width}}  {meaning}", 110, subsequent_indent=" " * (width + 2)))
+    return "\n".join(lines)
+
+
+def changed(changes: dict[str, Any], *several: Settings) -> tuple[Any, ...]:
+    """Several settings with single ones changed by name; each name belongs to one of them.
+
+    Raises:
+        InputError: none of them has a setting of that name.
+    """
+    known = [name for one in several for name in type(one).model_fields]
+    if unknown := sorted(changes.keys() - set(known)):
+        raise bad_value("setting", unknown[0], known)
+    own = [{name: changes[name] for name in type(one).model_fields if name in changes} for one in several]
+    return tuple(one.replace(**mine) for one, mine in zip(several, own, strict=True))
+
+
+def with_settings(*several: type[Settings]) -> Callable[[F], F]:
+    """Show the settings that a function takes by name, as ``**changes``, in its signature and its help.
+
+    Editors and notebooks then complete them, though they are declared in one place alone.
+    """
+
+    def show(function: F) -> F:
+        signature = inspect.signature(function)
+        given = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        own = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.annotation)
+            for settings in several
+            for name, one in settings.model_fields.items()
+            if name not in signature.parameters
+        ]
+        function.__signature__ = signature.replace(parameters=[*given, *own])  # type: ignore[attr-defined]
+        lists = [f"{settings.__name__}:\n{indent(describe(settings), '    ')}\n" for settings in several]
+        function.__doc__ = "\n\n".join([str(inspect.getdoc(function)), *lists])
+        return function
+
+    return show
 
 
 def parse_changes(assignments: list[str]) -> dict[str, Any]:

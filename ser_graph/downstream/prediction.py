@@ -116,7 +116,7 @@ def predict(
         raise InputError(f"No clip to predict{'' if split is None else f' in the split {split!r}'}")
     rows = torch.tensor(chosen.to_numpy(bool)).nonzero()[:, 0]
     if isinstance(clips, ClipGraph):
-        check_belongs(clips.meta, student.features.to_dict(), student.emotions)
+        check_belongs(clips.meta, student.features.model_dump(), student.emotions)
         if student.needs_teacher:
             _check_teacher(student, clips)
         voices = known_voices(clips, student.standardise.normalise, heard)

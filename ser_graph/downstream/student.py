@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import Standardise
 from ser_graph.common.files import atomic_folder, check_readable, read_json, write_json
 from ser_graph.downstream.augmentation import Augmentation
@@ -129,7 +129,7 @@ def start_from(student: Student, other: Student) -> None:
     Raises:
         InputError: another backbone or width, or spectrograms of another rate or of other bins.
     """
-    own, given = student.features.to_dict(), other.features.to_dict()
+    own, given = student.features.model_dump(), other.features.model_dump()
     differ = [name for name in own if name != "n_samples" and own[name] != given[name]]
     for name, one, two in (
         ("backbone", student.info["backbone"], other.info["backbone"]),
@@ -174,7 +174,7 @@ def write_student(student: Student, folder: Path) -> None:
             "format": "ser_graph.student",
             "version": FORMAT_VERSION,
             "emotions": student.emotions,
-            "features": student.features.to_dict(),
+            "features": student.features.model_dump(),
             "normalise": student.standardise.normalise,
             "transfer": student.transfer,
             "width": student.width,

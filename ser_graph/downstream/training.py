@@ -16,12 +16,13 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import Standardise, Voices
 from ser_graph.common.devices import autocast, pick_device
 from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import atomic_file, content_hash
 from ser_graph.common.memory import keep_freed_memory
+from ser_graph.common.settings import with_settings
 from ser_graph.corpora import originals
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.batches import LabelledBatches, balance
@@ -43,6 +44,7 @@ _UNKNOWN_VOICES = 0.25  # share of clips whose speaker counts as unheard, where 
 _LOOKS = 10  # at dev in a training, where the last epoch is kept
 
 
+@with_settings(TrainingSettings)
 def train(
     data: ClipGraph,
     settings: TrainingSettings | None = None,

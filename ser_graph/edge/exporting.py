@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
-from ser_graph.audio.log_mel import LogMel, LogMelSettings
+from ser_graph.audio.log_mel import LogMel
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import hear
 from ser_graph.common.extras import edge_package
 from ser_graph.common.files import atomic_file, environment
@@ -176,7 +177,7 @@ def _metadata(student: Student, int8: bool) -> dict[str, Any]:
         "version": FORMAT_VERSION,
         "precision": "int8" if int8 else "float32",
         "emotions": student.emotions,
-        "features": student.features.to_dict(),
+        "features": student.features.model_dump(),
         "normalise": student.standardise.normalise,
         "n_params": student.n_params,
         "macs": student.macs,
@@ -246,7 +247,7 @@ def calibration(
     if n_clips < 1:
         raise InputError(f"Bad n_clips {n_clips!r}, expected at least 1")
     if isinstance(clips, ClipGraph):
-        check_same_features(clips.meta["features"], student.features.to_dict())
+        check_same_features(clips.meta["features"], student.features.model_dump())
         rows = clips.train_mask.nonzero()[:, 0]
         chosen = rows[_draw(len(rows), n_clips, seed)]
         x, voices = clips.x[chosen], known_voices(clips, student.standardise.normalise)

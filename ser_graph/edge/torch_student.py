@@ -31,7 +31,7 @@ class TorchStudent:
             )
         self.student = student.eval()
         self.emotions = student.emotions
-        self.features: dict[str, Any] = student.features.to_dict()
+        self.features: dict[str, Any] = student.features.model_dump()
         self.normalise = student.standardise.normalise
         self.info = student.info
         self.precision = "float32"

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.files import atomic_folder, content_hash, read_json, write_json
 from ser_graph.corpora import leave_speakers_out
 from ser_graph.downstream import TrainingSettings, predict, train

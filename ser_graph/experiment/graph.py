@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -37,8 +36,7 @@ def prepare_upstream(
         return Upstream.from_pretrained(folder)
     upstream = Upstream.from_pretrained(part.model, seed=part.seed)
     logger.info("Fine-tuning %s on %s", part.model, source.attrs["corpus"])
-    settings = part.model_dump(exclude={"model", "finetune"})  # all others are settings of `finetune`
-    upstream.finetune(source, checkpoints=checkpoints, device=device, progress=progress, **settings)
+    upstream.finetune(source, part.finetuning, checkpoints=checkpoints, device=device, progress=progress)
     upstream.save(folder)
     mark_finished(folder, asked)
     shutil.rmtree(checkpoints, ignore_errors=True)
@@ -73,15 +71,12 @@ def prepare_graph(
         target_rows,
         file_sizes(target),
         recipe.embedding.model_dump(),
-        asdict(recipe.features),
+        recipe.features.model_dump(),
         recipe.graph.model_dump(),
         recipe.scope,
     )
     if not is_finished(folder, asked):
         logger.info("Building the graph of %d clips", len(target))
-        embedding = recipe.embedding.model_dump()
-        if embedding["seconds"] == "own":
-            embedding["seconds"] = None
         x_file = out / ".x.npy"
         data = build_graph(
             target,
@@ -99,7 +94,7 @@ def prepare_graph(
             cache=out / "embeddings",
             progress=progress,
             device=device,
-            **embedding,
+            embedding=recipe.embedding,
         )
         save_graph(data, folder, x_file=x_file)
         mark_finished(folder, asked)

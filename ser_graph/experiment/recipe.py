@@ -4,15 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ser_graph.audio.log_mel import LogMelSettings
-from ser_graph.common.devices import Precision
+from ser_graph.audio.settings import LogMelSettings
+from ser_graph.common.settings import setting
 from ser_graph.corpora import ADAPTERS
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError, bad_value
 from ser_graph.experiment.grid import Students, training_settings
 from ser_graph.graph import EdgeRules, Space
 from ser_graph.graph.epsilon import epsilon_rule
-from ser_graph.upstream.embedding import Layer
+from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
 
 
 class _Part(BaseModel):
@@ -53,38 +53,18 @@ class Corpus(_Part):
         return name
 
 
-class UpstreamPart(_Part):
-    """The upstream and its fine-tuning on the source corpus; the settings are those of `Upstream.finetune`.
+class UpstreamPart(FinetuneSettings):
+    """The upstream, and how it is fine-tuned on the source corpora."""
 
-    Attributes:
-        model: ``"facebook/wav2vec2-base"``, another model of the hub, a local folder, or ``"small"``.
-        finetune: train it on the source corpora; false takes the model as it is.
-    """
+    model: str = setting(
+        "facebook/wav2vec2-base", "condition", "a model of the Hugging Face hub, a local folder, or small"
+    )
+    finetune: bool = setting(True, "condition", "train it on the source corpora; false takes the model as it is")
 
-    model: str = "facebook/wav2vec2-base"
-    finetune: bool = True
-    epochs: int = Field(20, ge=1)
-    learning_rate: float = Field(3e-5, gt=0)
-    batch_size: int = Field(16, ge=1)
-    seconds: float = Field(4.0, gt=0)
-    freeze_feature_encoder: bool = True
-    freeze_encoder: bool = False
-    seed: int = 0
-    precision: Precision = "auto"
-
-
-class EmbeddingPart(_Part):
-    """How clips of the target corpus are embedded; the settings are those of `Upstream.embed`.
-
-    Attributes:
-        seconds: clips are repeated or cut to this length; ``"own"`` keeps each clip's own.
-        layer: ``"projector"``, or the number of a layer of the encoder.
-    """
-
-    seconds: float | Literal["own"] = 8.43
-    layer: Layer = "projector"
-    batch_size: int = Field(16, ge=1)
-    precision: Precision = "float32"
+    @property
+    def finetuning(self) -> FinetuneSettings:
+        """The settings of the fine-tuning alone."""
+        return FinetuneSettings(**self.model_dump(include=set(FinetuneSettings.model_fields)))
 
 
 class GraphPart(_Part):
@@ -138,7 +118,7 @@ class Recipe(_Part):
     unlabelled: list[Corpus] = Field(default_factory=list)
     copies: int = Field(0, ge=0, le=10)
     upstream: UpstreamPart = UpstreamPart()
-    embedding: EmbeddingPart = EmbeddingPart()
+    embedding: EmbeddingSettings = EmbeddingSettings()
     features: LogMelSettings = LogMelSettings()
     graph: GraphPart = GraphPart()
     students: Students = Students()

@@ -1,7 +1,6 @@
 """Recipes as TOML: those that ship, files, single changes, and what is wrong with them in one line."""
 
 import tomllib
-from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -50,8 +49,7 @@ def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
 
 def recipe_values(recipe: Recipe) -> dict[str, Any]:
     """A recipe as the plain values of a TOML file, every default written out."""
-    features = {key: value for key, value in asdict(recipe.features).items() if value is not None}
-    return {**recipe.model_dump(mode="json", exclude_none=True), "features": features}
+    return recipe.model_dump(mode="json", exclude_none=True)
 
 
 def _read(name_or_file: str | Path) -> str:
@@ -89,5 +87,4 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
     part: Any = Corpus if location[0] in ("source", "target", "unlabelled") else Recipe
     for name in location[:-1] if part is Recipe else ():
         part = part.model_fields[name].annotation if hasattr(part, "model_fields") else part
-    fields = part.model_fields if hasattr(part, "model_fields") else part.__dataclass_fields__
-    return sorted(fields)
+    return sorted(part.model_fields)

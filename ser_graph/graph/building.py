@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ser_graph.audio.features import log_mels
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.files import content_hash, environment
+from ser_graph.common.settings import changed, with_settings
 from ser_graph.corpora import check_split
 from ser_graph.corpora.adapter import in_form
 from ser_graph.corpora.copies import originals
@@ -34,7 +35,7 @@ from ser_graph.graph.neighbours import (
 )
 from ser_graph.graph.rules import EdgeRules, group_codes, mutual_edges, training_labels, trust
 from ser_graph.graph.space import Space, check_space, transform
-from ser_graph.upstream import Upstream
+from ser_graph.upstream import EmbeddingSettings, Upstream
 
 Scope = Literal["train", "train+dev", "all"]
 _SCOPES: dict[str, tuple[str, ...]] = {"train": ("train",), "train+dev": ("train", "dev"), "all": ()}
@@ -42,6 +43,7 @@ _CODED = ("emotion", "speaker", "gender")
 _MASKS = {"train": "train_mask", "dev": "val_mask", "test": "test_mask"}
 
 
+@with_settings(EmbeddingSettings, LogMelSettings)
 def build_graph(
     table: pd.DataFrame,
     upstream: Upstream | None = None,
@@ -55,14 +57,16 @@ def build_graph(
     seed: int = 0,
     n_jobs: int | None = None,
     shared_speakers: bool = False,
+    embedding: EmbeddingSettings | None = None,
     features: LogMelSettings | None = None,
     emb: Tensor | None = None,
     x: Tensor | None = None,
     out: str | Path | None = None,
     cache: str | Path | None = None,
     root: str | Path | None = None,
+    device: str | None = None,
     progress: bool = True,
-    **embedding: Any,
+    **changes: Any,
 ) -> ClipGraph:
     """Build the graph of a corpus: embed, find neighbours, filter, and add the spectrograms.
 
@@ -84,14 +88,16 @@ def build_graph(
         seed: of NN-descent and of the sample on which recall is measured.
         n_jobs: threads of NN-descent; None takes all.
         shared_speakers: accept a speaker in two splits.
+        embedding: how `upstream` embeds the clips.
         features: what the spectrograms look like; the paper's by default.
         emb: [N, D] embeddings made before; `upstream` is then not used, unless `space` needs its head.
         x: [N, n_frames, n_mels] spectrograms made before with `features`.
         out: a `.npy` file to write the spectrograms to; they are then mapped from disk.
         cache: folder for embeddings; see `Upstream.embed`.
         root: the corpus folder, by default the one that the table was loaded from.
+        device: of the upstream, e.g. ``"cpu"``.
         progress: show progress bars.
-        **embedding: further settings of `Upstream.embed`.
+        **changes: single settings of `embedding` and `features` by name, e.g. ``seconds=6, n_samples=48_000``.
 
     Returns:
         The graph. ``meta["graph"]`` holds its settings, number of edges, coverage, recall of a sample and the
@@ -103,6 +109,7 @@ def build_graph(
             not fit the table, an epsilon that leaves no edge, or a space or rules that need what is not there.
     """
     table = in_form(table)
+    embedding, features = changed(changes, embedding or EmbeddingSettings(), features or LogMelSettings())
     _check_settings(table, epsilon, n_neighbors, scope, method)
     if scope != "all":
         check_split(table, shared_speakers=shared_speakers)
@@ -113,9 +120,8 @@ def build_graph(
             raise InputError("build_graph needs an upstream to embed the clips, or their embeddings as emb=")
         if resolve_method(method, len(nodes)) == "nndescent":
             compile_nndescent()
-        emb = upstream.embed(table, cache=cache, root=root, progress=progress, **embedding)
+        emb = upstream.embed(table, embedding, cache=cache, root=root, device=device, progress=progress)
     _check_rows("emb", emb, table)
-    features = features or LogMelSettings()
     if x is not None:
         _check_spectrograms(x, features, table)
 
@@ -138,9 +144,9 @@ def build_graph(
     data = assemble(table, emb, x, nodes[edge_index], edge_weight)
     data.meta.update(
         graph=graph,
-        features=features.to_dict(),
+        features=features.model_dump(),
         upstream={"fingerprint": upstream.fingerprint(), **upstream.info} if upstream else None,
-        embedding=embedding,
+        embedding=embedding.model_dump(),
     )
     return data
 

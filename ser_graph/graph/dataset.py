@@ -7,30 +7,29 @@ from typing import Any
 
 from torch_geometric.data import InMemoryDataset
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
+from ser_graph.common.settings import Settings
 from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.building import build_graph
 from ser_graph.graph.rules import EdgeRules
 from ser_graph.graph.space import Space
 from ser_graph.graph.storage import FILES, load_graph, save_graph
-from ser_graph.upstream import Upstream
-from ser_graph.upstream.embedding import embed
+from ser_graph.upstream import EmbeddingSettings, Upstream
 
 _WHERE = "data/README.md says where each corpus is had from and how its folder looks"
 
 
 _SETTINGS = {
     name: parameter.default
-    for function in (build_graph, embed)
-    for name, parameter in inspect.signature(function).parameters.items()
+    for name, parameter in inspect.signature(build_graph).parameters.items()
     if parameter.kind == parameter.KEYWORD_ONLY and name not in ("out", "emb", "x")
 }
 _SETTINGS["split"] = "default"
 # Settings that another graph comes of; `method` says how it is searched, the others where and how fast.
 _OF_THE_RESULT = frozenset(
     {"epsilon", "n_neighbors", "scope", "space", "rules", "seed", "shared_speakers", "features", "split"}
-    | {"seconds", "layer", "precision"}
+    | {"embedding"}
 )
 
 
@@ -129,18 +128,21 @@ class EmotionGraph(InMemoryDataset):
                 )
         graph = {"space": Space().to_dict(), "rules": EdgeRules().to_dict(), **meta["graph"]}
         graph["epsilon"] = graph.get("epsilon_by", graph["epsilon"])
-        built = {**graph, **meta["embedding"], "features": meta["features"]}
+        built = {**graph, "embedding": meta["embedding"], "features": meta["features"]}
         built["split"] = meta.get("split", _name_of(self._split))  # graphs of before do not say it
         asked = {name: value for name, value in self._settings.items() if name in _OF_THE_RESULT}
         if callable(self._split):
             self._check_split()
         elif self._split != "default":
             asked["split"] = self._split
-        if asked.get("features", "") is None:
-            asked["features"] = LogMelSettings()
+        defaults = {"features": LogMelSettings(), "embedding": EmbeddingSettings()}
+        asked |= {name: default for name, default in defaults.items() if asked.get(name, "") is None}
         for key, wanted in asked.items():
             found = built.get(key, _SETTINGS[key])
-            wanted = wanted.to_dict() if isinstance(wanted, LogMelSettings | Space | EdgeRules) else wanted
+            if isinstance(wanted, Space | EdgeRules):
+                wanted = wanted.to_dict()
+            elif isinstance(wanted, Settings):
+                wanted = wanted.model_dump()
             if found != wanted:
                 raise InputError(
                     f"The graph in {self.processed_dir} was built with {key}={found!r}, not {wanted!r}; "

@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.mapped import map_array, write_array
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.files import atomic_file
 from ser_graph.corpora import check_split, originals
 from ser_graph.corpora.adapter import in_form
@@ -19,7 +19,7 @@ from ser_graph.graph.epsilon import complain, edge_figures, similarity_figures
 from ser_graph.graph.neighbours import exact_candidates, pair_similarity, rank, unit_rows
 from ser_graph.graph.rules import EdgeRules
 from ser_graph.graph.space import Space
-from ser_graph.upstream import Upstream
+from ser_graph.upstream import EmbeddingSettings, Upstream
 
 
 def add_clips(
@@ -72,7 +72,7 @@ def add_clips(
         features=LogMelSettings(**data.meta["features"]),
         emb=emb,
         x=x,
-        **data.meta["embedding"],
+        embedding=EmbeddingSettings(**data.meta["embedding"]),
         **settings,
     )
     if new.emb.shape[1] != data.emb.shape[1]:

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.evaluation.figures import new_axes
 from ser_graph.graph import ClipGraph
 from ser_graph.inspection.clips import clip_color, clip_node, describe, neighbours_of, why_alone

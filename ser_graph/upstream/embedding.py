@@ -2,12 +2,11 @@
 
 import hashlib
 import itertools
-import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -19,48 +18,40 @@ from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, clip_speeds, fit_le
 from ser_graph.common.devices import Precision, autocast, pick_device
 from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import atomic_file, content_hash
+from ser_graph.common.settings import names_of, with_settings
 from ser_graph.errors import InputError
+from ser_graph.upstream.settings import EmbeddingSettings, Layer, OneLayer
 
 if TYPE_CHECKING:
     from ser_graph.upstream.model import Upstream
 
-OneLayer = int | Literal["projector"]
-Layer = OneLayer | list[OneLayer]
-
 _SHARD = 256  # clips embedded between two writes to the cache
 
 
+@with_settings(EmbeddingSettings)
 def embed(
     upstream: "Upstream",
     table: pd.DataFrame,
+    settings: EmbeddingSettings | None = None,
     *,
-    seconds: float | None = 8.43,
-    layer: Layer = "projector",
-    batch_size: int = 16,
     root: str | Path | None = None,
     cache: str | Path | None = None,
     device: str | None = None,
-    precision: Precision = "float32",
     progress: bool = True,
+    **changes: Any,
 ) -> Tensor:
     """Embed every clip of a table; under ``torchrun`` or ``accelerate`` each process takes its share of the clips.
 
     Args:
         upstream: the model.
         table: clip table of N clips.
-        seconds: clips are repeated or cut to this length (official code: 8.43 s), but not beyond what the
-            model can see; None keeps each clip's own length.
-        layer: whose output is averaged: ``"projector"`` (256 dimensions), as in the paper, or a layer of the
-            encoder, 0 for its input, 1 for the first, -1 for the last, as transformers counts `hidden_states`; or a
-            list of these, whose embeddings stand side by side.
-        batch_size: clips in one forward pass; the result does not depend on it.
+        settings: how to embed.
         root: the corpus folder, by default the one that the table was loaded from.
         cache: a folder that keeps embeddings by content (audio, model, settings): clips found there are not
             embedded again, and a killed run continues where it was.
         device: e.g. ``"cpu"``; by default the GPU where there is one.
-        precision: ``"float32"``, ``"bfloat16"``, or ``"auto"`` (bfloat16 where the hardware gains by it).
-            Thresholds close to 1 want float32.
         progress: show a progress bar.
+        **changes: single settings by name, e.g. ``layer=4, seconds=6``.
 
     Returns:
         [N, D] float32 embeddings, in the order of the table.
@@ -69,15 +60,16 @@ def embed(
         InputError: a clip cannot be read, or an embedding is not finite; the message names the clip. Or there are
             more processes than clips, or the model has no such layer.
     """
+    settings = (settings or EmbeddingSettings()).replace(**changes)
     if not len(table):
         raise InputError("No clip to embed")
-    _check_layer(upstream, layer)
+    _check_layer(upstream, settings.layer)
     group = processes()
     group.check_enough(len(table), "clips to embed")
     share = group.share(len(table))
     paths, speeds = clip_paths(table, root)[share], clip_speeds(table)[share]
-    n_samples = None if seconds is None else length_in_samples(upstream, seconds)
-    store = _Cache(cache, upstream, seconds=seconds, precision=precision, layer=layer)
+    n_samples = None if settings.seconds == "own" else length_in_samples(upstream, settings.seconds)
+    store = _Cache(cache, upstream, settings)
     target = pick_device(device)
     upstream.model.to(target).eval()
     with tqdm(
@@ -91,8 +83,8 @@ def embed(
             new = {key: wave for key, wave in zip(keys, waveforms, strict=True) if key not in store}
             found = len(shard) - len(new)
             bar.update(found)
-            for batch in _batches(upstream, new, batch_size):
-                emb = _forward(upstream, [new[key] for key in batch], precision, layer)
+            for batch in _batches(upstream, new, settings.batch_size):
+                emb = _forward(upstream, [new[key] for key in batch], settings.precision, settings.layer)
                 store.add(batch, emb.float().cpu())
                 bar.update(len(batch))
             store.keep(keys)
@@ -108,8 +100,6 @@ def embed(
 
 def length_in_samples(upstream: "Upstream", seconds: float) -> int:
     """The length to which clips are brought for a model: not beyond what it can see."""
-    if not 0.1 <= seconds < math.inf:
-        raise InputError(f"Bad seconds {seconds!r}, expected at least 0.1")
     wanted = round(seconds * SAMPLE_RATE)
     return min(wanted, upstream.max_samples or wanted)
 
@@ -204,13 +194,15 @@ def _frame_counts(upstream: "Upstream", lengths: Tensor, n_frames: int) -> Tenso
 class _Cache:
     """Embeddings by content: in memory for this call, and in shards of a folder for the next one."""
 
-    def __init__(self, folder: str | Path | None, upstream: "Upstream", **settings: object) -> None:
+    def __init__(self, folder: str | Path | None, upstream: "Upstream", settings: EmbeddingSettings) -> None:
         self._folder: Path | None = None
         self._known: dict[str, Tensor] = {}
         self._unwritten: list[str] = []
         self._order: list[str] = []
         if folder is not None:
-            self._folder = Path(folder).expanduser() / content_hash(upstream.fingerprint(), settings)
+            self._folder = Path(folder).expanduser() / content_hash(
+                upstream.fingerprint(), settings.model_dump(exclude=names_of(EmbeddingSettings, "cost"))
+            )
             for shard in sorted(self._folder.glob("*.safetensors")):
                 self._read(shard)
 

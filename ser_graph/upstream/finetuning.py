@@ -2,7 +2,6 @@
 
 import copy
 import json
-import math
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,51 +17,42 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from ser_graph.audio.reading import SAMPLE_RATE, clip_paths, clip_speeds, fit_length, load_waveform
-from ser_graph.common.devices import Precision, pick_device, uses_bfloat16
+from ser_graph.common.devices import pick_device, uses_bfloat16
 from ser_graph.common.files import content_hash, full_disk_named, read_json, write_json
+from ser_graph.common.settings import with_settings
 from ser_graph.errors import InputError
 from ser_graph.upstream.embedding import length_in_samples
 from ser_graph.upstream.quiet import quiet_transformers
+from ser_graph.upstream.settings import FinetuneSettings
 
 if TYPE_CHECKING:
     from ser_graph.upstream.model import Upstream
 
 
+@with_settings(FinetuneSettings)
 def finetune(
     upstream: "Upstream",
     table: pd.DataFrame,
+    settings: FinetuneSettings | None = None,
     *,
-    epochs: int = 20,
-    learning_rate: float = 3e-5,
-    batch_size: int = 16,
-    seconds: float = 4.0,
-    freeze_feature_encoder: bool = True,
-    freeze_encoder: bool = False,
-    seed: int = 0,
     root: str | Path | None = None,
     checkpoints: str | Path | None = None,
     device: str | None = None,
-    precision: Precision = "auto",
     progress: bool = True,
+    **changes: Any,
 ) -> "Upstream":
     """Fine-tune an upstream on the training clips of a corpus; the last epoch is kept, as in the paper.
 
     Args:
         upstream: the model, changed in place; it stays as it was when the training is interrupted.
         table: clip table with `emotion` and `split`. Clips of `dev` and `test` are only measured.
-        epochs: number of passes over the training clips.
-        learning_rate: of Adam, constant.
-        batch_size: clips in one step.
-        seconds: clips are repeated or cut to this length, but not beyond what the model can see.
-        freeze_feature_encoder: leave the convolutions of wav2vec 2.0 and kin as they are.
-        freeze_encoder: train nothing but projector and classifier: a frozen teacher with a head.
-        seed: of the head's initial weights and the order of the clips.
+        settings: how to train.
         root: the corpus folder, by default the one that the table was loaded from.
         checkpoints: a folder for one checkpoint an epoch. A call that finds an unfinished one of the very
             same model, data and settings there continues it. Remove it when the result is stored.
         device: e.g. ``"cpu"``; by default the GPU where there is one.
-        precision: of the forward pass; ``"auto"`` is bfloat16 where the hardware gains by it.
         progress: show progress bars.
+        **changes: single settings by name, e.g. ``epochs=5``.
 
     Returns:
         The same upstream; ``upstream.info`` holds settings, accuracies and the history by epoch.
@@ -71,21 +61,10 @@ def finetune(
         InputError: no training clip, fewer than two emotions, a clip that cannot be read, or a training that
             diverged.
     """
-    settings = {
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "seconds": seconds,
-        "freeze_feature_encoder": freeze_feature_encoder,
-        "seed": seed,
-        "precision": precision,
-        **({"freeze_encoder": True} if freeze_encoder else {}),  # earlier trainings are found again without
-    }
-    if not 0 < learning_rate < math.inf:
-        raise InputError(f"Bad learning_rate {learning_rate!r}, expected more than 0, e.g. 3e-5")
+    settings = (settings or FinetuneSettings()).replace(**changes)
     labelled = _labelled(table)
     emotions = sorted(labelled.loc[labelled["split"] == "train", "emotion"].unique())
-    n_samples = length_in_samples(upstream, seconds)
+    n_samples = length_in_samples(upstream, settings.seconds)
     sets = {
         str(split): _Clips(part, emotions, n_samples, root)
         for split, part in labelled.groupby("split")
@@ -93,9 +72,9 @@ def finetune(
     }
     before = copy.deepcopy(upstream.model), upstream.emotions
     try:
-        upstream.set_emotions(emotions, seed=seed)
-        _freeze_feature_encoder(upstream.model, freeze_feature_encoder)
-        with TemporaryDirectory() as temporary, _frozen_encoder(upstream.model, freeze_encoder):
+        upstream.set_emotions(emotions, seed=settings.seed)
+        _freeze_feature_encoder(upstream.model, settings.freeze_feature_encoder)
+        with TemporaryDirectory() as temporary, _frozen_encoder(upstream.model, settings.freeze_encoder):
             folder = Path(checkpoints or temporary).expanduser()
             history = _train(upstream, sets, settings, folder, checkpoints is not None, device, progress)
         _check_finite(upstream.model)
@@ -107,7 +86,7 @@ def finetune(
             "finetuned": True,
             "untrained": [],
             "corpus": table.attrs.get("corpus"),
-            "settings": settings,
+            "settings": settings.model_dump(),
             "n_train": len(sets["train"]),
             "dev_accuracy": history["dev"],
             "test_accuracy": history["test"],
@@ -184,7 +163,7 @@ class _Clips(Dataset):
 def _train(
     upstream: "Upstream",
     sets: dict[str, _Clips],
-    settings: dict[str, Any],
+    settings: FinetuneSettings,
     folder: Path,
     resumable: bool,
     device: str | None,
@@ -198,15 +177,15 @@ def _train(
     has_dev = "dev" in sets and len(sets["dev"]) > 0
     arguments = TrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=settings["epochs"],
-        learning_rate=settings["learning_rate"],
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
         lr_scheduler_type="constant",
         weight_decay=0.0,  # AdamW without decay is the paper's Adam
         max_grad_norm=0.0,
-        per_device_train_batch_size=settings["batch_size"],
-        per_device_eval_batch_size=settings["batch_size"],
-        seed=settings["seed"],
-        bf16=uses_bfloat16(target, settings["precision"]),
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        seed=settings.seed,
+        bf16=uses_bfloat16(target, settings.precision),
         use_cpu=target.type == "cpu",
         eval_strategy="epoch" if has_dev else "no",
         save_strategy="epoch" if resumable else "no",
@@ -243,7 +222,9 @@ def _train(
     vars(upstream.model.config).update(config)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_epoch_bar(progress))
-    run = content_hash(settings, upstream.fingerprint(), {split: clips.content for split, clips in sets.items()})
+    run = content_hash(
+        settings.model_dump(), upstream.fingerprint(), {split: clips.content for split, clips in sets.items()}
+    )
     with quiet_transformers(), full_disk_named(folder):
         trainer.train(resume_from_checkpoint=_resume_point(folder, run))
         epochs = _history(trainer.state.log_history)

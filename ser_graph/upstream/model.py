@@ -14,6 +14,7 @@ from ser_graph.audio.reading import SAMPLE_RATE
 from ser_graph.common.files import atomic_folder, content_hash, read_json, write_json
 from ser_graph.errors import InputError
 from ser_graph.upstream.quiet import quiet_transformers
+from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
 
 INFO_FILE = "ser_graph.json"
 
@@ -137,17 +138,17 @@ class Upstream:
         self.model.num_labels = len(emotions)
         self.emotions = list(emotions)
 
-    def finetune(self, table: pd.DataFrame, **settings: Any) -> "Upstream":
+    def finetune(self, table: pd.DataFrame, settings: FinetuneSettings | None = None, **further: Any) -> "Upstream":
         """Fine-tune on a corpus, in place; see `ser_graph.upstream.finetuning.finetune`."""
         from ser_graph.upstream.finetuning import finetune
 
-        return finetune(self, table, **settings)
+        return finetune(self, table, settings, **further)
 
-    def embed(self, table: pd.DataFrame, **settings: Any) -> Tensor:
+    def embed(self, table: pd.DataFrame, settings: EmbeddingSettings | None = None, **further: Any) -> Tensor:
         """Embed every clip of a corpus; see `ser_graph.upstream.embedding.embed`."""
         from ser_graph.upstream.embedding import embed
 
-        return embed(self, table, **settings)
+        return embed(self, table, settings, **further)
 
     def save(self, folder: str | Path) -> Path:
         """Store model, extractor and `info` as a folder that `from_pretrained` and transformers load."""

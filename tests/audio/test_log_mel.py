@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import warnings
 
@@ -120,15 +119,15 @@ def test_the_number_of_frames(n_samples, n_fft, hop_length):
     ("settings", "complaint"),
     [
         ({"mel_scale": "bark"}, r"Bad mel_scale 'bark', expected one of \['htk', 'slaney'\]"),
-        ({"hop_length": 0}, "greater than 0"),
-        ({"n_mels": 0}, "greater than 0"),
-        ({"floor": 0.0}, "greater than 0"),
-        ({"n_fft": 0}, "greater than 0"),
-        ({"sample_rate": -1}, "greater than 0"),
+        ({"hop_length": 0}, "Bad hop_length 0, expected a whole number, at least 1"),
+        ({"n_mels": 0.5}, "Bad n_mels 0.5, expected a whole number, at least 1"),
+        ({"floor": 0.0}, "Bad floor 0.0, expected more than 0"),
+        ({"n_fft": 0}, "at least 1"),
+        ({"sample_rate": -1}, "at least 1"),
         ({"f_max": 9000.0}, "f_max=9000.0, expected 0 <= f_min < f_max <= 8000"),
-        ({"f_min": -1.0}, "expected 0 <= f_min"),
+        ({"f_min": -1.0}, "Bad f_min -1.0, expected at least 0"),
         ({"f_min": 8000.0}, "expected 0 <= f_min"),
-        ({"f_min": float("nan")}, "expected 0 <= f_min"),
+        ({"f_min": float("nan")}, "Bad f_min nan, expected at least 0"),
     ],
 )
 def test_bad_settings(settings, complaint):
@@ -139,6 +138,6 @@ def test_bad_settings(settings, complaint):
 
 @pytest.mark.parametrize("settings", OTHERS, ids=["paper", "htk", "8 kHz"])
 def test_settings_come_back_from_a_stored_model(settings):
-    values = json.loads(json.dumps(settings.to_dict()))
+    values = json.loads(json.dumps(settings.model_dump()))
     assert LogMelSettings(**values) == settings
-    assert values.keys() == {field.name for field in dataclasses.fields(LogMelSettings)}
+    assert values.keys() == LogMelSettings.model_fields.keys()

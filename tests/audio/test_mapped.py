@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ser_graph.audio import mapped as mapped_module
-from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.mapped import give_back, map_array, read_rows, will_need, write_array
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.graph import build_graph, save_graph
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")

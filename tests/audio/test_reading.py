@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from ser_graph.audio import fit_length, load_waveform, read_audio
+from ser_graph.audio import fit_length, load_waveform
 from ser_graph.audio.reading import clip_paths, clip_speeds
 from ser_graph.errors import InputError
-from ser_graph.sound import mono_blocks, read_mono
+from ser_graph.sound import mono_blocks, read_audio, read_mono
 
 LOSS = {"wav": 1e-4, "flac": 1e-4, "ogg": 0.02, "mp3": 0.02}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import Standardise, Voices, speaker_voices
 from ser_graph.common.files import content_hash
 from ser_graph.downstream import TrainingSettings, train

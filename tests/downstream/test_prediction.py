@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import hear
 from ser_graph.downstream import Student, predict, prediction
 from ser_graph.downstream.prediction import known_voices, predict_logits

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import hear
 from ser_graph.downstream import Student, load_student
 from ser_graph.downstream.augmentation import AUGMENTATIONS, Augmentation

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.downstream import neighbour_loss
 from ser_graph.graph import NeighborLoader, build_graph
 

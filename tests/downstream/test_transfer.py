@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.downstream import BACKBONES, Student, load_student, predict
 from ser_graph.errors import InputError
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.downstream import Student, train
 from ser_graph.downstream.settings import PAPER
 from ser_graph.edge.exporting import export

@@ -8,7 +8,8 @@ import onnx
 import pytest
 import torch
 
-from ser_graph.audio.log_mel import LogMel, LogMelSettings
+from ser_graph.audio.log_mel import LogMel
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora.table import load_table
 from ser_graph.downstream import BACKBONES, Student, predict
 from ser_graph.edge.exporting import calibration, export
@@ -60,7 +61,7 @@ def test_spectrograms_are_taken_too(student, exported):
 def test_metadata_say_what_it_is(student, exported):
     found = OnnxStudent(exported)
     assert found.emotions == ["anger", "fear", "sadness"]
-    assert found.features == student.features.to_dict()
+    assert found.features == student.features.model_dump()
     assert found.info == {key: value for key, value in student.info.items() if key != "history"}
     assert found.info["settings"]["epochs"] == 3 and student.info["history"]  # its learning curve stays at home
     assert (found.normalise, found.precision, found.n_params) == ("corpus", "float32", student.n_params)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.downstream import Student
 from ser_graph.edge.measuring import latencies_ms, latency_ms, peak_memory_mb, size_mb
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora.table import load_table
 from ser_graph.downstream import Student
 from ser_graph.downstream import predict as predict_by_torch

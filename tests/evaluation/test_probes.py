@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.downstream import Student, predict
 from ser_graph.errors import InputError
 from ser_graph.evaluation import bootstrap_difference, evaluate, mcnemar

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_geometric.data import InMemoryDataset
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import speaker_split, synthesis
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, EmotionGraph

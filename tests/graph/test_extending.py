@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.mapped import _mapping_of, map_array
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
 from ser_graph.graph import add_clips, build_graph

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import EdgeRules, Space, add_clips, build_graph
 from ser_graph.graph import epsilon as epsilon_module

@@ -8,7 +8,7 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.covariance import LedoitWolf
 from sklearn.preprocessing import StandardScaler
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import Space, build_graph
 from ser_graph.graph.neighbours import unit_rows

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.reading import clip_speeds
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import originals
 from ser_graph.corpora.splits import leave_speakers_out
 from ser_graph.errors import InputError

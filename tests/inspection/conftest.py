@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.graph import ClipGraph, build_graph
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import with_copies
 from ser_graph.graph import build_graph
 from ser_graph.inspection.ego import plot_ego

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_graph.analysis import score_clips
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.colors import UNKNOWN_COLOR
 from ser_graph.errors import InputError
 from ser_graph.graph import build_graph

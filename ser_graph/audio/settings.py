@@ -1,0 +1,59 @@
+"""`LogMelSettings`: everything that decides what a spectrogram looks like; without torch."""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from ser_graph.common.settings import Settings, setting
+from ser_graph.errors import InputError
+
+SAMPLE_RATE = 16_000
+"""In Hz: what wav2vec 2.0 and the paper's students hear."""
+
+
+class LogMelSettings(Settings):
+    """Everything that decides what a spectrogram looks like.
+
+    The defaults are the paper's: clips repeated or cut to 95,744 samples (5.984 s, the longest DEMoS clip),
+    windows of 512 samples every 256, 64 mel bins, no padding at the edges, natural logarithm.
+
+    Examples:
+        >>> LogMelSettings().n_frames
+        373
+    """
+
+    n_samples: int = setting(95_744, "condition", "length of every clip in samples", ge=1)
+    sample_rate: int = setting(SAMPLE_RATE, "condition", "in Hz", ge=1)
+    n_fft: int = setting(512, "condition", "length of a window in samples (periodic Hann)", ge=1)
+    hop_length: int = setting(256, "condition", "samples from one window to the next", ge=1)
+    n_mels: int = setting(64, "condition", "number of mel bins", ge=1)
+    f_min: float = setting(0.0, "condition", "lower edge of the lowest bin in Hz", ge=0)
+    f_max: float | None = setting(
+        None, "condition", "upper edge of the highest bin in Hz; None is half the sample_rate", gt=0
+    )
+    mel_scale: Literal["slaney", "htk"] = setting(
+        "slaney", "condition", "slaney is linear below 1 kHz, as in librosa; htk is logarithmic throughout"
+    )
+    floor: float = setting(
+        1e-6,
+        "condition",
+        "power added before the logarithm: silence becomes log(floor), about the noise of a quiet recording",
+        gt=0,
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "LogMelSettings":
+        if self.n_samples < self.n_fft:
+            raise InputError(f"n_samples={self.n_samples} is shorter than one window of n_fft={self.n_fft}")
+        f_max = self.sample_rate / 2 if self.f_max is None else self.f_max
+        if not self.f_min < f_max <= self.sample_rate / 2:
+            raise InputError(
+                f"Bad f_min={self.f_min} and f_max={self.f_max}, expected 0 <= f_min < f_max <= "
+                f"{self.sample_rate / 2:g} (half the sample_rate)"
+            )
+        return self
+
+    @property
+    def n_frames(self) -> int:
+        """Number of windows that fit into a clip."""
+        return (self.n_samples - self.n_fft) // self.hop_length + 1
