@@ -123,8 +123,10 @@ def mixed_graph(_toy_graph: ClipGraph) -> ClipGraph:
 @pytest.fixture
 def four_clips(toy_graph):
     """Edges into an angry clip from one angry and two fearful ones, and one between unknown clips."""
-    toy_graph.y[:6] = torch.tensor([0, 0, 1, 1, -1, -1])
+    known = ["anger", "anger", "fear", "fear", None, None]
+    toy_graph.table = toy_graph.table.assign(emotion=[*known, *toy_graph.table["emotion"][6:]])
     toy_graph.edge_index = torch.tensor([[1, 2, 3, 0, 5, 0], [0, 0, 0, 2, 4, 4]])
+    toy_graph.edge_weight = toy_graph.edge_weight[:6]
     return toy_graph
 
 

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ser_graph.errors import InputError
+
 RESIDENT = 2**24  # bytes that are read before pages are given back; the system maps several times as much
 _SMAPS = Path("/proc/self/smaps")
 _BLOCK = 256  # rows that are copied from one file to another at a time
@@ -73,6 +75,9 @@ def write_array(path: str | Path, *parts: Tensor) -> None:
     Args:
         path: where to.
         *parts: [N, ...] of one type and, but for N, one shape; mapped or not.
+
+    Raises:
+        InputError: a number is not finite.
     """
     first = parts[0][:0].numpy()
     shape = (sum(map(len, parts)), *first.shape[1:])
@@ -81,7 +86,12 @@ def write_array(path: str | Path, *parts: Tensor) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         for x in parts:
             for rows in torch.arange(len(x)).split(_BLOCK):
-                read_rows(x, rows).numpy().tofile(file)
+                block = read_rows(x, rows).numpy()
+                finite = np.isfinite(block).reshape(len(block), -1).all(1)
+                if not finite.all():
+                    row = int(rows[int(np.argmin(finite))])
+                    raise InputError(f"The spectrogram of clip {row} holds NaN or infinity; compute it anew")
+                block.tofile(file)
 
 
 def will_need(x: Tensor, rows: Tensor) -> None:

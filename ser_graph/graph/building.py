@@ -39,8 +39,6 @@ from ser_graph.upstream import EmbeddingSettings, Upstream
 
 Scope = Literal["train", "train+dev", "all"]
 _SCOPES: dict[str, tuple[str, ...]] = {"train": ("train",), "train+dev": ("train", "dev"), "all": ()}
-_CODED = ("emotion", "speaker", "gender")
-_MASKS = {"train": "train_mask", "dev": "val_mask", "test": "test_mask"}
 
 
 @with_settings(EmbeddingSettings, LogMelSettings)
@@ -181,31 +179,15 @@ def top_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, n_neighbor
 
 def assemble(table: pd.DataFrame, emb: Tensor, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> ClipGraph:
     """Put the parts of a graph together: codes and masks come from the table."""
-    names = {column: sorted(map(str, table[column].dropna().unique())) for column in _CODED}
-    codes = {
-        column: torch.from_numpy(pd.Categorical(table[column], categories=names[column]).codes.astype("int64"))
-        for column in _CODED
-    }
-    masks = {mask: torch.tensor((table["split"] == split).to_numpy(bool)) for split, mask in _MASKS.items()}
-    data = ClipGraph(
-        x=x,
-        emb=emb,
-        y=codes["emotion"],
-        speaker=codes["speaker"],
-        gender=codes["gender"],
-        **masks,
-        edge_index=edge_index,
-        edge_weight=edge_weight,
-        num_nodes=len(table),
-    )
-    data.table = table
+    data = ClipGraph(x=x, emb=emb, edge_index=edge_index, edge_weight=edge_weight, num_nodes=len(table))
     data.meta = {
         "corpus": table.attrs.get("corpus"),
         "root": table.attrs.get("root"),
-        "names": names,
+        "names": {},
         "data_hash": data_hash(table, emb),
         "environment": environment(),
     }
+    data.table = table
     return data
 
 

@@ -1,13 +1,28 @@
 """`ClipGraph`: the corpus as one PyG `Data`, with the clip table beside it."""
 
+import copy
 import difflib
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import coalesce
 
+from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.errors import InputError
+from ser_graph.graph.agreement import TIED, AgreedTable, clip_numbers, encode, names_of
+
+_DTYPES = {
+    "x": (torch.float16, torch.float32),
+    "emb": (torch.float32,),
+    **{name: (torch.bool,) if name.endswith("_mask") else (torch.int64,) for name in TIED},
+    "edge_index": (torch.int64,),
+    "edge_weight": (torch.float32,),
+}
+TENSORS = tuple(_DTYPES)
+"""The names of a graph's tensors."""
 
 
 class ClipGraph(Data):
@@ -16,28 +31,60 @@ class ClipGraph(Data):
     Attributes:
         x: [N, n_frames, n_mels] float16 or float32 log-mel spectrograms as measured.
         emb: [N, D] float32 upstream embeddings.
-        y: [N] int64 emotion codes, -1 = unknown; likewise `speaker` and `gender`.
+        y: [N] int64 emotion codes, -1 = unknown or hidden; likewise `speaker` and `gender`.
         train_mask: [N] bool; likewise `val_mask` and `test_mask`. The table says train, dev, test.
+        clip: [N] int64, a hash of each clip's file name. It ties nodes to rows of the table.
         edge_index: [2, E] int64, neighbour -> seed; sorted by seed, then descending similarity.
         edge_weight: [E] float32 cosine similarity.
         num_nodes: N.
         table: the clip table, a row per node in node order. Not a PyG attribute: names stay out of batches.
         meta: how the graph was made, and the names behind the codes (``meta["names"]["emotion"]``).
+
+    Whatever PyG does to the nodes, the table follows: ``data.subgraph(rows)`` has the rows of its clips, and after
+    ``RandomNodeSplit`` the column `split` says what the masks say. Where it cannot follow, because there are nodes
+    that are no clips, or somebody wrote other codes into `y`, reading the table raises an `InputError`.
     """
 
     @property
     def table(self) -> pd.DataFrame:
-        """The clip table, a row per node in node order."""
-        return self.__dict__["_table"]
+        """The clip table, a row per node in node order.
+
+        Columns can be added in place. Emotions, speakers, genders and splits change by assigning a whole table,
+        ``data.table = data.table.assign(split=...)``, which sets codes and masks too.
+
+        Raises:
+            InputError: the tensors were changed so that they cannot be those of the table, or the table in place.
+        """
+        agreed: AgreedTable = self._beside("_agreed", "clip table")
+        tensors = {name: self._node_tensor(name) for name in TIED}
+        try:
+            now = agreed.follow(tensors, self.meta["names"], self.get("edge_index"))
+        except InputError:
+            if agreed.is_edited():
+                self.__dict__["_agreed"] = agreed.put_back()
+            raise
+        self.__dict__["_agreed"] = now
+        return now.table
 
     @table.setter
     def table(self, table: pd.DataFrame) -> None:
-        self.__dict__["_table"] = table
+        if len(table) != self.num_nodes:
+            raise InputError(f"The table has {len(table)} rows, expected {self.num_nodes}, one for each node")
+        if table.index.has_duplicates:
+            twice = table.index[table.index.duplicated()][0]
+            raise InputError(f"The clip {twice} stands in the table twice; keep one row a clip")
+        known = self.__dict__.get("_meta", {})
+        names = names_of(table, known.get("names", {}))
+        tensors = {"clip": clip_numbers(table.index), **encode(table, names)}
+        for name, tensor in tensors.items():
+            self[name] = tensor
+        self.meta = {**known, "names": names}
+        self.__dict__["_agreed"] = AgreedTable.of(table, tensors, names, self.get("edge_index"))
 
     @property
     def meta(self) -> dict[str, Any]:
         """How the graph was made."""
-        return self.__dict__["_meta"]
+        return self._beside("_meta", "meta")
 
     @meta.setter
     def meta(self, meta: dict[str, Any]) -> None:
@@ -54,12 +101,100 @@ class ClipGraph(Data):
         Raises:
             InputError: no such clip; the nearest names are in the message.
         """
-        if file in self.table.index:
-            return self.table.index.tolist().index(file)
-        near = difflib.get_close_matches(str(file), map(str, self.table.index), n=3, cutoff=0.5)
+        table = self.table
+        if file in table.index:
+            return table.index.tolist().index(file)
+        near = difflib.get_close_matches(str(file), map(str, table.index), n=3, cutoff=0.5)
         hint = f"; near it are {near}" if near else f", expected one of its {self.num_nodes:,} files"
         raise InputError(f"No clip {file!r} in the graph{hint}")
 
     def degrees(self) -> Tensor:
         """[N] int64 number of neighbours of every clip (in-edges)."""
         return self.edge_index[1].bincount(minlength=self.num_nodes)
+
+    def check(self) -> None:
+        """Refuse a graph whose tensors do not fit one another or the clip table; cheap, no feature is read.
+
+        Raises:
+            InputError: names the tensor that is missing or has another type, rank or length, an edge to no node,
+                spectrograms of other settings, codes or masks that contradict the table, or a clip that stands
+                there twice.
+        """
+        for name, dtypes in _DTYPES.items():
+            self._check_type(name, dtypes)
+        for name in ("x", "emb", *TIED):
+            self._check_shape(name, self.num_nodes, {"x": 3, "emb": 2}.get(name, 1))
+        self._check_edges()
+        self._check_frames()
+        files = self.table.index
+        if files.has_duplicates:
+            raise InputError(f"The clip {files[files.duplicated()][0]} is two nodes; keep one a clip")
+
+    def clone(self, *args: str) -> "ClipGraph":
+        """A copy with tensors, clip table and meta of its own."""
+        out = super().clone(*args)
+        beside = {name: value for name, value in out.__dict__.items() if name in ("_agreed", "_meta")}
+        out.__dict__.update(copy.deepcopy(beside))
+        return out
+
+    def coalesce(self) -> "ClipGraph":
+        """A shallow copy with edges sorted and each once, with its largest weight; PyG's forgets `edge_weight`."""
+        out = copy.copy(self)
+        out.edge_index, out.edge_weight = coalesce(
+            self.edge_index, self.edge_weight, num_nodes=self.num_nodes, reduce="max"
+        )
+        return out
+
+    def _beside(self, name: str, what: str) -> Any:
+        if name not in self.__dict__:
+            raise InputError(
+                f"This graph has no {what}: PyG's Batch, collate and to_dict carry tensors alone; read it from the "
+                "graph that went in"
+            )
+        return self.__dict__[name]
+
+    def _node_tensor(self, name: str) -> Tensor:
+        """A tensor of `TIED`, on the CPU."""
+        self._check_type(name, _DTYPES[name])
+        self._check_shape(name, self.num_nodes, 1)
+        return self[name].cpu()
+
+    def _check_type(self, name: str, dtypes: tuple[torch.dtype, ...]) -> None:
+        tensor, expected = self.get(name), " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
+        if not isinstance(tensor, Tensor):
+            found = "missing" if tensor is None else type(tensor).__name__
+            raise InputError(f"{name} of the graph is {found}, expected a tensor of {expected}")
+        if tensor.dtype not in dtypes:
+            found = str(tensor.dtype).removeprefix("torch.")
+            raise InputError(f"{name} of the graph is {found}, expected {expected}")
+
+    def _check_shape(self, name: str, rows: int | None, rank: int) -> None:
+        shape = tuple(self[name].shape)
+        if len(shape) != rank or shape[0] != rows:
+            raise InputError(
+                f"{name} of the graph is {list(shape)}, expected {rank} dimensions, the first of {rows}"
+            )
+
+    def _check_edges(self) -> None:
+        edge_index, shape = self.edge_index, tuple(self.edge_index.shape)
+        if len(shape) != 2 or shape[0] != 2:
+            raise InputError(f"edge_index of the graph is {list(shape)}, expected [2, number of edges]")
+        self._check_shape("edge_weight", shape[1], 1)
+        if "edge_attr" in self:
+            raise InputError("edge_attr stands beside edge_weight, as where a transform made other edges; keep one")
+        if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < (self.num_nodes or 0):
+            raise InputError(
+                f"edge_index of the graph runs from {int(edge_index.min())} to {int(edge_index.max())}, expected "
+                f"nodes from 0 to {(self.num_nodes or 0) - 1}"
+            )
+
+    def _check_frames(self) -> None:
+        features = self.meta.get("features")
+        if features is None:
+            return
+        expected, found = LogMelSettings(**features), tuple(self.x.shape[1:])
+        if found != (expected.n_frames, expected.n_mels):
+            raise InputError(
+                f"x of the graph has spectrograms of {list(found)}, expected "
+                f"{[expected.n_frames, expected.n_mels]} as its features say"
+            )

@@ -2,30 +2,25 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from ser_graph.audio.mapped import map_array, write_array
 from ser_graph.common.files import atomic_folder, check_readable, read_json, write_json
 from ser_graph.corpora.table import read_table, write_table
 from ser_graph.errors import InputError
-from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.agreement import TIED
+from ser_graph.graph.clip_graph import TENSORS, ClipGraph
 
 FORMAT_VERSION = 1
 MARK = "graph.safetensors"
 FILES = ("meta.json", "clips.csv", MARK, "x.npy")
-_TENSORS = (
-    "emb",
-    "y",
-    "speaker",
-    "gender",
-    "train_mask",
-    "val_mask",
-    "test_mask",
-    "edge_index",
-    "edge_weight",
-)
+_STORED = tuple(name for name in TENSORS if name != "x")
 
 
 def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None = None) -> Path:
@@ -41,12 +36,17 @@ def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None
         The folder.
 
     Raises:
-        InputError: the folder holds something else.
+        InputError: the folder holds something else, the graph's parts do not agree, see `ClipGraph.check`, or a
+            number in them is not finite. An older graph is then still there.
     """
+    data.check()
+    _check_finite(data)
+    if x_file is not None:
+        _check_same_kind(x_file, data.x)
     with atomic_folder(folder, MARK) as part:
         write_json(part / "meta.json", {"format": "ser_graph.graph", "version": FORMAT_VERSION, **data.meta})
         write_table(data.table, part / "clips.csv")
-        save_file({name: data[name].contiguous() for name in _TENSORS}, part / MARK)
+        save_file({name: data[name].contiguous() for name in _STORED}, part / MARK)
         if x_file is None:
             write_array(part / "x.npy", data.x)
         else:
@@ -61,7 +61,8 @@ def load_graph(folder: str | Path) -> ClipGraph:
         folder: a folder made by `save_graph`.
 
     Raises:
-        InputError: no graph there, a damaged one, or one of a newer format.
+        InputError: no graph there, one of another format, or a damaged one: a part is missing or cut, another than
+            the others, or holds what no graph holds.
     """
     folder = Path(folder).expanduser()
     if not (folder / "meta.json").exists():
@@ -69,27 +70,66 @@ def load_graph(folder: str | Path) -> ClipGraph:
     meta = read_json(folder / "meta.json")
     if not isinstance(meta, dict) or meta.pop("format", None) != "ser_graph.graph":
         raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
-    if meta.pop("version") > FORMAT_VERSION:
-        raise InputError(f"{folder} was stored by a newer ser_graph; update this one (pip install -U ser-graph)")
+    _check_version(meta.pop("version", None), folder)
+    if not {"corpus", "root", "names"} <= meta.keys():
+        raise _damaged(folder, "meta.json does not say what the codes mean")
     check_readable(*(folder / name for name in FILES))
     try:
         tensors = load_file(folder / MARK)
         x = map_array(folder / "x.npy")
         table = read_table(folder / "clips.csv")
     except (OSError, ValueError, EOFError, SafetensorError) as error:
-        raise InputError(
-            f"The graph in {folder} is damaged ({str(error).splitlines()[0]}); build it anew"
-        ) from None
-    if sorted(tensors) != sorted(_TENSORS):
-        raise InputError(f"The graph in {folder} is damaged (not the tensors of a graph); build it anew")
-    lengths = {len(tensors[name]) for name in _TENSORS if not name.startswith("edge_")}
-    if (
-        lengths != {len(x)}
-        or len(x) != len(table)
-        or tensors["edge_index"].shape[1:] != tensors["edge_weight"].shape
-    ):
-        raise InputError(f"The graph in {folder} is damaged (its parts differ in length); build it anew")
-    data = ClipGraph(x=x, **tensors, num_nodes=len(table))
+        raise _damaged(folder, str(error).splitlines()[0]) from None
+    if sorted(tensors) != sorted(_STORED):
+        raise _damaged(folder, "not the tensors of a graph")
     table.attrs.update(corpus=meta["corpus"], root=meta["root"])
-    data.table, data.meta = table, meta
+    try:
+        data = _agreed(ClipGraph(x=x, **tensors, num_nodes=len(table)), table, meta)
+        data.check()
+        _check_finite(data)
+    except (InputError, TypeError, AttributeError) as error:  # the last two: meta.json of another make
+        raise _damaged(folder, str(error)) from None
     return data
+
+
+def _agreed(data: ClipGraph, table: pd.DataFrame, meta: dict[str, Any]) -> ClipGraph:
+    """The graph with its table, whose rows, names and splits are those of the tensors."""
+    stored = {name: data[name] for name in TIED}
+    data.meta, data.table = meta, table  # which makes the tensors anew from the table
+    if data.meta["names"] != meta["names"]:
+        raise InputError("the names in meta.json are not those of clips.csv")
+    if not torch.equal(stored["clip"], data.clip):
+        raise InputError("the rows of clips.csv are not those of the tensors, or stand in another order")
+    for name in TIED:
+        data[name] = stored[name]
+    return data
+
+
+def _check_version(version: Any, folder: Path) -> None:
+    if not isinstance(version, int):
+        raise _damaged(folder, "meta.json names no version")
+    if version > FORMAT_VERSION:
+        raise InputError(f"{folder} was stored by a newer ser_graph; update this one (pip install -U ser-graph)")
+    if version < FORMAT_VERSION:
+        raise InputError(f"{folder} was stored by an older ser_graph, in another form; build the graph anew")
+
+
+def _check_finite(data: ClipGraph) -> None:
+    """All but `x`, which may lie on disk: its numbers are looked at as they are written."""
+    for name in ("emb", "edge_weight"):
+        if not torch.isfinite(data[name].sum(dtype=torch.float64)):  # NaN and infinity outlast every sum
+            row = int((~torch.isfinite(data[name])).nonzero()[0, 0])
+            raise InputError(f"{name} of the graph is not finite in row {row}; make it anew")
+
+
+def _check_same_kind(x_file: str | Path, x: Tensor) -> None:
+    found = map_array(x_file)
+    if found.shape != x.shape or found.dtype != x.dtype:
+        raise InputError(
+            f"{x_file} holds {list(found.shape)} {found.dtype}, x of the graph {list(x.shape)} {x.dtype}; give the "
+            "file that x is mapped from"
+        )
+
+
+def _damaged(folder: Path, why: str) -> InputError:
+    return InputError(f"The graph in {folder} is damaged ({why}); build it anew")

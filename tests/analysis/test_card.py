@@ -72,7 +72,9 @@ def test_only_training_labels_are_looked_at(toy_graph):
     toy_graph.edge_index = torch.cat([toy_graph.edge_index, torch.tensor([[80, 0], [1, 110]])], dim=1)
     toy_graph.meta["graph"]["scope"] = "all"
     card = graph_card(toy_graph, n_permutations=50)
-    toy_graph.y[~toy_graph.train_mask] = 2
+    toy_graph.table = toy_graph.table.assign(
+        emotion=toy_graph.table["emotion"].where(toy_graph.train_mask.numpy(), "sadness")
+    )
     other = graph_card(toy_graph, n_permutations=50)
     assert card.equals(other)
     assert card["unlabelled"] == 2 / toy_graph.edge_index.shape[1]
@@ -91,7 +93,7 @@ def test_without_edges_or_labels_there_is_nothing(toy_graph):
 
 
 def test_one_emotion_alone_is_no_news(toy_graph):
-    toy_graph.y[:] = 0
+    toy_graph.table = toy_graph.table.assign(emotion="anger")
     card = graph_card(toy_graph, n_permutations=20)
     assert (card["same_emotion"], card["same_emotion_low"], card["word"]) == (1, 1, "nothing")
 

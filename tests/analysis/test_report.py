@@ -65,26 +65,22 @@ def without_edges(data):
 
 
 def without_labels(data):
-    for column in ("emotion", "speaker", "gender"):
-        data.table[column] = np.nan
-        data.meta["names"][column] = []
-    data.y[:], data.speaker[:], data.gender[:] = -1, -1, -1
+    table, data.meta["names"] = data.table, {}
+    data.table = table.assign(emotion=np.nan, speaker=np.nan, gender=np.nan)
 
 
 def with_one_class(data):
-    data.table["emotion"], data.meta["names"]["emotion"] = "joy", ["joy"]
-    data.y[:] = 0
+    table, data.meta["names"] = data.table, {}
+    data.table = table.assign(emotion="joy")
 
 
 def without_a_split(data):
-    data.table["split"] = np.nan
+    data.table = data.table.assign(split=np.nan)
     data.meta["graph"]["scope"] = "all"
 
 
 def with_empty_columns(data):
-    data.table["sentence"] = np.nan
-    data.table["speaker"] = np.nan
-    data.speaker[:] = -1
+    data.table = data.table.assign(sentence=np.nan, speaker=np.nan)
 
 
 @pytest.mark.parametrize(

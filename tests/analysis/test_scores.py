@@ -35,7 +35,9 @@ def test_label_scores_by_hand(angles):
 
 def test_scores_are_those_of_brute_force(toy_graph):
     rng = np.random.default_rng(0)
-    toy_graph.y[torch.from_numpy(rng.choice(120, 30, replace=False))] = torch.from_numpy(rng.integers(-1, 3, 30))
+    emotion = toy_graph.table["emotion"].to_numpy(object, copy=True)
+    emotion[rng.choice(120, 30, replace=False)] = rng.choice([np.nan, *toy_graph.emotions], 30)
+    toy_graph.table = toy_graph.table.assign(emotion=emotion)
     table = score_clips(toy_graph, n_neighbors=7).loc[toy_graph.table.index]
     index = NearestNeighbors(n_neighbors=7, metric="cosine", algorithm="brute").fit(toy_graph.emb.double().numpy())
     distances, ids = index.kneighbors()  # without the clips themselves
@@ -54,10 +56,12 @@ def test_scores_are_those_of_brute_force(toy_graph):
 
 
 def test_a_wrong_label_comes_first_in_every_split(toy_graph):
-    toy_graph.y[[4, 110]] = (toy_graph.y[[4, 110]] + 1) % 3
-    table = score_clips(toy_graph)
-    assert set(table.index[:2]) == set(toy_graph.table.index[[4, 110]])
     true = toy_graph.table["emotion"]
+    wrong = true.copy()
+    wrong.iloc[[4, 110]] = "anger"  # they are fear and sadness
+    toy_graph.table = toy_graph.table.assign(emotion=wrong)
+    table = score_clips(toy_graph)
+    assert set(table.index[:2]) == set(true.index[[4, 110]])
     assert (table["suggested"] == true[table.index]).all()
     assert (table["emotion"] != true[table.index]).sum() == 2
 

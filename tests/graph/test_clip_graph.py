@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from ser_graph.errors import InputError
 
@@ -22,8 +23,8 @@ def test_a_name_that_is_near_to_none(toy_graph):
 
 
 def test_a_node_of_a_subgraph_is_counted_in_it(toy_graph):
-    toy_graph.table = toy_graph.table.iloc[[5, 3]]
-    assert [toy_graph.node("s0/005.wav"), toy_graph.node("s0/003.wav")] == [0, 1]
+    part = toy_graph.subgraph(torch.tensor([5, 3]))
+    assert [part.node("s0/005.wav"), part.node("s0/003.wav")] == [0, 1]
 
 
 def test_degrees_are_of_in_edges(four_clips):

@@ -18,7 +18,7 @@ from ser_graph.inspection.page import page_html
 
 
 def test_round_trip(toy_graph, tmp_path):
-    toy_graph.table.loc["s0/000.wav", "emotion"] = np.nan
+    toy_graph.table = toy_graph.table.assign(emotion=[np.nan, *toy_graph.table["emotion"][1:]])
     assert save_graph(toy_graph, tmp_path / "graph") == tmp_path / "graph"
     loaded = load_graph(str(tmp_path / "graph"))
     assert isinstance(loaded, ClipGraph)
@@ -193,7 +193,10 @@ def test_missing_parts(toy_graph, tmp_path, name):
 
 def test_newer_and_foreign_folders_say_so(toy_graph, tmp_path):
     folder = save_graph(toy_graph, tmp_path / "graph")
-    edit_meta(version=2)(folder / "meta.json")
+    edit_meta(version=storage_module.FORMAT_VERSION - 1)(folder / "meta.json")
+    with pytest.raises(InputError, match="stored by an older ser_graph, in another form; build the graph anew"):
+        load_graph(folder)
+    edit_meta(version=storage_module.FORMAT_VERSION + 1)(folder / "meta.json")
     with pytest.raises(
         InputError, match=r"stored by a newer ser_graph; update this one \(pip install -U ser-graph\)"
     ):

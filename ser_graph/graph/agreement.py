@@ -1,0 +1,244 @@
+"""The clip table and the tensors of a graph: what each column is in numbers, and whether the two still agree.
+
+Nodes and rows are tied by `clip`, a number for each file name that stands among the nodes' tensors: whatever drops,
+splits or reorders nodes carries it along, and the rows of the table are found by it. A number that comes from
+another graph, or the zeros that PyG's transforms fill new nodes with, are no clip of the table.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ser_graph.errors import InputError
+
+CODES = {"emotion": "y", "speaker": "speaker", "gender": "gender"}
+"""The columns of the clip table that are codes in the graph, and the names of the codes."""
+
+MASKS = {"train": "train_mask", "dev": "val_mask", "test": "test_mask"}
+"""The splits, and the names of their masks."""
+
+TIED = ("clip", *CODES.values(), *MASKS.values())
+"""The node tensors that say what the clip table says."""
+
+_COLUMNS = (*CODES, "split")
+Names = dict[str, list[str]]
+
+
+def clip_numbers(files: Iterable[object]) -> Tensor:
+    """[N] int64: for each file name a hash of it, the same in every graph.
+
+    Examples:
+        >>> clip_numbers(["a.wav", "b.wav", "a.wav"]).unique().numel()
+        2
+    """
+    digests = [hashlib.blake2b(str(file).encode("utf-8", "surrogatepass"), digest_size=8) for file in files]
+    return torch.from_numpy(np.frombuffer(b"".join(one.digest() for one in digests), "<i8").astype(np.int64))
+
+
+def names_of(table: pd.DataFrame, known: Mapping[str, list[str]]) -> Names:
+    """The names behind the codes of each column, sorted: those that occur, and those known before."""
+    return {
+        column: sorted({*known.get(column, ()), *map(str, _column(table, column).dropna().unique())})
+        for column in CODES
+    }
+
+
+def encode(table: pd.DataFrame, names: Mapping[str, list[str]]) -> dict[str, Tensor]:
+    """What a clip table says, as tensors.
+
+    Args:
+        table: N rows.
+        names: of each column in code order.
+
+    Returns:
+        [N] int64 codes under their names in the graph, -1 where the name is missing or not in `names`, and [N]
+        bool masks.
+
+    Examples:
+        >>> table = pd.DataFrame({"emotion": ["joy", None], "split": ["test", "dev"]})
+        >>> encode(table, {"emotion": ["fear", "joy"]})["y"]
+        tensor([ 1, -1])
+    """
+    codes = {code: _codes(_column(table, column), names.get(column, [])) for column, code in CODES.items()}
+    masks = {mask: (_column(table, "split") == split).to_numpy(bool) for split, mask in MASKS.items()}
+    return {name: torch.tensor(values) for name, values in {**codes, **masks}.items()}
+
+
+@dataclass(frozen=True)
+class AgreedTable:
+    """A clip table, and copies of all that it was last seen to agree with.
+
+    Attributes:
+        table: what the user reads, and may change.
+        kept: a copy of it.
+        tensors: copies of the tensors of `TIED`, on the CPU.
+        names: a copy of the names behind the codes.
+        edge_index: the very tensor, no copy.
+    """
+
+    table: pd.DataFrame
+    kept: pd.DataFrame
+    tensors: dict[str, Tensor]
+    names: Names
+    edge_index: Tensor | None
+
+    @classmethod
+    def of(
+        cls,
+        table: pd.DataFrame,
+        tensors: Mapping[str, Tensor],
+        names: Mapping[str, list[str]],
+        edge_index: Tensor | None,
+    ) -> "AgreedTable":
+        """Note what agrees."""
+        copies = {name: tensor.clone() for name, tensor in tensors.items()}
+        return cls(table, table.copy(), copies, {column: list(of) for column, of in names.items()}, edge_index)
+
+    def is_edited(self) -> bool:
+        """Whether rows, names or splits were changed in place since."""
+        return not self.table.index.equals(self.kept.index) or bool(self._edited_columns())
+
+    def put_back(self) -> "AgreedTable":
+        """The same without what was changed in place; further columns stay where the rows are the same."""
+        if not self.table.index.equals(self.kept.index):
+            table = self.kept.copy()
+        else:
+            table = self.table.assign(**{column: self.kept[column] for column in _COLUMNS if column in self.kept})
+        return AgreedTable.of(table, self.tensors, self.names, self.edge_index)
+
+    def follow(
+        self, tensors: dict[str, Tensor], names: Mapping[str, list[str]], edge_index: Tensor | None
+    ) -> "AgreedTable":
+        """The table of the graph as it is now: rows follow `clip`, and the column `split` the masks.
+
+        Args:
+            tensors: those of `TIED`, [N] each.
+            names: the names behind the codes.
+            edge_index: the edges.
+
+        Raises:
+            InputError: what the tensors say cannot be what the table says.
+        """
+        edited = self.is_edited()
+        if not edited and self._is_as_it_was(tensors, names):
+            return self
+        if not self.table.index.equals(self.kept.index):
+            raise InputError(
+                "The rows of the graph's table were sorted, dropped or renamed in place; choose clips with "
+                "data.subgraph(rows), or assign a whole table, data.table = ..."
+            )
+        rows = self._rows(tensors["clip"])
+        _check_edges_followed(self.edge_index, edge_index, rows)
+        table = self.table
+        if len(rows) != len(table) or (rows != np.arange(len(table))).any():
+            table = table.iloc[rows]
+        _check_codes(table, tensors, names)
+        _check_masks(table, tensors)
+        if "split" not in self._edited_columns():
+            before = {mask: self.tensors[mask][torch.from_numpy(rows)] for mask in MASKS.values()}
+            table = _with_split(table, tensors, before)
+        _check_split(table, tensors)
+        return AgreedTable.of(table, tensors, names, edge_index)
+
+    def _is_as_it_was(self, tensors: Mapping[str, Tensor], names: Mapping[str, list[str]]) -> bool:
+        return all(torch.equal(tensors[name], self.tensors[name]) for name in TIED) and names == self.names
+
+    def _edited_columns(self) -> list[str]:
+        return [
+            column
+            for column in _COLUMNS
+            if (column in self.table) != (column in self.kept)
+            or (column in self.kept and not _same(self.table[column], self.kept[column]))
+        ]
+
+    def _rows(self, clip: Tensor) -> np.ndarray:
+        """[N] the row of each node."""
+        numbers, first = np.unique(self.tensors["clip"].numpy(), return_index=True)
+        rows = pd.Series(first, numbers).reindex(clip.numpy(), fill_value=-1).to_numpy(copy=True)
+        strange = np.flatnonzero(rows < 0)
+        if len(strange):
+            raise InputError(
+                f"{len(strange)} of {len(clip)} nodes are no clips of the graph's table (first: {strange[0]}), as "
+                "where a transform adds nodes or two graphs are joined; take the graph as it was before that"
+            )
+        return rows
+
+
+def _codes(values: pd.Series, names: list[str]) -> np.ndarray:
+    return pd.Index(names, dtype=object).get_indexer(pd.Index(values, dtype=object)).astype(np.int64)
+
+
+def _column(table: pd.DataFrame, column: str) -> pd.Series:
+    return table[column] if column in table else pd.Series(None, table.index, dtype=object)
+
+
+def _same(one: pd.Series, other: pd.Series) -> bool:
+    """Whether two columns hold the same, be it in other types."""
+    return one.equals(other) or one.astype(object).equals(other.astype(object))
+
+
+def _check_edges_followed(old: Tensor | None, new: Tensor | None, rows: np.ndarray) -> None:
+    """Refuse nodes that moved while the edges stayed, as PyG's `FixedPoints` does."""
+    if old is None or new is None or not new.numel() or not torch.equal(old, new):
+        return
+    if int(new.max()) >= len(rows) or (rows[new.cpu().numpy()] != old.cpu().numpy()).any():
+        raise InputError(
+            "edge_index is as it was, but the nodes are others or stand in another order; choose clips with "
+            "data.subgraph(rows), which moves both"
+        )
+
+
+def _check_codes(table: pd.DataFrame, tensors: Mapping[str, Tensor], names: Mapping[str, list[str]]) -> None:
+    """Codes are those of the names, or -1: a name may be hidden from whoever looks at the tensors."""
+    expected = encode(table, names)
+    for column, code in CODES.items():
+        wrong = (tensors[code] != expected[code]) & (tensors[code] != -1)
+        if wrong.any():
+            row = int(wrong.nonzero()[0])
+            raise InputError(
+                f"{code} of clip {table.index[row]} is {int(tensors[code][row])}, but its {column} in the table is "
+                f"{_column(table, column).iloc[row]!r} (code {int(expected[code][row])}); to change both, "
+                f"data.table = data.table.assign({column}=...)"
+            )
+
+
+def _check_masks(table: pd.DataFrame, tensors: Mapping[str, Tensor]) -> None:
+    masks = torch.stack([tensors[mask] for mask in MASKS.values()])
+    twice = masks.sum(0) > 1
+    if twice.any():
+        row = int(twice.nonzero()[0])
+        both = " and ".join(mask for mask in MASKS.values() if tensors[mask][row])
+        raise InputError(
+            f"Clip {table.index[row]} is in {both}, expected at most one of {', '.join(MASKS.values())}"
+        )
+
+
+def _with_split(table: pd.DataFrame, tensors: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> pd.DataFrame:
+    """The table in which `split` is what the masks say, wherever they say something else than before."""
+    changed = torch.stack([tensors[mask] != before[mask] for mask in MASKS.values()]).any(0).numpy()
+    if not changed.any():
+        return table
+    old = _column(table, "split")
+    split = old.to_numpy(object, copy=True)
+    split[changed] = np.nan
+    for name, mask in MASKS.items():
+        split[changed & tensors[mask].numpy()] = name
+    holds_text = pd.api.types.is_string_dtype(old.dtype)
+    return table.assign(split=pd.Series(split, table.index, dtype=old.dtype if holds_text else object).array)
+
+
+def _check_split(table: pd.DataFrame, tensors: Mapping[str, Tensor]) -> None:
+    for split, mask in MASKS.items():
+        wrong = (_column(table, "split") == split).to_numpy(bool) != tensors[mask].numpy()
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            said, masked = _column(table, "split").iloc[row], bool(tensors[mask][row])
+            raise InputError(
+                f"The split of clip {table.index[row]} is {said!r} in the table, but its {mask} is {masked}; to "
+                "change both, data.table = data.table.assign(split=...)"
+            )
