@@ -111,7 +111,7 @@ def run_recipe(
 @app.command()
 def check(corpus: CorpusName, folder: Folder, as_json: Json = False) -> None:
     """What is there in a corpus folder, and what is wrong with it."""
-    from ser_graph.audio.checking import check_corpus, format_report
+    from ser_graph.corpora.checking import check_corpus, format_report
 
     report = check_corpus(corpus, folder)
     print(json.dumps(report, indent=2, ensure_ascii=False) if as_json else format_report(report))
@@ -595,8 +595,8 @@ def _unfinished(out: Path, mark: str, what: str) -> Path:
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:
     """The checked clip table of a corpus."""
-    from ser_graph.audio.checking import check_clips, usable_clips
     from ser_graph.corpora import check_split, load_corpus
+    from ser_graph.corpora.checking import check_clips, usable_clips
 
     table = load_corpus(corpus, folder)
     table = usable_clips(table, check_clips(table), skip_bad=skip_bad)

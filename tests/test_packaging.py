@@ -20,8 +20,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 # The way of the data. A part may import itself, the parts of lines above its own, and what all may import.
 LEVELS = (
-    ("corpora",),
     ("audio",),
+    ("corpora",),
     ("upstream",),
     ("graph",),
     ("downstream",),
@@ -32,7 +32,7 @@ LEVELS = (
     ("cli",),
     ("__main__",),
 )
-FOR_ALL = {"belonging", "colors", "errors", "files", "devices", "memory", "processes", "settings", "sound"}
+FOR_ALL = {"belonging", "colors", "errors", "files", "devices", "memory", "processes", "settings"}
 LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 WITHOUT_CODE = {"__init__", "recipes"}  # the table of public names, the TOML files
 

@@ -1,18 +1,22 @@
-"""File -> waveform -> log-mel spectrogram."""
+"""File -> waveform -> log-mel spectrogram. Nothing is imported before use: the reader works without torch."""
 
-from ser_graph.audio.features import log_mels, map_array
-from ser_graph.audio.log_mel import LogMel, LogMelSettings
-from ser_graph.audio.reading import fit_length, load_waveform
-from ser_graph.audio.standardise import Standardise
-from ser_graph.sound import read_audio
+import importlib
+from typing import Any
 
-__all__ = [
-    "LogMel",
-    "LogMelSettings",
-    "Standardise",
-    "fit_length",
-    "load_waveform",
-    "log_mels",
-    "map_array",
-    "read_audio",
-]
+_HOMES = {
+    "LogMel": "log_mel",
+    "LogMelSettings": "log_mel",
+    "Standardise": "standardise",
+    "fit_length": "reading",
+    "load_waveform": "reading",
+    "log_mels": "features",
+    "map_array": "mapped",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ser_graph.audio' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ser_graph.audio.{_HOMES[name]}"), name)

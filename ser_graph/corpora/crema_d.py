@@ -14,7 +14,7 @@ intensity  LO low, MD medium, HI high, XX unspecified (one name has a single X)
 
 7,442 clips. Gender and age stand only in ``VideoDemographics.csv``: without it they are missing. Two traps:
 ``1076_MTI_SAD_XX.wav`` is silent, and the zip that GitHub offers holds git-lfs pointers, small text files,
-instead of sound; `ser_graph.audio.checking` finds both.
+instead of sound; `ser_graph.corpora.checking` finds both.
 
 From https://github.com/CheyneyComputerScience/CREMA-D, Open Database License. Cao, Cooper, Keutmann, Gur,
 Nenkova and Verma, "CREMA-D: Crowd-sourced Emotional Multimodal Actors Dataset", IEEE Transactions on

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from ser_graph.audio.checking import check_clips, usable_clips
 from ser_graph.audio.reading import clip_paths
 from ser_graph.corpora import (
     check_split,
@@ -20,6 +19,7 @@ from ser_graph.corpora import (
     write_table,
 )
 from ser_graph.corpora.adapter import in_form
+from ser_graph.corpora.checking import check_clips, usable_clips
 from ser_graph.errors import InputError, shorten
 from ser_graph.experiment.stages import file_sizes, is_finished, stage
 from ser_graph.files import content_hash
