@@ -32,7 +32,7 @@ LEVELS = (
     ("cli",),
     ("__main__",),
 )
-FOR_ALL = {"common", "errors", "sound"}
+FOR_ALL = {"common", "errors"}
 LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 WITHOUT_CODE = {"__init__"}  # the public names
 

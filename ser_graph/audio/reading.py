@@ -1,16 +1,16 @@
 """A file of any common kind -> one mono waveform at the rate and length that a model wants."""
 
-import functools
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ser_graph.audio.resampling import resampled
 from ser_graph.audio.settings import SAMPLE_RATE
-from ser_graph.audio.torchaudio_import import torchaudio
+from ser_graph.audio.sound import mono_blocks
 from ser_graph.errors import InputError, bad_value
-from ser_graph.sound import read_audio
 
 
 def load_waveform(path: str | Path, sample_rate: int = SAMPLE_RATE, speed: float = 1.0) -> Tensor:
@@ -21,15 +21,8 @@ def load_waveform(path: str | Path, sample_rate: int = SAMPLE_RATE, speed: float
         sample_rate: in Hz.
         speed: in whole percent; at 0.9 the sound is slower and lower, as a tape would play it; see `with_copies`.
     """
-    samples, rate = read_audio(path)
-    waveform = torch.from_numpy(samples.mean(axis=1))
-    waveform = waveform if rate == sample_rate else _resampler(rate, sample_rate)(waveform)
-    return waveform if speed == 1 else _resampler(round(100 * speed), 100)(waveform)
-
-
-@functools.lru_cache(maxsize=32)
-def _resampler(rate: int, sample_rate: int) -> nn.Module:
-    return torchaudio.transforms.Resample(rate, sample_rate)
+    blocks = resampled(mono_blocks(path, sample_rate), round(100 * speed), 100)
+    return torch.from_numpy(np.concatenate(list(blocks)))
 
 
 def fit_length(waveform: Tensor, n_samples: int, how: str = "repeat") -> Tensor:

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-import soundfile
 
+from ser_graph.audio.sound import SoundError, open_sound
 from ser_graph.corpora.vocabulary import COLUMNS, NUMBERS
 from ser_graph.errors import InputError, shorten
 
@@ -222,10 +222,11 @@ def _is_audio(name: str) -> bool:
 
 def _duration(path: Path) -> float:
     try:
-        info = soundfile.info(path)
-    except (soundfile.SoundFileError, OSError, TypeError, UnicodeError):  # TypeError: a .raw file tells no rate
+        with open_sound(path) as sound:
+            frames = sum(map(len, sound.blocks())) if sound.frames is None else sound.frames
+            return frames / sound.rate
+    except SoundError:
         return np.nan
-    return info.frames / info.samplerate if info.samplerate else np.nan
 
 
 def _numbers(column: pd.Series) -> pd.Series:

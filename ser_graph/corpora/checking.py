@@ -6,13 +6,17 @@ problem         severity  meaning
 missing         error     no such file
 pointer         error     the text that git-lfs leaves in place of a file it has not fetched
 empty           error     no bytes, or no samples
+unreadable      error     a file that may not be read
 not audio       error     not a file that libsndfile can open
+bad rate        error     a header that says fewer than 1,000 or more than 1,000,000 samples a second
 truncated       error     the header promises more than there is, or decoding stops
 not finite      error     samples that are NaN or infinite
-silent          error     no sample is louder than -60 dB of full scale
+wrong scale     error     samples above 100, where full scale is 1: integers that were stored as floats
+silent          error     no sample is louder than -60 dB of full scale once the channels are averaged
 too short       error     less than 0.1 s
 same audio      either    the samples are those of another clip; an error where the labels differ
 low rate        warning   below 16 kHz
+odd rate        warning   none at which anything records, as 16,001 Hz
 ==============  ========  ==========================================================================
 
 `check_corpus` adds what concerns the corpus as a whole: the same clip twice, names that do not fit, classes and
@@ -21,7 +25,6 @@ clips that are missing, speakers in two splits.
 
 import hashlib
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,28 +34,41 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 from tqdm import tqdm
 
+from ser_graph.audio.sound import SoundError, SoundReader, open_sound
 from ser_graph.corpora.adapter import Adapter, Scan, clip_table, scan_corpus
 from ser_graph.corpora.loading import find_adapter, is_table
 from ser_graph.corpora.splits import speaker_overlap
 from ser_graph.corpora.table import load_table
 from ser_graph.corpora.vocabulary import EMOTIONS
 from ser_graph.errors import InputError, one_line, shorten
-from ser_graph.sound import POINTER_START
 
 logger = logging.getLogger(__name__)
 
 SILENCE = 1e-3  # -60 dB; the quietest clip of RAVDESS, a whispered "calm", peaks at 4.5e-3
 SHORTEST = 0.1  # seconds
 LOWEST_RATE = 16_000  # Hz, what speech models are trained on
+USUAL_RATES = frozenset(
+    {
+        8_000,
+        11_025,
+        12_000,
+        16_000,
+        22_050,
+        24_000,
+        32_000,
+        44_100,
+        48_000,
+        64_000,
+        88_200,
+        96_000,
+        176_400,
+        192_000,
+    }
+)
 
-_WARNINGS = frozenset({"low rate", "same audio"})
-_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
-
-_STREAMED = 0x7FFFF000  # from here on, a size is none: programs write it who cannot go back to the header
-_WAV_SIZES = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_WARNINGS = frozenset({"low rate", "odd rate", "same audio"})
 
 
 @dataclass
@@ -201,62 +217,55 @@ def _examine_all(table: pd.DataFrame, root: Path) -> list[_Clip]:
 
 
 def _examine(path: Path) -> _Clip:
-    if not path.is_file():
-        return _broken("missing", "no such file; fetch it, or take its row out of the table")
-    with path.open("rb") as file:
-        head = file.read(len(POINTER_START))
-    if not head:
-        return _broken("empty", "0 bytes; fetch it again")
-    if head == POINTER_START:
-        return _broken("pointer", "a git-lfs pointer in place of the sound; fetch it with git lfs pull")
+    clip = _Clip()
     try:
-        return _decode(path)
-    except TypeError:
-        return _broken("not audio", "a .raw file, which tells no rate; store it as WAV")
-    except UnicodeError:
-        return _broken("not audio", "its name is not UTF-8; rename it")
-    except soundfile.SoundFileError as error:
-        if head.startswith(_MAGIC):
-            return _broken("truncated", f"decoding stops ({str(error).strip().rstrip('.')}); fetch it again")
-        return _broken("not audio", f"libsndfile cannot open it: it starts with {head[:8]!r}")
-
-
-def _decode(path: Path) -> _Clip:
-    with soundfile.SoundFile(path) as file:
-        promised, log = file.frames, file.extra_info
-        samples = file.read(dtype="float32", always_2d=True)
-        clip = _Clip(file.samplerate, file.channels, len(samples) / file.samplerate)
-    clip.problems = list(_cut(promised, len(samples), log)) or list(_sound_problems(samples, clip))
-    if not clip.problems:
-        content = hashlib.blake2b(samples.tobytes(), digest_size=16, person=f"{clip.rate}".encode())
-        clip.digest = content.hexdigest()
+        with open_sound(path) as sound:
+            clip.rate, clip.channels = sound.rate, sound.channels
+            _decode(sound, clip)
+    except SoundError as error:
+        clip.problems.append((error.problem, error.detail))
     if 0 < clip.rate < LOWEST_RATE:
         clip.problems.append(("low rate", f"{clip.rate} Hz: nothing above {clip.rate // 2} Hz can be heard"))
+    if clip.rate and clip.rate not in USUAL_RATES:
+        clip.problems.append(("odd rate", f"{clip.rate} Hz, at which nothing records; is its header right?"))
     return clip
 
 
-def _cut(promised: int, decoded: int, log: str) -> Iterator[tuple[str, str]]:
-    """Whether there is less than the header says; libsndfile corrects a short WAV and notes it in its log."""
-    sizes = _WAV_SIZES.search(log)
-    if sizes and int(sizes[1]) > int(sizes[2]) and int(sizes[1]) < _STREAMED:
-        yield "truncated", f"the header promises {sizes[1]} bytes of sound, there are {sizes[2]}; fetch it again"
-    elif decoded < promised:
-        yield "truncated", f"the header promises {promised} frames, {decoded} can be decoded; fetch it again"
-    elif "File ended unexpectedly" in log:
-        yield "truncated", "the stream ends without its end mark; fetch it again"
-
-
-def _sound_problems(samples: np.ndarray, clip: _Clip) -> Iterator[tuple[str, str]]:
-    if not len(samples):
-        yield "empty", "a header without samples; fetch it again"
-        return
-    if not np.isfinite(samples).all():
-        share = 1 - np.isfinite(samples).mean()
-        yield "not finite", f"{share:.2%} of the samples are NaN or infinite; leave it out or make it anew"
-    elif np.ptp(samples) < 2 * SILENCE:  # peak to peak, so that a constant offset is no sound
-        yield "silent", f"no sample is above {20 * np.log10(SILENCE):.0f} dB of full scale; leave it out"
+def _decode(sound: SoundReader, clip: _Clip) -> None:
+    """Listen to a file as a model does, channels averaged."""
+    digest = hashlib.blake2b(digest_size=16, person=f"{clip.rate}".encode())
+    heard, single = _Range(), _Range()
+    frames = 0
+    for block in sound.blocks():
+        frames += len(block)
+        digest.update(block.tobytes())
+        heard.add(block.mean(axis=1))
+        single.add(block[:, 0])
+    clip.seconds = frames / clip.rate
+    if heard.extent < 2 * SILENCE:
+        level = f"{20 * np.log10(SILENCE):.0f} dB of full scale"
+        cancelled = f"its {clip.channels} channels cancel each other: averaged, " * (single.extent >= 2 * SILENCE)
+        clip.problems.append(("silent", f"{cancelled}no sample is above {level}; leave it out"))
     if clip.seconds < SHORTEST:
-        yield "too short", f"{clip.seconds:.3f} s, under {SHORTEST} s; leave it out"
+        clip.problems.append(("too short", f"{clip.seconds:.3f} s, under {SHORTEST} s; leave it out"))
+    if not clip.problems:
+        clip.digest = digest.hexdigest()
+
+
+@dataclass
+class _Range:
+    """The lowest and the highest of samples that come in blocks."""
+
+    low: float = np.inf
+    high: float = -np.inf
+
+    def add(self, block: np.ndarray) -> None:
+        self.low, self.high = min(self.low, float(block.min())), max(self.high, float(block.max()))
+
+    @property
+    def extent(self) -> float:
+        """From the lowest to the highest: a constant offset is no sound."""
+        return self.high - self.low
 
 
 def _problems(table: pd.DataFrame, clips: list[_Clip]) -> list[dict[str, str]]:
@@ -327,10 +336,6 @@ def _table_problems(table: pd.DataFrame) -> Iterator[dict[str, str]]:
 def _problem(file: str, problem: str, detail: str, severity: str | None = None) -> dict[str, str]:
     severity = severity or ("warning" if problem in _WARNINGS else "error")
     return {"file": file, "problem": problem, "detail": detail, "severity": severity}
-
-
-def _broken(problem: str, detail: str) -> _Clip:
-    return _Clip(problems=[(problem, detail)])
 
 
 def _frame(problems: list[dict[str, str]]) -> pd.DataFrame:

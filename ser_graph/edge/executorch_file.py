@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ser_graph.audio.log_mel import LogMel
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.extras import edge_package
 from ser_graph.downstream import Student
 from ser_graph.errors import InputError
@@ -16,34 +17,39 @@ EXTRA = "executorch"
 METADATA_METHOD = "ser_graph"  # a method of the program that returns the metadata as JSON
 
 
-class WholeStudent(nn.Module):
-    """Waveform -> probabilities and `fc1`, without an FFT, which ExecuTorch's kernels lack.
+class MatrixLogMel(LogMel):
+    """`LogMel` without an FFT, which ExecuTorch's kernels lack.
 
     Windows times a matrix of cosines and sines give the same spectrum; the matrix adds 1 MB.
     """
 
-    mel: Tensor
     fourier: Tensor
+
+    def __init__(self, settings: LogMelSettings) -> None:
+        super().__init__(settings)
+        samples, bins = torch.arange(settings.n_fft).double(), torch.arange(settings.n_fft // 2 + 1).double()
+        angles = 2 * torch.pi / settings.n_fft * samples[:, None] * bins
+        fourier = torch.cat([angles.cos(), angles.sin()], dim=1) * self.window.double()[:, None]
+        self.register_buffer("fourier", fourier.float())
+
+    def power(self, waveform: Tensor) -> Tensor:
+        """As that of `LogMel`."""
+        windows = waveform.unfold(-1, self.settings.n_fft, self.settings.hop_length)
+        real, imaginary = (windows @ self.fourier).chunk(2, dim=-1)
+        return real.square() + imaginary.square()
+
+
+class WholeStudent(nn.Module):
+    """Waveform -> probabilities and `fc1`."""
 
     def __init__(self, student: Student) -> None:
         super().__init__()
         self.student = student.eval()
-        self.settings = settings = student.features
-        log_mel = LogMel(settings)
-        window = log_mel.mel.spectrogram.window.double()
-        samples, bins = torch.arange(settings.n_fft).double(), torch.arange(settings.n_fft // 2 + 1).double()
-        angles = 2 * torch.pi / settings.n_fft * samples[:, None] * bins
-        fourier = torch.cat([angles.cos(), angles.sin()], dim=1) * window[:, None]
-        self.register_buffer("fourier", fourier.float())
-        self.register_buffer("mel", log_mel.mel.mel_scale.fb.float())
+        self.log_mel = MatrixLogMel(student.features)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """[1, n_samples] float32 -> [1, K] and [1, F]."""
-        real, imaginary = (waveform.unfold(-1, self.settings.n_fft, self.settings.hop_length) @ self.fourier).chunk(
-            2, dim=-1
-        )
-        power = real.square() + imaginary.square()
-        output = self.student(torch.log(power @ self.mel + self.settings.floor))
+        output = self.student(self.log_mel(waveform))
         return output.logits.softmax(1), output.fc1
 
 

@@ -17,7 +17,6 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel
-from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import hear
 from ser_graph.common.extras import edge_package
 from ser_graph.common.files import atomic_file, environment
@@ -40,30 +39,6 @@ from ser_graph.graph.belonging import check_same_features
 OPSET = 18
 FORMATS = ("onnx", "executorch")
 _TALKATIVE = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir", "root")
-
-
-class FrontEnd(nn.Module):
-    """Waveform -> log-mel spectrogram: `LogMel` in words that ONNX has.
-
-    torchaudio's own spectrogram does not export; this one becomes ONNX's STFT, which needs no more than the window.
-    """
-
-    window: Tensor
-    mel: Tensor
-
-    def __init__(self, settings: LogMelSettings) -> None:
-        super().__init__()
-        self.settings = settings
-        log_mel = LogMel(settings)
-        self.register_buffer("window", log_mel.mel.spectrogram.window.float())
-        self.register_buffer("mel", log_mel.mel.mel_scale.fb.float())
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        """[B, n_samples] float32 -> [B, n_frames, n_mels]."""
-        n_fft, hop = self.settings.n_fft, self.settings.hop_length
-        waves = torch.stft(waveform, n_fft, hop, window=self.window, center=False, return_complex=True)
-        power = torch.view_as_real(waves).square().sum(-1).transpose(1, 2)
-        return torch.log(power @ self.mel + self.settings.floor)
 
 
 class Probabilities(nn.Module):
@@ -152,7 +127,7 @@ def export(
             bar.update()
         front = Path(folder) / "front.onnx"
         _trace(
-            FrontEnd(student.features), {WAVEFORM: torch.zeros(2, student.features.n_samples)}, [SPECTROGRAM], front
+            LogMel(student.features), {WAVEFORM: torch.zeros(2, student.features.n_samples)}, [SPECTROGRAM], front
         )
         bar.update()
         whole = _joined(onnx.load(front), onnx.load(network))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from ser_graph.audio.sound import mono_blocks, read_mono, repeat_to
 from ser_graph.common.files import atomic_file
 from ser_graph.edge.models import Model, load_model
 from ser_graph.edge.nearest import BATCH, Nearest
@@ -18,7 +19,6 @@ from ser_graph.edge.recordings import named_files
 from ser_graph.edge.streaming import Heard, cut, hear_windows, window_samples
 from ser_graph.errors import InputError
 from ser_graph.graph.belonging import check_belongs
-from ser_graph.sound import mono_blocks, read_mono, repeat_to
 
 if TYPE_CHECKING:
     from ser_graph.downstream import Student

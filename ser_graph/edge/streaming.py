@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
+from ser_graph.audio.sound import repeat_to
 from ser_graph.common.extras import edge_package
 from ser_graph.edge.models import Model, load_model
 from ser_graph.errors import InputError
-from ser_graph.sound import repeat_to
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import coalesce
 
-from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
 from ser_graph.graph.agreement import TIED, AgreedTable, clip_numbers, encode, names_of
 

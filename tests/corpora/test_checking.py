@@ -52,6 +52,15 @@ def test_files_whose_name_says_nothing(tmp_path):
     assert np.isnan(read_durations(tmp_path, ["a.raw", "none.wav"])).all()
 
 
+def test_the_duration_of_a_flac_that_does_not_know_it(make_clips):
+    path = make_clips("a.flac", seconds=0.3) / "a.flac"
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    assert read_durations(path.parent, ["a.flac"]) == [0.3]
+
+
 def test_what_is_left_out_is_named(tmp_path, make_clips, caplog):
     make_clips("a.wav", "b.wav", folder=tmp_path)
     (tmp_path / "b.wav").write_bytes(b"")
@@ -86,6 +95,8 @@ def test_files_that_are_no_sound(tmp_path):
         (np.tile([0.1, -0.1], 400), 16_000, "too short", "error"),
         (np.zeros(0), 16_000, "empty", "error"),
         (np.tile([0.1, -0.1], 8000), 8_000, "low rate", "warning"),
+        (np.tile([0.1, -0.1], 8000), 16_001, "odd rate", "warning"),
+        (np.tile([32_767.0, -32_768.0], 8000), 16_000, "wrong scale", "error"),
     ],
 )
 def test_bad_samples(tmp_path, samples, rate, problem, severity):
@@ -101,6 +112,14 @@ def test_a_quiet_clip_is_not_silent(tmp_path):
 def test_stereo_is_no_problem(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, (8000, 2)), 44_100)
     assert not len(check_clips(clips("a.wav"), tmp_path))
+
+
+def test_channels_that_cancel_each_other_are_silent(tmp_path):
+    """What a model hears is their mean."""
+    one = np.random.default_rng(0).normal(0, 0.1, 8000)
+    soundfile.write(tmp_path / "a.wav", np.stack([one, -one], 1), 16_000)
+    (problem,) = check_clips(clips("a.wav"), tmp_path).itertuples()
+    assert problem.problem == "silent" and problem.detail.startswith("its 2 channels cancel each other")
 
 
 def test_the_same_audio_under_two_names_and_formats(make_clips):

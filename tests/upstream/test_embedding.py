@@ -388,7 +388,7 @@ def test_a_killed_run_continues_where_it_was(table, tmp_path, monkeypatch, forwa
 
 def test_a_clip_that_cannot_be_read_is_named(table, tmp_path):
     (tmp_path / "d.wav").write_bytes(b"no sound")
-    with pytest.raises(InputError, match=r"d\.wav cannot be decoded"):
+    with pytest.raises(InputError, match=r"d\.wav cannot be used"):
         embed(convolving(), table)
 
 

@@ -348,7 +348,7 @@ def test_a_clip_that_cannot_be_read_is_named_and_leaves_the_model_as_it_was(tabl
     (tmp_path / bad).write_bytes(b"no sound")
     upstream = tiny()
     before = upstream.fingerprint()
-    with pytest.raises(InputError, match=f"{bad} cannot be decoded"):
+    with pytest.raises(InputError, match=f"{bad} cannot be used"):
         finetune(upstream, table, root=tmp_path)
     assert upstream.fingerprint() == before
     assert upstream.emotions == []

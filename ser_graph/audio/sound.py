@@ -1,0 +1,221 @@
+"""Sound files as arrays, without torch: the one reader, for training, for checking and for the device."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from ser_graph.audio.resampling import resampled
+from ser_graph.errors import InputError
+
+LOUDEST = 100.0  # full scale is 1; above this, 40 dB more, samples are integers that were stored as floats
+
+_FEWEST, _MOST = 1_000, 1_000_000  # samples a second that a sound file can have
+_AT_ONCE = 2**20  # samples of all channels that are decoded at a time
+_POINTER = b"version https://git-lfs"  # the text that git-lfs leaves in place of a file
+_KNOWN = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
+# Formats of phones and browsers, which libsndfile does not know.
+FOREIGN_SUFFIXES = frozenset({".3gp", ".aac", ".amr", ".m4a", ".mka", ".mp4", ".weba", ".webm", ".wma"})
+
+_UNKNOWN_LENGTH = 2**36 - 1  # frames, the most that FLAC can say; from here on, a length is none
+_STREAMED = 0x7FFFF000  # bytes, likewise of WAV: programs write it who cannot go back to the header
+_WAV_SIZES = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+
+class SoundError(InputError):
+    """A sound file that cannot be used.
+
+    Args:
+        path: the file.
+        problem: what is wrong with it in a word or two; `ser_graph.corpora.checking` lists them.
+        detail: what was found, and what to do.
+    """
+
+    def __init__(self, path: str | Path, problem: str, detail: str) -> None:
+        super().__init__(f"{path} cannot be used ({problem}: {detail})")
+        self.problem, self.detail = problem, detail
+
+
+class SoundReader:
+    """An open sound file; see `open_sound`.
+
+    Attributes:
+        rate: samples a second.
+        channels: how many.
+        frames: samples of each channel that the header promises; None where it does not say.
+    """
+
+    def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
+        self._path, self._file = path, file
+        self.rate, self.channels = file.samplerate, file.channels
+        self.frames = file.frames if file.frames < _UNKNOWN_LENGTH else None
+        self._log = file.extra_info  # now: reading to the end of an Ogg adds a complaint
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Decode the file from its start to its end.
+
+        Yields:
+            float32 samples of shape [n, channels] in -1..1, with n of at least 1.
+
+        Raises:
+            SoundError: truncated, without samples, or with samples that are NaN, infinite or far too large.
+        """
+        at_once = max(1, _AT_ONCE // self.channels)
+        n = 0
+        while True:
+            with _explained(self._path):
+                block = self._file.read(at_once, dtype="float32", always_2d=True)
+            if not len(block):
+                break
+            n += len(block)
+            _check_samples(block, self._path)
+            yield block
+        if cut := _cut(self.frames, n, self._log):
+            raise SoundError(self._path, "truncated", f"{cut}; fetch it again")
+        if not n:
+            raise SoundError(self._path, "empty", _why_no_samples(self._path, self._file))
+
+
+@contextmanager
+def open_sound(path: str | Path) -> Iterator[SoundReader]:
+    """Open a sound file: anything that libsndfile reads (wav, flac, ogg, mp3 and many more).
+
+    Args:
+        path: the file.
+
+    Raises:
+        SoundError: whatever is wrong with the file, now or while it is read.
+    """
+    path = Path(path)
+    _check_file(path)
+    with _explained(path):
+        file = _OneWay(path)
+    with file:
+        if file.format == "RAW":  # taken for sound because of its name, as any .au without a header is
+            raise SoundError(path, *_why_not_decoded(path, "there is no header"))
+        if not _FEWEST <= file.samplerate <= _MOST:
+            said = f"its header says {file.samplerate:,} samples a second"
+            raise SoundError(path, "bad rate", f"{said}, expected {_FEWEST:,} to {_MOST:,}; fetch it again")
+        yield SoundReader(path, file)
+
+
+def mono_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """Read a file piece by piece as mono (channels averaged) at `sample_rate`.
+
+    Args:
+        path: the file, of any length: a piece at a time is in memory.
+        sample_rate: in Hz; see `resampled` for files of another rate.
+
+    Yields:
+        float32 arrays of shape [n].
+
+    Raises:
+        SoundError: as `open_sound` and `SoundReader.blocks`.
+    """
+    with open_sound(path) as sound:
+        mono = (block.mean(axis=1) for block in sound.blocks())
+        yield from resampled(mono, sound.rate, sample_rate)
+
+
+def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
+    """A whole file as mono at `sample_rate`, see `mono_blocks`: float32 of shape [n_samples]."""
+    return np.concatenate(list(mono_blocks(path, sample_rate)))
+
+
+def repeat_to(waveform: np.ndarray, n_samples: int) -> np.ndarray:
+    """Cut a waveform at its end, or say it again from its start, to exactly `n_samples`.
+
+    Examples:
+        >>> repeat_to(np.array([1, 2, 3]), 5)
+        array([1, 2, 3, 1, 2])
+    """
+    return np.resize(waveform, n_samples)
+
+
+class _OneWay(soundfile.SoundFile):
+    """A file that is read from its start to its end.
+
+    Otherwise soundfile seeks after every read: some decoders cannot, those of MP3 are a little off afterwards, and
+    FLAC fails where the header promises another length.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what libsndfile says of a file into a `SoundError`."""
+    try:
+        yield
+    except UnicodeError:
+        raise SoundError(path, "not audio", "its name is not UTF-8; rename it") from None
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a .raw file tells no rate
+        raise SoundError(path, *_why_not_decoded(path, str(error))) from None
+    except OSError as error:
+        raise SoundError(path, "unreadable", f"it cannot be opened, {error.strerror or error}") from None
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file with something in it; a pipe would be waited for."""
+    if path.is_symlink() and not path.exists():
+        detail = f"a link to {path.readlink()}, which is not there; fetch it (git-annex: 'git annex get')"
+        raise SoundError(path, "missing", detail)
+    if not path.exists():
+        raise SoundError(path, "missing", "no such file; fetch it, or correct its name")
+    if path.is_dir():
+        raise SoundError(path, "not audio", "a folder, expected a sound file")
+    if not path.is_file():
+        raise SoundError(path, "not audio", "a pipe or a device, expected a sound file; listen to it as a stream")
+    if not path.stat().st_size:
+        raise SoundError(path, "empty", "0 bytes; fetch it again")
+
+
+def _why_not_decoded(path: Path, said: str) -> tuple[str, str]:
+    """Problem and detail of a file that libsndfile refuses, or would take for sound because of its name."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_POINTER))
+    except OSError as error:
+        return "unreadable", f"it cannot be opened, {error.strerror}"
+    reason = said.rpartition(":")[2].strip().rstrip(".")
+    if start == _POINTER:
+        return "pointer", "a git-lfs pointer in place of the sound; fetch it with 'git lfs pull'"
+    if start.startswith(_KNOWN):
+        return "truncated", f"decoding stops, {reason}; fetch it again"
+    if path.suffix.lower() in FOREIGN_SUFFIXES:
+        wav = path.with_suffix(".wav").name
+        return "not audio", f"a format that libsndfile does not know; convert it: ffmpeg -i {path.name} {wav}"
+    return "not audio", f"it starts with {start[:8]!r}; expected WAV, FLAC, Ogg, MP3 or AIFF"
+
+
+def _check_samples(block: np.ndarray, path: Path) -> None:
+    loudest = np.abs(block).max()
+    if not np.isfinite(loudest):
+        raise SoundError(path, "not finite", "it holds NaN or infinite samples; leave it out or make it anew")
+    if loudest > LOUDEST:
+        raise SoundError(
+            path, "wrong scale", f"it holds samples up to {loudest:,.6g}, expected -1 to 1; rescale it"
+        )
+
+
+def _cut(promised: int | None, decoded: int, log: str) -> str:
+    """What there is less than the header says; libsndfile corrects a short WAV and notes it in its log."""
+    sizes = _WAV_SIZES.search(log)
+    if sizes and int(sizes[2]) < int(sizes[1]) < _STREAMED:
+        return f"the header promises {sizes[1]} bytes of sound, there are {sizes[2]}"
+    if promised is not None and decoded < promised:
+        return f"the header promises {promised} frames, {decoded} can be decoded"
+    return "the stream ends without its end mark" if "File ended unexpectedly" in log else ""
+
+
+def _why_no_samples(path: Path, file: soundfile.SoundFile) -> str:
+    if file.format.startswith("WAV") and path.stat().st_size > 4_096:
+        return (
+            "its header says 0 samples, but more follows: the program that wrote it was stopped; mend it: "
+            f"ffmpeg -i {path.name} mended.wav"
+        )
+    return "a header without samples; fetch it again"
