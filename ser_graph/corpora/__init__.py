@@ -2,15 +2,13 @@
 
 from ser_graph.corpora.adapter import Adapter
 from ser_graph.corpora.copies import originals, with_copies
+from ser_graph.corpora.demos import demos_deviation, demos_split
 from ser_graph.corpora.joining import join_corpora
 from ser_graph.corpora.loading import ADAPTERS, load_corpus
+from ser_graph.corpora.ravdess import ravdess_split
 from ser_graph.corpora.splits import (
     check_split,
-    demos_deviation,
-    demos_split,
     leave_speakers_out,
-    ravdess_split,
-    search_demos_split,
     speaker_overlap,
     speaker_split,
 )
@@ -35,7 +33,6 @@ __all__ = [
     "originals",
     "ravdess_split",
     "read_table",
-    "search_demos_split",
     "speaker_overlap",
     "speaker_split",
     "with_copies",
