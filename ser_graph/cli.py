@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ser_graph.errors import InputError, one_line, shorten
+from ser_graph.memory import keep_freed_memory
 
 app = typer.Typer(
     help="Speech emotion recognition on the device, by knowledge transfer through a graph.",
@@ -48,6 +49,7 @@ def main() -> None:
     warnings.showwarning = lambda message, *_, **__: print(f"Warning: {one_line(message)}", file=sys.stderr)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()  # here alone: the process is ours
     with _one_line_errors():
         app()
 

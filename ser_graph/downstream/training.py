@@ -35,7 +35,6 @@ from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.files import atomic_file, content_hash
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
-from ser_graph.memory import keep_freed_memory
 from ser_graph.processes import is_first, processes
 
 _COUNTED = ("covered", "n_seeds", "edges", "edges_used", "staleness")  # sums over an epoch, not means of steps
@@ -117,8 +116,6 @@ class _Run:
         self.data, self.settings, self.device, self.group = data, settings, device, processes()
         self.init = None if init is None else weights_hash(init)
         self._check_group(int(seeds.sum()))
-        if device.type == "cpu":
-            keep_freed_memory()
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
         self.student = self._new_student(seeds, labelled, init).to(device)

@@ -23,6 +23,7 @@ from ser_graph.evaluation.significance import METRICS
 from ser_graph.experiment.stages import is_finished, stage
 from ser_graph.files import content_hash, read_json, write_json
 from ser_graph.graph import ClipGraph, load_graph
+from ser_graph.memory import keep_freed_memory
 from ser_graph.recipe import essential, student_name
 from ser_graph.upstream import Upstream
 
@@ -91,6 +92,7 @@ def _prepare_alone(
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+    keep_freed_memory()
     try:
         with warnings.catch_warnings(record=True) as said:
             data = load_graph(out / "graph")
