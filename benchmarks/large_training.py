@@ -32,7 +32,7 @@ from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.mapped import give_back, map_array
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.training import _Run
-from ser_graph.graph import load_graph, save_graph
+from ser_graph.graph import GraphSettings, load_graph, save_graph
 from ser_graph.graph.building import assemble
 
 MODES = ("mapped", "memory")
@@ -55,7 +55,8 @@ def made_up_graph(folder: Path, n: int, n_neighbors: int, dtype: str) -> Path:
     edges = torch.stack([neighbour, seed])
     table = table[["emotion", "speaker", "gender", "duration", "split"]]
     data = assemble(table, emb, map_array(folder / "x.npy"), edges, torch.rand(len(seed)))
-    graph = {"epsilon": None, "n_neighbors": n_neighbors, "scope": "train", "n_edges": len(seed)}
+    settings = GraphSettings(epsilon=None, n_neighbors=n_neighbors).model_dump(mode="json")
+    graph = {"settings": settings, "epsilon": None, "n_edges": len(seed)}
     data.meta.update(graph=graph, features=features.to_dict(), upstream=None, embedding={})
     return save_graph(data, folder / "graph", x_file=folder / "x.npy")
 

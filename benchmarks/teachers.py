@@ -34,8 +34,8 @@ from ser_graph.evaluation.tables import markdown_table
 from ser_graph.experiment import prepare_corpus, prepare_source, prepare_upstream
 from ser_graph.files import atomic_file, content_hash
 from ser_graph.graph.building import assemble
+from ser_graph.graph.centring import centred
 from ser_graph.graph.neighbours import nearest_neighbours
-from ser_graph.graph.space import Space, transform
 from ser_graph.recipe import Recipe, load_recipe, parse_changes
 
 LABELS = (1.0, 0.1, 0.02, 0.0)  # shares of the target's labels
@@ -259,7 +259,7 @@ def study(table: pd.DataFrame, made: dict[str, Tensor], out: Path, adapt: list[s
     rows = []
     for (layer, emb), center in product(made.items(), ("none", "speaker")):
         name = layer if center == "none" else f"{layer}, centred"
-        emb = transform(emb, table, Space(center=center)).numpy()
+        emb = centred(emb, table, center).numpy()
         asked = content_hash(table[["emotion", "speaker", "source"]].astype(str).to_csv(), speakers, emb.tobytes())
         for labels in LABELS:
             cells = {}

@@ -32,6 +32,7 @@ from ser_graph.devices import uses_bfloat16
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.training import _Run
 from ser_graph.graph import ClipGraph
+from ser_graph.memory import keep_freed_memory
 
 CPU = torch.device("cpu")
 STRATEGIES = get_args(TrainingSettings.model_fields["strategy"].annotation)
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--tensorflow-neighbours", nargs="+", type=int, help="by default as --neighbours")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # as the command line does
     warnings.filterwarnings("ignore", "No training clip has a neighbour")  # few seeds in a batch are neighbours
     python, neighbours = python_with_tensorflow(arguments.tensorflow_python), arguments.neighbours
     print(f"{arguments.threads} threads, {arguments.seeds} seeds an epoch, {arguments.repeats} repeats\n")

@@ -19,13 +19,12 @@ from typing import Any
 
 # Where each public name lives. Loaded on first use: torch, PyG and transformers take seconds to import.
 _HOMES = {
-    "EdgeRules": "graph",
     "EmotionGraph": "graph",
+    "GraphSettings": "graph",
     "InputError": "errors",
     "LogMel": "audio",
     "LogMelSettings": "audio",
     "NeighborLoader": "graph",
-    "Space": "graph",
     "Standardise": "audio",
     "Student": "downstream",
     "TrainingSettings": "downstream",

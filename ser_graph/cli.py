@@ -176,7 +176,7 @@ def embed(
 
     with atomic_file(out) as part:
         table = _table(corpus, folder, skip_bad)
-        embeddings = _upstream(upstream).embed(table, layer=_layer(layer), cache=cache, device=device)
+        embeddings = _upstream(upstream).embed(table, layer=_number(layer, int), cache=cache, device=device)
         pd.DataFrame(embeddings.numpy(), index=table.index).to_csv(part, float_format="%.9g")
     print(f"{len(table):,} embeddings of {embeddings.shape[1]} dimensions in {out}")
 
@@ -188,59 +188,49 @@ def build(
     upstream: UpstreamName,
     out: Annotated[Path, typer.Option(help="Folder for the graph.")],
     epsilon: Annotated[
-        str, typer.Option(help="Least similarity of an edge; or 'none', 'coverage:0.8', 'agreement' to choose it.")
+        str, typer.Option(help="Least similarity of an edge; or none, or coverage:0.8 to choose it.")
     ] = "0.99",
     n_neighbors: Annotated[int, typer.Option(min=1, help="Most neighbours of a clip.")] = 6,
     layer: EmbeddingLayer = "projector",
-    scope: Annotated[str, typer.Option(help="train, train+dev or all.")] = "train",
+    scope: Annotated[
+        str, typer.Option(help="Clips that have and are neighbours: train, train+dev or all.")
+    ] = "train",
     center: Annotated[str, typer.Option(help="Mean to take off the embeddings: none, corpus or speaker.")] = "none",
-    scale: Annotated[bool, typer.Option("--scale", help="Divide by the deviation of the same clips, too.")] = False,
-    whiten: Annotated[bool, typer.Option("--whiten", help="Make all directions equally wide.")] = False,
-    posterior: Annotated[
-        bool, typer.Option("--posterior", help="Compare the upstream's class probabilities.")
-    ] = False,
-    across: Annotated[
-        list[str] | None,
-        typer.Option(help="Column in which neighbours differ: speaker, sentence, ... Repeatable."),
-    ] = None,
-    mutual: Annotated[bool, typer.Option("--mutual", help="Keep only neighbours of each other.")] = False,
-    local_scaling: Annotated[
-        bool, typer.Option("--local-scaling", help="Choose by CSLS, so that there are fewer hubs.")
-    ] = False,
-    weights: Annotated[str, typer.Option(help="Of edges: similarity or agreement.")] = "similarity",
-    method: Annotated[str, typer.Option(help="auto, exact or nndescent.")] = "auto",
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings by content.")] = None,
-    seed: Seed = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any other setting of the graph: KEY=VALUE, e.g. --set mutual=true --set 'across=[\"speaker\"]'. "
+            "Repeatable.",
+        ),
+    ] = None,
     skip_bad: SkipBad = False,
     device: Device = None,
 ) -> None:
     """Build the graph of a corpus, and say what it can teach."""
-    from ser_graph.graph import EdgeRules, Space, build_graph, graph_card, graph_statistics, save_graph
+    from ser_graph.graph import GraphSettings, build_graph, graph_card, graph_statistics, save_graph
     from ser_graph.graph.statistics import format_figures
     from ser_graph.graph.storage import MARK
+    from ser_graph.recipe import parse_changes
 
     features = _unfinished(out, MARK, "x.npy")
-    space = Space(center=center, scale=scale, whiten=whiten, posterior=posterior)  # type: ignore[arg-type]
-    rules = EdgeRules(
-        across=tuple(across or ()),
-        mutual=mutual,
-        local_scaling=local_scaling,
-        weights=weights,  # type: ignore[arg-type]  # EdgeRules checks it
-    )
+    chosen = {
+        "epsilon": _number(epsilon, float),
+        "n_neighbors": n_neighbors,
+        "scope": scope,
+        "center": center,
+        **parse_changes(settings or []),
+    }
+    how = GraphSettings(**chosen)  # a mistake in them is told before the clips are read
     data = build_graph(
         _table(corpus, folder, skip_bad),
         _upstream(upstream),
-        epsilon=_epsilon(epsilon),
-        n_neighbors=n_neighbors,
-        scope=scope,  # type: ignore[arg-type]  # build_graph checks it
-        space=space,
-        rules=rules,
-        method=method,
-        seed=seed,
+        how,
         cache=cache,
         out=features,
         device=device,
-        layer=_layer(layer),
+        layer=_number(layer, int),
     )
     save_graph(data, out, x_file=features)
     print(f"{format_figures(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
@@ -612,20 +602,10 @@ def _upstream(name: str, seed: int = 0) -> Any:
     return Upstream.from_pretrained(name, seed=seed)
 
 
-def _layer(text: str) -> int | str:
-    """A number, or a name, which `embed` checks."""
+def _number(text: str, kind: type[int] | type[float]) -> int | float | str:
+    """A number, or a text that others check."""
     try:
-        return int(text)
-    except ValueError:
-        return text
-
-
-def _epsilon(text: str) -> float | str | None:
-    """A number, none, or a way to choose it, which build_graph checks."""
-    if text.lower() == "none":
-        return None
-    try:
-        return float(text)
+        return kind(text)
     except ValueError:
         return text
 

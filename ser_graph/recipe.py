@@ -1,21 +1,19 @@
 """A recipe: everything that decides a run, typed, from a TOML file."""
 
 import tomllib
-from dataclasses import asdict
 from importlib import resources
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.corpora import ADAPTERS
 from ser_graph.devices import Precision
 from ser_graph.downstream.settings import PAPER, TrainingSettings
 from ser_graph.errors import InputError, bad_value
-from ser_graph.graph import EdgeRules, Space
-from ser_graph.graph.epsilon import epsilon_rule
+from ser_graph.graph.settings import GraphSettings
 from ser_graph.settings import names_of, without_effect_on
 from ser_graph.upstream.embedding import Layer
 
@@ -96,30 +94,6 @@ class EmbeddingPart(_Part):
     precision: Precision = "float32"
 
 
-class GraphPart(_Part):
-    """How the graph is built; the settings are those of `build_graph`. TOML has no null: epsilon = "none".
-
-    Attributes:
-        scope: ``"protocol"``: the training clips of the protocol in use.
-        space: a table ``[graph.space]``, e.g. ``center = "speaker"``; see `Space`.
-        rules: a table ``[graph.rules]``, e.g. ``across = ["speaker"]``; see `EdgeRules`.
-    """
-
-    epsilon: float | str = 0.99
-    n_neighbors: int = Field(6, ge=1)
-    space: Space = Space()
-    rules: EdgeRules = EdgeRules()
-    scope: Literal["protocol", "train", "train+dev", "all"] = "protocol"
-    method: Literal["auto", "exact", "nndescent"] = "auto"
-    seed: int = 0
-
-    @field_validator("epsilon")
-    @classmethod
-    def _is_epsilon(cls, epsilon: float | str) -> float | str:
-        epsilon_rule(None if epsilon == "none" else epsilon)
-        return epsilon
-
-
 class Students(_Part):
     """The students: one for each combination of the lists; the baseline is trained once for all methods.
 
@@ -157,6 +131,7 @@ class Recipe(_Part):
         copies: of every clip of target and unlabelled corpora, at other speeds, to train on; see `with_copies`.
         unlabelled: corpora that lend their clips to the graph, without their labels: ``[[unlabelled]]``; see
             `join_corpora`.
+        graph: see `GraphSettings`; by default, its scope is what the protocol trains on.
     """
 
     name: str
@@ -171,8 +146,16 @@ class Recipe(_Part):
     upstream: UpstreamPart = UpstreamPart()
     embedding: EmbeddingPart = EmbeddingPart()
     features: LogMelSettings = LogMelSettings()
-    graph: GraphPart = GraphPart()
+    graph: GraphSettings = GraphSettings()
     students: Students = Students()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scope_of_the_protocol(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("graph", {}), dict):
+            return values
+        scope = "train+dev" if values.get("protocol") == "paper" else "train"
+        return {**values, "graph": {"scope": scope, **values.get("graph", {})}}
 
     def model_post_init(self, _: Any) -> None:
         """Check what only the whole recipe can tell."""
@@ -190,7 +173,7 @@ class Recipe(_Part):
             )
 
     def _check_cell(self, cell: TrainingSettings) -> None:
-        if self.scope == "all" and self.folds is None and cell.uses_graph and not cell.transductive:
+        if self.graph.scope == "all" and self.folds is None and cell.uses_graph and not cell.transductive:
             raise InputError(
                 "graph.scope = 'all' joins training clips to those of dev or test; leave it out, or say "
                 "students.training.transductive = true if that is meant"
@@ -200,18 +183,6 @@ class Recipe(_Part):
     def sources(self) -> list[Corpus]:
         """The corpora that the upstream is fine-tuned on."""
         return [self.source] if isinstance(self.source, Corpus) else self.source or []
-
-    @property
-    def epsilon(self) -> float | str | None:
-        """The threshold or how it is chosen; None for none."""
-        return None if self.graph.epsilon == "none" else self.graph.epsilon
-
-    @property
-    def scope(self) -> str:
-        """Which clips have and are neighbours."""
-        if self.graph.scope != "protocol":
-            return self.graph.scope
-        return "train+dev" if self.protocol == "paper" else "train"
 
     def training_settings(self) -> list[TrainingSettings]:
         """One for each student, baselines first."""
@@ -336,8 +307,16 @@ def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
 
 def recipe_values(recipe: Recipe) -> dict[str, Any]:
     """A recipe as the plain values of a TOML file, every default written out."""
-    features = {key: value for key, value in asdict(recipe.features).items() if value is not None}
-    return {**recipe.model_dump(mode="json", exclude_none=True), "features": features}
+    return _without_none(recipe.model_dump(mode="json"))
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """What TOML can write; unlike ``exclude_none``, after settings have written a None of theirs as a text."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def parse_changes(assignments: list[str]) -> dict[str, Any]:
@@ -387,6 +366,8 @@ def _first_complaint(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"missing key {key!r}{more}"
     message = first["msg"].removeprefix("Value error, ")
+    if isinstance(first["input"], dict):  # settings that say themselves what is wrong in them
+        return f"{key}: {message}{more}" if key else f"{message}{more}"
     return f"{key} = {first['input']!r}: {message}{more}" if key else f"{message}{more}"
 
 

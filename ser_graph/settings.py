@@ -26,7 +26,7 @@ class Settings(BaseModel):
         ser_graph.errors.InputError: Bad minutes 0, expected a whole number, at least 1
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, strict=True, allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
         values = {name: one.item() if isinstance(one, np.generic) else one for name, one in values.items()}
@@ -58,8 +58,6 @@ def setting(default: Any, role: Role, description: str, of: tuple[str, ...] = ()
         of: the methods that it makes a difference to; all, where it is empty.
         **limits: of pydantic's `Field`, e.g. ``gt=0``.
     """
-    if isinstance(default, float):
-        limits = {"allow_inf_nan": False, **limits}
     return Field(default, description=description, json_schema_extra={"role": role, "of": list(of)}, **limits)
 
 

@@ -50,7 +50,7 @@ class TrainingSettings(Settings):
         "nsl", "method", "what the student learns beside the labels: names of `METHODS`, joined by +, or baseline"
     )
     alpha: float | None = setting(
-        None, "method", "weight of the method; None is its own, 0 trains the baseline", ge=0, allow_inf_nan=False
+        None, "method", "weight of the method; None is its own, 0 trains the baseline", ge=0
     )
     protocol: Literal["clean", "paper"] = setting(
         "clean", "run", "clean trains on train and looks at dev; paper trains on train + dev, as the paper does"

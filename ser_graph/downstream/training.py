@@ -154,7 +154,7 @@ class _Run:
             "settings": settings.model_dump(),
             "data_hash": data.meta["data_hash"],
             "corpus": data.meta["corpus"],
-            "graph": {key: data.meta["graph"][key] for key in ("epsilon", "n_neighbors", "scope", "n_edges")},
+            "graph": {key: data.meta["graph"][key] for key in ("settings", "epsilon", "n_edges")},
             "n_train": int((seeds & original).sum()),
             "n_labelled": int((labelled & original).sum()),
             "n_unlabelled": int((seeds & ~labelled & original).sum()),
@@ -402,13 +402,13 @@ def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingS
     check_transfer(settings.transfer, data.emb, settings.width)
     if not settings.uses_graph:
         return
-    graph = data.meta["graph"]
-    if (settings.n_neighbors or 0) > graph.get("n_neighbors", math.inf):
+    graph = data.meta["graph"]["settings"]
+    if (settings.n_neighbors or 0) > graph["n_neighbors"]:
         raise InputError(
             f"Bad n_neighbors {settings.n_neighbors}, expected at most {graph['n_neighbors']}, which the graph "
             "holds; build one with more"
         )
-    if settings.protocol == "paper" and graph.get("scope") == "train":
+    if settings.protocol == "paper" and graph["scope"] == "train":
         warnings.warn(
             "protocol='paper' trains on dev too, whose clips have no edge in this graph; build it with "
             "scope='train+dev'",

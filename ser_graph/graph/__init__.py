@@ -4,9 +4,8 @@ from ser_graph.graph.building import build_graph
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.dataset import EmotionGraph
 from ser_graph.graph.extending import add_clips
-from ser_graph.graph.rules import EdgeRules
 from ser_graph.graph.sampling import NeighborLoader, TopNeighborSampler
-from ser_graph.graph.space import Space
+from ser_graph.graph.settings import GraphSettings
 from ser_graph.graph.statistics import (
     bridge_clips,
     bridge_pairs,
@@ -29,10 +28,9 @@ from ser_graph.graph.storage import load_graph, save_graph
 
 __all__ = [
     "ClipGraph",
-    "EdgeRules",
     "EmotionGraph",
+    "GraphSettings",
     "NeighborLoader",
-    "Space",
     "TopNeighborSampler",
     "add_clips",
     "bridge_clips",

@@ -24,7 +24,7 @@ from ser_graph.graph.statistics.duplicates import nearest_clips
 @pytest.mark.parametrize("scope", ["train", "train+dev", "all"])
 def test_figures_of_the_graph_are_those_without_copies(toy_graph, copied_graph, scope):
     for data in (toy_graph, copied_graph):
-        data.meta["graph"]["scope"] = scope
+        data.meta["graph"]["settings"]["scope"] = scope
     assert not nodes_in_scope(copied_graph)[120:].any()
     pd.testing.assert_series_equal(graph_statistics(copied_graph), graph_statistics(toy_graph))
     assert graph_statistics(copied_graph)["n_clips"] == 120

@@ -79,7 +79,7 @@ def with_one_class(data):
 
 def without_a_split(data):
     data.table["split"] = np.nan
-    data.meta["graph"]["scope"] = "all"
+    data.meta["graph"]["settings"]["scope"] = "all"
 
 
 def with_empty_columns(data):
