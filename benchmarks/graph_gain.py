@@ -32,9 +32,8 @@ from ser_graph.evaluation.significance import bootstrap_difference, holm
 from ser_graph.evaluation.tables import markdown_table
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.experiment.recipe_files import load_recipe
-from ser_graph.graph import ClipGraph, EdgeRules, Space
+from ser_graph.graph import ClipGraph
 
-CENTRED = Space(center="speaker")
 BASELINE, PROBE = "baseline", "teacher: linear probe, speaker centred"
 
 
@@ -44,7 +43,7 @@ class Arm:
 
     Attributes:
         training: settings of the training.
-        graph: options of `build_graph`.
+        graph: settings of the graph.
         joint: add the unlabelled corpora's clips.
         copies: train on copies at other speeds as well, where the recipe makes some.
         projector: take the projector's embeddings, as the paper does, instead of the middle layer's.
@@ -67,8 +66,8 @@ class Arm:
 
 PROJECTOR = 256  # dimensions of the projector, which stands last in the recipe's list of layers
 NSL = {"method": "nsl", "strategy": "bank"}
-CENTRED_GRAPH = {"space": CENTRED}
-OTHERS = {"space": CENTRED, "rules": EdgeRules(across=("speaker",))}
+CENTRED_GRAPH = {"center": "speaker"}
+OTHERS = {"center": "speaker", "across": ("speaker",)}
 BEST = {"method": "distil+regress"}
 PAPERS_TRAINING = {
     "schedule": "paper",
@@ -236,9 +235,9 @@ def teacher_tables(recipe: Recipe, out: Path, labels: float) -> dict[str, pd.Dat
     for _, table in leave_speakers_out(data.table, n_folds(recipe), dev=True, n_dev=recipe.dev_speakers):
         fold = with_graph(data, {"scope": "train"}, table=table)
         mask = sg.downstream.labelled_nodes(fold, label_fraction=labels)
-        for space, words in ((Space(), ""), (CENTRED, ", speaker centred")):
+        for center, words in (("none", ""), ("speaker", ", speaker centred")):
             for name, method in (("linear probe", teacher_probe), ("label propagation", label_propagation)):
-                said = method(fold, label_mask=mask, space=space, split="test")
+                said = method(fold, label_mask=mask, center=center, split="test")
                 said.attrs = {}
                 parts.setdefault(f"{name}{words}", []).append(said)
     return {name: pd.concat(said) for name, said in parts.items()}

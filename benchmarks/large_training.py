@@ -32,8 +32,9 @@ from ser_graph.audio.mapped import give_back, map_array
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.training import _Run
-from ser_graph.graph import load_graph, save_graph
+from ser_graph.graph import GraphSettings, load_graph, save_graph
 from ser_graph.graph.building import assemble
+from ser_graph.upstream import EmbeddingSettings
 
 MODES = ("mapped", "memory")
 STRATEGIES = get_args(TrainingSettings.model_fields["strategy"].annotation)
@@ -55,8 +56,11 @@ def made_up_graph(folder: Path, n: int, n_neighbors: int, dtype: str) -> Path:
     edges = torch.stack([neighbour, seed])
     table = table[["emotion", "speaker", "gender", "duration", "split"]]
     data = assemble(table, emb, map_array(folder / "x.npy"), edges, torch.rand(len(seed)))
-    graph = {"epsilon": None, "n_neighbors": n_neighbors, "scope": "train", "n_edges": len(seed)}
-    data.meta.update(graph=graph, features=features.model_dump(), upstream=None, embedding={})
+    settings = GraphSettings(epsilon=None, n_neighbors=n_neighbors).model_dump(mode="json")
+    graph = {"settings": settings, "epsilon": None, "n_edges": len(seed)}
+    data.meta.update(
+        graph=graph, features=features.model_dump(), upstream=None, embedding=EmbeddingSettings().model_dump()
+    )
     return save_graph(data, folder / "graph", x_file=folder / "x.npy")
 
 

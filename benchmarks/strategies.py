@@ -40,7 +40,7 @@ def cell(out: Path, name: str, seed: int) -> Path:
 
 def train(name: str, seed: int, recipe: Recipe, out: Path, neighbours: int, alpha: float) -> None:
     """Train what is missing of a cell."""
-    graph = {"n_neighbors": neighbours, "space": recipe.graph.space}
+    graph = {"n_neighbors": neighbours, "center": recipe.graph.center}
     data = with_graph(sg.load_graph(out / "graph"), graph)
     nsl = {"method": "nsl", "alpha": alpha, "strategy": name}
     how: dict[str, Any] = {"method": BASELINE} if name == BASELINE else nsl

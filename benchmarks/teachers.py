@@ -37,8 +37,8 @@ from ser_graph.experiment import prepare_corpus, prepare_source, prepare_upstrea
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.experiment.recipe_files import load_recipe
 from ser_graph.graph.building import assemble
+from ser_graph.graph.centring import centred
 from ser_graph.graph.neighbours import nearest_neighbours
-from ser_graph.graph.space import Space, transform
 
 LABELS = (1.0, 0.1, 0.02, 0.0)  # shares of the target's labels
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # of the probe
@@ -261,7 +261,7 @@ def study(table: pd.DataFrame, made: dict[str, Tensor], out: Path, adapt: list[s
     rows = []
     for (layer, emb), center in product(made.items(), ("none", "speaker")):
         name = layer if center == "none" else f"{layer}, centred"
-        emb = transform(emb, table, Space(center=center)).numpy()
+        emb = centred(emb, table, center).numpy()
         asked = content_hash(table[["emotion", "speaker", "source"]].astype(str).to_csv(), speakers, emb.tobytes())
         for labels in LABELS:
             cells = {}

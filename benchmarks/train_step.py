@@ -29,6 +29,7 @@ from numpy.lib.format import open_memmap
 import ser_graph as sg
 from ser_graph.audio.features import map_array
 from ser_graph.common.devices import uses_bfloat16
+from ser_graph.common.memory import keep_freed_memory
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.training import _Run
 from ser_graph.graph import ClipGraph
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--tensorflow-neighbours", nargs="+", type=int, help="by default as --neighbours")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # as the command line does
     warnings.filterwarnings("ignore", "No training clip has a neighbour")  # few seeds in a batch are neighbours
     python, neighbours = python_with_tensorflow(arguments.tensorflow_python), arguments.neighbours
     print(f"{arguments.threads} threads, {arguments.seeds} seeds an epoch, {arguments.repeats} repeats\n")

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ser_graph.common.memory import keep_freed_memory
 from ser_graph.errors import InputError, bad_value, one_line, shorten
 
 app = typer.Typer(
@@ -53,6 +54,7 @@ def main() -> None:
     warnings.showwarning = lambda message, *_, **__: print(f"Warning: {one_line(message)}", file=sys.stderr)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()  # here alone: the process is ours
     with _one_line_errors():
         app()
 
@@ -173,7 +175,7 @@ def embed(
     from ser_graph.common.files import atomic_file
     from ser_graph.upstream import EmbeddingSettings
 
-    how = EmbeddingSettings(**_chosen(settings, layer=_layer(layer)))
+    how = EmbeddingSettings(**_chosen(settings, layer=_number(layer, int)))
     with atomic_file(out) as part:
         table = _table(corpus, folder, skip_bad)
         embeddings = _upstream(upstream).embed(table, how, cache=cache, device=device)
@@ -186,18 +188,21 @@ def show_settings(
     command: Annotated[str, typer.Argument(help="finetune, embed, build or train.")],
 ) -> None:
     """All settings of a command: name, default and meaning. Give them by --set KEY=VALUE."""
+    from ser_graph.audio import LogMelSettings
     from ser_graph.common.settings import Settings, describe
     from ser_graph.downstream import TrainingSettings
+    from ser_graph.graph import GraphSettings
     from ser_graph.upstream import EmbeddingSettings, FinetuneSettings
 
-    known: dict[str, type[Settings]] = {
-        "finetune": FinetuneSettings,
-        "embed": EmbeddingSettings,
-        "train": TrainingSettings,
+    known: dict[str, list[type[Settings]]] = {
+        "finetune": [FinetuneSettings],
+        "embed": [EmbeddingSettings],
+        "build": [GraphSettings, EmbeddingSettings, LogMelSettings],
+        "train": [TrainingSettings],
     }
     if command not in known:
         raise bad_value("command", command, known)
-    print(describe(known[command]))
+    print("\n\n".join(describe(settings) for settings in known[command]))
 
 
 @app.command()
@@ -207,62 +212,49 @@ def build(
     upstream: UpstreamName,
     out: Annotated[Path, typer.Option(help="Folder for the graph.")],
     epsilon: Annotated[
-        str, typer.Option(help="Least similarity of an edge; or 'none', 'coverage:0.8', 'agreement' to choose it.")
-    ] = "0.99",
-    n_neighbors: Annotated[int, typer.Option(min=1, help="Most neighbours of a clip.")] = 6,
-    layer: EmbeddingLayer = None,
-    scope: Annotated[str, typer.Option(help="train, train+dev or all.")] = "train",
-    center: Annotated[str, typer.Option(help="Mean to take off the embeddings: none, corpus or speaker.")] = "none",
-    scale: Annotated[bool, typer.Option("--scale", help="Divide by the deviation of the same clips, too.")] = False,
-    whiten: Annotated[bool, typer.Option("--whiten", help="Make all directions equally wide.")] = False,
-    posterior: Annotated[
-        bool, typer.Option("--posterior", help="Compare the upstream's class probabilities.")
-    ] = False,
-    across: Annotated[
-        list[str] | None,
-        typer.Option(help="Column in which neighbours differ: speaker, sentence, ... Repeatable."),
+        str | None, typer.Option(help="Least similarity of an edge; or none, or coverage:0.8 to choose it.")
     ] = None,
-    mutual: Annotated[bool, typer.Option("--mutual", help="Keep only neighbours of each other.")] = False,
-    local_scaling: Annotated[
-        bool, typer.Option("--local-scaling", help="Choose by CSLS, so that there are fewer hubs.")
-    ] = False,
-    weights: Annotated[str, typer.Option(help="Of edges: similarity or agreement.")] = "similarity",
-    method: Annotated[str, typer.Option(help="auto, exact or nndescent.")] = "auto",
+    n_neighbors: Annotated[int | None, typer.Option(help="Most neighbours of a clip.")] = None,
+    layer: EmbeddingLayer = None,
+    scope: Annotated[
+        str | None, typer.Option(help="Clips that have and are neighbours: train, train+dev or all.")
+    ] = None,
+    center: Annotated[
+        str | None, typer.Option(help="Mean to take off the embeddings: none, corpus or speaker.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    settings: Set = None,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings by content.")] = None,
-    seed: Seed = 0,
     skip_bad: SkipBad = False,
     device: Device = None,
 ) -> None:
-    """Build the graph of a corpus, and say what it can teach."""
+    """Build the graph of a corpus, and say what it can teach.
+
+    All settings, of the graph, of the embedding and of the spectrograms: ser-graph settings build
+    """
     from ser_graph.analysis import format_figures, graph_card, graph_statistics
-    from ser_graph.graph import EdgeRules, Space, build_graph, save_graph
+    from ser_graph.audio import LogMelSettings
+    from ser_graph.common.settings import changed
+    from ser_graph.graph import GraphSettings, build_graph, save_graph
     from ser_graph.graph.storage import MARK
     from ser_graph.upstream import EmbeddingSettings
 
-    features = _unfinished(out, MARK, "x.npy")
-    space = Space(center=center, scale=scale, whiten=whiten, posterior=posterior)  # type: ignore[arg-type]
-    rules = EdgeRules(
-        across=tuple(across or ()),
-        mutual=mutual,
-        local_scaling=local_scaling,
-        weights=weights,  # type: ignore[arg-type]  # EdgeRules checks it
-    )
+    x_file = _unfinished(out, MARK, "x.npy")
+    named = {"epsilon": _number(epsilon, float), "n_neighbors": n_neighbors, "layer": _number(layer, int)}
+    named |= {"scope": scope, "center": center, "seed": seed}
+    # A mistake in them is told before the clips are read.
+    how = changed(_chosen(settings, **named), GraphSettings(), EmbeddingSettings(), LogMelSettings())
     data = build_graph(
         _table(corpus, folder, skip_bad),
         _upstream(upstream),
-        epsilon=_epsilon(epsilon),
-        n_neighbors=n_neighbors,
-        scope=scope,  # type: ignore[arg-type]  # build_graph checks it
-        space=space,
-        rules=rules,
-        method=method,
-        seed=seed,
+        how[0],
+        embedding=how[1],
+        features=how[2],
         cache=cache,
-        out=features,
+        out=x_file,
         device=device,
-        embedding=EmbeddingSettings(**_chosen(None, layer=_layer(layer))),
     )
-    save_graph(data, out, x_file=features)
+    save_graph(data, out, x_file=x_file)
     print(f"{format_figures(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
 
 
@@ -356,8 +348,7 @@ def train(
     Several processes share each batch: torchrun --nproc-per-node 2 -m ser_graph train GRAPH --out STUDENT
     """
     from ser_graph.common.distributed import is_first
-    from ser_graph.downstream import TrainingSettings, load_student
-    from ser_graph.downstream import train as train_student
+    from ser_graph.downstream import TrainingSettings, load_student, train as train_student
     from ser_graph.downstream.student import MARK
     from ser_graph.graph import load_graph
 
@@ -386,8 +377,7 @@ def evaluate(
     """Accuracy and UAR of a student on a split of a graph, with intervals over speakers."""
     from ser_graph.common.files import atomic_file
     from ser_graph.downstream import load_student, predict
-    from ser_graph.evaluation import confusion_matrix
-    from ser_graph.evaluation import evaluate as measure
+    from ser_graph.evaluation import confusion_matrix, evaluate as measure
     from ser_graph.graph import load_graph
 
     table = predict(load_student(model), load_graph(graph), split)
@@ -472,8 +462,7 @@ def predict(
         )
         return
     from ser_graph.common.files import atomic_file
-    from ser_graph.edge.prediction import format_predictions, write_predictions
-    from ser_graph.edge.prediction import predict as predict_recordings
+    from ser_graph.edge.prediction import format_predictions, predict as predict_recordings, write_predictions
 
     with contextlib.nullcontext() if out is None else atomic_file(out) as part:
         table = predict_recordings(
@@ -504,8 +493,7 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Size, memory, time of one clip, multiplications and UAR of models side by side, on this machine."""
-    from ser_graph.edge.benchmark import bench as measure
-    from ser_graph.edge.benchmark import format_bench
+    from ser_graph.edge.benchmark import bench as measure, format_bench
 
     table = measure(models, graph=graph, teacher=teacher, repeats=repeats, threads=threads)
     if as_json:
@@ -629,20 +617,10 @@ def _chosen(assignments: list[str] | None, **named: Any) -> dict[str, Any]:
     return {**given, **changes}
 
 
-def _layer(text: str | None) -> int | str | None:
-    """A number, or a name, which the settings check."""
+def _number(text: str | None, kind: type[int] | type[float]) -> int | float | str | None:
+    """A number, or a text that the settings check."""
     try:
-        return None if text is None else int(text)
-    except ValueError:
-        return text
-
-
-def _epsilon(text: str) -> float | str | None:
-    """A number, none, or a way to choose it, which build_graph checks."""
-    if text.lower() == "none":
-        return None
-    try:
-        return float(text)
+        return None if text is None else kind(text)
     except ValueError:
         return text
 

@@ -1,5 +1,6 @@
 """The command line: every command by hand, and every user's mistake in one line."""
 
+import inspect
 import json
 import shutil
 import subprocess
@@ -10,9 +11,10 @@ import pandas as pd
 import pytest
 import soundfile
 
+from ser_graph import cli
 from ser_graph.corpora.synthetic.making import make_corpus
 from ser_graph.downstream import TrainingSettings
-from ser_graph.graph import save_graph
+from ser_graph.graph import GraphSettings, save_graph
 from ser_graph.upstream import Upstream
 
 
@@ -177,7 +179,7 @@ def test_mistakes_are_one_line_and_not_zero(call, corpus, upstream, tmp_path):
         (("check", "synthetic", empty), "empty"),
         (("check", "klingon", corpus), "klingon"),
         (("run", "nosuch", "--out", tmp_path / "r"), "nosuch"),
-        (("run", "demo", "--out", tmp_path / "r", "--set", "graph.epsilonn=1"), "graph.epsilonn"),
+        (("run", "demo", "--out", tmp_path / "r", "--set", "graph.epsilonn=1"), "graph: Bad setting 'epsilonn'"),
         ((*build, "--epsilon", "high"), "high"),
         ((*build, "--epsilon", "0.99999999"), "leaves no edge"),
         ((*build, "--scope", "testing"), "testing"),
@@ -251,3 +253,10 @@ def test_a_full_disk_is_one_line(call, corpus, upstream, tmp_path, monkeypatch):
         "build", "synthetic", corpus, "--upstream", upstream, "--out", tmp_path / "g", "--epsilon", "none"
     )
     assert code == 1 and "No space left on device" in one_line(error)
+
+
+def test_build_has_the_defaults_of_the_library():
+    options = inspect.signature(cli.build).parameters
+    for name in options.keys() & GraphSettings.model_fields:
+        default = GraphSettings.model_fields[name].default
+        assert options[name].default == (str(default) if name == "epsilon" else default), name

@@ -18,6 +18,7 @@ from ser_graph.cli import app
 from ser_graph.common.settings import parse_changes
 from ser_graph.downstream import TrainingSettings
 from ser_graph.experiment.recipe_files import load_recipe, make_recipe, shipped_recipes
+from ser_graph.graph import GraphSettings
 from ser_graph.upstream.embedding import embed
 from ser_graph.upstream.finetuning import finetune
 
@@ -27,7 +28,10 @@ DOCUMENTS += [ROOT / "data" / "README.md", *sorted((ROOT / "notebooks").glob("*.
 COMMANDS = typer.main.get_command(app)
 
 # Functions that pass further keyword arguments on, and to whom; methods that the documents call.
-PASSED_ON: dict[str, Callable[..., Any]] = {"build_graph": embed, "train": TrainingSettings}
+PASSED_ON: dict[str, list[Callable[..., Any]]] = {
+    "build_graph": [GraphSettings, embed],
+    "train": [TrainingSettings],
+}
 METHODS: dict[str, Callable[..., Any]] = {
     "finetune": finetune,
     "embed": embed,
@@ -87,7 +91,7 @@ def test_python_uses_what_exists(block: str) -> None:
         name = call.func.attr
         if isinstance(call.func.value, ast.Name) and call.func.value.id == "sg":
             assert name in ser_graph.__all__
-            takers = [getattr(ser_graph, name), *([PASSED_ON[name]] if name in PASSED_ON else [])]
+            takers = [getattr(ser_graph, name), *PASSED_ON.get(name, [])]
         else:
             assert name in METHODS, f"say in METHODS whose method {name} is"
             takers = [METHODS[name]]

@@ -1,42 +1,24 @@
-from .bridges import bridge_clips as bridge_clips
-from .bridges import bridge_pairs as bridge_pairs
+from .bridges import bridge_clips as bridge_clips, bridge_pairs as bridge_pairs
 from .card import graph_card as graph_card
-from .columns import column_codes as column_codes
-from .columns import text_columns as text_columns
-from .communities import communities as communities
-from .communities import community_statistics as community_statistics
+from .columns import column_codes as column_codes, text_columns as text_columns
+from .communities import communities as communities, community_statistics as community_statistics
 from .convert import to_networkx as to_networkx
 from .duplicates import near_duplicates as near_duplicates
 from .homophily import homophily as homophily
 from .leakage import leakage as leakage
-from .mixing import mixing_matrix as mixing_matrix
-from .mixing import mixing_table as mixing_table
+from .mixing import mixing_matrix as mixing_matrix, mixing_table as mixing_table
 from .report import (
     format_figures as format_figures,
-)
-from .report import (
     format_report as format_report,
-)
-from .report import (
     graph_report as graph_report,
-)
-from .report import (
     report_json as report_json,
 )
 from .scores import score_clips as score_clips
 from .subgraphs import subgraph_statistics as subgraph_statistics
 from .whole import (
     chance_homophily as chance_homophily,
-)
-from .whole import (
     degree_distribution as degree_distribution,
-)
-from .whole import (
     edge_homophily as edge_homophily,
-)
-from .whole import (
     graph_statistics as graph_statistics,
-)
-from .whole import (
     nodes_in_scope as nodes_in_scope,
 )

@@ -123,7 +123,7 @@ def nodes_in_scope(data: ClipGraph) -> Tensor:
         "train+dev": data.train_mask | data.val_mask,
         "all": torch.ones(data.num_nodes, dtype=torch.bool),
     }
-    return masks[data.meta["graph"]["scope"]] & torch.from_numpy(originals(data.table))
+    return masks[data.meta["graph"]["settings"]["scope"]] & torch.from_numpy(originals(data.table))
 
 
 def edge_homophily(edge_index: Tensor, codes: Tensor) -> float:

@@ -1,7 +1,5 @@
-from .features import log_mels as log_mels
-from .features import map_array as map_array
+from .features import log_mels as log_mels, map_array as map_array
 from .log_mel import LogMel as LogMel
-from .reading import fit_length as fit_length
-from .reading import load_waveform as load_waveform
+from .reading import fit_length as fit_length, load_waveform as load_waveform
 from .settings import LogMelSettings as LogMelSettings
 from .standardise import Standardise as Standardise

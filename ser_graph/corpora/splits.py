@@ -5,9 +5,6 @@ given stays as it was.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache
-from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,24 +13,6 @@ from ser_graph.corpora.copies import originals, split_of_copies
 from ser_graph.corpora.vocabulary import SPLITS
 from ser_graph.errors import InputError, bad_value, shorten
 
-DEMOS_SPEAKERS = {"female": (9, 7, 7), "male": (18, 18, 9)}
-"""Speakers of DEMoS in train, dev and test, by gender, as in Table 2 of the paper."""
-
-DEMOS_COUNTS = pd.DataFrame(
-    {
-        "anger": (586, 531, 360),
-        "disgust": (666, 608, 404),
-        "fear": (461, 404, 291),
-        "guilt": (453, 395, 281),
-        "happiness": (561, 471, 363),
-        "sadness": (606, 543, 381),
-        "surprise": (396, 358, 246),
-    },
-    index=list(SPLITS),
-)
-"""Clips of DEMoS in train, dev and test, by emotion, as in Table 2 of the paper."""
-
-_DEMOS_LIST = Path(__file__).with_name("demos_split.csv")
 _DRAWS = 100  # seeded draws of speakers that `speaker_split` chooses from
 
 
@@ -135,76 +114,6 @@ def _groups(speakers: pd.Index, genders: np.ndarray, n_folds: int | None) -> lis
     return [sorted(dealt[start::n_folds]) for start in range(n_folds)]
 
 
-def ravdess_split(table: pd.DataFrame) -> pd.DataFrame:
-    """The split of the paper: 10, 8 and 6 actors, half of them women; 600, 480 and 360 clips.
-
-    Among the actors with odd and with even numbers, a quarter is drawn for test and 43 % of the rest for dev.
-
-    Examples:
-        >>> table = pd.DataFrame({"speaker": [f"{actor:02d}" for actor in range(1, 25)]})
-        >>> ravdess_split(table).groupby("split")["speaker"].agg(" ".join).to_dict()
-        {'dev': '03 04 05 06 13 14 15 16', 'test': '01 02 07 08 17 18',
-         'train': '09 10 11 12 19 20 21 22 23 24'}
-    """
-    from sklearn.model_selection import train_test_split  # slow to import, seldom needed
-
-    names = {}
-    for first in (1, 2):
-        actors = [f"{actor:02d}" for actor in range(first, 25, 2)]
-        rest, test = train_test_split(actors, test_size=0.25, random_state=12345)
-        train, dev = train_test_split(rest, test_size=0.43, random_state=12345)
-        for split, speakers in zip(SPLITS, (train, dev, test), strict=True):
-            names.update(dict.fromkeys(speakers, split))
-    return assign_split(table, names)
-
-
-def demos_split(table: pd.DataFrame) -> pd.DataFrame:
-    """The split of DEMoS that ships with the package, with every count of Table 2 of the paper.
-
-    The paper's own lists of speakers are unpublished. Many lists have its counts, and `search_demos_split`
-    found this one: the speakers are the paper's in number, not in name.
-
-    Examples:
-        >>> demos_split(pd.DataFrame({"speaker": ["01", "02", "03"]}))["split"].tolist()
-        ['train', 'train', 'test']
-    """
-    return assign_split(table, _demos_speakers())
-
-
-def demos_deviation(table: pd.DataFrame) -> pd.DataFrame:
-    """How many clips more than Table 2 of the paper each split of DEMoS has, by emotion, neutral aside.
-
-    Examples:
-        >>> table = pd.DataFrame({"emotion": ["fear"] * 461, "split": "train"})
-        >>> int(demos_deviation(table).loc["train", "fear"])
-        0
-    """
-    counts = pd.crosstab(table["split"], table["emotion"])
-    return counts.reindex(index=DEMOS_COUNTS.index, columns=DEMOS_COUNTS.columns, fill_value=0) - DEMOS_COUNTS
-
-
-def search_demos_split(table: pd.DataFrame, rounds: int = 20_000, seed: int = 0) -> pd.DataFrame:
-    """Find the speakers whose class counts come nearest to Table 2 of the paper.
-
-    A local search: the best swap of two speakers of one gender, until no swap helps; then a few random swaps
-    and on from there, keeping the best, until the counts are those of Table 2 (some seconds). Deterministic.
-
-    Args:
-        table: the whole of DEMoS.
-        rounds: how many times to start anew from the best so far, at most.
-        seed: of the first draw and of the random swaps.
-
-    Returns:
-        ``speaker, gender, split``, one row a speaker: what ships as ``demos_split.csv``.
-    """
-    counts = _speaker_counts(table[table["emotion"].isin(DEMOS_COUNTS.columns)])
-    genders = _speaker_genders(table, counts.index)
-    per_speaker = counts[list(DEMOS_COUNTS.columns)].to_numpy()
-    codes = _nearest(per_speaker, genders, DEMOS_SPEAKERS, DEMOS_COUNTS.to_numpy(), rounds, seed)
-    splits = [SPLITS[code] for code in codes]
-    return pd.DataFrame({"speaker": counts.index, "gender": genders, "split": splits})
-
-
 def assign_split(table: pd.DataFrame, split_of: dict[str, str]) -> pd.DataFrame:
     """A copy of the table with the split of each speaker.
 
@@ -263,12 +172,6 @@ def check_split(table: pd.DataFrame, *, shared_speakers: bool = False) -> None:
         raise InputError(
             f"{who} in two splits: {shorten(named)}; split by speaker, or allow it with shared_speakers=True"
         )
-
-
-@cache
-def _demos_speakers() -> dict[str, str]:
-    rows = pd.read_csv(_DEMOS_LIST, dtype=str)
-    return dict(zip(rows["speaker"], rows["split"], strict=True))
 
 
 def _shares(fractions: Sequence[float]) -> np.ndarray:
@@ -331,57 +234,5 @@ def _draw(genders: np.ndarray, capacity: np.ndarray, rng: np.random.Generator) -
 
 def _distance(codes: np.ndarray, counts: np.ndarray, wanted: np.ndarray) -> float:
     """Clips too many or too few, over all splits and emotions."""
-    return float(np.abs(_totals(codes, counts) - wanted).sum())
-
-
-def _totals(codes: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return np.stack([counts[codes == code].sum(axis=0) for code in range(len(SPLITS))])
-
-
-def _nearest(
-    counts: np.ndarray,
-    genders: np.ndarray,
-    sizes: dict[str, tuple[int, int, int]],
-    wanted: np.ndarray,
-    rounds: int,
-    seed: int,
-) -> np.ndarray:
-    """Splits of the speakers, `sizes` a gender, such that `_distance` is as small as a swap search finds."""
-    rng = np.random.default_rng(seed)
-    codes = np.empty(len(genders), int)
-    for gender, size in sizes.items():
-        codes[genders == gender] = rng.permutation(np.repeat(range(len(SPLITS)), size))
-    people = range(len(genders))
-    pairs = np.array([pair for pair in combinations(people, 2) if genders[pair[0]] == genders[pair[1]]])
-    best = codes = _descend(codes, counts, pairs, wanted)
-    for _ in range(rounds):
-        if _distance(best, counts, wanted) == 0:
-            break
-        codes = best.copy()
-        for one, other in rng.choice(pairs, size=rng.integers(2, 6)):
-            codes[[one, other]] = codes[[other, one]]
-        codes = _descend(codes, counts, pairs, wanted)
-        if _distance(codes, counts, wanted) <= _distance(best, counts, wanted):
-            best = codes
-    return best
-
-
-def _descend(codes: np.ndarray, counts: np.ndarray, pairs: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Do the best swap until none helps."""
-    codes = codes.copy()
-    excess = _totals(codes, counts) - wanted
-    while True:
-        useful = pairs[codes[pairs[:, 0]] != codes[pairs[:, 1]]]
-        one, other = useful.T
-        gain = counts[other] - counts[one]  # what the split of `one` gains and that of `other` loses
-        after = np.repeat(excess[None], len(useful), axis=0)
-        row = np.arange(len(useful))
-        after[row, codes[one]] += gain
-        after[row, codes[other]] -= gain
-        distances = np.abs(after).sum(axis=(1, 2))
-        nearest = distances.argmin()
-        if distances[nearest] >= np.abs(excess).sum():
-            return codes
-        excess = after[nearest]
-        swap = list(useful[nearest])
-        codes[swap] = codes[swap[::-1]]
+    totals = np.stack([counts[codes == code].sum(axis=0) for code in range(len(SPLITS))])
+    return float(np.abs(totals - wanted).sum())

@@ -1,9 +1,7 @@
-from .backbones import BACKBONES as BACKBONES
-from .backbones import make_backbone as make_backbone
+from .backbones import BACKBONES as BACKBONES, make_backbone as make_backbone
 from .labels import labelled_nodes as labelled_nodes
 from .neighbour_loss import neighbour_loss as neighbour_loss
 from .prediction import predict as predict
 from .settings import TrainingSettings as TrainingSettings
-from .student import Student as Student
-from .student import load_student as load_student
+from .student import Student as Student, load_student as load_student
 from .training import train as train

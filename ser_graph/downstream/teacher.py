@@ -12,7 +12,7 @@ from ser_graph.corpora import originals
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.space import Center, Space, transform
+from ser_graph.graph.centring import Center, centred
 
 
 def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:
@@ -68,10 +68,10 @@ def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center = "none") -
     Args:
         data: the graph of N clips.
         rows: [N] bool.
-        center: what is taken away; see `ser_graph.graph.space.Space`.
+        center: what is taken away; see `ser_graph.graph.centring.centred`.
     """
     try:
-        chosen = transform(data.emb[rows], data.table[rows.numpy()], Space(center=center))
+        chosen = centred(data.emb[rows], data.table[rows.numpy()], center)
     except InputError as error:
         raise InputError(f"Bad center {center!r}: {error}") from None
     return _spread(chosen.float(), rows)

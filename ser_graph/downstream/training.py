@@ -21,7 +21,6 @@ from ser_graph.audio.standardise import Standardise, Voices
 from ser_graph.common.devices import autocast, pick_device
 from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import atomic_file, content_hash
-from ser_graph.common.memory import keep_freed_memory
 from ser_graph.common.settings import with_settings
 from ser_graph.corpora import originals
 from ser_graph.downstream.augmentation import Augmentation
@@ -119,8 +118,6 @@ class _Run:
         self.data, self.settings, self.device, self.group = data, settings, device, processes()
         self.init = None if init is None else weights_hash(init)
         self._check_group(int(seeds.sum()))
-        if device.type == "cpu":
-            keep_freed_memory()
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
         self.student = self._new_student(seeds, labelled, init).to(device)
@@ -159,7 +156,7 @@ class _Run:
             "settings": settings.model_dump(),
             "data_hash": data.meta["data_hash"],
             "corpus": data.meta["corpus"],
-            "graph": {key: data.meta["graph"][key] for key in ("epsilon", "n_neighbors", "scope", "n_edges")},
+            "graph": {key: data.meta["graph"][key] for key in ("settings", "epsilon", "n_edges")},
             "n_train": int((seeds & original).sum()),
             "n_labelled": int((labelled & original).sum()),
             "n_unlabelled": int((seeds & ~labelled & original).sum()),
@@ -407,13 +404,13 @@ def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingS
     check_transfer(settings.transfer, data.emb, settings.width)
     if not settings.uses_graph:
         return
-    graph = data.meta["graph"]
-    if (settings.n_neighbors or 0) > graph.get("n_neighbors", math.inf):
+    graph = data.meta["graph"]["settings"]
+    if (settings.n_neighbors or 0) > graph["n_neighbors"]:
         raise InputError(
             f"Bad n_neighbors {settings.n_neighbors}, expected at most {graph['n_neighbors']}, which the graph "
             "holds; build one with more"
         )
-    if settings.protocol == "paper" and graph.get("scope") == "train":
+    if settings.protocol == "paper" and graph["scope"] == "train":
         warnings.warn(
             "protocol='paper' trains on dev too, whose clips have no edge in this graph; build it with "
             "scope='train+dev'",

@@ -194,7 +194,7 @@ def _recognised(path: str, data: "ClipGraph", threads: int) -> dict[str, Any]:
 def _measure_teacher(asked: dict[str, Any]) -> dict[str, Any]:
     import torch
 
-    from ser_graph.audio.reading import SAMPLE_RATE
+    from ser_graph.audio.settings import SAMPLE_RATE
     from ser_graph.downstream.backbones import count_multiplications
     from ser_graph.upstream import Upstream
 

@@ -89,8 +89,7 @@ def predict(
     if one_voice:
         raise InputError("one_voice is for recordings; a graph or a clip table says who speaks: leave it out")
     if not isinstance(model, OnnxStudent) and Path(str(model)).suffix != ".onnx":
-        from ser_graph.downstream import Student, load_student
-        from ser_graph.downstream import predict as predict_by_torch
+        from ser_graph.downstream import Student, load_student, predict as predict_by_torch
 
         model = getattr(model, "student", model)  # that of a `TorchStudent`
         model = model if isinstance(model, Student) else load_student(model)  # type: ignore[arg-type]

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, recall_score
-from sklearn.metrics import confusion_matrix as _confusion_matrix
+from sklearn.metrics import accuracy_score, confusion_matrix as _confusion_matrix, recall_score
 
 from ser_graph.errors import InputError, shorten
 

@@ -24,8 +24,8 @@ from ser_graph.corpora import originals
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.metrics import uar
 from ser_graph.graph import ClipGraph
+from ser_graph.graph.centring import Center, centred
 from ser_graph.graph.neighbours import unit_rows
-from ser_graph.graph.space import Space, transform
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse regularisation of the probe that is tried on dev, the simplest first."""
@@ -37,7 +37,7 @@ def teacher_probe(
     data: ClipGraph,
     *,
     label_mask: Tensor | None = None,
-    space: Space | None = None,
+    center: Center = "none",
     split: Literal["dev", "test"] | None = None,
 ) -> pd.DataFrame:
     """A linear probe of the teacher: logistic regression on the embeddings of the training clips.
@@ -50,22 +50,22 @@ def teacher_probe(
         data: the graph of N clips; its edges are not looked at.
         label_mask: [N] bool, the clips whose labels may be known; by default the training clips. Clips of
             unknown emotion are never used, nor copies (see `with_copies`).
-        space: what is done to the embeddings before; by default nothing. ``Space(center="speaker")`` takes each
-            speaker's mean off, which for a test speaker is that of his own clips: no label is looked at, but the
-            probe then has to see his other clips as well. All but the default is transductive in that sense.
+        center: mean that is taken off the embeddings before: ``"none"``, ``"corpus"``, or each ``"speaker"``'s,
+            which for a test speaker is that of his own clips: no label is looked at, but the probe then has to see
+            his other clips as well. All but the default is transductive in that sense.
         split: the clips to predict, ``"dev"`` or ``"test"``; None takes both.
 
     Returns:
         A table by file as of `predict`: `emotion`, `speaker`, `predicted`, and ``p_anger`` and so on, float64
-        that sum to 1. Its `attrs` say how it was made: `method`, `strength`, `dev_uar`, `n_labels`, `space`,
+        that sum to 1. Its `attrs` say how it was made: `method`, `strength`, `dev_uar`, `n_labels`, `center`,
         `needs_teacher` and `transductive`.
 
     Raises:
         InputError: labels of fewer than two emotions, a mask of another shape or with test clips, no clip to
-            predict, or a space that needs more than embeddings.
+            predict, or a mean that clips do not have, see `centred`.
     """
     chosen, y = _chosen(data, split), _usable_labels(data, label_mask)
-    known, emb = y >= 0, _embeddings(data, space).double().numpy()
+    known, emb = y >= 0, centred(data.emb, data.table, center).double().numpy()
 
     def probabilities(strength: float) -> np.ndarray:
         probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
@@ -74,7 +74,7 @@ def teacher_probe(
 
     strength, dev_uar, found = _best_on_dev(data, known, STRENGTHS, 1.0, probabilities)
     made = {"method": "teacher_probe", "strength": strength, "dev_uar": dev_uar}
-    return _predictions(data, found, chosen, {**made, **_said(known, space, transductive=False)})
+    return _predictions(data, found, chosen, {**made, **_said(known, center, transductive=False)})
 
 
 def label_propagation(
@@ -83,7 +83,7 @@ def label_propagation(
     label_mask: Tensor | None = None,
     alpha: float | None = None,
     n_neighbors: int = 10,
-    space: Space | None = None,
+    center: Center = "none",
     split: Literal["dev", "test"] | None = None,
 ) -> pd.DataFrame:
     """Labels spread along a graph of all clips: transductive, and without a student.
@@ -100,7 +100,7 @@ def label_propagation(
         alpha: between 0 (labels stay) and 1 (they go everywhere); by default the one of `ALPHAS` that has the
             highest UAR on dev (Zhou's 0.99, where no clip of dev can judge).
         n_neighbors: of every clip.
-        space: as of `teacher_probe`.
+        center: as of `teacher_probe`.
         split: as of `teacher_probe`.
 
     Returns:
@@ -114,7 +114,7 @@ def label_propagation(
         raise InputError(f"Bad alpha {alpha!r}, expected a number between 0 and 1, or None to choose on dev")
     chosen, y = _chosen(data, split), _usable_labels(data, label_mask)
     known = y >= 0
-    affinity = _affinity(data, _embeddings(data, space), n_neighbors)
+    affinity = _affinity(data, centred(data.emb, data.table, center), n_neighbors)
     shares = np.bincount(y[known], minlength=len(data.emotions)) / known.sum()
 
     def probabilities(alpha: float) -> np.ndarray:
@@ -127,7 +127,7 @@ def label_propagation(
     candidates = ALPHAS if alpha is None else (alpha,)
     alpha, dev_uar, found = _best_on_dev(data, known, candidates, 0.99 if alpha is None else alpha, probabilities)
     made = {"method": "label_propagation", "alpha": alpha, "n_neighbors": n_neighbors, "dev_uar": dev_uar}
-    return _predictions(data, found, chosen, {**made, **_said(known, space, transductive=True)})
+    return _predictions(data, found, chosen, {**made, **_said(known, center, transductive=True)})
 
 
 def nearest_neighbours_vote(
@@ -135,7 +135,7 @@ def nearest_neighbours_vote(
     k: int = 10,
     *,
     label_mask: Tensor | None = None,
-    space: Space | None = None,
+    center: Center = "none",
     split: Literal["dev", "test"] | None = None,
 ) -> pd.DataFrame:
     """What most of the k most similar labelled clips say; where as many say another, the first by name.
@@ -145,8 +145,8 @@ def nearest_neighbours_vote(
     Args:
         data: the graph; its edges are not looked at.
         k: labelled clips that vote; all of them where there are fewer.
-        label_mask: as of `teacher_probe`; likewise `space` and `split`.
-        space: what is done to the embeddings before.
+        label_mask: as of `teacher_probe`; likewise `center` and `split`.
+        center: mean that is taken off the embeddings.
         split: the clips to predict.
 
     Returns:
@@ -158,12 +158,12 @@ def nearest_neighbours_vote(
     if k < 1:
         raise InputError(f"Bad k {k!r}, expected at least one neighbour")
     chosen, y = _chosen(data, split), _usable_labels(data, label_mask)
-    known, unit = y >= 0, unit_rows(_embeddings(data, space)).double().numpy()
+    known, unit = y >= 0, unit_rows(centred(data.emb, data.table, center)).double().numpy()
     # Of rows of length 1, the nearest are the most similar.
     model = KNeighborsClassifier(min(k, int(known.sum()))).fit(unit[known], y[known])
     found = _columns(model.predict_proba(unit), model.classes_, data)
     made = {"method": "nearest_neighbours_vote", "k": k}
-    return _predictions(data, found, chosen, {**made, **_said(known, space, transductive=False)})
+    return _predictions(data, found, chosen, {**made, **_said(known, center, transductive=False)})
 
 
 def gap_closed(student: ArrayLike, baseline: ArrayLike, probe: ArrayLike) -> float | np.ndarray:
@@ -211,13 +211,6 @@ def _usable_labels(data: ClipGraph, label_mask: Tensor | None) -> np.ndarray:
     return y.numpy()
 
 
-def _embeddings(data: ClipGraph, space: Space | None) -> Tensor:
-    space = space or Space()
-    if space.posterior:
-        raise InputError("posterior=True is not for probes, which fit a head of their own; use another space")
-    return transform(data.emb, data.table, space)
-
-
 def _affinity(data: ClipGraph, emb: Tensor, n_neighbors: int) -> sparse.csr_array:
     """[N, N] symmetric: cosine of a clip and its nearest ones, either way; no clip is its own neighbour."""
     ids, similarity = nearest_clips(data, n_neighbors, emb)
@@ -253,13 +246,12 @@ def _best_on_dev(
     return candidates[best], scores[best], found[best]
 
 
-def _said(known: np.ndarray, space: Space | None, *, transductive: bool) -> dict[str, Any]:
-    space = space or Space()
+def _said(known: np.ndarray, center: Center, *, transductive: bool) -> dict[str, Any]:
     return {
         "n_labels": int(known.sum()),
-        "space": space.to_dict(),
+        "center": center,
         "needs_teacher": True,
-        "transductive": transductive or space != Space(),
+        "transductive": transductive or center != "none",
     }
 
 

@@ -28,9 +28,7 @@ from ser_graph.evaluation import evaluate, uar
 from ser_graph.evaluation.metrics import read_predictions
 from ser_graph.graph import ClipGraph, build_graph
 from ser_graph.graph.building import data_hash
-from ser_graph.graph.rules import EdgeRules
-from ser_graph.graph.space import Space
-from ser_graph.upstream import Upstream
+from ser_graph.graph.settings import GraphSettings
 
 _MARK = "fold.json"
 _FILES = {"test": "predictions.csv", "dev": "dev_predictions.csv"}
@@ -63,7 +61,6 @@ def cross_validate(
     n_folds: int | None = None,
     n_dev: int | None = None,
     out: str | Path | None = None,
-    upstream: Upstream | None = None,
     device: str | None = None,
     progress: bool = True,
     **changes: Any,
@@ -82,7 +79,6 @@ def cross_validate(
         n_dev: speakers of the next group who are dev, the others train; None is the whole group.
         out: a folder in which finished folds are stored: a call that was interrupted goes on there, and ends
             with the same predictions.
-        upstream: the model that made the embeddings, where the graph's space needs it.
         device: e.g. ``"cpu"``; by default the GPU where there is one.
         progress: show progress bars.
         **changes: single settings by name, e.g. ``backbone="cnn6", alpha=0``.
@@ -101,16 +97,18 @@ def cross_validate(
     graph = _graph_settings(data, settings)
     done = []
     for fold in folds:
-        make = partial(_made, fold, data, graph, settings, upstream, device=device, progress=progress)
+        make = partial(_made, fold, data, graph, settings, device=device, progress=progress)
         if out is None:
             done.append(make())
         else:
-            asked = content_hash(settings.model_dump(), graph, data_hash(fold.table, data.emb))
+            asked = content_hash(
+                settings.model_dump(), graph.model_dump(), data.meta["features"], data_hash(fold.table, data.emb)
+            )
             done.append(_stored(Path(out).expanduser() / f"fold-{fold.number:02d}", asked, make))
     predictions = _in_order([said["test"] for said, _ in done], data)
     dev_predictions = _in_order([said["dev"] for said, _ in done], data) if "dev" in done[0][0] else None
     rows = pd.DataFrame([{**row, "uar": _uar(said["test"])} for said, row in done]).set_index("speakers")
-    flags = {"needs_teacher": settings.transfer != "none", "transductive": graph["scope"] == "all"}
+    flags = {"needs_teacher": settings.transfer != "none", "transductive": graph.scope == "all"}
     return CrossValidation(predictions, rows, {**evaluate(predictions), **flags}, dev_predictions)
 
 
@@ -174,12 +172,12 @@ def _stored(
 def _made(
     fold: _Fold,
     data: ClipGraph,
-    graph: dict[str, Any],
+    graph: GraphSettings,
     settings: TrainingSettings,
-    upstream: Upstream | None,
     **how: Any,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    built = build_graph(fold.table, upstream, emb=data.emb, x=data.x, **graph)
+    features = LogMelSettings(**data.meta["features"])
+    built = build_graph(fold.table, settings=graph, emb=data.emb, x=data.x, features=features)
     student = train(built, settings, **how)
     splits = ("test", "dev") if settings.protocol == "clean" else ("test",)
     said = {split: predict(student, built, split) for split in splits}
@@ -196,18 +194,12 @@ def _made(
     return said, row
 
 
-def _graph_settings(data: ClipGraph, settings: TrainingSettings) -> dict[str, Any]:
-    """How `data` was built, as arguments of `build_graph`, but for the scope, which is what is trained on."""
-    made = data.meta["graph"]
-    scope = "train+dev" if settings.protocol == "paper" else "train"
-    return {
-        "epsilon": made.get("epsilon_by", made["epsilon"]),
-        "space": Space(**made["space"]),
-        "rules": EdgeRules(**made["rules"]),
-        **{name: made[name] for name in ("n_neighbors", "method", "seed", "n_jobs")},
-        "scope": "all" if settings.transductive and made["scope"] == "all" else scope,
-        "features": LogMelSettings(**data.meta["features"]),
-    }
+def _graph_settings(data: ClipGraph, settings: TrainingSettings) -> GraphSettings:
+    """How `data` was built, but for the scope, which is what is trained on."""
+    made = GraphSettings(**data.meta["graph"]["settings"])
+    if settings.transductive and made.scope == "all":
+        return made
+    return made.replace(scope="train+dev" if settings.protocol == "paper" else "train")
 
 
 def _uar(predictions: pd.DataFrame) -> float | None:

@@ -64,7 +64,7 @@ def prepare_graph(
 ) -> ClipGraph:
     """The graph of a recipe: embedded and built, unless that is done already."""
     folder = out / "graph"
-    columns = dict.fromkeys(["emotion", "speaker", "gender", "split", *recipe.graph.rules.across])
+    columns = dict.fromkeys(["emotion", "speaker", "gender", "split", *recipe.graph.across])
     target_rows = target.reindex(columns=list(columns)).astype(str).to_csv()
     asked = content_hash(
         upstream.fingerprint(),
@@ -73,7 +73,6 @@ def prepare_graph(
         recipe.embedding.model_dump(),
         recipe.features.model_dump(),
         recipe.graph.model_dump(),
-        recipe.scope,
     )
     if not is_finished(folder, asked):
         logger.info("Building the graph of %d clips", len(target))
@@ -81,13 +80,7 @@ def prepare_graph(
         data = build_graph(
             target,
             upstream,
-            epsilon=recipe.epsilon,
-            n_neighbors=recipe.graph.n_neighbors,
-            scope=recipe.scope,  # type: ignore[arg-type]
-            space=recipe.graph.space,
-            rules=recipe.graph.rules,
-            method=recipe.graph.method,
-            seed=recipe.graph.seed,
+            recipe.graph,
             shared_speakers=recipe.target.shared_speakers,
             features=recipe.features,
             out=x_file,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.settings import setting
@@ -10,8 +10,7 @@ from ser_graph.corpora import ADAPTERS
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError, bad_value
 from ser_graph.experiment.grid import Students, training_settings
-from ser_graph.graph import EdgeRules, Space
-from ser_graph.graph.epsilon import epsilon_rule
+from ser_graph.graph import GraphSettings
 from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
 
 
@@ -67,30 +66,6 @@ class UpstreamPart(FinetuneSettings):
         return FinetuneSettings(**self.model_dump(include=set(FinetuneSettings.model_fields)))
 
 
-class GraphPart(_Part):
-    """How the graph is built; the settings are those of `build_graph`. TOML has no null: epsilon = "none".
-
-    Attributes:
-        scope: ``"protocol"``: the training clips of the protocol in use.
-        space: a table ``[graph.space]``, e.g. ``center = "speaker"``; see `Space`.
-        rules: a table ``[graph.rules]``, e.g. ``across = ["speaker"]``; see `EdgeRules`.
-    """
-
-    epsilon: float | str = 0.99
-    n_neighbors: int = Field(6, ge=1)
-    space: Space = Space()
-    rules: EdgeRules = EdgeRules()
-    scope: Literal["protocol", "train", "train+dev", "all"] = "protocol"
-    method: Literal["auto", "exact", "nndescent"] = "auto"
-    seed: int = 0
-
-    @field_validator("epsilon")
-    @classmethod
-    def _is_epsilon(cls, epsilon: float | str) -> float | str:
-        epsilon_rule(None if epsilon == "none" else epsilon)
-        return epsilon
-
-
 class Recipe(_Part):
     """A whole run: source -> upstream -> target -> graph -> students.
 
@@ -104,6 +79,7 @@ class Recipe(_Part):
         chosen_by: the split that chose these settings in earlier runs, ``"dev"`` or ``"test"``, if any did: where
             it was test, a report calls no number a test result.
         copies: of every clip of target and unlabelled corpora, at other speeds, to train on; see `with_copies`.
+        graph: see `GraphSettings`; by default, its scope is what the protocol trains on.
         unlabelled: corpora that lend their clips to the graph, without their labels: ``[[unlabelled]]``; see
             `join_corpora`.
     """
@@ -120,8 +96,16 @@ class Recipe(_Part):
     upstream: UpstreamPart = UpstreamPart()
     embedding: EmbeddingSettings = EmbeddingSettings()
     features: LogMelSettings = LogMelSettings()
-    graph: GraphPart = GraphPart()
+    graph: GraphSettings = GraphSettings()
     students: Students = Students()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scope_of_the_protocol(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("graph", {}), dict):
+            return values
+        scope = "train+dev" if values.get("protocol") == "paper" else "train"
+        return {**values, "graph": {"scope": scope, **values.get("graph", {})}}
 
     def model_post_init(self, _: Any) -> None:
         """Check what only the whole recipe can tell."""
@@ -139,7 +123,7 @@ class Recipe(_Part):
             )
 
     def _check_cell(self, cell: TrainingSettings) -> None:
-        if self.scope == "all" and self.folds is None and cell.uses_graph and not cell.transductive:
+        if self.graph.scope == "all" and self.folds is None and cell.uses_graph and not cell.transductive:
             raise InputError(
                 "graph.scope = 'all' joins training clips to those of dev or test; leave it out, or say "
                 "students.training.transductive = true if that is meant"
@@ -149,18 +133,6 @@ class Recipe(_Part):
     def sources(self) -> list[Corpus]:
         """The corpora that the upstream is fine-tuned on."""
         return [self.source] if isinstance(self.source, Corpus) else self.source or []
-
-    @property
-    def epsilon(self) -> float | str | None:
-        """The threshold or how it is chosen; None for none."""
-        return None if self.graph.epsilon == "none" else self.graph.epsilon
-
-    @property
-    def scope(self) -> str:
-        """Which clips have and are neighbours."""
-        if self.graph.scope != "protocol":
-            return self.graph.scope
-        return "train+dev" if self.protocol == "paper" else "train"
 
     def training_settings(self) -> list[TrainingSettings]:
         """One for each student, baselines first."""

@@ -49,7 +49,16 @@ def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
 
 def recipe_values(recipe: Recipe) -> dict[str, Any]:
     """A recipe as the plain values of a TOML file, every default written out."""
-    return recipe.model_dump(mode="json", exclude_none=True)
+    return _without_none(recipe.model_dump(mode="json"))
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """What TOML can write; unlike ``exclude_none``, after settings have written a None of theirs as a text."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def _read(name_or_file: str | Path) -> str:
@@ -80,6 +89,8 @@ def _first_complaint(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"missing key {key!r}{more}"
     message = first["msg"].removeprefix("Value error, ")
+    if isinstance(first["input"], dict):  # settings that say themselves what is wrong in them
+        return f"{key}: {message}{more}" if key else f"{message}{more}"
     return f"{key} = {first['input']!r}: {message}{more}" if key else f"{message}{more}"
 
 

@@ -36,7 +36,7 @@ def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) ->
         "synthetic": synthetic,
         "protocol": recipe.protocol,
         "folds": recipe.folds,
-        "transductive": recipe.scope == "all",
+        "transductive": recipe.graph.scope == "all",
         "students": students,
         "graph": {
             **_finite(graph_statistics(data).to_dict()),

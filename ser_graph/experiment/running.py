@@ -61,9 +61,8 @@ def run(
     grid = recipe.training_settings()
     for settings in grid:
         check_transfer(settings.transfer, data.emb, settings.width)
-    model = out / "upstream" if recipe.upstream.finetune else recipe.upstream.model
     folds = None if recipe.folds is None else Folds(recipe.folds, recipe.dev_speakers)
-    prepare_students(data, grid, out, folds=folds, upstream=model, device=device, progress=progress, jobs=jobs)
+    prepare_students(data, grid, out, folds=folds, device=device, progress=progress, jobs=jobs)
     results = summarise(recipe, upstream, data, out)
     _note(out, recipe)
     write_json(out / "results.json", results)

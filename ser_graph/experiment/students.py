@@ -14,6 +14,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
 from ser_graph.common.files import content_hash, read_json, write_json
+from ser_graph.common.memory import keep_freed_memory
 from ser_graph.common.stages import is_finished, stage
 from ser_graph.downstream import Student, TrainingSettings, predict, train
 from ser_graph.downstream.student import write_student
@@ -24,7 +25,6 @@ from ser_graph.evaluation.significance import METRICS
 from ser_graph.experiment.cross_validation import cross_validate
 from ser_graph.experiment.grid import essential, student_name
 from ser_graph.graph import ClipGraph, load_graph
-from ser_graph.upstream import Upstream
 
 
 class Folds(NamedTuple):
@@ -40,7 +40,6 @@ def prepare_students(
     out: Path,
     *,
     folds: Folds | None = None,
-    upstream: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
     jobs: int = 1,
@@ -48,14 +47,12 @@ def prepare_students(
     """Every student of a grid, one after the other or `jobs` at a time; see `prepare_student`."""
     if jobs == 1:
         for settings in grid:
-            prepare_student(data, settings, out, folds=folds, upstream=upstream, device=device, progress=progress)
+            prepare_student(data, settings, out, folds=folds, device=device, progress=progress)
         return
     grid = [settings for settings in grid if not _is_trained(data, settings, out, folds)]
     n_gpus = torch.cuda.device_count() if device is None else 0
     cells = (
-        delayed(_prepare_alone)(
-            settings, out, folds, upstream, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid()
-        )
+        delayed(_prepare_alone)(settings, out, folds, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid())
         for number, settings in enumerate(grid)
     )
     pool = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
@@ -77,7 +74,6 @@ def _prepare_alone(
     settings: TrainingSettings,
     out: Path,
     folds: Folds | None,
-    upstream: str | Path | None,
     device: str | None,
     parent: int,
 ) -> list[tuple[str, type[Warning]]]:
@@ -91,10 +87,11 @@ def _prepare_alone(
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+    keep_freed_memory()
     try:
         with warnings.catch_warnings(record=True) as said:
             data = load_graph(out / "graph")
-            prepare_student(data, settings, out, folds=folds, upstream=upstream, device=device, progress=False)
+            prepare_student(data, settings, out, folds=folds, device=device, progress=False)
     finally:
         done.set()
     return [(str(warning.message), warning.category) for warning in said]
@@ -106,7 +103,6 @@ def prepare_student(
     out: Path,
     *,
     folds: Folds | None = None,
-    upstream: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
 ) -> None:
@@ -117,7 +113,6 @@ def prepare_student(
         settings: how to train.
         out: the run folder.
         folds: who is left out in turn; None is the target's own split.
-        upstream: folder or name of the model that made the embeddings; loaded where the graphs of folds need it.
         device: e.g. ``"cpu"``.
         progress: show progress bars.
     """
@@ -126,8 +121,7 @@ def prepare_student(
     if _is_trained(data, settings, out, folds):
         return
     if folds is not None:
-        model = Upstream.from_pretrained(upstream) if upstream and _needs_upstream(data) else None
-        _prepare_folds(data, settings, out, folds, model, device=device, progress=progress)
+        _prepare_folds(data, settings, out, folds, device=device, progress=progress)
         return
     checkpoint = out / ".checkpoints" / f"{name}.pt"
     student = train(data, settings, checkpoint=checkpoint, device=device, progress=progress)
@@ -146,16 +140,11 @@ def prepare_student(
     checkpoint.unlink(missing_ok=True)
 
 
-def _needs_upstream(data: ClipGraph) -> bool:
-    return bool(data.meta["graph"]["space"]["posterior"])
-
-
 def _prepare_folds(
     data: ClipGraph,
     settings: TrainingSettings,
     out: Path,
     folds: Folds,
-    upstream: Upstream | None,
     *,
     device: str | None,
     progress: bool,
@@ -163,8 +152,8 @@ def _prepare_folds(
     """A student for each fold, measured together and stored as one, without the models."""
     name = student_name(settings)
     parts, n_folds = out / ".checkpoints" / name, None if isinstance(folds.groups, str) else folds.groups
-    how: dict[str, Any] = {"n_folds": n_folds, "n_dev": folds.n_dev, "upstream": upstream}
-    found = cross_validate(data, settings, **how, out=parts, device=device, progress=progress)
+    how: dict[str, Any] = {"out": parts, "device": device, "progress": progress}
+    found = cross_validate(data, settings, n_folds=n_folds, n_dev=folds.n_dev, **how)
     metrics: dict[str, Any] = {**found.metrics, "size_mb": None, "latency_ms": None}
     with stage(out / "students" / name, _asked(data, settings, folds)) as part:
         found.predictions.to_csv(part / "predictions.csv")

@@ -2,9 +2,6 @@ from .building import build_graph as build_graph
 from .clip_graph import ClipGraph as ClipGraph
 from .dataset import EmotionGraph as EmotionGraph
 from .extending import add_clips as add_clips
-from .rules import EdgeRules as EdgeRules
-from .sampling import NeighborLoader as NeighborLoader
-from .sampling import TopNeighborSampler as TopNeighborSampler
-from .space import Space as Space
-from .storage import load_graph as load_graph
-from .storage import save_graph as save_graph
+from .sampling import NeighborLoader as NeighborLoader, TopNeighborSampler as TopNeighborSampler
+from .settings import GraphSettings as GraphSettings
+from .storage import load_graph as load_graph, save_graph as save_graph

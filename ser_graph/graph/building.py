@@ -1,7 +1,7 @@
 """Clip table + embeddings + spectrograms -> `ClipGraph`."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import torch
@@ -14,53 +14,38 @@ from ser_graph.common.settings import changed, with_settings
 from ser_graph.corpora import check_split
 from ser_graph.corpora.adapter import in_form
 from ser_graph.corpora.copies import originals
-from ser_graph.errors import InputError, bad_value
+from ser_graph.errors import InputError
+from ser_graph.graph.centring import centred, check_center
 from ser_graph.graph.clip_graph import ClipGraph
-from ser_graph.graph.epsilon import (
-    complain,
-    edge_figures,
-    epsilon_of_agreement,
-    epsilon_of_coverage,
-    epsilon_rule,
-    similarity_figures,
-)
+from ser_graph.graph.epsilon import complain, edge_figures, epsilon_of_coverage, similarity_figures
 from ser_graph.graph.neighbours import (
-    METHODS,
     compile_nndescent,
-    local_penalty,
     nearest_neighbours,
     resolve_method,
     sampled_recall,
     unit_rows,
 )
-from ser_graph.graph.rules import EdgeRules, group_codes, mutual_edges, training_labels, trust
-from ser_graph.graph.space import Space, check_space, transform
+from ser_graph.graph.rules import group_codes, mutual_edges
+from ser_graph.graph.settings import SPLITS_OF, GraphSettings, coverage_of
 from ser_graph.upstream import EmbeddingSettings, Upstream
 
-Scope = Literal["train", "train+dev", "all"]
-_SCOPES: dict[str, tuple[str, ...]] = {"train": ("train",), "train+dev": ("train", "dev"), "all": ()}
+_CODED = ("emotion", "speaker", "gender")
+_MASKS = {"train": "train_mask", "dev": "val_mask", "test": "test_mask"}
 
 
-@with_settings(EmbeddingSettings, LogMelSettings)
+@with_settings(GraphSettings, EmbeddingSettings, LogMelSettings)
 def build_graph(
     table: pd.DataFrame,
     upstream: Upstream | None = None,
+    settings: GraphSettings | None = None,
     *,
-    epsilon: float | str | None = 0.99,
-    n_neighbors: int = 6,
-    scope: Scope = "train",
-    space: Space = Space(),  # noqa: B008  (frozen)
-    rules: EdgeRules = EdgeRules(),  # noqa: B008
-    method: str = "auto",
-    seed: int = 0,
-    n_jobs: int | None = None,
-    shared_speakers: bool = False,
-    embedding: EmbeddingSettings | None = None,
-    features: LogMelSettings | None = None,
     emb: Tensor | None = None,
     x: Tensor | None = None,
     out: str | Path | None = None,
     cache: str | Path | None = None,
+    embedding: EmbeddingSettings | None = None,
+    features: LogMelSettings | None = None,
+    shared_speakers: bool = False,
     root: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
@@ -71,71 +56,53 @@ def build_graph(
     Args:
         table: clip table of N clips, with a split.
         upstream: the model that embeds the clips; not needed where `emb` is given.
-        epsilon: an edge needs a cosine similarity above this (paper: 0.99, for its wav2vec 2.0); None keeps
-            every nearest neighbour; ``"coverage:0.8"`` takes the largest one that leaves 80 % of the clips in
-            scope a neighbour, and ``"agreement"`` the one that best tells edges between training clips of one
-            emotion from the others, see `epsilon_of_agreement`.
-        n_neighbors: at most so many neighbours a clip, the most similar ones.
-        scope: which clips have and are neighbours: ``"train"`` (protocol *clean*), ``"train+dev"`` (protocol
-            *paper*), or ``"all"`` (for looking only: test clips then are neighbours of training clips).
-        space: what is done to the embeddings before they are compared, e.g. ``Space(center="speaker")``; ``emb``
-            of the graph stays as the upstream made it.
-        rules: who of the near clips becomes a neighbour, e.g. ``EdgeRules(across=("speaker",), mutual=True)``,
-            and how much a neighbour weighs.
-        method: ``"exact"``, ``"nndescent"``, or ``"auto"``.
-        seed: of NN-descent and of the sample on which recall is measured.
-        n_jobs: threads of NN-descent; None takes all.
-        shared_speakers: accept a speaker in two splits.
-        embedding: how `upstream` embeds the clips.
-        features: what the spectrograms look like; the paper's by default.
-        emb: [N, D] embeddings made before; `upstream` is then not used, unless `space` needs its head.
+        settings: who is whose neighbour.
+        emb: [N, D] embeddings made before; `upstream` is then not asked.
         x: [N, n_frames, n_mels] spectrograms made before with `features`.
         out: a `.npy` file to write the spectrograms to; they are then mapped from disk.
         cache: folder for embeddings; see `Upstream.embed`.
+        embedding: how `upstream` embeds the clips.
+        features: what the spectrograms look like; the paper's by default.
+        shared_speakers: accept a speaker in two splits.
         root: the corpus folder, by default the one that the table was loaded from.
         device: of the upstream, e.g. ``"cpu"``.
         progress: show progress bars.
-        **changes: single settings of `embedding` and `features` by name, e.g. ``seconds=6, n_samples=48_000``.
+        **changes: single settings of these three by name, e.g. ``epsilon=0.9, layer=4, n_samples=48_000``.
 
     Returns:
-        The graph. ``meta["graph"]`` holds its settings, number of edges, coverage, recall of a sample and the
-        similarity histogram; where epsilon was chosen, ``epsilon_by`` says how. A useless epsilon is called out
-        with a Python warning.
+        The graph. ``meta["graph"]`` holds its `settings` and what was measured: the `epsilon` and the search
+        `method` that were used, number of edges, coverage, recall of a sample and the similarity histogram. A
+        useless epsilon is called out with a Python warning.
 
     Raises:
-        InputError: a speaker in two splits, no clip in scope, neither `upstream` nor `emb`, shapes that do
-            not fit the table, an epsilon that leaves no edge, or a space or rules that need what is not there.
+        InputError: a bad setting, a speaker in two splits, no clip in scope, neither `upstream` nor `emb`, shapes
+            that do not fit the table, an epsilon that leaves no edge, or settings that need what is not there.
     """
+    settings, embedding, features = changed(
+        changes, settings or GraphSettings(), embedding or EmbeddingSettings(), features or LogMelSettings()
+    )
     table = in_form(table)
-    embedding, features = changed(changes, embedding or EmbeddingSettings(), features or LogMelSettings())
-    _check_settings(table, epsilon, n_neighbors, scope, method)
-    if scope != "all":
-        check_split(table, shared_speakers=shared_speakers)
-    nodes = scope_nodes(table, scope)
-    _check_options(table.iloc[nodes.numpy()], epsilon, space, rules, upstream)
+    check_table(table, settings, shared_speakers=shared_speakers)
+    nodes = scope_nodes(table, settings.scope)
+    method = resolve_method(settings.method, len(nodes))
     if emb is None:
         if upstream is None:
             raise InputError("build_graph needs an upstream to embed the clips, or their embeddings as emb=")
-        if resolve_method(method, len(nodes)) == "nndescent":
+        if method == "nndescent":
             compile_nndescent()
         emb = upstream.embed(table, embedding, cache=cache, root=root, device=device, progress=progress)
     _check_rows("emb", emb, table)
     if x is not None:
-        _check_spectrograms(x, features, table)
+        check_spectrograms(x, features, table)
 
-    settings = {
-        "epsilon": epsilon,
-        "n_neighbors": n_neighbors,
-        "scope": scope,
-        "space": space.to_dict(),
-        "rules": rules.to_dict(),
-        "method": resolve_method(method, len(nodes)),
+    edge_index, edge_weight, figures = find_edges(emb[nodes], table.iloc[nodes.numpy()], settings)
+    graph = {
+        "settings": settings.model_dump(mode="json"),
         "shared_speakers": shared_speakers,
-        "seed": seed,
-        "n_jobs": n_jobs,
+        "n_clips": int(originals(table).sum()),
+        "method": method,
+        **figures,
     }
-    edge_index, edge_weight, figures = find_edges(emb[nodes], table.iloc[nodes.numpy()], settings, upstream)
-    graph = {**settings, "n_clips": int(originals(table).sum()), **figures}
     complain(graph)
     if x is None:
         x = log_mels(table, features, root=root, out=out, progress=progress)
@@ -149,9 +116,9 @@ def build_graph(
     return data
 
 
-def scope_nodes(table: pd.DataFrame, scope: Scope) -> Tensor:
+def scope_nodes(table: pd.DataFrame, scope: str) -> Tensor:
     """Row numbers of the clips that may have and be neighbours, int64: no copies."""
-    splits = _SCOPES[scope]
+    splits = SPLITS_OF[scope]
     inside = table["split"].isin(splits) if splits else pd.Series(True, index=table.index)
     return torch.tensor(inside.to_numpy(bool) & originals(table)).nonzero()[:, 0]
 
@@ -200,97 +167,61 @@ def data_hash(table: pd.DataFrame, emb: Tensor) -> str:
     return content_hash(values, emb[torch.from_numpy(order)].contiguous().numpy().data.cast("B"))
 
 
-def find_edges(
-    emb: Tensor, table: pd.DataFrame, settings: dict[str, Any], upstream: Upstream | None = None
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
+def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """The edges among the clips in scope, and the figures of how they were found.
 
     Args:
         emb: [N, D] embeddings of the clips in scope.
         table: their clip table.
-        settings: those of ``meta["graph"]``.
-        upstream: for a space that needs it.
+        settings: who is whose neighbour.
 
     Returns:
-        edge_index [2, E] in rows of `emb`, sorted by seed and then by descending weight; edge_weight [E]; and
-        the figures, in which a chosen epsilon stands in place of the way to choose it.
+        edge_index [2, E] in rows of `emb`, sorted by seed and then by descending similarity; edge_weight [E]; and
+        the figures, among them the `epsilon` that was used.
     """
-    rules, k, seed = EdgeRules(**settings["rules"]), settings["n_neighbors"], settings["seed"]
-    rows = transform(emb, table, Space(**settings["space"]), upstream)
-    groups = group_codes(table, rules.across)
-    search = {name: settings[name] for name in ("method", "seed", "n_jobs")}
-    penalty = local_penalty(rows, groups, **search) if rules.local_scaling else None
-    ids, similarity = nearest_neighbours(rows, k, groups=groups, penalty=penalty, **search)
-    epsilon, chosen = _chosen_epsilon(ids, similarity, table, settings)
-    edge_index, edge_weight = _kept_edges(ids, similarity, epsilon, rules)
-    if rules.weights == "agreement":
-        edge_weight = edge_weight * trust(edge_index, training_labels(table))[edge_index[0]]
-        order = edge_weight.argsort(descending=True, stable=True)
-        order = order[edge_index[1, order].argsort(stable=True)]
-        edge_index, edge_weight = edge_index[:, order], edge_weight[order]
+    rows = centred(emb, table, settings.center)
+    groups = group_codes(table, settings.across)
+    search: dict[str, Any] = {"method": settings.method, "seed": settings.seed, "n_jobs": settings.n_jobs}
+    ids, similarity = nearest_neighbours(rows, settings.n_neighbors, groups=groups, **search)
+    epsilon = settings.epsilon
+    if isinstance(epsilon, str):
+        edges = _kept_edges(ids, similarity, None, mutual=settings.mutual)
+        epsilon = epsilon_of_coverage(*edges, len(ids), coverage_of(epsilon))
+    edge_index, edge_weight = _kept_edges(ids, similarity, epsilon, mutual=settings.mutual)
     figures = {
-        **chosen,
-        "recall": sampled_recall(rows, ids, seed=seed, groups=groups, penalty=penalty),
+        "epsilon": epsilon,
+        "recall": sampled_recall(rows, ids, seed=settings.seed, groups=groups),
         **edge_figures(edge_index, ids),
-        **similarity_figures(unit_rows(rows), similarity, epsilon, seed=seed),
+        **similarity_figures(unit_rows(rows), similarity, epsilon, seed=settings.seed),
     }
     return edge_index, edge_weight, figures
 
 
-def _kept_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, rules: EdgeRules) -> tuple[Tensor, Tensor]:
+def _kept_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, *, mutual: bool) -> tuple[Tensor, Tensor]:
     edge_index, edge_weight = top_edges(ids, similarity, epsilon, ids.shape[1])
-    if not rules.mutual:
+    if not mutual:
         return edge_index, edge_weight
     kept = mutual_edges(edge_index, len(ids))
     return edge_index[:, kept], edge_weight[kept]
 
 
-def _chosen_epsilon(
-    ids: Tensor, similarity: Tensor, table: pd.DataFrame, settings: dict[str, Any]
-) -> tuple[float | None, dict[str, Any]]:
-    """Epsilon, and what to note of it where it was chosen."""
-    asked = settings.get("epsilon_by", settings["epsilon"])
-    rule = epsilon_rule(asked)
-    if rule is None:
-        return asked, {}
-    way, share = rule
-    edge_index, edge_weight = _kept_edges(ids, similarity, None, EdgeRules(**settings["rules"]))
-    if way == "coverage":
-        epsilon = epsilon_of_coverage(edge_index, edge_weight, len(ids), share)
-    else:
-        epsilon = epsilon_of_agreement(edge_index, edge_weight, training_labels(table))
-    return epsilon, {"epsilon": epsilon, "epsilon_by": asked}
-
-
-def _check_settings(
-    table: pd.DataFrame, epsilon: float | str | None, n_neighbors: int, scope: str, method: str
-) -> None:
-    if scope not in _SCOPES:
-        raise bad_value("scope", scope, _SCOPES)
-    if method not in METHODS:
-        raise bad_value("neighbour search method", method, METHODS)
-    epsilon_rule(epsilon)
-    if n_neighbors < 1:
-        raise InputError(f"Bad n_neighbors {n_neighbors!r}, expected at least 1")
+def check_table(table: pd.DataFrame, settings: GraphSettings, *, shared_speakers: bool = False) -> None:
+    """Refuse a table that lacks what the settings need, before the long work of embedding."""
     if table.index.has_duplicates:
         twice = table.index[table.index.duplicated()][0]
         raise InputError(f"The clip {twice} stands in the table twice; keep one row a clip")
-    wanted = _SCOPES[scope]
+    wanted = SPLITS_OF[settings.scope]
     if wanted and not table["split"].isin(wanted).any():
         raise InputError(f"No clip in the split {'+'.join(wanted)}; give the table a split, or use scope='all'")
+    if wanted:
+        check_split(table, shared_speakers=shared_speakers)
+    inside = table.iloc[scope_nodes(table, settings.scope).numpy()]
+    check_center(inside, settings.center)
+    group_codes(inside, settings.across)
 
 
-def _check_options(
-    table: pd.DataFrame, epsilon: float | str | None, space: Space, rules: EdgeRules, upstream: Upstream | None
-) -> None:
-    """Refuse what the options need and is not there, before the long work of embedding."""
-    check_space(table, space, upstream)
-    group_codes(table, rules.across)
-    if "agreement" in (epsilon, rules.weights):
-        training_labels(table)
-
-
-def _check_spectrograms(x: Tensor, features: LogMelSettings, table: pd.DataFrame) -> None:
+def check_spectrograms(x: Tensor, features: LogMelSettings, table: pd.DataFrame) -> None:
+    """Refuse spectrograms of another shape than `features` make of the clips of a table."""
     _check_rows("x", x, table)
     expected = (features.n_frames, features.n_mels)
     if x.shape[1:] != expected:

@@ -1,6 +1,5 @@
 """`EmotionGraph`: the same graph as a PyG `InMemoryDataset`, for those who expect one."""
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,29 +7,15 @@ from typing import Any
 from torch_geometric.data import InMemoryDataset
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.common.settings import Settings
+from ser_graph.common.settings import changed, names_of
 from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.building import build_graph
-from ser_graph.graph.rules import EdgeRules
-from ser_graph.graph.space import Space
+from ser_graph.graph.settings import GraphSettings
 from ser_graph.graph.storage import FILES, load_graph, save_graph
 from ser_graph.upstream import EmbeddingSettings, Upstream
 
 _WHERE = "data/README.md says where each corpus is had from and how its folder looks"
-
-
-_SETTINGS = {
-    name: parameter.default
-    for name, parameter in inspect.signature(build_graph).parameters.items()
-    if parameter.kind == parameter.KEYWORD_ONLY and name not in ("out", "emb", "x")
-}
-_SETTINGS["split"] = "default"
-# Settings that another graph comes of; `method` says how it is searched, the others where and how fast.
-_OF_THE_RESULT = frozenset(
-    {"epsilon", "n_neighbors", "scope", "space", "rules", "seed", "shared_speakers", "features", "split"}
-    | {"embedding"}
-)
 
 
 def _name_of(split: Any) -> str | None:
@@ -48,10 +33,15 @@ class EmotionGraph(InMemoryDataset):
         name: name of the corpus, e.g. ``"emovo"``; by default the name of the folder. ``"synthetic"`` is made
             on the spot.
         upstream: the model that embeds the clips, or its name or folder; not needed once the graph is built.
+        settings: as in `build_graph`; of a graph that is built, those that are given are compared with its own.
         split: as in `load_corpus`.
+        embedding: as in `build_graph`; likewise `features`, `shared_speakers`, `cache` and `progress`.
+        shared_speakers: accept a speaker in two splits.
+        cache: folder for embeddings.
+        progress: show progress bars.
         transform: as in PyG, applied on every access.
         force_reload: build the graph anew.
-        **settings: settings of `build_graph`: `epsilon`, `n_neighbors`, `scope`, `method`, ...
+        **changes: single settings by name, as in `build_graph`: `epsilon`, `n_neighbors`, `layer`, ...
 
     Raises:
         InputError: no clips in ``root/raw``, no upstream to build with, or a graph built with other settings.
@@ -62,18 +52,26 @@ class EmotionGraph(InMemoryDataset):
         root: str | Path,
         name: str | None = None,
         upstream: Upstream | str | Path | None = None,
+        settings: GraphSettings | None = None,
         *,
         split: Any = "default",
+        embedding: EmbeddingSettings | None = None,
+        features: LogMelSettings | None = None,
+        shared_speakers: bool = False,
+        cache: str | Path | None = None,
+        progress: bool = True,
         transform: Callable[..., Any] | None = None,
         force_reload: bool = False,
-        **settings: Any,
+        **changes: Any,
     ) -> None:
         self.name = name or Path(root).name
         if self.name not in ADAPTERS:
             raise bad_value("corpus", self.name, ADAPTERS)
-        if unknown := set(settings) - _SETTINGS.keys():
-            raise bad_value("setting of the graph", min(unknown), _SETTINGS)
-        self._upstream, self._split, self._settings = upstream, split, settings
+        self._upstream, self._split = upstream, split
+        self._settings, self._embedding, self._features = changed(
+            changes, settings or GraphSettings(), embedding or EmbeddingSettings(), features or LogMelSettings()
+        )
+        self._how: dict[str, Any] = {"shared_speakers": shared_speakers, "cache": cache, "progress": progress}
         super().__init__(str(root), transform, force_reload=force_reload, log=False)
         self.data, self.slices = load_graph(self.processed_dir), None
         self._check_built_as_asked()
@@ -105,10 +103,10 @@ class EmotionGraph(InMemoryDataset):
             raise InputError(f"No graph in {self.processed_dir} yet; give the upstream to build it with")
         self._upstream = self._loaded(self._upstream)
         table = load_corpus(self.name, self.raw_dir, split=self._split)
-        features = Path(self.root) / ".x.npy"
-        data = build_graph(table, self._upstream, out=features, **self._settings)
+        x_file, how = Path(self.root) / ".x.npy", {"embedding": self._embedding, "features": self._features}
+        data = build_graph(table, self._upstream, self._settings, out=x_file, **how, **self._how)
         data.meta["split"] = _name_of(self._split)
-        save_graph(data, self.processed_dir, x_file=features)
+        save_graph(data, self.processed_dir, x_file=x_file)
 
     @staticmethod
     def _loaded(upstream: Upstream | str | Path) -> Upstream:
@@ -126,28 +124,22 @@ class EmotionGraph(InMemoryDataset):
                     f"The graph in {self.processed_dir} was built with another upstream; pass force_reload=True to "
                     "build it anew"
                 )
-        graph = {"space": Space().to_dict(), "rules": EdgeRules().to_dict(), **meta["graph"]}
-        graph["epsilon"] = graph.get("epsilon_by", graph["epsilon"])
-        built = {**graph, "embedding": meta["embedding"], "features": meta["features"]}
-        built["split"] = meta.get("split", _name_of(self._split))  # graphs of before do not say it
-        asked = {name: value for name, value in self._settings.items() if name in _OF_THE_RESULT}
+        built = (meta["graph"]["settings"], meta["embedding"], meta["features"])
+        for asked, values in zip((self._settings, self._embedding, self._features), built, strict=True):
+            stored = type(asked)(**values)
+            for name in asked.given.keys() - names_of(type(asked), "cost"):
+                self._check_same(name, getattr(stored, name), getattr(asked, name))
         if callable(self._split):
             self._check_split()
         elif self._split != "default":
-            asked["split"] = self._split
-        defaults = {"features": LogMelSettings(), "embedding": EmbeddingSettings()}
-        asked |= {name: default for name, default in defaults.items() if asked.get(name, "") is None}
-        for key, wanted in asked.items():
-            found = built.get(key, _SETTINGS[key])
-            if isinstance(wanted, Space | EdgeRules):
-                wanted = wanted.to_dict()
-            elif isinstance(wanted, Settings):
-                wanted = wanted.model_dump()
-            if found != wanted:
-                raise InputError(
-                    f"The graph in {self.processed_dir} was built with {key}={found!r}, not {wanted!r}; "
-                    "pass force_reload=True to build it anew"
-                )
+            self._check_same("split", meta["split"], self._split)
+
+    def _check_same(self, name: str, built: Any, asked: Any) -> None:
+        if built != asked:
+            raise InputError(
+                f"The graph in {self.processed_dir} was built with {name}={built!r}, not {asked!r}; pass "
+                "force_reload=True to build it anew"
+            )
 
     def _is_named_so(self, upstream: dict[str, Any]) -> bool:
         """Whether the upstream is known by its name, so that nothing has to be fetched to compare it."""

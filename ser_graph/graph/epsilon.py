@@ -19,43 +19,6 @@ class UselessEpsilon(UserWarning):
     """Epsilon leaves almost no clip a neighbour, or lets nearly every pair through."""
 
 
-def epsilon_rule(epsilon: float | str | None) -> tuple[str, float] | None:
-    """How epsilon is to be chosen: ``("coverage", share)`` or ``("agreement", nan)``; None where it is given.
-
-    Raises:
-        InputError: no similarity and no way to choose one, or no share of clips.
-
-    Examples:
-        >>> epsilon_rule("coverage:0.8"), epsilon_rule(0.99)
-        (('coverage', 0.8), None)
-        >>> epsilon_rule("coverage:80")
-        Traceback (most recent call last):
-        ...
-        ser_graph.errors.InputError: Bad epsilon 'coverage:80', expected a share of clips above 0 and at most 1,
-        e.g. 'coverage:0.8'
-    """
-    if epsilon is None:
-        return None
-    if not isinstance(epsilon, str):
-        if not -1 <= epsilon < 1:
-            raise InputError(f"Bad epsilon {epsilon!r}, expected a cosine similarity from -1 to below 1, or None")
-        return None
-    way, _, text = epsilon.partition(":")
-    if epsilon == "agreement":
-        return way, math.nan
-    if way != "coverage":
-        raise InputError(f"Bad epsilon {epsilon!r}, expected a number, none, 'coverage:0.8' or 'agreement'")
-    try:
-        share = float(text)
-    except ValueError:
-        share = math.nan
-    if not 0 < share <= 1:
-        raise InputError(
-            f"Bad epsilon {epsilon!r}, expected a share of clips above 0 and at most 1, e.g. 'coverage:0.8'"
-        )
-    return way, share
-
-
 def epsilon_of_coverage(edge_index: Tensor, similarity: Tensor, n: int, share: float) -> float:
     """The largest epsilon that leaves a share of the clips a neighbour; equal similarities may leave more.
 
@@ -83,49 +46,8 @@ def epsilon_of_coverage(edge_index: Tensor, similarity: Tensor, n: int, share: f
             f"epsilon='coverage:{share:g}' cannot be had: {most} of {n} clips ({most / n:.1%}) have any "
             "neighbour; ask for less, or relax the rules on edges"
         )
-    return _just_below(last)
-
-
-def epsilon_of_agreement(edge_index: Tensor, similarity: Tensor, labels: Tensor) -> float:
-    """The epsilon that best tells edges between equal training labels from edges between different ones.
-
-    It maximises Youden's index, the share of the former above it minus the share of the latter (Youden 1950,
-    "Index for rating diagnostic tests"). Below it, edges agree less often than the average edge; where all are
-    alike, nothing is cut off.
-
-    Args:
-        edge_index: [2, E] neighbour -> seed, of every similarity.
-        similarity: [E] float32.
-        labels: [N] int64 training labels, -1 = none; edges with such an end do not count.
-
-    Raises:
-        InputError: no edge joins two clips of one label.
-
-    Examples:
-        >>> edges, labels = torch.tensor([[1, 2, 0], [0, 1, 2]]), torch.tensor([0, 0, 1])
-        >>> epsilon = epsilon_of_agreement(edges, torch.tensor([0.75, 0.5, 0.25]), labels)
-        >>> 0.7499 < epsilon < 0.75
-        True
-    """
-    from sklearn.metrics import roc_curve  # slow to import, seldom needed
-
-    source, target = labels[edge_index]
-    known = (source >= 0) & (target >= 0)
-    agrees, similarity = (source == target)[known], similarity[known]
-    if not agrees.any():
-        raise InputError(
-            "epsilon='agreement': no edge joins two training clips of one emotion; give epsilon a number"
-        )
-    if agrees.all():
-        return _just_below(similarity.min())
-    # Above the first threshold is nothing; above another one are the edges that are at least as similar as it.
-    cut_off, kept, thresholds = roc_curve(agrees.numpy(), similarity.double().numpy(), drop_intermediate=False)
-    return _just_below(torch.tensor(thresholds[1 + int((kept - cut_off)[1:].argmax())], dtype=torch.float32))
-
-
-def _just_below(similarity: Tensor) -> float:
-    """The next smaller float32: epsilon is strict, and this one keeps the similarity."""
-    return float(torch.nextafter(similarity, torch.tensor(-torch.inf)))
+    # The next smaller float32: epsilon is strict, and this one keeps the similarity.
+    return float(torch.nextafter(last, torch.tensor(-torch.inf)))
 
 
 def edge_figures(edge_index: Tensor, ids: Tensor) -> dict[str, Any]:

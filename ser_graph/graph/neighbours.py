@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from ser_graph.errors import InputError, bad_value
 EXACT_BELOW = 80_000
 METHODS = ("auto", "exact", "nndescent")
 _BLOCK = 2**26  # similarities held at a time: 256 MB
-_LOCAL = 10  # nearest clips whose mean similarity says how dense a place is, as in Conneau et al. 2018
 _WIDER = 5  # times as many candidates are sought by NN-descent, where not every near clip may be a neighbour
 
 
@@ -36,21 +35,13 @@ class NeighbourSearch(Protocol):
         """
 
 
-def exact_search(unit: Tensor, k: int, groups: Tensor | None = None, penalty: Tensor | None = None) -> Tensor:
+def exact_search(unit: Tensor, k: int, groups: Tensor | None = None) -> Tensor:
     """Candidates by comparing every pair; see `NeighbourSearch` and `exact_candidates`."""
-    everyone = torch.arange(len(unit))
-    return exact_candidates(unit, everyone, everyone, k, groups, penalty)
+    return exact_candidates(unit, torch.arange(len(unit)), k, groups)
 
 
-def exact_candidates(
-    unit: Tensor,
-    rows: Tensor,
-    columns: Tensor,
-    k: int,
-    groups: Tensor | None = None,
-    penalty: Tensor | None = None,
-) -> Tensor:
-    """The ids among `columns` that can be among the k nearest of each of `rows`, compared in blocks.
+def exact_candidates(unit: Tensor, rows: Tensor, k: int, groups: Tensor | None = None) -> Tensor:
+    """The ids that can be among the k nearest of each of `rows`, compared with all in blocks.
 
     float32 products of a block are only good to about 1e-6, and equal clips may differ in the last digit.
     Rows whose k-th place is closer than that to the last candidate are decided pair by pair.
@@ -58,51 +49,47 @@ def exact_candidates(
     Args:
         unit: [N, D] float32 rows of length 1.
         rows: [R] int64 ids of the seeds.
-        columns: [C] int64 ids of the possible neighbours, ascending.
         k: neighbours wanted.
         groups: [N, G] int64 codes; neighbours differ in each of them, -1 differs from all.
-        penalty: [N] float32, taken off the similarity to each id before similarities are compared.
 
     Returns:
-        [R, min(k + 9, C)] int64 ids, -1 where the groups leave none.
+        [R, min(k + 9, N)] int64 ids, -1 where the groups leave none.
     """
-    wanted = min(k + 1, len(columns))  # + 1: the row itself
-    spare = min(wanted + 8, len(columns))
+    n = len(unit)
+    everyone = torch.arange(n)
+    wanted = min(k + 1, n)  # + 1: the row itself
+    spare = min(wanted + 8, n)
     found = torch.empty(len(rows), spare, dtype=torch.int64)
-    size = max(1, min(_BLOCK // max(len(columns), 1), len(rows)))
-    others = unit[columns].T
-    products = torch.empty(size, len(columns))  # one for all blocks: a new one each time costs a fifth more
+    size = max(1, min(_BLOCK // max(n, 1), len(rows)))
+    products = torch.empty(size, n)  # one for all blocks: a new one each time costs a fifth more
     for start in range(0, len(rows), size):
         block = rows[start : start + size]
-        similarity = torch.mm(unit[block], others, out=products[: len(block)])
-        score = pair_score(similarity, block[:, None], columns[None], groups, penalty)
-        values, places = score.topk(spare)
-        found[start : start + size] = columns[places].masked_fill(values == -torch.inf, -1)
-        if spare < len(columns):
+        similarity = torch.mm(unit[block], unit.T, out=products[: len(block)])
+        similarity = without_kin(similarity, block[:, None], everyone[None], groups)
+        values, ids = similarity.topk(spare)
+        found[start : start + size] = ids.masked_fill(values == -torch.inf, -1)
+        if spare < n:
             too_close = values[:, wanted - 1] - values[:, -1] < 4e-6
             for row in too_close.nonzero()[:, 0].tolist():
-                found[start + row] = _in_order(unit, block[row], columns, groups, penalty)[:spare]
+                found[start + row] = _in_order(unit, block[row], groups)[:spare]
     return found
 
 
-def pair_score(
-    similarity: Tensor, a: Tensor, b: Tensor, groups: Tensor | None = None, penalty: Tensor | None = None
-) -> Tensor:
-    """What pairs (a, b) are compared by: the similarity without b's penalty, -inf where a group has both."""
-    if penalty is not None:
-        similarity = similarity - penalty[b]
+def without_kin(similarity: Tensor, a: Tensor, b: Tensor, groups: Tensor | None) -> Tensor:
+    """The similarity of pairs (a, b), -inf where a group has both."""
     if groups is not None:
         for codes in groups.T:
             similarity = similarity.masked_fill((codes[a] == codes[b]) & (codes[b] >= 0), -torch.inf)
     return similarity
 
 
-def _in_order(unit: Tensor, row: Tensor, columns: Tensor, groups: Tensor | None, penalty: Tensor | None) -> Tensor:
-    """`columns` by descending score with one row, equal ones by ascending id, -1 where there is none."""
-    row = row.expand_as(columns)
-    score = pair_score(pair_similarity(unit, row, columns), row, columns, groups, penalty)
-    score, order = score.sort(descending=True, stable=True)
-    return columns[order].masked_fill(score == -torch.inf, -1)
+def _in_order(unit: Tensor, row: Tensor, groups: Tensor | None) -> Tensor:
+    """All ids by descending similarity to one row, equal ones by ascending id, -1 where a group has both."""
+    ids = torch.arange(len(unit))
+    row = row.expand_as(ids)
+    similarity = without_kin(pair_similarity(unit, row, ids), row, ids, groups)
+    similarity, order = similarity.sort(descending=True, stable=True)
+    return order.masked_fill(similarity == -torch.inf, -1)
 
 
 class NNDescent:
@@ -160,7 +147,6 @@ def nearest_neighbours(
     seed: int = 0,
     n_jobs: int | None = None,
     groups: Tensor | None = None,
-    penalty: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k most similar other rows of each row.
 
@@ -176,7 +162,6 @@ def nearest_neighbours(
         groups: [N, G] int64 codes; neighbours differ in each of them, -1 differs from all. NN-descent, which
             knows nothing of groups, seeks more candidates; rows for which these do not suffice are compared with
             all.
-        penalty: [N] float32, taken off the similarity to each row before the k are chosen; see `local_penalty`.
 
     Returns:
         ids [N, min(k, N - 1)] int64 and similarities of the same shape, float32; by descending similarity,
@@ -199,33 +184,17 @@ def nearest_neighbours(
     if k == 0:
         return torch.empty(n, 0, dtype=torch.int64), torch.empty(n, 0)
     if resolve_method(method, n) == "exact":
-        return rank(unit, exact_search(unit, k, groups, penalty), k, groups, penalty)
+        return rank(unit, exact_search(unit, k, groups), k, groups)
     search: NeighbourSearch = NNDescent(seed, n_jobs)
-    if groups is None and penalty is None:
+    if groups is None:
         return rank(unit, search(unit, k), k)
     candidates = search(unit, _WIDER * k)
     short = (rank(unit, candidates, k, groups)[0] < 0).any(dim=1).nonzero()[:, 0]
     if len(short):
-        exact = exact_candidates(unit, short, torch.arange(n), k, groups, penalty)
+        exact = exact_candidates(unit, short, k, groups)
         more = torch.full((n, exact.shape[1]), -1).index_copy(0, short, exact)
         candidates = torch.cat([candidates, more], dim=1)
-    return rank(unit, candidates, k, groups, penalty)
-
-
-def local_penalty(emb: Tensor, groups: Tensor | None = None, **search: Any) -> Tensor:
-    """[N] float32 half the mean similarity of each row to its 10 nearest, for local scaling.
-
-    ``cos(i, j) - penalty[j]`` orders the others of a row i as CSLS does (Conneau et al. 2018): ``2 cos(i, j) - r(i)
-    - r(j)`` is twice that, but for r(i), which they share.
-
-    Args:
-        emb: [N, D] embeddings.
-        groups: as in `nearest_neighbours`.
-        **search: `method`, `seed` and `n_jobs` as in `nearest_neighbours`.
-    """
-    ids, similarity = nearest_neighbours(emb, _LOCAL, groups=groups, **search)
-    found = ids >= 0
-    return similarity.masked_fill(~found, 0.0).sum(dim=1) / found.sum(dim=1).clamp_min(1) / 2
+    return rank(unit, candidates, k, groups)
 
 
 def resolve_method(method: str, n: int) -> str:
@@ -269,24 +238,17 @@ def pair_similarity(unit: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return similarity
 
 
-def rank(
-    unit: Tensor, candidates: Tensor, k: int, groups: Tensor | None = None, penalty: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Candidates [N, m] -> the best k by exact similarity, without -1, the row itself, and repetitions.
-
-    A penalty decides which k these are, not their order.
-    """
+def rank(unit: Tensor, candidates: Tensor, k: int, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Candidates [N, m] -> the best k by exact similarity, without -1, the row itself, and repetitions."""
     ids = candidates.sort(dim=1).values  # by id, so that the stable sort below breaks ties by it
     rows = torch.arange(len(unit))[:, None].expand_as(ids)
     similarity = pair_similarity(unit, rows, ids.clamp_min(0))
     repeated = torch.zeros_like(ids, dtype=torch.bool)
     repeated[:, 1:] = ids[:, 1:] == ids[:, :-1]
     similarity[(ids < 0) | (ids == rows) | repeated] = -torch.inf
-    similarity = pair_score(similarity, rows, ids.clamp_min(0), groups, penalty)
+    similarity = without_kin(similarity, rows, ids.clamp_min(0), groups)
     similarity, order = similarity.sort(dim=1, descending=True, stable=True)
     ids = ids.gather(1, order).masked_fill(similarity == -torch.inf, -1)
-    if penalty is not None:
-        return rank(unit, ids[:, :k], k)
     return ids[:, :k], similarity[:, :k]
 
 
@@ -297,7 +259,6 @@ def sampled_recall(
     sample: int = 500,
     seed: int = 0,
     groups: Tensor | None = None,
-    penalty: Tensor | None = None,
 ) -> float:
     """Share of the true nearest neighbours that a search found, on a random sample of rows.
 
@@ -309,7 +270,6 @@ def sampled_recall(
         sample: rows to compare against exact search.
         seed: of the sample.
         groups: what the search was told, as in `nearest_neighbours`.
-        penalty: likewise.
     """
     if ids.shape[1] == 0:
         return 1.0
@@ -318,24 +278,22 @@ def sampled_recall(
     everyone = torch.arange(len(unit))
     hits = there = 0
     for part in _slices(len(rows), max(1, _BLOCK // len(unit))):
-        found, possible = _hits(unit, rows[part], everyone, ids, groups, penalty)
+        found, possible = _hits(unit, rows[part], everyone, ids, groups)
         hits, there = hits + found, there + possible
     return hits / there if there else 1.0
 
 
-def _hits(
-    unit: Tensor, rows: Tensor, everyone: Tensor, ids: Tensor, groups: Tensor | None, penalty: Tensor | None
-) -> tuple[int, int]:
+def _hits(unit: Tensor, rows: Tensor, everyone: Tensor, ids: Tensor, groups: Tensor | None) -> tuple[int, int]:
     """How many of the true nearest neighbours of some rows were found, and how many there are."""
-    score = pair_score(unit[rows] @ unit.T, rows[:, None], everyone[None], groups, penalty)
-    values, best = score.scatter_(1, rows[:, None], -torch.inf).topk(ids.shape[1])
+    similarity = without_kin(unit[rows] @ unit.T, rows[:, None], everyone[None], groups)
+    values, best = similarity.scatter_(1, rows[:, None], -torch.inf).topk(ids.shape[1])
     there = values > -torch.inf
 
-    def exact_score(others: Tensor) -> Tensor:
+    def exact_similarity(others: Tensor) -> Tensor:
         a, b = rows[:, None].expand_as(others), others.clamp_min(0)
-        return pair_score(pair_similarity(unit, a, b), a, b, groups, penalty)
+        return without_kin(pair_similarity(unit, a, b), a, b, groups)
 
-    kth = exact_score(best).masked_fill(~there, torch.inf).min(dim=1).values
+    kth = exact_similarity(best).masked_fill(~there, torch.inf).min(dim=1).values
     found = ids[rows]
-    hits = (exact_score(found) >= kth[:, None]) & (found >= 0)
+    hits = (exact_similarity(found) >= kth[:, None]) & (found >= 0)
     return int(hits.sum()), int(there.sum())

@@ -1,16 +1,11 @@
 from .agreement import (
     matrix_correlation as matrix_correlation,
-)
-from .agreement import (
     plot_confusions_beside_mixing as plot_confusions_beside_mixing,
 )
 from .ego import plot_ego as plot_ego
 from .layout import graph_layout as graph_layout
 from .map import plot_map as plot_map
 from .page import write_page as write_page
-from .plots import plot_degrees as plot_degrees
-from .plots import plot_mixing as plot_mixing
-from .plots import plot_similarities as plot_similarities
-from .spectrograms import plot_neighbours as plot_neighbours
-from .spectrograms import plot_spectrogram as plot_spectrogram
+from .plots import plot_degrees as plot_degrees, plot_mixing as plot_mixing, plot_similarities as plot_similarities
+from .spectrograms import plot_neighbours as plot_neighbours, plot_spectrogram as plot_spectrogram
 from .view import inspect as inspect

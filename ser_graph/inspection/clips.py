@@ -42,7 +42,7 @@ def why_alone(data: ClipGraph, node: int) -> str:
     if not originals(data.table)[node]:
         return "no neighbours: a copy at another speed, which has no edges"
     if not nodes_in_scope(data)[node]:
-        return f"no neighbours: not among the {graph['scope']} clips, which alone have edges"
+        return f"no neighbours: not among the {graph['settings']['scope']} clips, which alone have edges"
     return f"no neighbours: no clip is more similar than epsilon {graph['epsilon']}"
 
 

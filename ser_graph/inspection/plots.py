@@ -24,9 +24,10 @@ def plot_similarities(data: ClipGraph, ax: Axes | None = None) -> Axes:
     histogram = graph["similarity_histogram"]
     if not histogram:
         raise InputError("No similarities to plot: the graph has fewer than two clips in scope")
+    n_neighbors = graph["settings"]["n_neighbors"]
     edges = np.linspace(histogram["low"], histogram["high"], len(histogram["nearest"]) + 1)
     width = edges[1] - edges[0]
-    for key, label in (("pairs", "random pairs"), ("nearest", f"nearest {graph['n_neighbors']} neighbours")):
+    for key, label in (("pairs", "random pairs"), ("nearest", f"nearest {n_neighbors} neighbours")):
         counts = np.asarray(histogram[key], dtype=float)
         ax.stairs(counts / counts.sum() / width, edges, fill=True, alpha=0.55, label=label)
     if graph["epsilon"] is not None:

@@ -1,3 +1,2 @@
 from .model import Upstream as Upstream
-from .settings import EmbeddingSettings as EmbeddingSettings
-from .settings import FinetuneSettings as FinetuneSettings
+from .settings import EmbeddingSettings as EmbeddingSettings, FinetuneSettings as FinetuneSettings

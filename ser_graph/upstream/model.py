@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import ser_graph.audio.torchaudio_import  # noqa: F401  (transformers imports torchaudio too)
-from ser_graph.audio.reading import SAMPLE_RATE
+from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.files import atomic_folder, content_hash, read_json, write_json
 from ser_graph.errors import InputError
 from ser_graph.upstream.quiet import quiet_transformers

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ser_graph.audio.reading import SAMPLE_RATE
+from ser_graph.audio.settings import SAMPLE_RATE
 
 
 def small_wav2vec2(seed: int = 0) -> tuple[Any, Any]:

@@ -35,7 +35,7 @@ def make_graph() -> Callable[..., ClipGraph]:
         x = torch.from_numpy(rng.normal(size=(n, 5, 4))).half() if x is None else x
         data = assemble(table, emb, x, edge_index, edge_weight)
         covered = float((data.degrees() > 0).double().mean())
-        data.meta["graph"] = {"coverage": covered, "recall": 1.0, "scope": scope}
+        data.meta["graph"] = {"coverage": covered, "recall": 1.0, "settings": {"scope": scope}}
         return data
 
     return make

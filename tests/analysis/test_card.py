@@ -70,7 +70,7 @@ def test_it_says_whether_voices_are_heard(toy_graph):
 
 def test_only_training_labels_are_looked_at(toy_graph):
     toy_graph.edge_index = torch.cat([toy_graph.edge_index, torch.tensor([[80, 0], [1, 110]])], dim=1)
-    toy_graph.meta["graph"]["scope"] = "all"
+    toy_graph.meta["graph"]["settings"]["scope"] = "all"
     card = graph_card(toy_graph, n_permutations=50)
     toy_graph.table = toy_graph.table.assign(
         emotion=toy_graph.table["emotion"].where(toy_graph.train_mask.numpy(), "sadness")

@@ -4,27 +4,28 @@ import pandas as pd
 import pytest
 import torch
 
-from ser_graph.analysis import format_report, nodes_in_scope
-from ser_graph.analysis.duplicates import nearest_clips
-from ser_graph.evaluation.probes import label_propagation, nearest_neighbours_vote, teacher_probe
-from ser_graph.graph import (
+from ser_graph.analysis import (
     bridge_clips,
     communities,
     degree_distribution,
+    format_report,
     graph_card,
     graph_report,
     graph_statistics,
     leakage,
     near_duplicates,
+    nodes_in_scope,
     score_clips,
     subgraph_statistics,
 )
+from ser_graph.analysis.duplicates import nearest_clips
+from ser_graph.evaluation.probes import label_propagation, nearest_neighbours_vote, teacher_probe
 
 
 @pytest.mark.parametrize("scope", ["train", "train+dev", "all"])
 def test_figures_of_the_graph_are_those_without_copies(toy_graph, copied_graph, scope):
     for data in (toy_graph, copied_graph):
-        data.meta["graph"]["scope"] = scope
+        data.meta["graph"]["settings"]["scope"] = scope
     assert not nodes_in_scope(copied_graph)[120:].any()
     pd.testing.assert_series_equal(graph_statistics(copied_graph), graph_statistics(toy_graph))
     assert graph_statistics(copied_graph)["n_clips"] == 120

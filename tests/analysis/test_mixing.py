@@ -3,8 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ser_graph.analysis import mixing, mixing_matrix, mixing_table, to_networkx
 from ser_graph.errors import InputError

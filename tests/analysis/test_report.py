@@ -75,8 +75,8 @@ def with_one_class(data):
 
 
 def without_a_split(data):
-    data.table = data.table.assign(split=np.nan)
-    data.meta["graph"]["scope"] = "all"
+    data.table["split"] = np.nan
+    data.meta["graph"]["settings"]["scope"] = "all"
 
 
 def with_empty_columns(data):

@@ -62,7 +62,7 @@ def test_statistics_of_a_graph(toy_graph):
 
 @pytest.mark.parametrize(("scope", "n"), [("train", 75), ("train+dev", 90), ("all", 120)])
 def test_nodes_in_scope(toy_graph, scope, n):
-    toy_graph.meta["graph"]["scope"] = scope
+    toy_graph.meta["graph"]["settings"]["scope"] = scope
     inside = nodes_in_scope(toy_graph)
     assert inside.dtype == torch.bool
     assert int(inside.sum()) == n

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ser_graph.audio import mapped as mapped_module
 from ser_graph.audio.mapped import give_back, map_array, read_rows, will_need, write_array

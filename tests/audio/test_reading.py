@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ser_graph.audio import fit_length, load_waveform
 from ser_graph.audio.reading import clip_paths, clip_speeds

@@ -7,8 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ser_graph.audio import resampling
 from ser_graph.audio.resampling import resampled
@@ -91,7 +90,6 @@ def test_the_same_rate_is_left_alone():
 PROGRAM = """
 import resource, sys
 import numpy as np
-from ser_graph.audio.resampling import resampled
 
 assert "torch" not in sys.modules and "scipy" not in sys.modules
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -2,8 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ser_graph.audio import Standardise, standardise
 from ser_graph.audio.standardise import NORMALISATIONS, Voices, hear, joined, speaker_voices

@@ -3,8 +3,11 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
+
+from ser_graph import cli
 
 FAULTS = """
 import resource, sys
@@ -31,3 +34,12 @@ def test_100_mb_again_cost_no_page_faults() -> None:
         command = [sys.executable, "-c", FAULTS, how]
         found[how] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert found["kept"] < 100 < 10_000 < found["given back"]
+
+
+def test_the_command_line_keeps_it(
+    monkeypatch: pytest.MonkeyPatch, call: Callable[..., tuple[int, str, str]]
+) -> None:
+    asked = []
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: asked.append("kept"))
+    call("--help")
+    assert asked == ["kept"]

@@ -5,9 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import settings as examples
-from hypothesis import strategies as st
+from hypothesis import given, settings as examples, strategies as st
 from pydantic import ValidationError
 
 from ser_graph.common.settings import Role, Settings, names_of, setting, without_effect_on

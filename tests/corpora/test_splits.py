@@ -1,23 +1,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from ser_graph.corpora import (
     SPLITS,
     check_split,
-    demos_deviation,
-    demos_split,
     leave_speakers_out,
-    ravdess_split,
-    search_demos_split,
     speaker_overlap,
     speaker_split,
 )
-from ser_graph.corpora.adapter import clip_table, scan_names
-from ser_graph.corpora.adapters.demos import ADAPTER as DEMOS
-from ser_graph.corpora.splits import _DEMOS_LIST, assign_split
+from ser_graph.corpora.splits import assign_split
 from ser_graph.errors import InputError
 
 
@@ -94,41 +87,6 @@ def test_speaker_split_refuses_what_cannot_be_split():
     nameless.loc[4, "speaker"] = None
     with pytest.raises(InputError, match="1 of 12 clips have no speaker"):
         speaker_split(nameless)
-
-
-def test_ravdess_split_is_the_papers():
-    actors = pd.DataFrame({"speaker": [f"{n:02d}" for n in range(1, 25)]})
-    split = ravdess_split(actors)
-    assert split["split"].value_counts().to_dict() == {"train": 10, "dev": 8, "test": 6}
-    women = split[split["speaker"].astype(int) % 2 == 0]
-    assert women["split"].value_counts().to_dict() == {"train": 5, "dev": 4, "test": 3}
-    assert ravdess_split(actors.tail(3))["split"].tolist() == split["split"].tail(3).tolist()
-
-
-def test_demos_split_ships_with_the_speakers_of_the_paper():
-    speakers = pd.read_csv(_DEMOS_LIST, dtype=str)
-    counts = pd.crosstab(speakers["gender"], speakers["split"])[list(SPLITS)]
-    assert counts.loc["female"].tolist() == [9, 7, 7]
-    assert counts.loc["male"].tolist() == [18, 18, 9]
-    with pytest.raises(InputError, match="No split for the speakers 35"):
-        demos_split(pd.DataFrame({"speaker": ["35"]}))
-
-
-def test_demos_split_has_every_count_of_table_2(real_corpus):
-    names = real_corpus("demos_names.txt").read_text().split()
-    table = demos_split(clip_table(DEMOS, scan_names(DEMOS, names), "."))
-    deviation = demos_deviation(table)
-    assert int(deviation.abs().to_numpy().sum()) == 0, f"clips more than Table 2:\n{deviation}"
-    emotional = table[table["emotion"] != "neutral"]
-    assert emotional["split"].value_counts().to_dict() == {"train": 3729, "dev": 3310, "test": 2326}
-    genders = pd.read_csv(_DEMOS_LIST, dtype=str).set_index("speaker")["gender"]
-    assert (table["gender"] == table["speaker"].map(genders)).all()
-
-
-def test_the_shipped_demos_split_is_what_the_search_finds(real_corpus):
-    names = real_corpus("demos_names.txt").read_text().split()
-    found = search_demos_split(clip_table(DEMOS, scan_names(DEMOS, names), "."))
-    assert found.astype(str).to_csv(index=False) == _DEMOS_LIST.read_text()
 
 
 def test_leave_one_speaker_out():

@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ser_graph.corpora import COLUMNS, load_table, name_emotions, read_table, write_table
 from ser_graph.corpora.adapter import tidy

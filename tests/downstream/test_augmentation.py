@@ -3,8 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ser_graph.downstream import augmentation
 from ser_graph.downstream.augmentation import AUGMENTATIONS, DEFAULT_AUGMENTATION, MASKED, Augmentation, shift_time

@@ -3,9 +3,7 @@ from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import settings as examples
-from hypothesis import strategies as st
+from hypothesis import given, settings as examples, strategies as st
 from scipy.stats import binom
 
 from ser_graph.downstream import TrainingSettings

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from ser_graph.downstream import Student, TrainingSettings, load_student, predict, train
-from ser_graph.downstream import training as training_module
+from ser_graph.downstream import (
+    Student,
+    TrainingSettings,
+    load_student,
+    predict,
+    train,
+    training as training_module,
+)
 from ser_graph.downstream.augmentation import AUGMENTATIONS
 from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.errors import InputError

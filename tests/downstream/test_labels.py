@@ -3,9 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import settings as examples
-from hypothesis import strategies as st
+from hypothesis import given, settings as examples, strategies as st
 
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.errors import InputError

@@ -10,8 +10,7 @@ from scipy.special import rel_entr, softmax
 from scipy.stats import norm
 from torch_geometric.data import Data
 
-from ser_graph.downstream import TrainingSettings, load_student, train
-from ser_graph.downstream import training as training_module
+from ser_graph.downstream import TrainingSettings, load_student, train, training as training_module
 from ser_graph.downstream.backbones import Output
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.downstream.losses import distillation_loss

@@ -4,17 +4,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import settings as examples
-from hypothesis import strategies as st
+from hypothesis import given, settings as examples, strategies as st
 from torch import nn
 from torch.nn import functional
 
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import Standardise, Voices, speaker_voices
 from ser_graph.common.files import content_hash
-from ser_graph.downstream import TrainingSettings, train
-from ser_graph.downstream import training as training_module
+from ser_graph.downstream import TrainingSettings, train, training as training_module
 from ser_graph.downstream.backbones import resnet9
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.downstream.optimisation import (

@@ -2,9 +2,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import settings as examples
-from hypothesis import strategies as st
+from hypothesis import given, settings as examples, strategies as st
 from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.utils import coalesce

@@ -7,8 +7,7 @@ import torch
 from torch.nn import functional
 
 from ser_graph.common.files import content_hash
-from ser_graph.downstream import TrainingSettings, load_student, neighbour_loss, train
-from ser_graph.downstream import training as training_module
+from ser_graph.downstream import TrainingSettings, load_student, neighbour_loss, train, training as training_module
 from ser_graph.downstream.backbones import resnet9
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.downstream.losses import distillation_loss, regression_loss, similarity_loss

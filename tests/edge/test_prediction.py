@@ -8,8 +8,7 @@ import soundfile
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.sound import read_mono
 from ser_graph.corpora.table import load_table
-from ser_graph.downstream import Student
-from ser_graph.downstream import predict as predict_by_torch
+from ser_graph.downstream import Student, predict as predict_by_torch
 from ser_graph.edge.nearest import Nearest
 from ser_graph.edge.prediction import format_predictions, heard_table, predict, write_predictions
 from ser_graph.edge.streaming import Heard

@@ -8,8 +8,7 @@ import types
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from ser_graph.edge.streaming import cut, listen
 from ser_graph.errors import InputError

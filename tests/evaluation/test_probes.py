@@ -5,8 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
@@ -24,11 +23,9 @@ from ser_graph.evaluation.probes import (
     teacher_probe,
 )
 from ser_graph.graph.building import assemble
-from ser_graph.graph.space import Space
 
 METHODS = {"probe": teacher_probe, "propagation": label_propagation, "vote": nearest_neighbours_vote}
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-BY_SPEAKER = Space(center="speaker")
 
 
 def graph(emb, emotion, split):
@@ -237,11 +234,11 @@ def test_what_a_voice_has_in_common_is_taken_off(toy_graph, method):
     voices = 30 * torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
     hidden = copy.copy(data)
     hidden.emb = data.emb + voices[data.speaker]
-    plain, centred = method(data, space=BY_SPEAKER), method(hidden, space=BY_SPEAKER)
+    plain, centred = method(data, center="speaker"), method(hidden, center="speaker")
     pd.testing.assert_frame_equal(plain, centred, atol=1e-3)
     assert evaluate(centred)["uar"] == 1
     assert evaluate(method(hidden))["uar"] < 0.9
-    assert centred.attrs["space"]["center"] == "speaker"
+    assert centred.attrs["center"] == "speaker"
 
 
 def test_how_it_was_made_is_said():
@@ -249,7 +246,7 @@ def test_how_it_was_made_is_said():
     seen = {name: method(data).attrs["transductive"] for name, method in METHODS.items()}
     assert seen == {"probe": False, "propagation": True, "vote": False}
     for name, method in METHODS.items():
-        attrs = method(data, space=BY_SPEAKER).attrs
+        attrs = method(data, center="speaker").attrs
         assert attrs["transductive"]
         assert attrs["needs_teacher"]
         assert attrs["n_labels"] == 20
@@ -302,8 +299,8 @@ def test_mistakes(toy_graph, method):
         method(toy_graph, label_mask=toy_graph.train_mask & (toy_graph.y == 0))
     with pytest.raises(InputError, match=r"Bad split 'train', expected one of \['dev', 'test'\]"):
         method(toy_graph, split="train")
-    with pytest.raises(InputError, match="posterior=True is not for probes"):
-        method(toy_graph, space=Space(posterior=True))
+    with pytest.raises(InputError, match="Bad center 'voice'"):
+        method(toy_graph, center="voice")
     toy_graph.test_mask[:] = False
     with pytest.raises(InputError, match="No clip to predict in the split test"):
         method(toy_graph, split="test")

@@ -6,8 +6,7 @@ from math import comb, factorial, prod
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 

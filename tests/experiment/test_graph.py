@@ -9,10 +9,9 @@ from ser_graph.analysis import graph_card
 from ser_graph.common.settings import parse_changes
 from ser_graph.corpora import originals
 from ser_graph.errors import InputError
-from ser_graph.experiment import graph as stages_of_graph
-from ser_graph.experiment import prepare_graph, prepare_target
+from ser_graph.experiment import graph as stages_of_graph, prepare_graph, prepare_target
 from ser_graph.experiment.recipe_files import load_recipe, make_recipe, recipe_values
-from ser_graph.graph import EdgeRules, Space, build_graph, load_graph
+from ser_graph.graph import GraphSettings, build_graph, load_graph
 from ser_graph.upstream import Upstream
 
 SMALLEST = {"name": "x", "target": {"corpus": "synthetic"}, "upstream": {"finetune": False}}
@@ -37,16 +36,19 @@ def graph_of(recipe, out):
 def test_a_recipe_names_them_all():
     graph = {
         "epsilon": "coverage:0.8",
-        "space": {"center": "speaker", "scale": True},
-        "rules": {"across": ["speaker", "sentence"], "mutual": True, "weights": "agreement"},
+        "center": "speaker",
+        "across": ["speaker", "sentence"],
+        "mutual": True,
+        "scope": "all",
     }
-    recipe = make_recipe({**SMALLEST, "graph": graph})
-    assert recipe.epsilon == "coverage:0.8"
-    assert recipe.graph.space == Space(center="speaker", scale=True)
-    assert recipe.graph.rules == EdgeRules(across=("speaker", "sentence"), mutual=True, weights="agreement")
+    training = {"transductive": True}
+    recipe = make_recipe({**SMALLEST, "graph": graph, "students": {"training": training}})
+    assert recipe.graph == GraphSettings(**graph)
     assert make_recipe(recipe_values(recipe)) == recipe
-    changed = load_recipe("demo", parse_changes(["graph.space.center=corpus", "graph.epsilon=agreement"]))
-    assert (changed.graph.space.center, changed.epsilon) == ("corpus", "agreement")
+    changed = load_recipe("demo", parse_changes(["graph.center=corpus", "graph.epsilon=none"]))
+    assert (changed.graph.center, changed.graph.epsilon) == ("corpus", None)
+    assert recipe_values(changed)["graph"]["epsilon"] == "none"
+    assert make_recipe(recipe_values(changed)) == changed
 
 
 @pytest.mark.parametrize(
@@ -55,9 +57,10 @@ def test_a_recipe_names_them_all():
         ({"epsilon": "coverage:8"}, "Bad epsilon 'coverage:8', expected a share"),
         ({"epsilon": "much"}, "Bad epsilon 'much'"),
         ({"epsilon": 2.0}, "Bad epsilon 2.0"),
-        ({"space": {"centre": "speaker"}}, "unknown key 'graph.space.centre', expected one of .*'center'"),
-        ({"space": {"scale": True}}, "scale=True needs center"),
-        ({"rules": {"across": "speaker"}}, "graph.rules"),
+        ({"centre": "speaker"}, "graph: Bad setting 'centre', expected one of .*'center'"),
+        ({"across": "speaker"}, r"graph: Bad across 'speaker', expected a list"),
+        ({"n_neighbors": 0}, "graph: Bad n_neighbors 0, expected a whole number, at least 1"),
+        (6, "graph = 6"),
     ],
 )
 def test_mistakes_in_a_recipe_name_their_key(graph, message):
@@ -67,14 +70,10 @@ def test_mistakes_in_a_recipe_name_their_key(graph, message):
 
 
 def test_a_run_builds_the_graph_that_the_library_builds(plain, tmp_path):
-    space, rules = {"center": "speaker"}, {"across": ["speaker"], "mutual": True}
-    graph = {"epsilon": "coverage:0.5", "n_neighbors": 6, "space": space, "rules": rules}
+    graph = {"epsilon": "coverage:0.5", "center": "speaker", "across": ["speaker"], "mutual": True}
     recipe = plain(graph=graph)
     data = graph_of(recipe, tmp_path)
-    same = build_graph(
-        data.table, emb=data.emb, x=data.x, epsilon="coverage:0.5", features=recipe.features,
-        space=Space(**space), rules=EdgeRules(**rules),
-    )  # fmt: skip
+    same = build_graph(data.table, emb=data.emb, x=data.x, features=recipe.features, **graph)
     assert torch.equal(data.edge_index, same.edge_index)
     assert data.meta["graph"] == same.meta["graph"]
     speaker = data.speaker[data.edge_index]
@@ -86,7 +85,7 @@ def test_a_graph_is_found_again_by_all_that_was_asked(plain, tmp_path, monkeypat
     first = graph_of(recipe, tmp_path)
     monkeypatch.setattr(stages_of_graph, "build_graph", None)
     assert torch.equal(graph_of(recipe, tmp_path).edge_index, first.edge_index)
-    for options in ({"space": {"center": "corpus"}}, {"rules": {"mutual": True}}, {"seed": 1}):
+    for options in ({"center": "corpus"}, {"mutual": True}, {"seed": 1}):
         other = plain(graph={"epsilon": "none", "n_neighbors": 6, **options})
         with pytest.raises(InputError, match="other settings"):
             graph_of(other, tmp_path)
@@ -108,13 +107,13 @@ def test_lent_clips_join_the_graph_of_a_run(corpora, plain, tmp_path):
 def test_the_command_builds_with_options_and_shows_the_card(call, corpora, tmp_path):
     graph = tmp_path / "graph"
     build = ("build", "synthetic", corpora / "target", "--upstream", "small", "--cache", tmp_path / "cache")
-    options = ("--center", "speaker", "--scale", "--across", "speaker", "--across", "sentence", "--mutual")
-    code, out, _ = call(*build, "--out", graph, "--epsilon", "coverage:0.3", *options, "--local-scaling")
+    options = ("--center", "speaker", "--set", 'across=["speaker", "sentence"]', "--set", "mutual=true")
+    code, out, _ = call(*build, "--out", graph, "--epsilon", "coverage:0.3", *options)
     assert code == 0
     data = load_graph(graph)
-    assert data.meta["graph"]["space"] == Space(center="speaker", scale=True).to_dict()
-    rules = EdgeRules(across=("speaker", "sentence"), mutual=True, local_scaling=True)
-    assert data.meta["graph"]["rules"] == rules.to_dict()
+    across = ("speaker", "sentence")
+    wanted = GraphSettings(epsilon="coverage:0.3", center="speaker", across=across, mutual=True)
+    assert GraphSettings(**data.meta["graph"]["settings"]) == wanted
     assert data.meta["graph"]["coverage"] >= 0.3
     said = graph_card(data)["text"]
     assert " ".join(out.split()).endswith(said)
@@ -124,10 +123,11 @@ def test_the_command_builds_with_options_and_shows_the_card(call, corpora, tmp_p
     for wrong, word in [
         (("--epsilon", "coverage:3"), "Bad epsilon 'coverage:3'"),
         (("--center", "voice"), "Bad center 'voice'"),
-        (("--scale",), "scale=True needs center"),
-        (("--posterior",), "fine-tune it first"),
-        (("--across", "accent"), "Bad column in across 'accent'"),
-        (("--weights", "trust"), "Bad weights 'trust'"),
+        (("--epsilon", "much"), "Bad epsilon 'much'"),
+        (("--set", 'across=["accent"]'), "Bad column in across 'accent'"),
+        (("--set", "across=speaker"), "Bad across 'speaker', expected a list"),
+        (("--set", "method=faiss"), "Bad method 'faiss'"),
+        (("--set", "scale=true"), "Bad setting 'scale'"),
     ]:
         code, out, error = call(*build, "--out", tmp_path / "other", *wrong)
         lines = [line for line in error.replace("\r", "\n").splitlines() if line.startswith("Error")]

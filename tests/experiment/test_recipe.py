@@ -14,7 +14,7 @@ from ser_graph.errors import InputError
 from ser_graph.experiment import recipe as module
 from ser_graph.experiment.grid import essential, student_name
 from ser_graph.experiment.recipe_files import load_recipe, make_recipe, recipe_values, shipped_recipes
-from ser_graph.graph import build_graph
+from ser_graph.graph import GraphSettings
 from ser_graph.upstream.embedding import embed
 from ser_graph.upstream.finetuning import finetune
 
@@ -30,7 +30,6 @@ def defaults_of(function):
     [
         (module.UpstreamPart, finetune, {"model", "finetune"}),
         (module.EmbeddingPart, embed, set()),
-        (module.GraphPart, build_graph, {"scope"}),
     ],
 )
 def test_recipe_defaults_are_the_functions_defaults(part, function, only_recipe):
@@ -61,14 +60,14 @@ def test_paper_settings_of_real_recipes():
     recipe = load_recipe("emovo")
     assert recipe.upstream.model == "facebook/wav2vec2-base"
     assert (recipe.upstream.epochs, recipe.upstream.learning_rate, recipe.upstream.seconds) == (20, 3e-5, 4.0)
-    assert (recipe.epsilon, recipe.features.n_frames) == (0.99, 373)
+    assert (recipe.graph.epsilon, recipe.features.n_frames) == (0.99, 373)
 
 
 @pytest.mark.parametrize("protocol", ["clean", "paper"])
 def test_the_study_is_that_of_the_paper(protocol):
     recipe = load_recipe("paper", {"protocol": protocol})
     assert (recipe.source.corpus, recipe.target.corpus, recipe.target.emotions) == ("ravdess", "demos", "default")
-    assert (recipe.epsilon, recipe.graph.method) == (0.99, "nndescent")
+    assert (recipe.graph.epsilon, recipe.graph.method) == (0.99, "nndescent")
     cells = recipe.training_settings()
     assert {cell.protocol for cell in cells} == {protocol}
     # Trained as the paper does, whatever is trained on; of the clean protocol dev chooses the epoch.
@@ -308,15 +307,20 @@ def test_what_belongs_to_the_papers_schedule_is_in_no_name():
 
 
 def test_scope_follows_the_protocol():
-    assert make_recipe(SMALLEST).scope == "train"
-    assert make_recipe({**SMALLEST, "protocol": "paper"}).scope == "train+dev"
+    assert make_recipe(SMALLEST).graph.scope == "train"
+    assert make_recipe({**SMALLEST, "protocol": "paper"}).graph.scope == "train+dev"
+    paper = make_recipe({**SMALLEST, "protocol": "paper", "graph": {"epsilon": 0.5}})
+    assert paper.graph == GraphSettings(epsilon=0.5, scope="train+dev")
+    assert make_recipe({**SMALLEST, "protocol": "paper", "graph": {"scope": "train"}}).graph.scope == "train"
     wide = {**SMALLEST, "graph": {"scope": "all"}}
-    assert make_recipe({**wide, "students": {"training": {"transductive": True}}}).scope == "all"
-    assert make_recipe({**wide, "folds": 3}).scope == "all"  # every fold builds its own
+    assert make_recipe({**wide, "students": {"training": {"transductive": True}}}).graph.scope == "all"
+    assert make_recipe({**wide, "folds": 3}).graph.scope == "all"  # every fold builds its own
     for method in ("nsl", "graph"):
         with pytest.raises(InputError, match=r"graph.scope = 'all' joins training clips to those of dev or test"):
             make_recipe({**wide, "students": {"method": [method]}})
-    assert make_recipe({**wide, "students": {"method": ["baseline", "regress"]}}).scope == "all"  # uses no edge
+    assert (
+        make_recipe({**wide, "students": {"method": ["baseline", "regress"]}}).graph.scope == "all"
+    )  # uses no edge
     assert all(
         one.protocol == "paper" for one in make_recipe({**SMALLEST, "protocol": "paper"}).training_settings()
     )
@@ -331,11 +335,11 @@ def test_training_settings_reach_the_students():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"graph.epsilonn": 0.9}, ["graph.epsilonn", "'epsilon'"]),
+        ({"graph.epsilonn": 0.9}, ["graph: Bad setting 'epsilonn'", "'epsilon'"]),
         ({"graf.epsilon": 0.9}, ["graf", "'graph'"]),
         ({"features.n_mel": 64}, ["n_mel"]),
-        ({"graph.n_neighbors": 0}, ["graph.n_neighbors", "0"]),
-        ({"graph.epsilon": "high"}, ["graph.epsilon", "high"]),
+        ({"graph.n_neighbors": 0}, ["graph: Bad n_neighbors 0"]),
+        ({"graph.epsilon": "high"}, ["graph: Bad epsilon 'high'"]),
         ({"target.corpus": "emov"}, ["emov", "emovo"]),
         ({"students.backbone": ["cnn7"]}, ["cnn7", "'cnn6'"]),
         ({"students.gamma": [1]}, ["students.gamma", "'alpha'"]),

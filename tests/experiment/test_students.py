@@ -15,8 +15,7 @@ import ser_graph.downstream.training as training
 from ser_graph.downstream import TrainingSettings, load_student
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
-from ser_graph.experiment import run as run_recipe
-from ser_graph.experiment import students
+from ser_graph.experiment import run as run_recipe, students
 from ser_graph.experiment.recipe_files import make_recipe, recipe_values
 from ser_graph.graph import load_graph
 

@@ -1,22 +1,21 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch_geometric.data import Data
 
 from ser_graph.analysis import nodes_in_scope
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
-from ser_graph.graph import ClipGraph, build_graph, building
-from ser_graph.graph import epsilon as epsilon_module
+from ser_graph.graph import ClipGraph, build_graph, building, epsilon as epsilon_module
 from ser_graph.graph.building import data_hash, scope_nodes
 from ser_graph.graph.epsilon import UselessEpsilon
 from ser_graph.graph.neighbours import nearest_neighbours
-from ser_graph.graph.rules import EdgeRules
-from ser_graph.graph.space import Space
+from ser_graph.graph.settings import GraphSettings
 
 SHORT = LogMelSettings(n_samples=512, n_mels=4)
 SCOPES = {"train": ["train"], "train+dev": ["train", "dev"], "all": ["train", "dev", "test"]}
@@ -202,11 +201,15 @@ def test_table_and_meta_follow_copies(toy_graph):
     ("settings", "message"),
     [
         ({"scope": "dev"}, "Bad scope 'dev', expected one of"),
-        ({"method": "faiss"}, "Bad neighbour search method 'faiss', expected one of"),
+        ({"method": "faiss"}, "Bad method 'faiss', expected one of"),
         ({"epsilon": 1.0}, "Bad epsilon 1.0"),
         ({"epsilon": -1.5}, "Bad epsilon -1.5"),
         ({"epsilon": float("nan")}, "Bad epsilon nan"),
         ({"n_neighbors": 0}, "Bad n_neighbors 0"),
+        (
+            {"seconds": 1.0, "whiten": True},
+            "Bad setting of the graph 'whiten', expected one of .*'epsilon'.*'layer'",
+        ),
         ({"emb": None}, "needs an upstream"),
         ({"emb": torch.ones(2, 5)}, "emb has 2 rows, expected 3"),
         ({"emb": torch.zeros(3, 5)}, "Embedding 0 is zero or not finite"),
@@ -245,8 +248,21 @@ def test_what_made_the_graph_is_recorded():
     assert upstream.asked == {"cache": None, "root": None, "progress": False, "seconds": 2.0}
     assert data.meta["upstream"] == {"fingerprint": "f00", "weights": "fake"}
     assert data.meta["embedding"] == {"seconds": 2.0}
+    graph = data.meta["graph"]
+    assert GraphSettings(**graph["settings"]) == GraphSettings(epsilon=None)
+    assert json.loads(json.dumps(graph)) == graph  # as it is read back from a stored graph
     assert LogMelSettings(**data.meta["features"]) == SHORT
     assert data.meta["environment"]["packages"]["torch"]
+
+
+def test_settings_are_an_object_or_single_fields():
+    table, emb = clips(4), at_degrees(0, 10, 30, 90)
+    whole = GraphSettings(epsilon=0.8, n_neighbors=2, across=["emotion"])
+    one = build(table, emb, settings=whole, across=())
+    other = build(table, emb, epsilon=0.8, n_neighbors=2)
+    assert one.edge_index.shape[1] == 6
+    assert torch.equal(one.edge_index, other.edge_index)
+    assert one.meta["graph"] == other.meta["graph"]
 
 
 def test_spectrograms_are_made_where_none_are_given(make_clips):
@@ -291,10 +307,9 @@ def test_compilation_begins_before_clips_are_embedded_and_only_where_it_is_neede
     [
         {},
         {"epsilon": "coverage:0.5"},
-        {"epsilon": "agreement"},
-        {"space": Space(center="speaker", scale=True)},
-        {"space": Space(center="corpus", whiten=True)},
-        {"rules": EdgeRules(across=("speaker",), mutual=True, local_scaling=True, weights="agreement")},
+        {"center": "speaker"},
+        {"center": "corpus"},
+        {"across": ("speaker",), "mutual": True},
     ],
     ids=str,
 )

@@ -8,8 +8,7 @@ from torch_geometric.data import InMemoryDataset
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import speaker_split, synthesis
 from ser_graph.errors import InputError
-from ser_graph.graph import ClipGraph, EmotionGraph
-from ser_graph.graph import dataset as dataset_module
+from ser_graph.graph import ClipGraph, EmotionGraph, GraphSettings, dataset as dataset_module
 from ser_graph.upstream import Upstream
 
 SETTINGS = {
@@ -58,7 +57,7 @@ def test_a_pyg_dataset_of_one_graph(built, never_builds):
 
 
 def test_a_built_graph_needs_no_settings(built, never_builds):
-    assert EmotionGraph(built)[0].meta["graph"]["n_neighbors"] == 3
+    assert EmotionGraph(built)[0].meta["graph"]["settings"]["n_neighbors"] == 3
     assert EmotionGraph(built, upstream="small", layer="projector")[0].num_nodes == 42
     seen = EmotionGraph(str(built), "synthetic", transform=lambda data: data.num_nodes)
     assert seen[0] == 42
@@ -71,6 +70,8 @@ def test_a_built_graph_needs_no_settings(built, never_builds):
         ({"n_neighbors": 6}, "was built with n_neighbors=3, not 6"),
         ({"scope": "all"}, "was built with scope='train', not 'all'"),
         ({"features": LogMelSettings()}, "was built with features="),
+        ({"settings": GraphSettings(mutual=True)}, "was built with mutual=False, not True"),
+        ({"epsilon": 2.0}, "Bad epsilon 2.0"),
         ({"seconds": 2.0}, "was built with seconds=0.6, not 2.0"),
         ({"layer": 1}, "was built with layer='projector', not 1"),
         ({"split": "speaker-independent"}, "was built with split='default', not 'speaker-independent'"),
@@ -105,10 +106,10 @@ def test_force_reload_builds_anew(built, tmp_path):
     with pytest.raises(InputError, match="give the upstream to build it with"):
         EmotionGraph(root, force_reload=True)
     dataset = EmotionGraph(root, upstream=Upstream.small(), force_reload=True, **{**SETTINGS, "n_neighbors": 2})
-    assert dataset[0].meta["graph"]["n_neighbors"] == 2
+    assert dataset[0].meta["graph"]["settings"]["n_neighbors"] == 2
     assert dataset[0].degrees().max() == 2
     assert not (root / ".x.npy").exists()
-    assert EmotionGraph(root)[0].meta["graph"]["n_neighbors"] == 2
+    assert EmotionGraph(root)[0].meta["graph"]["settings"]["n_neighbors"] == 2
 
 
 def test_no_clips_and_unknown_names(tmp_path):

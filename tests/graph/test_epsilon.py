@@ -5,17 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
-from ser_graph.graph import EdgeRules, build_graph
-from ser_graph.graph import epsilon as epsilon_module
+from ser_graph.graph import build_graph, epsilon as epsilon_module
 from ser_graph.graph.epsilon import (
     UselessEpsilon,
     edge_figures,
-    epsilon_of_agreement,
     epsilon_of_coverage,
     similarity_figures,
 )
@@ -158,41 +155,14 @@ def test_epsilon_of_coverage_is_the_largest_that_covers_so_many(n, share, seed):
     assert all(covered(other) < share for other in similarity.unique().tolist() if other > epsilon)
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.integers(4, 20), st.integers(0, 999))
-def test_epsilon_of_agreement_has_the_best_youden_index(n, seed):
-    rng = np.random.default_rng(seed)
-    labels = torch.from_numpy(rng.integers(-1, 3, n))
-    labels[:2] = 0
-    edges = torch.from_numpy(np.concatenate([[[0], [1]], rng.integers(n, size=(2, 4 * n))], axis=1))
-    similarity = torch.from_numpy(rng.choice(np.linspace(-0.5, 0.9, 8), 4 * n + 1)).float()
-    known = (labels[edges] >= 0).all(dim=0)
-    same = labels[edges[0]] == labels[edges[1]]
-
-    def youden(threshold):
-        above = similarity > threshold
-        hits, misses = above[known & same].double().mean(), above[known & ~same].double().mean()
-        return float(hits - misses.nan_to_num())
-
-    found = youden(epsilon_of_agreement(edges, similarity, labels))
-    assert found == pytest.approx(max(youden(other - 1e-6) for other in similarity.tolist()), abs=1e-9)
-
-
 def test_a_chosen_epsilon_is_noted_and_covers(toy_graph):
     data = build(toy_graph.emb, "coverage:0.6", toy_graph.table)
     graph = data.meta["graph"]
-    assert graph["epsilon_by"] == "coverage:0.6"
+    assert graph["settings"]["epsilon"] == "coverage:0.6"
     assert graph["coverage"] >= 0.6
     again = build(toy_graph.emb, graph["epsilon"], toy_graph.table)
     assert torch.equal(again.edge_index, data.edge_index)
-    assert "epsilon_by" not in again.meta["graph"]
-
-
-def test_agreement_looks_at_training_labels_alone(toy_graph):
-    table = toy_graph.table
-    one = build(toy_graph.emb, "agreement", table, scope="all").meta["graph"]["epsilon"]
-    others = table.assign(emotion=table["emotion"].where(table["split"] == "train", "fear"))
-    assert build(toy_graph.emb, "agreement", others, scope="all").meta["graph"]["epsilon"] == one
+    assert again.meta["graph"]["settings"]["epsilon"] == again.meta["graph"]["epsilon"] == graph["epsilon"]
 
 
 @pytest.mark.parametrize(
@@ -202,18 +172,14 @@ def test_agreement_looks_at_training_labels_alone(toy_graph):
         ("coverage:0", "Bad epsilon 'coverage:0'"),
         ("coverage:nan", "Bad epsilon 'coverage:nan'"),
         ("coverage", "Bad epsilon 'coverage'"),
-        ("agreements", "Bad epsilon 'agreements', expected a number, none, 'coverage:0.8' or 'agreement'"),
-        ("agreement", "labelled training clips, and there are none"),
+        ("much", "Bad epsilon 'much', expected a cosine similarity from -1 to below 1, 'none', or 'coverage:0.8'"),
     ],
 )
 def test_epsilons_that_cannot_be_chosen(epsilon, message, toy_graph):
     with pytest.raises(InputError, match=message):
-        build(toy_graph.emb, epsilon, toy_graph.table.assign(emotion=None))
+        build(toy_graph.emb, epsilon, toy_graph.table)
 
 
 def test_coverage_that_cannot_be_had_says_what_can(toy_graph):
     with pytest.raises(InputError, match=r"'coverage:1' cannot be had: \d+ of 75 clips \([\d.]+%\) have any"):
-        build(toy_graph.emb, "coverage:1", toy_graph.table, rules=EdgeRules(mutual=True), n_neighbors=1)
-    labels = [f"e{row}" for row in range(120)]
-    with pytest.raises(InputError, match="no edge joins two training clips of one emotion"):
-        build(toy_graph.emb, "agreement", toy_graph.table.assign(emotion=labels))
+        build(toy_graph.emb, "coverage:1", toy_graph.table, mutual=True, n_neighbors=1)

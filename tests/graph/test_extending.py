@@ -2,15 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ser_graph.audio.mapped import _mapping_of, map_array
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
-from ser_graph.graph import add_clips, build_graph
-from ser_graph.graph import epsilon as epsilon_module
+from ser_graph.graph import add_clips, build_graph, epsilon as epsilon_module
 
 SHORT = LogMelSettings(n_samples=512, n_mels=2)
 
@@ -80,8 +78,7 @@ def test_adding_a_part_equals_building_the_whole(corpus, n_neighbors, epsilon, s
     assert torch.equal(grown.x, x)
     assert torch.equal(grown.emb, emb)
     pd.testing.assert_frame_equal(grown.table, table)
-    for key in ("n_edges", "coverage", "n_clips", "n_in_scope", "similarity_quantiles", "similarity_histogram"):
-        assert grown.meta["graph"][key] == whole.meta["graph"][key]
+    assert grown.meta["graph"] == whole.meta["graph"]
     assert named_edges(old) == before
     assert old.num_nodes == first
 
@@ -137,6 +134,11 @@ def test_another_upstream_is_refused():
     grown = add_clips(old, clips("d"), upstream, x=spectrograms(1))
     assert upstream.asked == [3.0, 3.0]  # the new clips are embedded as the old ones were
     assert grown.meta["upstream"]["fingerprint"] == "one"
+    assert grown.meta["embedding"] == {"seconds": 3.0}
+    by_hand = add_clips(old, clips("d"), emb=torch.ones(1, 4), x=spectrograms(1))
+    assert by_hand.meta["upstream"]["fingerprint"] == "one"
+    with pytest.raises(InputError, match="add_clips needs the graph's upstream"):
+        add_clips(old, clips("d"), x=spectrograms(1))
 
 
 def test_other_spectrograms_are_refused(toy_graph):

@@ -12,8 +12,14 @@ from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import originals
 from ser_graph.corpora.splits import leave_speakers_out
 from ser_graph.errors import InputError
-from ser_graph.graph import ClipGraph, NeighborLoader, build_graph, load_graph, save_graph
-from ser_graph.graph import storage as storage_module
+from ser_graph.graph import (
+    ClipGraph,
+    NeighborLoader,
+    build_graph,
+    load_graph,
+    save_graph,
+    storage as storage_module,
+)
 from ser_graph.inspection.page import page_html
 
 

@@ -24,8 +24,11 @@ Database of Emotional Speech and Song (RAVDESS)", PLoS ONE 13(5), 2018.
 import re
 from pathlib import PurePosixPath
 
+import pandas as pd
+
 from ser_graph.corpora.adapter import Adapter, Record
-from ser_graph.corpora.splits import ravdess_split
+from ser_graph.corpora.splits import assign_split
+from ser_graph.corpora.vocabulary import SPLITS
 
 EMOTIONS = {
     "01": "neutral",
@@ -76,6 +79,29 @@ def skip(path: PurePosixPath) -> str | None:
     if match is None:
         return None
     return "song" if match[1] == "02" else "video"
+
+
+def ravdess_split(table: pd.DataFrame) -> pd.DataFrame:
+    """The split of the paper: 10, 8 and 6 actors, half of them women; 600, 480 and 360 clips.
+
+    Among the actors with odd and with even numbers, a quarter is drawn for test and 43 % of the rest for dev.
+
+    Examples:
+        >>> table = pd.DataFrame({"speaker": [f"{actor:02d}" for actor in range(1, 25)]})
+        >>> ravdess_split(table).groupby("split")["speaker"].agg(" ".join).to_dict()
+        {'dev': '03 04 05 06 13 14 15 16', 'test': '01 02 07 08 17 18',
+         'train': '09 10 11 12 19 20 21 22 23 24'}
+    """
+    from sklearn.model_selection import train_test_split  # slow to import, seldom needed
+
+    names = {}
+    for first in (1, 2):
+        actors = [f"{actor:02d}" for actor in range(first, 25, 2)]
+        rest, test = train_test_split(actors, test_size=0.25, random_state=12345)
+        train, dev = train_test_split(rest, test_size=0.43, random_state=12345)
+        for split, speakers in zip(SPLITS, (train, dev, test), strict=True):
+            names.update(dict.fromkeys(speakers, split))
+    return assign_split(table, names)
 
 
 ADAPTER = Adapter(

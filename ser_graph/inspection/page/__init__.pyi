@@ -1,2 +1,1 @@
-from .writing import page_html as page_html
-from .writing import write_page as write_page
+from .writing import page_html as page_html, write_page as write_page

@@ -114,7 +114,7 @@ def page_html(
         "searched": [str(name) for name in data.table],
         "edges": page_edges(data, rows),
         "epsilon": graph["epsilon"],
-        "scope": graph["scope"],
+        "scope": graph["settings"]["scope"],
         "n_in_graph": data.num_nodes,
         "unknown_color": UNKNOWN_COLOR,
         "gradient": gradient(),

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 from bokeh.resources import Resources
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ser_graph.analysis import score_clips
 from ser_graph.audio.settings import LogMelSettings

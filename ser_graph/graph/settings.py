@@ -1,0 +1,114 @@
+"""`GraphSettings`: everything that decides which clips are neighbours."""
+
+import math
+from typing import Any, Literal
+
+from pydantic import field_serializer, field_validator
+
+from ser_graph.common.settings import Settings, setting
+from ser_graph.errors import InputError
+from ser_graph.graph.centring import Center
+
+Scope = Literal["train", "train+dev", "all"]
+Search = Literal["auto", "exact", "nndescent"]
+SPLITS_OF: dict[str, tuple[str, ...]] = {"train": ("train",), "train+dev": ("train", "dev"), "all": ()}
+"""The splits whose clips a scope holds; none named is all clips."""
+
+_EPSILON = "a cosine similarity from -1 to below 1, 'none', or 'coverage:0.8'"
+
+
+class GraphSettings(Settings):
+    """Which clips are neighbours.
+
+    A clip's neighbours are the most similar clips in scope, at most `n_neighbors`, of a similarity above `epsilon`.
+    The similarity is the cosine of two embeddings without the mean that `center` names.
+    """
+
+    epsilon: float | str | None = setting(
+        0.99,
+        "method",
+        "an edge needs a cosine similarity above this (0.99 is the paper's, for its wav2vec 2.0); None or 'none' "
+        "keeps every nearest neighbour; 'coverage:0.8' takes the largest one that leaves 80 % of the clips in "
+        "scope a neighbour",
+    )
+    n_neighbors: int = setting(6, "method", "most neighbours of a clip, the most similar ones", ge=1)
+    center: Center = setting(
+        "none",
+        "method",
+        "whose mean is taken off the embeddings before they are compared: none, corpus or speaker; of the clips in "
+        "scope; the graph's `emb` stays as the upstream made it",
+    )
+    across: tuple[str, ...] = setting(
+        (),
+        "method",
+        "text columns of the clip table in which neighbours differ, e.g. speaker, sentence; a missing value "
+        "differs from all",
+    )
+    mutual: bool = setting(
+        False, "method", "keep an edge only if its opposite is one too: each clip is among the other's nearest"
+    )
+    scope: Scope = setting(
+        "train",
+        "method",
+        "clips that have and are neighbours: train (protocol clean), train+dev (protocol paper), or all (to look "
+        "at: test clips then are neighbours of training clips)",
+    )
+    method: Search = setting(
+        "auto", "run", "how neighbours are searched: exact, nndescent, or auto, which is exact below 80,000 clips"
+    )
+    seed: int = setting(0, "run", "of NN-descent and of the sample on which recall is measured", ge=0, lt=2**63)
+    n_jobs: int | None = setting(
+        None, "run", "threads of NN-descent, on which its result depends; None is all", ge=1
+    )
+
+    @field_validator("epsilon", mode="before")
+    @classmethod
+    def _is_epsilon(cls, epsilon: Any) -> Any:
+        """The one place that knows the text for None, which neither TOML nor a command line has."""
+        if epsilon is None or epsilon == "none":
+            return None
+        if isinstance(epsilon, str):
+            coverage_of(epsilon)
+        elif isinstance(epsilon, bool) or not (isinstance(epsilon, int | float) and -1 <= epsilon < 1):
+            raise InputError(f"Bad epsilon {epsilon!r}, expected {_EPSILON}")
+        return epsilon
+
+    @field_serializer("epsilon", when_used="json")
+    def _epsilon_as_text(self, epsilon: float | str | None) -> float | str:
+        return "none" if epsilon is None else epsilon
+
+    @field_validator("across", mode="before")
+    @classmethod
+    def _are_columns(cls, across: Any) -> Any:
+        if isinstance(across, str):
+            raise InputError(f"Bad across {across!r}, expected a list of columns, e.g. [{across!r}]")
+        return tuple(across) if isinstance(across, list) else across
+
+
+def coverage_of(epsilon: str) -> float:
+    """The share of clips in ``"coverage:0.8"``.
+
+    Raises:
+        InputError: another text, or no share of clips.
+
+    Examples:
+        >>> coverage_of("coverage:0.8")
+        0.8
+        >>> coverage_of("coverage:80")
+        Traceback (most recent call last):
+        ...
+        ser_graph.errors.InputError: Bad epsilon 'coverage:80', expected a share of clips above 0 and at most 1,
+        e.g. 'coverage:0.8'
+    """
+    way, _, text = epsilon.partition(":")
+    if way != "coverage":
+        raise InputError(f"Bad epsilon {epsilon!r}, expected {_EPSILON}")
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 < share <= 1:
+        raise InputError(
+            f"Bad epsilon {epsilon!r}, expected a share of clips above 0 and at most 1, e.g. 'coverage:0.8'"
+        )
+    return share
