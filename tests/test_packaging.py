@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,8 @@ import pytest
 import yaml
 
 import ser_graph
+from ser_graph.common.settings import Settings
+from ser_graph.experiment.recipe import UpstreamPart
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ser_graph"
@@ -37,6 +40,14 @@ LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 WITHOUT_CODE = {"__init__"}  # the public names
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+SETTINGS: dict[str, type[Settings]] = {
+    "EmbeddingSettings": ser_graph.EmbeddingSettings,
+    "FinetuneSettings": ser_graph.FinetuneSettings,
+    "GraphSettings": ser_graph.GraphSettings,
+    "LogMelSettings": ser_graph.LogMelSettings,
+    "TrainingSettings": ser_graph.TrainingSettings,
+    "UpstreamPart": UpstreamPart,
+}
 
 
 def part_of(path: Path) -> str:
@@ -132,3 +143,55 @@ def test_nothing_is_unpickled() -> None:
 def test_command_is_installed() -> None:
     module, _, function = PROJECT["scripts"]["ser-graph"].partition(":")
     assert callable(getattr(importlib.import_module(module), function))
+
+
+def functions_of_settings() -> Iterator[tuple[str, ast.FunctionDef, set[str]]]:
+    """Every function that takes settings as an object or makes one, and the names of its settings."""
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                mentioned = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)} & SETTINGS.keys()
+                names = {name for one in mentioned for name in SETTINGS[one].model_fields}
+                if names:
+                    yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node, names
+
+
+def test_a_setting_is_declared_once() -> None:
+    """Its name, default and meaning stand in one class; no function says a default of its own, the commands neither."""
+    checked = 0
+    for where, function, names in functions_of_settings():
+        arguments = function.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        defaults = dict(zip([one.arg for one in positional][::-1], arguments.defaults[::-1], strict=False))
+        defaults |= {
+            one.arg: value for one, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if value
+        }
+        for name in defaults.keys() & names:
+            checked += 1
+            default = defaults[name]
+            assert isinstance(default, ast.Constant) and default.value is None, f"{where} gives {name} a default"
+    assert checked > 10
+
+
+def test_settings_of_different_objects_differ_in_meaning() -> None:
+    own = {
+        name: one
+        for name, one in SETTINGS.items()
+        if not any(issubclass(other, one) and other is not one for other in SETTINGS.values())
+    }
+    meanings = [(field, str(of.description)) for one in own.values() for field, of in one.model_fields.items()]
+    twice = {one for one in meanings if meanings.count(one) > 1}
+    assert not twice
+    assert all(meaning and meaning != "None" for _, meaning in meanings)
+
+
+def test_every_class_of_settings_is_known_here() -> None:
+    pattern = re.compile(r"^class (\w+)\((?:Settings|\w+Settings)\):", re.MULTILINE)
+    found = {name for path in MODULES for name in pattern.findall(path.read_text("utf-8"))}
+    assert found == SETTINGS.keys()
+
+
+def test_build_graph_finds_each_setting_in_one_object() -> None:
+    objects = [SETTINGS[name] for name in ("GraphSettings", "EmbeddingSettings", "LogMelSettings")]
+    names = [name for one in objects for name in one.model_fields]
+    assert len(names) == len(set(names))
