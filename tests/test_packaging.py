@@ -157,15 +157,14 @@ def functions_of_settings() -> Iterator[tuple[str, ast.FunctionDef, set[str]]]:
 
 
 def test_a_setting_is_declared_once() -> None:
-    """Its name, default and meaning stand in one class; no function says a default of its own, the commands neither."""
+    """No function, and no command, has a default of its own for what a class of settings declares."""
     checked = 0
     for where, function, names in functions_of_settings():
         arguments = function.args
         positional = [*arguments.posonlyargs, *arguments.args]
         defaults = dict(zip([one.arg for one in positional][::-1], arguments.defaults[::-1], strict=False))
-        defaults |= {
-            one.arg: value for one, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if value
-        }
+        keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        defaults |= {one.arg: value for one, value in keywords if value}
         for name in defaults.keys() & names:
             checked += 1
             default = defaults[name]
