@@ -53,9 +53,10 @@ def add_clips(
         A new graph: the old clips in their order, then the new ones.
 
     Raises:
-        InputError: a clip is in the graph already, a speaker comes into a second split, or the upstream is not
-            the one that made the graph.
+        InputError: a clip is in the graph already, a speaker comes into a second split, the upstream is not the
+            one that made the graph, or the graph's tensors do not agree, see `ClipGraph.check`.
     """
+    data.check()
     table = in_form(table)
     already = data.table.index.intersection(table.index)
     if len(already):
