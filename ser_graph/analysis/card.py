@@ -64,6 +64,7 @@ def graph_card(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) ->
     """
     if n_permutations < 1:
         raise InputError(f"Bad n_permutations {n_permutations!r}, expected at least 1: they say what is chance")
+    data.check()
     known = copy.copy(data)
     known.y = torch.where(data.train_mask, data.y, -1)
     joined = homophily(known, ["emotion", "speaker"], n_permutations=n_permutations, seed=seed)

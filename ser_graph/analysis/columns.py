@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ser_graph.corpora.vocabulary import NUMBERS
 from ser_graph.errors import bad_value
+from ser_graph.graph.agreement import CODES
 from ser_graph.graph.clip_graph import ClipGraph
 
 
@@ -24,20 +25,20 @@ def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tenso
         codes: [N] int64, -1 = unknown.
 
     Raises:
-        InputError: no such column, or one that holds numbers.
+        InputError: no such column, one that holds numbers, or codes that contradict the table.
 
     Examples:
         >>> data = ClipGraph(num_nodes=3)
-        >>> data.table, data.meta = pd.DataFrame({"sentence": ["b", None, "a"]}), {"names": {}}
+        >>> data.table = pd.DataFrame({"sentence": ["b", None, "a"]})
         >>> column_codes(data, "sentence")
         (['a', 'b'], tensor([ 1, -1,  0]))
     """
-    coded = data.meta["names"]
-    if by in coded:
-        return list(coded[by]), data.y if by == "emotion" else data[by]
+    table = data.table  # which refuses codes that are not those of the names
+    if by in CODES:
+        return list(data.meta["names"][by]), data[CODES[by]]
     if by not in text_columns(data):
         raise bad_value("column", by, text_columns(data))
-    names, codes = text_codes(data.table[by])
+    names, codes = text_codes(table[by])
     return names, torch.from_numpy(codes)
 
 

@@ -27,7 +27,6 @@ def to_networkx(data: ClipGraph, columns: Sequence[str] = ("emotion", "speaker",
         >>> import pandas as pd, torch
         >>> data = ClipGraph(edge_index=torch.tensor([[1], [0]]), edge_weight=torch.tensor([0.5]), num_nodes=2)
         >>> data.table = pd.DataFrame({"sentence": ["b", None]}, index=["one.wav", "two.wav"])
-        >>> data.meta = {"names": {}}
         >>> to_networkx(data, ["sentence"]).nodes(data=True)
         NodeDataView({0: {'file': 'one.wav', 'sentence': 'b'}, 1: {'file': 'two.wav'}})
     """

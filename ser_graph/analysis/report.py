@@ -60,8 +60,9 @@ def graph_report(
         (`community_statistics`); `near_duplicates`; `leakage`; `scores` (`score_clips`).
 
     Raises:
-        InputError: no such column.
+        InputError: no such column, or tensors that do not agree, see `ClipGraph.check`.
     """
+    data.check()
     settings = {
         "by": by,
         "n_permutations": n_permutations,

@@ -65,6 +65,7 @@ def score_clips(
         2       fear      fear          1.0
         3       fear      fear          1.0
     """
+    data.check()
     names, codes = column_codes(data, by)
     ids, similarity = nearest or nearest_clips(data, max(n_neighbors, 3))
     duplicates = near_duplicates(data, nearest=(ids, similarity)) if duplicates is None else duplicates

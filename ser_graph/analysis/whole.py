@@ -35,6 +35,7 @@ def graph_statistics(data: ClipGraph) -> pd.Series:
           joined to each other);
         - `similarity_min`, `similarity_q25`, `similarity_median`, `similarity_q75`, `similarity_max`: of edges.
     """
+    data.check()
     graph = data.meta["graph"]
     inside = nodes_in_scope(data)
     figures = {

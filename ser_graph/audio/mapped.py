@@ -87,7 +87,7 @@ def write_array(path: str | Path, *parts: Tensor) -> None:
         for x in parts:
             for rows in torch.arange(len(x)).split(_BLOCK):
                 block = read_rows(x, rows).numpy()
-                finite = np.isfinite(block).reshape(len(block), -1).all(1)
+                finite = np.isfinite(block).all(axis=tuple(range(1, block.ndim)))
                 if not finite.all():
                     row = int(rows[int(np.argmin(finite))])
                     raise InputError(f"The spectrogram of clip {row} holds NaN or infinity; compute it anew")

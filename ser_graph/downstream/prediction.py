@@ -108,8 +108,11 @@ def predict(
 
     Raises:
         InputError: no clip in that split, a graph of other spectrograms or emotions than the student's, or a
-            clip table for a student that needs the teacher's embeddings, which a graph holds.
+            clip table for a student that needs the teacher's embeddings, which a graph holds; or a graph whose
+            tensors do not agree, see `ClipGraph.check`.
     """
+    if isinstance(clips, ClipGraph):
+        clips.check()
     table = clips.table if isinstance(clips, ClipGraph) else clips
     chosen = pd.Series(True, index=table.index) if split is None else table["split"] == split
     if not chosen.any():

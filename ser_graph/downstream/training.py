@@ -77,9 +77,11 @@ def train(
 
     Raises:
         InputError: a bad setting, no labelled training clip, labels that `labelled_nodes` refuses, neighbours
-            from outside the training clips, more processes than these, or one of them that ended.
+            from outside the training clips, tensors that do not agree (see `ClipGraph.check`), more processes than
+            these, or one of them that ended.
     """
     settings = (settings or TrainingSettings()).replace(**changes)
+    data.check()
     seeds = training_nodes(data, settings.protocol)
     labelled = labelled_nodes(data, settings)
     _check(data, seeds, labelled, settings)

@@ -64,7 +64,7 @@ def teacher_probe(
         InputError: labels of fewer than two emotions, a mask of another shape or with test clips, no clip to
             predict, or a mean that clips do not have, see `centred`.
     """
-    chosen, y = _chosen(data, split), _usable_labels(data, label_mask)
+    y, chosen = _usable_labels(data, label_mask), _chosen(data, split)
     known, emb = y >= 0, centred(data.emb, data.table, center).double().numpy()
 
     def probabilities(strength: float) -> np.ndarray:
@@ -112,7 +112,7 @@ def label_propagation(
     """
     if alpha is not None and not 0 < alpha < 1:
         raise InputError(f"Bad alpha {alpha!r}, expected a number between 0 and 1, or None to choose on dev")
-    chosen, y = _chosen(data, split), _usable_labels(data, label_mask)
+    y, chosen = _usable_labels(data, label_mask), _chosen(data, split)
     known = y >= 0
     affinity = _affinity(data, centred(data.emb, data.table, center), n_neighbors)
     shares = np.bincount(y[known], minlength=len(data.emotions)) / known.sum()
@@ -157,7 +157,7 @@ def nearest_neighbours_vote(
     """
     if k < 1:
         raise InputError(f"Bad k {k!r}, expected at least one neighbour")
-    chosen, y = _chosen(data, split), _usable_labels(data, label_mask)
+    y, chosen = _usable_labels(data, label_mask), _chosen(data, split)
     known, unit = y >= 0, unit_rows(centred(data.emb, data.table, center)).double().numpy()
     # Of rows of length 1, the nearest are the most similar.
     model = KNeighborsClassifier(min(k, int(known.sum()))).fit(unit[known], y[known])
@@ -194,6 +194,7 @@ def gap_closed(student: ArrayLike, baseline: ArrayLike, probe: ArrayLike) -> flo
 
 def _usable_labels(data: ClipGraph, label_mask: Tensor | None) -> np.ndarray:
     """[N] emotion codes of the clips whose label may be known, -1 elsewhere."""
+    data.check()
     mask = data.train_mask if label_mask is None else torch.as_tensor(label_mask)
     if mask.dtype != torch.bool or mask.shape != data.y.shape:
         raise InputError(

@@ -91,6 +91,7 @@ def cross_validate(
             a bad setting, or a folder that holds other folds.
     """
     settings = (settings or TrainingSettings()).replace(**changes)
+    data.check()
     folds = list(_folds(data, settings, n_folds, n_dev))
     for fold in folds:
         _check_emotions(fold)

@@ -27,6 +27,7 @@ TIED = ("clip", *CODES.values(), *MASKS.values())
 
 _COLUMNS = (*CODES, "split")
 Names = dict[str, list[str]]
+Edges = tuple[Tensor | None, Tensor | None]
 
 
 def clip_numbers(files: Iterable[object]) -> Tensor:
@@ -78,14 +79,14 @@ class AgreedTable:
         kept: a copy of it.
         tensors: copies of the tensors of `TIED`, on the CPU.
         names: a copy of the names behind the codes.
-        edge_index: the very tensor, no copy.
+        edges: the very tensors `edge_index` and `edge_weight`, no copies; None where the graph has none.
     """
 
     table: pd.DataFrame
     kept: pd.DataFrame
     tensors: dict[str, Tensor]
     names: Names
-    edge_index: Tensor | None
+    edges: Edges
 
     @classmethod
     def of(
@@ -93,11 +94,11 @@ class AgreedTable:
         table: pd.DataFrame,
         tensors: Mapping[str, Tensor],
         names: Mapping[str, list[str]],
-        edge_index: Tensor | None,
+        edges: Edges,
     ) -> "AgreedTable":
         """Note what agrees."""
         copies = {name: tensor.clone() for name, tensor in tensors.items()}
-        return cls(table, table.copy(), copies, {column: list(of) for column, of in names.items()}, edge_index)
+        return cls(table, table.copy(), copies, {column: list(of) for column, of in names.items()}, edges)
 
     def is_edited(self) -> bool:
         """Whether rows, names or splits were changed in place since."""
@@ -109,23 +110,20 @@ class AgreedTable:
             table = self.kept.copy()
         else:
             table = self.table.assign(**{column: self.kept[column] for column in _COLUMNS if column in self.kept})
-        return AgreedTable.of(table, self.tensors, self.names, self.edge_index)
+        return AgreedTable.of(table, self.tensors, self.names, self.edges)
 
-    def follow(
-        self, tensors: dict[str, Tensor], names: Mapping[str, list[str]], edge_index: Tensor | None
-    ) -> "AgreedTable":
+    def follow(self, tensors: dict[str, Tensor], names: Mapping[str, list[str]], edges: Edges) -> "AgreedTable":
         """The table of the graph as it is now: rows follow `clip`, and the column `split` the masks.
 
         Args:
             tensors: those of `TIED`, [N] each.
             names: the names behind the codes.
-            edge_index: the edges.
+            edges: `edge_index` and `edge_weight`.
 
         Raises:
             InputError: what the tensors say cannot be what the table says.
         """
-        edited = self.is_edited()
-        if not edited and self._is_as_it_was(tensors, names):
+        if not self.is_edited() and self._is_as_it_was(tensors, names, edges):
             return self
         if not self.table.index.equals(self.kept.index):
             raise InputError(
@@ -133,7 +131,7 @@ class AgreedTable:
                 "data.subgraph(rows), or assign a whole table, data.table = ..."
             )
         rows = self._rows(tensors["clip"])
-        _check_edges_followed(self.edge_index, edge_index, rows)
+        _check_edges_followed(self.edges, edges, rows)
         table = self.table
         if len(rows) != len(table) or (rows != np.arange(len(table))).any():
             table = table.iloc[rows]
@@ -143,10 +141,12 @@ class AgreedTable:
             before = {mask: self.tensors[mask][torch.from_numpy(rows)] for mask in MASKS.values()}
             table = _with_split(table, tensors, before)
         _check_split(table, tensors)
-        return AgreedTable.of(table, tensors, names, edge_index)
+        return AgreedTable.of(table, tensors, names, edges)
 
-    def _is_as_it_was(self, tensors: Mapping[str, Tensor], names: Mapping[str, list[str]]) -> bool:
-        return all(torch.equal(tensors[name], self.tensors[name]) for name in TIED) and names == self.names
+    def _is_as_it_was(self, tensors: Mapping[str, Tensor], names: Mapping[str, list[str]], edges: Edges) -> bool:
+        same_edges = edges[0] is self.edges[0] and edges[1] is self.edges[1]
+        same = all(torch.equal(tensors[name], self.tensors[name]) for name in TIED)
+        return same_edges and same and names == self.names
 
     def _edited_columns(self) -> list[str]:
         return [
@@ -182,14 +182,30 @@ def _same(one: pd.Series, other: pd.Series) -> bool:
     return one.equals(other) or one.astype(object).equals(other.astype(object))
 
 
-def _check_edges_followed(old: Tensor | None, new: Tensor | None, rows: np.ndarray) -> None:
-    """Refuse nodes that moved while the edges stayed, as PyG's `FixedPoints` does."""
-    if old is None or new is None or not new.numel() or not torch.equal(old, new):
+def _check_edges_followed(old: Edges, new: Edges, rows: np.ndarray) -> None:
+    """Refuse nodes that moved while the edges stayed, and edges that moved while their weights stayed.
+
+    The first is what PyG's `FixedPoints` does, the second what it does where it knows of `edge_attr` alone.
+    """
+    before, weight_before, after, weight = (
+        None if tensor is None else tensor.detach().cpu().numpy() for tensor in (*old, *new)
+    )
+    if before is None or after is None or before.shape != after.shape or not after.size:
         return
-    if int(new.max()) >= len(rows) or (rows[new.cpu().numpy()] != old.cpu().numpy()).any():
+    if after.min() < 0 or after.max() >= len(rows):
+        return  # edges to no node; `ClipGraph.check` says so
+    moved = rows[after]  # the edges as they are, between the nodes as they were numbered
+    if np.array_equal(before, after) and not np.array_equal(before, moved):
         raise InputError(
             "edge_index is as it was, but the nodes are others or stand in another order; choose clips with "
             "data.subgraph(rows), which moves both"
+        )
+    if weight is None or weight_before is None or not np.array_equal(weight_before, weight):
+        return
+    one, other = np.lexsort((weight, *before)), np.lexsort((weight, *moved))
+    if np.array_equal(before[:, one], moved[:, other]) and not np.array_equal(weight[one], weight[other]):
+        raise InputError(
+            "edge_index is in another order, but edge_weight is as it was; sort both, e.g. with data.sort()"
         )
 
 

@@ -58,7 +58,7 @@ class ClipGraph(Data):
         agreed: AgreedTable = self._beside("_agreed", "clip table")
         tensors = {name: self._node_tensor(name) for name in TIED}
         try:
-            now = agreed.follow(tensors, self.meta["names"], self.get("edge_index"))
+            now = agreed.follow(tensors, self.meta["names"], self._edges())
         except InputError:
             if agreed.is_edited():
                 self.__dict__["_agreed"] = agreed.put_back()
@@ -79,7 +79,7 @@ class ClipGraph(Data):
         for name, tensor in tensors.items():
             self[name] = tensor
         self.meta = {**known, "names": names}
-        self.__dict__["_agreed"] = AgreedTable.of(table, tensors, names, self.get("edge_index"))
+        self.__dict__["_agreed"] = AgreedTable.of(table, tensors, names, self._edges())
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -144,6 +144,9 @@ class ClipGraph(Data):
             self.edge_index, self.edge_weight, num_nodes=self.num_nodes, reduce="max"
         )
         return out
+
+    def _edges(self) -> tuple[Tensor | None, Tensor | None]:
+        return self.get("edge_index"), self.get("edge_weight")
 
     def _beside(self, name: str, what: str) -> Any:
         if name not in self.__dict__:

@@ -53,8 +53,10 @@ def add_clips(
 
     Raises:
         InputError: a clip is in the graph already, a speaker comes into a second split, the upstream is not the one
-            that made the graph, or `emb` or `x` are not like those of the graph.
+            that made the graph, `emb` or `x` are not like those of the graph, or the graph's tensors do not agree,
+            see `ClipGraph.check`.
     """
+    data.check()
     table, made = in_form(table), data.meta
     already = data.table.index.intersection(table.index)
     if len(already):

@@ -90,6 +90,7 @@ def page_html(
     Raises:
         InputError: an unknown column, clip or way of audio, predictions of other clips, or too many clips.
     """
+    data.check()
     rows = chosen_rows(data, ego, hops, sample, seed)
     table = data.table.iloc[rows]
     extra = score_clips(data).reindex(data.table.index).drop(columns="emotion")
