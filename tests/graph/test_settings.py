@@ -6,8 +6,7 @@ import tomllib
 import numpy as np
 import pytest
 import tomli_w
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from ser_graph.errors import InputError
 from ser_graph.graph import GraphSettings
