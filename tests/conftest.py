@@ -120,6 +120,19 @@ def mixed_graph(_toy_graph: ClipGraph) -> ClipGraph:
     return build_graph(_toy_graph.table.iloc[order], **parts, **TOY_SETTINGS)
 
 
+@pytest.fixture(scope="session")
+def relabel() -> Callable[..., None]:
+    """Give some clips of a graph other emotions, by their codes: in `y` and in the clip table."""
+
+    def change(data: ClipGraph, rows: slice | torch.Tensor, codes: int | torch.Tensor) -> None:
+        y = data.y.clone()
+        y[rows] = codes
+        names = np.array([*data.emotions, None], dtype=object)
+        data.table = data.table.assign(emotion=names[y.numpy()])
+
+    return change
+
+
 @pytest.fixture
 def four_clips(toy_graph):
     """Edges into an angry clip from one angry and two fearful ones, and one between unknown clips."""

@@ -70,8 +70,9 @@ def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center = "none") -
         rows: [N] bool.
         center: what is taken away; see `ser_graph.graph.centring.centred`.
     """
+    table = data.table[rows.numpy()]
     try:
-        chosen = centred(data.emb[rows], data.table[rows.numpy()], center)
+        chosen = centred(data.emb[rows], table, center)
     except InputError as error:
         raise InputError(f"Bad center {center!r}: {error}") from None
     return _spread(chosen.float(), rows)

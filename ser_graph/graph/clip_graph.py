@@ -120,15 +120,19 @@ class ClipGraph(Data):
                 spectrograms of other settings, codes or masks that contradict the table, or a clip that stands
                 there twice.
         """
+        self.check_tensors()
+        files = self.table.index
+        if files.has_duplicates:
+            raise InputError(f"The clip {files[files.duplicated()][0]} is two nodes; keep one a clip")
+
+    def check_tensors(self) -> None:
+        """The part of `check` that needs no clip table."""
         for name, dtypes in _DTYPES.items():
             self._check_type(name, dtypes)
         for name in ("x", "emb", *TIED):
             self._check_shape(name, self.num_nodes, {"x": 3, "emb": 2}.get(name, 1))
         self._check_edges()
         self._check_frames()
-        files = self.table.index
-        if files.has_duplicates:
-            raise InputError(f"The clip {files[files.duplicated()][0]} is two nodes; keep one a clip")
 
     def clone(self, *args: str) -> "ClipGraph":
         """A copy with tensors, clip table and meta of its own."""

@@ -14,7 +14,7 @@ from ser_graph.audio.mapped import map_array, write_array
 from ser_graph.common.files import atomic_folder, check_readable, read_json, write_json
 from ser_graph.corpora.table import read_table, write_table
 from ser_graph.errors import InputError
-from ser_graph.graph.agreement import TIED
+from ser_graph.graph.agreement import CODES, MASKS, TIED
 from ser_graph.graph.clip_graph import TENSORS, ClipGraph
 
 FORMAT_VERSION = 1
@@ -94,13 +94,18 @@ def load_graph(folder: str | Path) -> ClipGraph:
 
 def _agreed(data: ClipGraph, table: pd.DataFrame, meta: dict[str, Any]) -> ClipGraph:
     """The graph with its table, whose rows, names and splits are those of the tensors."""
+    data.meta = meta
+    data.check_tensors()
     stored = {name: data[name] for name in TIED}
-    data.meta, data.table = meta, table  # which makes the tensors anew from the table
+    data.table = table  # which makes these tensors anew
     if data.meta["names"] != meta["names"]:
         raise InputError("the names in meta.json are not those of clips.csv")
     if not torch.equal(stored["clip"], data.clip):
         raise InputError("the rows of clips.csv are not those of the tensors, or stand in another order")
-    for name in TIED:
+    for mask in MASKS.values():  # in memory the table would follow them
+        if not torch.equal(stored[mask], data[mask]):
+            raise InputError(f"{mask} is not what clips.csv says of the split")
+    for name in CODES.values():
         data[name] = stored[name]
     return data
 

@@ -161,8 +161,10 @@ def test_speakers_weigh_the_root_of_their_clips(speakers):
 
 
 def test_a_training_balances_the_speakers_of_its_unlabelled_clips(toy_graph):
+    speaker = toy_graph.table["speaker"].to_numpy(object, copy=True)
+    speaker[60:75] = "s3"  # who has 30 clips now, where speaker 2 has 15
+    toy_graph.table = toy_graph.table.assign(speaker=speaker)
     toy_graph.y[30:75] = -1
-    toy_graph.speaker[60:75] = 3  # who has 30 clips now, where speaker 2 has 15
     run = new_run(toy_graph, TrainingSettings(method="regress", epoch_steps=200, batch_size=8, width=0.25))
     seeds = [clip for batch in epoch_of(run) for clip in batch]
     unlabelled = Counter(toy_graph.speaker[clip].item() for clip in seeds if clip >= 30)

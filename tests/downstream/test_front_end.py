@@ -112,10 +112,10 @@ def test_normalised_per_utterance_a_tilt_of_every_clip_changes_nothing(toy_graph
 def test_normalised_per_speaker_a_speakers_microphone_changes_nothing(toy_graph, tmp_path):
     """Every speaker through a filter and an amplifier of his own; of each, all clips are heard."""
     how = {**QUICK, "normalise": "speaker"}
-    toy_graph.x = toy_graph.x.double()
+    toy_graph.x = toy_graph.x.float()
     student = train(toy_graph, **how)
     before = predict(student, toy_graph)
-    seen = toy_graph.x[:75].numpy().reshape(5, -1, 64)
+    seen = toy_graph.x[:75].double().numpy().reshape(5, -1, 64)
     np.testing.assert_allclose(student.standardise.std, seen.std(1).mean(0), rtol=0.02)
     np.testing.assert_allclose(student.standardise.std, (seen.var(1).mean(0)) ** 0.5, rtol=1e-5)
     filters = 3 * torch.randn(8, 1, 64, generator=torch.Generator().manual_seed(0))

@@ -1,6 +1,5 @@
-import copy
-
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings as examples, strategies as st
@@ -76,16 +75,11 @@ def joined(data, order):
     """The same clips in another order, among clips of another corpus that have no label."""
     n = len(order)
     table = data.table.iloc[order].rename(index=lambda file: f"toy/{file}")
-    other = data.table.iloc[:30].rename(index=lambda file: f"other/{file}")
-    more = np.r_[order, np.arange(30)]
-    graph = ClipGraph(
-        y=torch.cat([data.y[order] + 1, torch.full((30,), -1)]),  # with one more emotion, before the others
-        speaker=torch.cat([data.speaker[order] + 9, data.speaker[:30]]),
-        **{name: data[name][more] for name in ("train_mask", "val_mask", "test_mask")},
-        num_nodes=n + 30,
-    )
-    graph.table = type(table)(index=[*table.index, *other.index])
-    graph.meta = copy.deepcopy(data.meta)
+    other = data.table.iloc[:30].rename(index=lambda file: f"other/{file}").assign(emotion=None)
+    other["speaker"] = "other/" + other["speaker"]
+    graph = ClipGraph(num_nodes=n + 30)
+    graph.meta = {"names": {"emotion": ["aversion"]}}  # one more emotion, before the others
+    graph.table = pd.concat([table, other])
     return graph
 
 
@@ -106,10 +100,10 @@ def test_clips_of_unknown_speakers_are_nobodys(toy_graph):
     assert (toy_graph.speaker[of(toy_graph, label_fraction=0.4)] == -1).any()
 
 
-def test_mistakes(toy_graph):
+def test_mistakes(toy_graph, relabel):
     with pytest.raises(InputError, match=r"^Bad setting 'fraction', expected one of"):
         labelled_nodes(toy_graph, fraction=0.1)
-    toy_graph.y[(toy_graph.y == 2) & (toy_graph.speaker > 0)] = 0  # sadness of one speaker only
+    relabel(toy_graph, (toy_graph.y == 2) & (toy_graph.speaker > 0), 0)  # sadness of one speaker only
     seeds = range(20)
     lacking = []
     for seed in seeds:

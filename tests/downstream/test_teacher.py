@@ -34,7 +34,7 @@ def test_speaker_means_are_those_of_the_training_clips(toy_graph):
 
 
 def test_centering_that_is_not_possible_names_its_setting(toy_graph):
-    toy_graph.table.loc[toy_graph.table.index[3], "speaker"] = None
+    toy_graph.table = toy_graph.table.assign(speaker=toy_graph.table["speaker"].where(np.arange(120) != 3))
     with pytest.raises(InputError, match=r"^Bad center 'speaker': ") as caught:
         teacher_embeddings(toy_graph, toy_graph.train_mask, "speaker")
     assert "\n" not in str(caught.value)
@@ -198,12 +198,12 @@ def test_which_clips_are_of_the_corpora_of_others(toy_graph):
 
 
 @pytest.mark.parametrize("method", METHODS_BESIDE)
-def test_a_hidden_label_is_nowhere_to_be_seen(toy_graph, method):
+def test_a_hidden_label_is_nowhere_to_be_seen(toy_graph, method, relabel):
     """Neither in the labels, nor in the edges of one label, nor in what the teacher says."""
     settings = TrainingSettings(label_fraction=0.2, same_label=True, method=method)
     labelled = labelled_nodes(toy_graph, settings)
     other = copy.deepcopy(toy_graph)
-    other.y[~labelled] = 0
+    relabel(other, ~labelled, 0)
     one, two = (training_view(data, data.train_mask, labelled, settings) for data in (toy_graph, other))
     assert one.keys() == two.keys()
     for name in {"y", "edge_index", "edge_weight", "teacher", "log_posteriors"} & set(one.keys()):

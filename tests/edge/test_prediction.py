@@ -113,7 +113,7 @@ def test_a_graph_is_predicted_by_an_exported_model(student, exported, toy_graph)
 
 
 def test_the_nearest_clips_are_those_of_brute_force(student, exported, toy_graph, tmp_path):
-    toy_graph.table.loc[toy_graph.table.index[:40], "emotion"] = np.nan
+    toy_graph.table = toy_graph.table.assign(emotion=toy_graph.table["emotion"].where(np.arange(120) >= 40))
     stored = save_graph(toy_graph, tmp_path / "graph")
     table = toy_graph.table
     known = np.flatnonzero(table["emotion"].notna() & (table["split"] == "train"))
@@ -132,7 +132,8 @@ def test_the_nearest_clips_are_those_of_brute_force(student, exported, toy_graph
 def test_graphs_that_do_not_belong_to_the_model(student, toy_graph, folder, tmp_path):
     longer = Student("resnet9", student.emotions, LogMelSettings(n_samples=8704))
     other = Student("resnet9", ["anger", "fear", "joy"], student.features)
-    toy_graph.table["emotion"] = toy_graph.table["emotion"].where(toy_graph.table["split"] != "train")
+    emotion = toy_graph.table["emotion"].where(toy_graph.table["split"] != "train")
+    toy_graph.table = toy_graph.table.assign(emotion=emotion)
     for model, graph, words in [
         (longer, toy_graph, "n_samples=8192, the student expects 8704"),
         (other, toy_graph, "does not belong to the model: its emotions are anger, fear, sadness, those of .* joy"),

@@ -148,16 +148,17 @@ def test_a_killed_run_goes_on(four_speakers, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"fold-00 holds a fold of other settings or clips; choose another folder"):
         cross_validate(four_speakers, out=tmp_path / "cv", **{**how, "alpha": 0.2})
     relabelled = copy.deepcopy(four_speakers)
-    relabelled.table["emotion"] = relabelled.table["emotion"].to_numpy()[::-1]
+    relabelled.table = relabelled.table.assign(emotion=relabelled.table["emotion"].to_numpy()[::-1])
     with pytest.raises(InputError, match="holds a fold of other settings or clips"):
         cross_validate(relabelled, out=tmp_path / "cv", **how)
 
 
 def test_clips_without_an_emotion_and_names_that_pandas_takes_for_none(four_speakers, tmp_path):
-    table = four_speakers.table
+    table = four_speakers.table.copy()
     table["emotion"] = table["emotion"].replace("fear", "null")
     table["speaker"] = table["speaker"].replace("s1", "NA")
     table.loc[table["speaker"] == "s2", "emotion"] = np.nan
+    four_speakers.table = table
     found = cross_validate(four_speakers, out=tmp_path, protocol="paper", alpha=0, **QUICK)
     assert "s2" not in set(found.predictions["speaker"])  # nothing can be measured on them: they stay in train
     assert len(found.predictions) == 45
@@ -168,13 +169,15 @@ def test_clips_without_an_emotion_and_names_that_pandas_takes_for_none(four_spea
 
 
 def test_an_emotion_that_only_the_speakers_held_out_have(four_speakers):
-    table = four_speakers.table
+    table = four_speakers.table.copy()
     table.loc[table["speaker"].isin(["s0", "s3"]) & (table["emotion"] == "fear"), "emotion"] = "anger"
+    four_speakers.table = table.copy()
     with pytest.raises(
         InputError, match=r"^Without the speaker s1 and s2 \(dev\) no clip of fear is left to train"
     ):
         cross_validate(four_speakers, alpha=0, **QUICK)
     table.loc[(table["speaker"] == "s1") & (table["emotion"] == "fear"), "emotion"] = "anger"
+    four_speakers.table = table
     with pytest.raises(InputError, match=r"^Without the speaker s2 no clip of fear is left to train on; leave out"):
         cross_validate(four_speakers, TrainingSettings(protocol="paper", alpha=0), **QUICK)
 
@@ -182,10 +185,10 @@ def test_an_emotion_that_only_the_speakers_held_out_have(four_speakers):
 def test_too_few_speakers_no_speaker_and_unknown_settings(four_speakers):
     with pytest.raises(InputError, match="Bad setting 'alfa', expected one of"):
         cross_validate(four_speakers, alfa=1)
-    four_speakers.table["speaker"] = "s0"
+    four_speakers.table = four_speakers.table.assign(speaker="s0")
     with pytest.raises(InputError, match="Leaving one speaker out needs 3, the table has 1"):
         cross_validate(four_speakers, **QUICK)
-    four_speakers.table.iloc[0, four_speakers.table.columns.get_loc("speaker")] = None
+    four_speakers.table = four_speakers.table.assign(speaker=[None, *four_speakers.table["speaker"][1:]])
     with pytest.raises(InputError, match="1 of 60 clips have no speaker"):
         cross_validate(four_speakers, **QUICK)
 

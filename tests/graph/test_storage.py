@@ -189,6 +189,159 @@ def test_damage_is_one_line_that_names_the_folder(toy_graph, tmp_path, name, dam
     assert "\n" not in str(caught.value)
 
 
+# Files that can be read, and hold what no graph holds.
+
+
+def tensors_with(name, change):
+    def edit(folder):
+        tensors = storage_module.load_file(folder / "graph.safetensors")
+        tensors[name] = change(tensors[name].clone()).contiguous()
+        storage_module.save_file(tensors, folder / "graph.safetensors")
+
+    return edit
+
+
+def put(value, *place):
+    def change(tensor):
+        tensor[place] = value
+        return tensor
+
+    return change
+
+
+def masks_swapped(folder):
+    tensors = storage_module.load_file(folder / "graph.safetensors")
+    tensors["train_mask"], tensors["test_mask"] = tensors["test_mask"], tensors["train_mask"]
+    storage_module.save_file(tensors, folder / "graph.safetensors")
+
+
+def rows_of_clips(order):
+    def edit(folder):
+        header, *rows = (folder / "clips.csv").read_text("utf-8").splitlines()
+        rows = [rows[place] for place in order]
+        (folder / "clips.csv").write_text("\n".join([header, *rows, ""]), "utf-8")
+
+    return edit
+
+
+def names_reversed(folder):
+    meta = json.loads((folder / "meta.json").read_text("utf-8"))
+    meta["names"]["emotion"].reverse()
+    (folder / "meta.json").write_text(json.dumps(meta), "utf-8")
+
+
+def other_label(folder):
+    text = (folder / "clips.csv").read_text("utf-8")
+    (folder / "clips.csv").write_text(text.replace('"anger"', '"fear"', 1), "utf-8")
+
+
+def spectrograms(*shape, dtype="float16"):
+    return lambda folder: np.save(folder / "x.npy", np.zeros(shape, dtype))
+
+
+def meta_with(**changes):
+    return lambda folder: edit_meta(**changes)(folder / "meta.json")
+
+
+NONSENSE = {
+    "an edge to -1": (tensors_with("edge_index", put(-1, 0, 3)), "runs from -1 to"),
+    "an edge to N": (tensors_with("edge_index", put(120, 1, 3)), "to 120, expected nodes from 0 to 119"),
+    "a far edge": (tensors_with("edge_index", put(2**40, 0, 0)), f"to {2**40}"),
+    "float edges": (tensors_with("edge_index", lambda edges: edges.float()), "edge_index of the graph is float32"),
+    "three rows": (tensors_with("edge_index", lambda edges: edges[[0, 1, 0]]), r"is \[3, 162\], expected \[2"),
+    "fewer weights": (
+        tensors_with("edge_weight", lambda weight: weight[1:]),
+        r"edge_weight of the graph is \[161\]",
+    ),
+    "NaN in weights": (
+        tensors_with("edge_weight", put(torch.nan, 7)),
+        "edge_weight of the graph is not finite in row 7",
+    ),
+    "NaN in emb": (tensors_with("emb", put(torch.nan, 5, 2)), "emb of the graph is not finite in row 5"),
+    "infinity in emb": (tensors_with("emb", put(torch.inf, 119)), "emb of the graph is not finite in row 119"),
+    "half emb": (tensors_with("emb", lambda emb: emb.half()), "emb of the graph is float16, expected float32"),
+    "flat emb": (tensors_with("emb", lambda emb: emb[:, 0]), "emb of the graph is"),
+    "a wrong y": (
+        tensors_with("y", put(2, 0)),
+        "y of clip s0/000.wav is 2, but its emotion in the table is 'anger'",
+    ),
+    "no such y": (tensors_with("y", put(3, 0)), "y of clip s0/000.wav is 3"),
+    "short y": (tensors_with("y", lambda y: y.int()), "y of the graph is int32, expected int64"),
+    "a wrong speaker": (
+        tensors_with("speaker", lambda speaker: speaker.flip(0)),
+        "speaker of clip s0/000.wav is 7",
+    ),
+    "numbers as masks": (tensors_with("val_mask", lambda mask: mask.long()), "val_mask of the graph is int64"),
+    "masks swapped": (
+        masks_swapped,
+        "train_mask is not what clips.csv says of the split",
+    ),
+    "two masks": (tensors_with("test_mask", put(True, 0)), "test_mask is not what clips.csv says"),
+    "other clips": (tensors_with("clip", put(7, 0)), "clips.csv are not those of the tensors"),
+    "clips.csv shuffled": (rows_of_clips(np.random.default_rng(0).permutation(120)), "stand in another order"),
+    "two alike swapped": (rows_of_clips([3, 1, 2, 0, *range(4, 120)]), "stand in another order"),
+    "a clip twice": (rows_of_clips([0, 0, *range(2, 120)]), "stands in the table twice"),
+    "names reversed": (names_reversed, "names in meta.json are not those of clips.csv"),
+    "another label": (other_label, "y of clip s0/000.wav is 0, but its emotion in the table is 'fear'"),
+    "no names": (meta_with(names=None), "damaged"),
+    "names of another make": (meta_with(names=["anger"]), "damaged"),
+    "no version": (meta_with(version="1"), "meta.json names no version"),
+    "unknown features": (meta_with(features={"n_samples": 8192, "n_bins": 3}), "n_bins"),
+    "other frames": (spectrograms(120, 30, 64), r"spectrograms of \[30, 64\], expected \[31, 64\]"),
+    "flat x": (spectrograms(120, 31), "x of the graph is"),
+    "double x": (spectrograms(120, 31, 64, dtype="float64"), "x of the graph is float64"),
+}
+
+
+@pytest.mark.parametrize("name", list(NONSENSE))
+def test_what_no_graph_holds_is_not_loaded(toy_graph, tmp_path, name):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+    damage, said = NONSENSE[name]
+    damage(folder)
+    with pytest.raises(InputError, match=said) as caught:
+        load_graph(folder)
+    assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+
+
+WRONG = {
+    "y": lambda data: data.y.__setitem__(0, 2),
+    "edge_index": lambda data: data.edge_index[0].__setitem__(0, 120),
+    "edge_weight": lambda data: data.edge_weight.__setitem__(0, torch.nan),
+    "emb": lambda data: data.emb[3].__setitem__(0, torch.inf),
+    "train_mask": lambda data: data.update({"train_mask": None}),
+    "clip 77": lambda data: data.x[77, 3].__setitem__(0, torch.nan),
+}
+
+
+@pytest.mark.parametrize("name", list(WRONG))
+def test_a_wrong_graph_does_not_replace_a_good_one(toy_graph, tmp_path, name):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    WRONG[name](toy_graph)
+    with pytest.raises(InputError, match=name) as caught:
+        save_graph(toy_graph, folder)
+    assert "\n" not in str(caught.value)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["graph"]
+
+
+def test_spectrograms_of_another_graph_are_not_moved_in(toy_graph, tmp_path):
+    np.save(tmp_path / "made.npy", toy_graph.x[:100].numpy())
+    with pytest.raises(InputError, match=r"made.npy holds \[100, 31, 64\] .*; give the file that x is mapped from"):
+        save_graph(toy_graph, tmp_path / "graph", x_file=tmp_path / "made.npy")
+    assert [path.name for path in tmp_path.iterdir()] == ["made.npy"]
+
+
+def test_a_part_of_a_graph_comes_back(toy_graph, tmp_path):
+    part = toy_graph.subgraph(torch.tensor([7, 100, 3, 60]))
+    part.y[0] = -1  # hidden
+    loaded = load_graph(save_graph(part, tmp_path / "graph"))
+    loaded.check()
+    assert list(loaded.table.index) == list(toy_graph.table.index[[7, 100, 3, 60]])
+    for name in ("clip", "y", "x", "emb", "train_mask", "edge_index"):
+        assert torch.equal(loaded[name], part[name])
+
+
 @pytest.mark.parametrize("name", list(DAMAGES))
 def test_missing_parts(toy_graph, tmp_path, name):
     folder = save_graph(toy_graph, tmp_path / "graph")

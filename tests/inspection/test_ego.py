@@ -83,7 +83,7 @@ def test_a_clip_without_edges_says_why(small):
 
 
 def test_names_are_drawn_as_they_are(small):
-    small.table.index = [f"$x^{number}$$.wav" for number in range(120)]
+    small.table = small.table.set_axis([f"$x^{number}$$.wav" for number in range(120)])
     ax = drawn(plot_ego(small, "$x^0$$.wav"))
     assert ax.get_title() == "anger, s0, $x^0$$.wav"
 

@@ -47,7 +47,7 @@ def test_every_clip_has_its_place_and_its_emotions_colour(toy_graph):
 
 
 def test_splits_have_markers_of_their_own(toy_graph):
-    toy_graph.table.loc[toy_graph.table.index[:2], "split"] = None
+    toy_graph.train_mask[:2] = False
     ax = drawn(plot_map(toy_graph, "gender"))
     assert [len(scatter.get_offsets()) for scatter in clips_of(ax)] == [73, 15, 30, 2]
     assert len({scatter.get_paths()[0].vertices.tobytes() for scatter in clips_of(ax)}) == 4

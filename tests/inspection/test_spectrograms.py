@@ -63,7 +63,6 @@ def test_silence_and_loudness_do_not_use_up_the_colours(toy_graph):
 
 def test_neighbours_below_nearest_first(four_clips):
     four_clips.edge_weight = torch.tensor([0.97, 0.99, 0.98, 0.98, 0.5, 0.96])
-    four_clips.table["emotion"] = ["anger", "anger", "fear", "fear", None, None, *four_clips.table["emotion"][6:]]
     axes = plot_neighbours(four_clips, 0)
     axes[0].figure.canvas.draw()
     assert [ax.get_title("left") for ax in axes] == [
@@ -89,7 +88,7 @@ def test_a_clip_without_neighbours_says_why(toy_graph):
 
 
 def test_odd_names_and_axes_of_ones_own(toy_graph):
-    toy_graph.table["speaker"] = "$x^$"
+    toy_graph.table = toy_graph.table.assign(speaker="$x^$")
     ax = new_axes(4, 2)
     assert plot_spectrogram(toy_graph, 0, ax) is ax
     ax.figure.canvas.draw()

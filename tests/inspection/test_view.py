@@ -157,7 +157,8 @@ class Frame(HTMLParser):
 
 
 def test_without_anywidget_a_frame_without_rights(toy_graph, without_anywidget):
-    toy_graph.table.loc["s0/000.wav", "speaker"] = "\"><script>alert('&quot;')</script>"
+    speaker = ["\"><script>alert('&quot;')</script>", *toy_graph.table["speaker"][1:]]
+    toy_graph.table = toy_graph.table.assign(speaker=speaker)
     bundle = inspect(toy_graph, height=321)._repr_mimebundle_(include=None, exclude=None)
     frame = Frame()
     frame.feed(bundle["text/html"])

@@ -93,7 +93,7 @@ def test_more_clips_than_a_page_can_show_are_refused(toy_graph, monkeypatch):
 @pytest.fixture
 def wide_graph(toy_graph):
     """Columns of every kind, with gaps."""
-    table = toy_graph.table
+    table = toy_graph.table.copy()
     rng = np.random.default_rng(0)
     table["speaker"] = [f"{clip % 12:02d}" for clip in range(120)]
     table["take"] = [str(clip) for clip in range(120)]
@@ -107,6 +107,7 @@ def wide_graph(toy_graph):
     table.loc[table.index[[0, 7]], ["emotion", "gender"]] = None
     table.loc[table.index[5:7], "arousal"] = [np.inf, np.nan]
     table.loc[table.index[8], "year"] = pd.NA
+    toy_graph.table = table
     return toy_graph
 
 
@@ -161,7 +162,7 @@ def test_colours_do_not_depend_on_the_clips_shown(wide_graph):
 
 
 def test_an_emotion_has_one_colour_in_every_column(toy_graph):
-    toy_graph.table["emotion"] = np.array(["contempt", "relief", "zeal"])[ALL % 3]
+    toy_graph.table = toy_graph.table.assign(emotion=np.array(["contempt", "relief", "zeal"])[ALL % 3])
     extra = pd.DataFrame({"predicted": ["zeal"] * 120, "suggested": ["relief"] * 120}, index=toy_graph.table.index)
     shown = columns_of(toy_graph, extra=extra)
     colors = dict(zip(shown["emotion"]["values"], shown["emotion"]["colors"], strict=True))
@@ -179,8 +180,7 @@ def test_what_is_computed_replaces_a_column_of_that_name(toy_graph):
 
 
 def test_a_column_of_nothing(toy_graph):
-    toy_graph.table["emotion"] = None
-    toy_graph.table["age"] = np.nan
+    toy_graph.table = toy_graph.table.assign(emotion=None, age=np.nan)
     shown = columns_of(toy_graph)
     assert shown["emotion"] == {"values": [], "codes": [-1] * 120, "colors": []}
     assert shown["age"] == {"numbers": [None] * 120}
@@ -233,8 +233,8 @@ def test_predictions_are_matched_by_file(toy_graph, predictions):
     assert prediction_columns(toy_graph, shuffled).equals(columns)
 
 
-def test_predictions_of_some_clips_and_of_others(toy_graph, predictions):
-    toy_graph.table.loc["s0/001.wav", "emotion"] = None
+def test_predictions_of_some_clips_and_of_others(toy_graph, predictions, relabel):
+    relabel(toy_graph, 1, -1)
     some = predictions.iloc[:10].rename(index={"s0/005.wav": "elsewhere.wav"})
     columns = prediction_columns(toy_graph, some)
     judged = [place for place in range(10) if place != 5]

@@ -40,7 +40,7 @@ def small_graph(toy_graph, n, **changes):
 
 
 def renamed(data, files):
-    data.table.index = pd.Index(files, name="file")
+    data.table = data.table.set_axis(pd.Index(files, name="file"))
     return data
 
 
@@ -101,7 +101,7 @@ def test_hostile_text_survives_and_stays_text(toy_graph, page_of):
     n = len(NASTY)
     speakers = [f"x{text}" for text in NASTY]
     data = renamed(small_graph(toy_graph, n), NASTY)
-    data.table["speaker"], data.table["sentence"] = speakers, NASTY
+    data.table = data.table.assign(speaker=speakers, sentence=NASTY)
     data.meta["corpus"] = NASTY[0]
     page = page_of(data)
     assert page.contents["files"] == NASTY
