@@ -285,12 +285,12 @@ def inspect(
     seed: Seed = 0,
 ) -> None:
     """Write a page to see and hear the graph: one HTML file that a browser opens, without any network."""
-    from ser_graph.downstream import load_student, predict
+    from ser_graph.downstream import load_student, predict_clips
     from ser_graph.graph import load_graph
     from ser_graph.inspection.page import write_page
 
     data = load_graph(graph)
-    predictions = predict(load_student(student), data) if student else None
+    predictions = predict_clips(load_student(student), data) if student else None
     page = write_page(
         data,
         out,
@@ -376,13 +376,13 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Accuracy and UAR of a student on a split of a graph, with intervals over speakers."""
-    from ser_graph.downstream import load_student, predict
+    from ser_graph.downstream import load_student, predict_clips
     from ser_graph.evaluation import confusion_matrix
     from ser_graph.evaluation import evaluate as measure
     from ser_graph.files import atomic_file
     from ser_graph.graph import load_graph
 
-    table = predict(load_student(model), load_graph(graph), split)
+    table = predict_clips(load_student(model), load_graph(graph), split)
     metrics = measure(table)
     if predictions is not None:
         with atomic_file(predictions) as part:
@@ -463,12 +463,11 @@ def predict(
             model, None if microphone else rate, microphone, window, hop, graph, n_nearest, threads, out
         )
         return
-    from ser_graph.edge.prediction import format_predictions, write_predictions
-    from ser_graph.edge.prediction import predict as predict_recordings
+    from ser_graph.edge import prediction
     from ser_graph.files import atomic_file
 
     with contextlib.nullcontext() if out is None else atomic_file(out) as part:
-        table = predict_recordings(
+        table = prediction.predict(
             model,
             given[0] if len(given) == 1 else given,
             one_voice=one_voice,
@@ -479,8 +478,8 @@ def predict(
             threads=threads,
         )
         if part is not None:
-            write_predictions(table, part)
-    print(format_predictions(table) if out is None else f"{len(table):,} rows in {out}")
+            prediction.write_predictions(table, part)
+    print(prediction.format_predictions(table) if out is None else f"{len(table):,} rows in {out}")
     if unreadable := table.attrs["unreadable"]:
         files = len(unreadable)
         _fail(f"{files} {'file' if files == 1 else 'files'} could not be read ({shorten(unreadable)})")
@@ -562,7 +561,8 @@ def _predict_stream(
 ) -> None:
     """Print a line a window, as soon as it is complete; Ctrl-C ends listening, not with an error."""
     from ser_graph.edge.models import load_model
-    from ser_graph.edge.streaming import MICROPHONE, format_heard, listen
+    from ser_graph.edge.streaming import format_heard, listen
+    from ser_graph.edge.streams import MICROPHONE
 
     found, nearest = load_model(model, threads), None
     if graph is not None:

@@ -21,7 +21,7 @@ import pandas as pd
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.corpora import leave_speakers_out
-from ser_graph.downstream import TrainingSettings, predict, train
+from ser_graph.downstream import TrainingSettings, predict_clips, train
 from ser_graph.errors import InputError, shorten
 from ser_graph.evaluation import evaluate, uar
 from ser_graph.evaluation.metrics import read_predictions
@@ -182,7 +182,7 @@ def _made(
     built = build_graph(fold.table, upstream, emb=data.emb, x=data.x, **graph)
     student = train(built, settings, **how)
     splits = ("test", "dev") if settings.protocol == "clean" else ("test",)
-    said = {split: predict(student, built, split) for split in splits}
+    said = {split: predict_clips(student, built, split) for split in splits}
     row = {
         "speakers": fold.speakers("test"),
         "dev_speakers": fold.speakers("dev"),
