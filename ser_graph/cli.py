@@ -215,9 +215,9 @@ def build(
     """Build the graph of a corpus, and say what it can teach."""
     from ser_graph.graph import EdgeRules, Space, build_graph, graph_card, graph_statistics, save_graph
     from ser_graph.graph.statistics import format_figures
-    from ser_graph.graph.storage import MARK
+    from ser_graph.stored_graph import TENSORS
 
-    features = _unfinished(out, MARK, "x.npy")
+    features = _unfinished(out, TENSORS, "x.npy")
     space = Space(center=center, scale=scale, whiten=whiten, posterior=posterior)  # type: ignore[arg-type]
     rules = EdgeRules(
         across=tuple(across or ()),

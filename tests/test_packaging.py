@@ -22,6 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 LEVELS = (
     ("audio",),
     ("corpora",),
+    ("stored_graph",),
     ("upstream",),
     ("graph",),
     ("downstream",),

@@ -13,7 +13,8 @@ from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.building import build_graph
 from ser_graph.graph.rules import EdgeRules
 from ser_graph.graph.space import Space
-from ser_graph.graph.storage import FILES, load_graph, save_graph
+from ser_graph.graph.storage import load_graph, save_graph
+from ser_graph.stored_graph import FILES
 from ser_graph.upstream import Upstream
 from ser_graph.upstream.embedding import embed
 

@@ -7,14 +7,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ser_graph.audio.mapped import map_array, write_array
-from ser_graph.corpora.table import read_table, write_table
-from ser_graph.errors import InputError
-from ser_graph.files import atomic_folder, check_readable, read_json, write_json
+from ser_graph.corpora.table import write_table
+from ser_graph.files import atomic_folder, write_json
 from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.stored_graph import FORMAT, FORMAT_VERSION, TENSORS, damaged, read_stored_graph
 
-FORMAT_VERSION = 1
-MARK = "graph.safetensors"
-FILES = ("meta.json", "clips.csv", MARK, "x.npy")
 _TENSORS = (
     "emb",
     "y",
@@ -43,10 +40,10 @@ def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None
     Raises:
         InputError: the folder holds something else.
     """
-    with atomic_folder(folder, MARK) as part:
-        write_json(part / "meta.json", {"format": "ser_graph.graph", "version": FORMAT_VERSION, **data.meta})
+    with atomic_folder(folder, TENSORS) as part:
+        write_json(part / "meta.json", {"format": FORMAT, "version": FORMAT_VERSION, **data.meta})
         write_table(data.table, part / "clips.csv")
-        save_file({name: data[name].contiguous() for name in _TENSORS}, part / MARK)
+        save_file({name: data[name].contiguous() for name in _TENSORS}, part / TENSORS)
         if x_file is None:
             write_array(part / "x.npy", data.x)
         else:
@@ -64,32 +61,17 @@ def load_graph(folder: str | Path) -> ClipGraph:
         InputError: no graph there, a damaged one, or one of a newer format.
     """
     folder = Path(folder).expanduser()
-    if not (folder / "meta.json").exists():
-        raise InputError(f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'")
-    meta = read_json(folder / "meta.json")
-    if not isinstance(meta, dict) or meta.pop("format", None) != "ser_graph.graph":
-        raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
-    if meta.pop("version") > FORMAT_VERSION:
-        raise InputError(f"{folder} was stored by a newer ser_graph; update this one (pip install -U ser-graph)")
-    check_readable(*(folder / name for name in FILES))
+    table, _, meta = read_stored_graph(folder)
     try:
-        tensors = load_file(folder / MARK)
+        tensors = load_file(folder / TENSORS)
         x = map_array(folder / "x.npy")
-        table = read_table(folder / "clips.csv")
     except (OSError, ValueError, EOFError, SafetensorError) as error:
-        raise InputError(
-            f"The graph in {folder} is damaged ({str(error).splitlines()[0]}); build it anew"
-        ) from None
+        raise damaged(folder, error) from None
     if sorted(tensors) != sorted(_TENSORS):
-        raise InputError(f"The graph in {folder} is damaged (not the tensors of a graph); build it anew")
+        raise damaged(folder, "not the tensors of a graph")
     lengths = {len(tensors[name]) for name in _TENSORS if not name.startswith("edge_")}
-    if (
-        lengths != {len(x)}
-        or len(x) != len(table)
-        or tensors["edge_index"].shape[1:] != tensors["edge_weight"].shape
-    ):
-        raise InputError(f"The graph in {folder} is damaged (its parts differ in length); build it anew")
+    if lengths != {len(x)} or tensors["edge_index"].shape[1:] != tensors["edge_weight"].shape:
+        raise damaged(folder, "its parts differ in length")
     data = ClipGraph(x=x, **tensors, num_nodes=len(table))
-    table.attrs.update(corpus=meta["corpus"], root=meta["root"])
     data.table, data.meta = table, meta
     return data
