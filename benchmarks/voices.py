@@ -17,7 +17,7 @@ from graph_gain import ARMS, Arm, clips, with_graph
 import ser_graph as sg
 from ser_graph.common.settings import parse_changes
 from ser_graph.corpora import leave_speakers_out
-from ser_graph.downstream import predict
+from ser_graph.downstream import predict_clips
 from ser_graph.evaluation import evaluate
 from ser_graph.evaluation.tables import markdown_table
 from ser_graph.experiment.recipe import Recipe
@@ -35,7 +35,7 @@ def judged(recipe: Recipe, out: Path, arm: Arm, **training: object) -> dict[str,
         student = sg.train(fold, progress=False, **settings)
         numbers = HEARD if student.standardise.normalise == "speaker" else (None,)
         for n in numbers:
-            found = predict(student, fold, "test", heard=n)
+            found = predict_clips(student, fold, "test", heard=n)
             said.setdefault("all" if n is None else str(n), []).append(found)
     return {heard: pd.concat(parts) for heard, parts in said.items()}
 

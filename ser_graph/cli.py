@@ -236,10 +236,10 @@ def build(
     from ser_graph.audio import LogMelSettings
     from ser_graph.common.settings import changed
     from ser_graph.graph import GraphSettings, build_graph, save_graph
-    from ser_graph.graph.storage import MARK
+    from ser_graph.graph.stored import TENSORS
     from ser_graph.upstream import EmbeddingSettings
 
-    x_file = _unfinished(out, MARK, "x.npy")
+    x_file = _unfinished(out, TENSORS, "x.npy")
     named = {"epsilon": _number(epsilon, float), "n_neighbors": n_neighbors, "layer": _number(layer, int)}
     named |= {"scope": scope, "center": center, "seed": seed}
     # A mistake in them is told before the clips are read.
@@ -299,12 +299,12 @@ def inspect(
     seed: Seed = 0,
 ) -> None:
     """Write a page to see and hear the graph: one HTML file that a browser opens, without any network."""
-    from ser_graph.downstream import load_student, predict
+    from ser_graph.downstream import load_student, predict_clips
     from ser_graph.graph import load_graph
     from ser_graph.inspection.page import write_page
 
     data = load_graph(graph)
-    predictions = predict(load_student(student), data) if student else None
+    predictions = predict_clips(load_student(student), data) if student else None
     page = write_page(
         data,
         out,
@@ -376,11 +376,11 @@ def evaluate(
 ) -> None:
     """Accuracy and UAR of a student on a split of a graph, with intervals over speakers."""
     from ser_graph.common.files import atomic_file
-    from ser_graph.downstream import load_student, predict
+    from ser_graph.downstream import load_student, predict_clips
     from ser_graph.evaluation import confusion_matrix, evaluate as measure
     from ser_graph.graph import load_graph
 
-    table = predict(load_student(model), load_graph(graph), split)
+    table = predict_clips(load_student(model), load_graph(graph), split)
     metrics = measure(table)
     if predictions is not None:
         with atomic_file(predictions) as part:
@@ -462,10 +462,10 @@ def predict(
         )
         return
     from ser_graph.common.files import atomic_file
-    from ser_graph.edge.prediction import format_predictions, predict as predict_recordings, write_predictions
+    from ser_graph.edge import prediction
 
     with contextlib.nullcontext() if out is None else atomic_file(out) as part:
-        table = predict_recordings(
+        table = prediction.predict(
             model,
             given[0] if len(given) == 1 else given,
             one_voice=one_voice,
@@ -476,8 +476,8 @@ def predict(
             threads=threads,
         )
         if part is not None:
-            write_predictions(table, part)
-    print(format_predictions(table) if out is None else f"{len(table):,} rows in {out}")
+            prediction.write_predictions(table, part)
+    print(prediction.format_predictions(table) if out is None else f"{len(table):,} rows in {out}")
     if unreadable := table.attrs["unreadable"]:
         files = len(unreadable)
         _fail(f"{files} {'file' if files == 1 else 'files'} could not be read ({shorten(unreadable)})")
@@ -558,7 +558,8 @@ def _predict_stream(
 ) -> None:
     """Print a line a window, as soon as it is complete; Ctrl-C ends listening, not with an error."""
     from ser_graph.edge.models import load_model
-    from ser_graph.edge.streaming import MICROPHONE, format_heard, listen
+    from ser_graph.edge.streaming import format_heard, listen
+    from ser_graph.edge.streams import MICROPHONE
 
     found, nearest = load_model(model, threads), None
     if graph is not None:

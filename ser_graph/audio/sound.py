@@ -13,7 +13,7 @@ from ser_graph.errors import InputError
 
 LOUDEST = 100.0  # full scale is 1; above this, 40 dB more, samples are integers that were stored as floats
 
-_FEWEST, _MOST = 1_000, 1_000_000  # samples a second that a sound file can have
+FEWEST, MOST = 1_000, 1_000_000  # samples a second that a sound file can have
 _AT_ONCE = 2**20  # samples of all channels that are decoded at a time
 _POINTER = b"version https://git-lfs"  # the text that git-lfs leaves in place of a file
 _KNOWN = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
@@ -96,9 +96,9 @@ def open_sound(path: str | Path) -> Iterator[SoundReader]:
     with file:
         if file.format == "RAW":  # taken for sound because of its name, as any .au without a header is
             raise SoundError(path, *_why_not_decoded(path, "there is no header"))
-        if not _FEWEST <= file.samplerate <= _MOST:
+        if not FEWEST <= file.samplerate <= MOST:
             said = f"its header says {file.samplerate:,} samples a second"
-            raise SoundError(path, "bad rate", f"{said}, expected {_FEWEST:,} to {_MOST:,}; fetch it again")
+            raise SoundError(path, "bad rate", f"{said}, expected {FEWEST:,} to {MOST:,}; fetch it again")
         yield SoundReader(path, file)
 
 

@@ -82,7 +82,7 @@ def known_voices(
     return Voices(speaker_voices(data.x, data.speaker, rows, group=group), data.speaker)
 
 
-def predict(
+def predict_clips(
     student: Student,
     clips: ClipGraph | pd.DataFrame,
     split: str | None = None,
@@ -91,7 +91,7 @@ def predict(
     heard: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """What a student says of clips.
+    """What a student in torch says of clips; `ser_graph.predict` takes all else too.
 
     Args:
         student: the model.

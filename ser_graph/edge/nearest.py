@@ -1,16 +1,16 @@
 """Which labelled clips sound most alike to a model: the nearest in its embedding space, `fc1`. Without torch."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ser_graph.common.files import read_json
 from ser_graph.edge.models import Model
 from ser_graph.errors import InputError
 from ser_graph.graph.belonging import check_belongs
+from ser_graph.graph.stored import read_stored_graph
 
 if TYPE_CHECKING:
     from ser_graph.graph import ClipGraph
@@ -34,7 +34,10 @@ class Nearest:
     def __init__(self, model: Model, graph: "str | Path | ClipGraph", *, k: int = 3, progress: bool = True) -> None:
         if k < 1:
             raise InputError(f"Bad number of nearest clips {k!r}, expected at least 1")
-        table, spectrograms, meta = graph_parts(graph)
+        if isinstance(graph, str | Path):
+            table, spectrograms, meta = read_stored_graph(graph)
+        else:
+            table, spectrograms, meta = graph.table, graph.x.numpy(), graph.meta
         check_belongs(meta, model.features, model.emotions)
         rows = np.flatnonzero((table["emotion"].notna() & (table["split"] == "train")).to_numpy(bool))
         if not len(rows):
@@ -57,29 +60,6 @@ class Nearest:
             [(self.files[clip], self.emotions[clip], float(row[clip])) for clip in clips]
             for row, clips in zip(similarity, nearest, strict=True)
         ]
-
-
-def graph_parts(graph: "str | Path | ClipGraph") -> tuple[pd.DataFrame, np.ndarray, dict[str, Any]]:
-    """Clip table, spectrograms [N, n_frames, n_mels] (mapped from disk) and meta data of a graph."""
-    if not isinstance(graph, str | Path):
-        return graph.table, graph.x.numpy(), graph.meta
-    folder = Path(graph).expanduser()
-    if not (folder / "meta.json").exists():
-        raise InputError(f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'")
-    meta = read_json(folder / "meta.json")
-    if not isinstance(meta, dict) or meta.get("format") != "ser_graph.graph":
-        raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
-    try:
-        # As `read_table` does, whose module imports much more; only an empty cell is missing.
-        table = pd.read_csv(
-            folder / "clips.csv", index_col="file", dtype=str, keep_default_na=False, na_values=[""]
-        )
-        spectrograms = np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"The graph in {folder} is damaged ({error}); build it anew") from None
-    if len(spectrograms) != len(table):
-        raise InputError(f"The graph in {folder} is damaged (its parts differ in length); build it anew")
-    return table, spectrograms, meta
 
 
 def clip_voices(spectrograms: np.ndarray, speaker: pd.Series, rows: np.ndarray) -> np.ndarray:

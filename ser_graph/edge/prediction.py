@@ -1,22 +1,24 @@
 """Model + clips or recordings -> probabilities. An exported model is asked without importing torch."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ser_graph.audio.sound import mono_blocks, read_mono, repeat_to
+from ser_graph.audio.sound import SoundError, mono_blocks, read_mono, repeat_to
 from ser_graph.common.files import atomic_file
 from ser_graph.edge.models import Model, load_model
 from ser_graph.edge.nearest import BATCH, Nearest
 from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.edge.recordings import named_files
 from ser_graph.edge.streaming import Heard, cut, hear_windows, window_samples
+from ser_graph.edge.streams import is_array_with_rate, mono_stream
 from ser_graph.errors import InputError
 from ser_graph.graph.belonging import check_belongs
 
@@ -27,12 +29,13 @@ if TYPE_CHECKING:
 
 def predict(
     model: "str | Path | Student | Model",
-    clips: "str | Path | Sequence[str | Path] | ClipGraph | pd.DataFrame",
+    source: "ClipGraph | pd.DataFrame | str | Path | Sequence[str | Path] | tuple[Any, int] | BinaryIO",
     split: str | None = None,
     *,
     root: str | Path | None = None,
     heard: int | None = None,
     one_voice: bool = False,
+    rate: int | None = None,
     window: float | None = None,
     hop: float | None = None,
     graph: "str | Path | ClipGraph | None" = None,
@@ -49,14 +52,17 @@ def predict(
 
     Args:
         model: a student, its folder, or an exported ``.onnx`` file.
-        clips: a graph, whose spectrograms are used; a clip table, whose files are read; or recordings: a sound
-            file, a folder with some, or a list of such. A recording longer than a window is heard window by window.
-        split: of a graph or table, only the clips of this split (``"train"``, ``"dev"``, ``"test"``).
+        source: clips: a graph, whose spectrograms are used, or a clip table, whose files are read. Or recordings: a
+            sound file, a folder with some, a list of such, an array with its rate, ``(samples, rate)``, see
+            `as_mono`, or a stream that ends, see `listen`. A recording longer than a window is heard window by
+            window.
+        split: of clips, only those of this split (``"train"``, ``"dev"``, ``"test"``).
         root: the corpus folder of a clip table, by default the one that it was loaded from.
         heard: of a graph and a student that normalises by speaker, the clips of each speaker that it has heard
             before; None is all of them, 0 is an unknown voice.
         one_voice: all recordings are of one speaker: what was heard of the voice is kept from file to file, in the
             order of a list, or of the names in a folder.
+        rate: sampling rate in Hz of a stream of raw PCM.
         window: of recordings, length of a window in seconds: at most, and by default, what the model hears at once.
         hop: of recordings, seconds from one window to the next, by default a window. The last window ends with
             the recording.
@@ -67,40 +73,60 @@ def predict(
         progress: show a progress bar.
 
     Returns:
-        A table by file. Of a graph or table: `emotion` and `speaker` as given, `predicted`, and the probability
-        of each emotion as ``p_anger`` and so on, float64 that sum to 1. Of recordings: a row a window, `start`
-        and `end` in seconds, `predicted`, the probabilities, and with a graph ``near_1``, ``near_1_emotion``,
-        ``near_1_similarity`` and so on. ``attrs["unreadable"]`` says by file what is wrong with those files of a
-        folder that cannot be read; each is warned of.
+        A table by file; that of an array is called ``array``, that of a stream ``stream``. Of clips: `emotion` and
+        `speaker` as given, `predicted`, and the probability of each emotion as ``p_anger`` and so on, float64 that
+        sum to 1. Of recordings: a row a window, `start` and `end` in seconds, `predicted`, the probabilities, and
+        with a graph ``near_1``, ``near_1_emotion``, ``near_1_similarity`` and so on. ``attrs["unreadable"]`` says
+        by file what is wrong with those files of a folder that cannot be read; each is warned of.
 
     Raises:
-        InputError: nothing to predict, no file that can be read, a graph that does not belong to the model, or
-            `one_voice` for a student that does not normalise by speaker, or for clips whose speakers are known.
+        InputError: nothing to predict, no file that can be read, a graph that does not belong to the model, what is
+            for recordings said of clips or the other way round, or `one_voice` for a student that does not
+            normalise by speaker.
     """
-    if isinstance(clips, str | Path | Sequence):
-        found = load_model(model, threads)
-        if one_voice and not found.hears_voices:
-            raise InputError(
-                "one_voice (--one-voice) is for students that normalise by speaker, this one hears every window by "
-                "itself; leave it out, or train one with normalise='speaker'"
-            )
-        nearest = None if graph is None else Nearest(found, graph, k=n_nearest, progress=progress)
-        return _predict_recordings(found, clips, window, hop, nearest, one_voice, progress)
-    if one_voice:
-        raise InputError("one_voice is for recordings; a graph or a clip table says who speaks: leave it out")
-    if not isinstance(model, OnnxStudent) and Path(str(model)).suffix != ".onnx":
-        from ser_graph.downstream import Student, load_student, predict as predict_by_torch
+    if isinstance(source, pd.DataFrame) or hasattr(source, "edge_index"):
+        _refuse("recordings", one_voice=one_voice or None, rate=rate, window=window, hop=hop, graph=graph)
+        return _predict_clips(model, cast("ClipGraph", source), split, root, heard, threads, progress)
+    _refuse("a graph or a clip table", split=split, root=root, heard=heard)
+    found = load_model(model, threads)
+    if one_voice and not found.hears_voices:
+        raise InputError(
+            "one_voice (--one-voice) is for students that normalise by speaker, this one hears every window by "
+            "itself; leave it out, or train one with normalise='speaker'"
+        )
+    nearest = None if graph is None else Nearest(found, graph, k=n_nearest, progress=progress)
+    recordings = _recordings(source, rate, found.features["sample_rate"])
+    return _predict_recordings(found, recordings, _is_one(source), window, hop, nearest, one_voice, progress)
 
-        model = getattr(model, "student", model)  # that of a `TorchStudent`
-        model = model if isinstance(model, Student) else load_student(model)  # type: ignore[arg-type]
-        if model.standardise.normalise != "speaker" or not isinstance(clips, pd.DataFrame):
-            return predict_by_torch(model, clips, split, root=root, heard=heard, progress=progress)
-    return _predict_clips(load_model(model, threads), clips, split, root, heard, progress)
+
+def _refuse(what: str, **given: object) -> None:
+    """Say what was given though it is for `what` alone."""
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong:
+        raise InputError(f"{' and '.join(wrong)} can be given for {what} only; leave it out")
+
+
+def _is_one(source: object) -> bool:
+    """Whether it is a recording itself, not a folder or a list."""
+    if isinstance(source, str | Path):
+        return not Path(source).expanduser().is_dir()
+    return hasattr(source, "read") or is_array_with_rate(source)
+
+
+def _recordings(source: Any, rate: int | None, sample_rate: int) -> dict[str, Callable[[], Iterator[np.ndarray]]]:
+    """What opens each recording, by its name."""
+    if hasattr(source, "read") or is_array_with_rate(source):
+        name = "stream" if hasattr(source, "read") else "array"
+        return {name: partial(mono_stream, source, rate, sample_rate)}
+    if rate is not None:
+        raise InputError("rate is for streams of raw PCM, a sound file says its own; leave it out")
+    return {name: partial(mono_blocks, path, sample_rate) for name, path in named_files(source).items()}
 
 
 def _predict_recordings(
     model: Model,
-    source: str | Path | Sequence[str | Path],
+    recordings: dict[str, Callable[[], Iterator[np.ndarray]]],
+    is_one: bool,
     window: float | None,
     hop: float | None,
     nearest: Nearest | None,
@@ -108,32 +134,31 @@ def _predict_recordings(
     progress: bool,
 ) -> pd.DataFrame:
     length, step = window_samples(model, window, hop)
-    files = named_files(source)
-    alone = isinstance(source, str | Path) and not Path(source).expanduser().is_dir()
     heard: dict[str, list[Heard]] = {}
     unreadable: dict[str, str] = {}
     voice: np.ndarray | None = None
-    bar = tqdm(desc=f"recordings ({len(files)})", unit="window", disable=not progress, delay=1)
-    for name, path in files.items():
+    bar = tqdm(desc=f"recordings ({len(recordings)})", unit="window", disable=not progress, delay=1)
+    for name, blocks in recordings.items():
         said = []
-        blocks = mono_blocks(path, model.features["sample_rate"])
         try:
-            for one in hear_windows(model, cut(blocks, length, step), nearest, voice):
+            for one in hear_windows(model, cut(blocks(), length, step), nearest, voice):
                 said.append(one)
                 bar.update()
+            if not said:
+                raise InputError("It ended without a sample")
         except InputError as error:
-            if alone:
+            if is_one:
                 raise
-            unreadable[name] = str(error) if str(path) in str(error) else f"{path}: {error}"
+            unreadable[name] = str(error) if isinstance(error, SoundError) else f"{name}: {error}"
             warnings.warn(unreadable[name], stacklevel=3)
         else:
             heard[name] = [window_heard for window_heard, _ in said]
-            voice = said[-1][1] if one_voice and said else voice
+            voice = said[-1][1] if one_voice else voice
     bar.close()
-    if not files:
+    if not recordings:
         raise InputError("No recording to predict; give a sound file, a folder with some, or a list of such")
     if not heard:
-        raise InputError(f"None of the {len(files)} sound files can be read; see the warnings")
+        raise InputError(f"None of the {len(recordings)} sound files can be read; see the warnings")
     table = heard_table(heard)
     table.attrs["unreadable"] = unreadable
     return table
@@ -201,6 +226,25 @@ def format_predictions(table: pd.DataFrame) -> str:
 
 
 def _predict_clips(
+    model: "str | Path | Student | Model",
+    clips: "ClipGraph | pd.DataFrame",
+    split: str | None,
+    root: str | Path | None,
+    heard: int | None,
+    threads: int,
+    progress: bool,
+) -> pd.DataFrame:
+    if not isinstance(model, OnnxStudent) and Path(str(model)).suffix != ".onnx":
+        from ser_graph.downstream import Student, load_student, predict_clips
+
+        model = getattr(model, "student", model)  # that of a `TorchStudent`
+        model = model if isinstance(model, Student) else load_student(model)  # type: ignore[arg-type]
+        if model.standardise.normalise != "speaker" or not isinstance(clips, pd.DataFrame):
+            return predict_clips(model, clips, split, root=root, heard=heard, progress=progress)
+    return _ask_about(load_model(model, threads), clips, split, root, heard, progress)
+
+
+def _ask_about(
     model: Model,
     clips: "ClipGraph | pd.DataFrame",
     split: str | None,

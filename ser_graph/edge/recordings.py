@@ -5,15 +5,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from ser_graph.audio.sound import FOREIGN_SUFFIXES
 from ser_graph.errors import InputError
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au"})
+_SOUND_SUFFIXES = AUDIO_SUFFIXES | FOREIGN_SUFFIXES
 
 
 def sound_files(source: str | Path) -> list[Path]:
     """The sound files of a folder and of all folders in it, sorted; or the one file that was given.
 
-    Links that lead nowhere are among them, so that whoever reads them says so.
+    Links that lead nowhere, pipes and formats that cannot be decoded are among them, so that whoever reads them
+    says so.
 
     Raises:
         InputError: nothing is there.
@@ -26,7 +29,7 @@ def sound_files(source: str | Path) -> list[Path]:
     found = sorted(
         path
         for path in source.rglob("*")
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+        if path.suffix.lower() in _SOUND_SUFFIXES and not path.name.startswith(".") and not path.is_dir()
     )
     if not found:
         raise InputError(
@@ -36,8 +39,18 @@ def sound_files(source: str | Path) -> list[Path]:
 
 
 def named_files(source: str | Path | Sequence[str | Path]) -> dict[str, Path]:
-    """Sound files by their names: those of a folder as they lie in it, those of a list as they were given."""
+    """Sound files by their names: those of a folder as they lie in it, those of a list as they were given.
+
+    Raises:
+        InputError: nothing is there, or no paths are given.
+    """
     if not isinstance(source, str | Path):
+        for one in source if isinstance(source, Sequence) else [source]:
+            if not isinstance(one, str | Path):
+                raise InputError(
+                    f"Bad source of type {type(one).__name__}, expected a graph, a clip table, a sound file, a "
+                    "folder, a list of such, (samples, rate) or a binary stream"
+                )
         return {path.as_posix(): path for one in source for path in sound_files(one)}
     root = _root(source)
     return {path.relative_to(root).as_posix(): path for path in sound_files(source)}

@@ -1,16 +1,15 @@
 """Speech as it comes: from a pipe or a microphone, window by window. Neither torch nor pandas is imported."""
 
 import math
-import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ser_graph.audio.sound import repeat_to
-from ser_graph.common.extras import edge_package
+from ser_graph.audio.sound import LOUDEST, repeat_to
 from ser_graph.edge.models import Model, load_model
+from ser_graph.edge.streams import mono_stream
 from ser_graph.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,11 +17,6 @@ if TYPE_CHECKING:
 
     from ser_graph.downstream import Student
     from ser_graph.edge.nearest import Nearest
-
-BLOCK = 0.1  # seconds that are read at a time
-MICROPHONE = "microphone"
-_WAV_FORMATS = {(1, 16): "<i2", (1, 32): "<i4", (3, 32): "<f4"}  # format code and bits -> how numpy calls it
-_COMPRESSED = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class Heard:
 
 def listen(
     model: "str | Path | Student | Model",
-    source: "BinaryIO | str | Iterable[np.ndarray]",
+    source: "BinaryIO | str | tuple[Any, int] | Iterable[Any]",
     *,
     rate: int | None = None,
     window: float | None = None,
@@ -60,9 +54,10 @@ def listen(
 
     Args:
         model: a student, its folder, or an exported ``.onnx`` file.
-        source: a binary file of raw PCM (16 bit, little-endian, mono) or WAV, ``"microphone"``, or arrays of
-            float32 samples in -1..1, mono, at the model's rate.
-        rate: sampling rate in Hz of raw PCM; it has to be the model's.
+        source: a binary file of raw PCM (16 bit, little-endian, mono) or WAV, ``"microphone"``, an array with its
+            rate, ``(samples, rate)``, or arrays that come one after another; `as_mono` says what they may be. Other
+            rates than the model's are resampled.
+        rate: sampling rate in Hz of raw PCM, or of arrays that come one after another.
         window: length in seconds, at most what the model hears at once, which is the default. A shorter one is
             repeated to that length, as short clips were in training.
         hop: seconds from one window to the next, at most a window, which is the default. What is left at the end
@@ -73,7 +68,7 @@ def listen(
         A `Heard` for each window: its `start` and `end` in seconds, `predicted`, `probabilities`, `nearest`.
 
     Raises:
-        InputError: a stream of another rate, of no or of compressed sound, or a window that is too long.
+        InputError: a stream of unknown rate, of no or of compressed sound, or a window that is too long.
 
     Examples:
         >>> with open("talk.wav", "rb") as file:  # doctest: +SKIP
@@ -81,16 +76,8 @@ def listen(
         ...         print(heard.start, heard.predicted)
     """
     model = load_model(model)
-    own = model.features["sample_rate"]
     length, step = window_samples(model, window, hop)
-    if isinstance(source, str):
-        blocks = _microphone(source, own)
-    elif hasattr(source, "read"):
-        blocks = _pcm(cast("BinaryIO", source), rate, own)
-    elif isinstance(source, np.ndarray) and source.ndim == 1:
-        blocks = iter([source])
-    else:
-        blocks = iter(source)
+    blocks = mono_stream(source, rate, model.features["sample_rate"])
     n = 0
     for heard, _ in hear_windows(model, cut(blocks, length, step), nearest):
         n += 1
@@ -144,13 +131,14 @@ def hear(
     """
     rate = model.features["sample_rate"]
     end = start + len(samples)
+    loudest = np.abs(samples).max()
+    if not loudest <= LOUDEST:  # nor if it is NaN
+        raise InputError(
+            f"The sound from {start / rate:.2f} to {end / rate:.2f} s holds samples up to {loudest:,.6g}, expected "
+            "-1 to 1; rescale it"
+        )
     waveform = repeat_to(samples, model.features["n_samples"]).astype(np.float32)
     (probabilities,), fc1, after = model.hear(waveform[None], voice)
-    if not np.isfinite(probabilities).all():  # NaN in the sound, or numbers beyond all bounds
-        raise InputError(
-            f"The sound from {start / rate:.2f} to {end / rate:.2f} s holds samples up to {np.abs(samples).max()}, "
-            "expected -1 to 1"
-        )
     heard = Heard(
         start=start / rate,
         end=end / rate,
@@ -224,90 +212,3 @@ def cut(blocks: Iterable[np.ndarray], window: int, hop: int) -> Iterator[tuple[i
     if first + len(kept) > done:
         last = kept[-window:]
         yield first + len(kept) - len(last), last
-
-
-def _pcm(file: BinaryIO, rate: int | None, expected: int) -> Iterator[np.ndarray]:
-    """Blocks of mono samples of a stream of WAV or raw PCM."""
-    start = file.read(4)
-    for magic, name in _COMPRESSED.items():
-        if start.startswith(magic):
-            raise InputError(
-                f"The stream is {name}, expected WAV or raw PCM; decode it on the way: "
-                f"ffmpeg -i - -f s16le -ar {expected} -ac 1 -"
-            )
-    kind, channels, left = "<i2", 1, None
-    if start == b"RIFF":
-        kind, channels, found, left = _wav_header(file)
-        if rate is not None and rate != found:
-            raise InputError(f"The stream's header says {found:,} Hz, but rate={rate:,} was given; leave it out")
-        rate, start = found, b""
-    elif rate is None:
-        raise InputError(f"Raw PCM says nothing of its rate; say it with rate= (--rate), expected {expected}")
-    if rate != expected:
-        raise InputError(
-            f"The stream has {rate:,} Hz, the model expects {expected:,} Hz; resample it on the way: "
-            f"ffmpeg -i - -f s16le -ar {expected} -ac 1 -"
-        )
-    frame = channels * np.dtype(kind).itemsize
-    size = frame * round(BLOCK * rate)
-    while block := file.read(size if left is None else min(size, left)):
-        left = left if left is None else left - len(block)
-        block = start + block
-        whole = len(block) // frame * frame
-        samples, start = np.frombuffer(block[:whole], kind).reshape(-1, channels), block[whole:]
-        scale = 1 if kind == "<f4" else -np.iinfo(kind).min
-        yield samples.mean(axis=1, dtype=np.float32) / np.float32(scale)
-
-
-def _wav_header(file: BinaryIO) -> tuple[str, int, int, int | None]:
-    """Kind of samples, channels, rate and bytes of sound (None: until the end) of a WAV after its first word."""
-    if _exactly(file, 8)[4:] != b"WAVE":
-        raise InputError("The stream begins as RIFF but is no WAV; expected WAV or raw PCM")
-    found = None
-    while True:
-        name, size = struct.unpack("<4sI", _exactly(file, 8))
-        if name == b"data":
-            break
-        chunk = _exactly(file, size + size % 2)
-        if name == b"fmt ":
-            found = _format_of(chunk)
-    if found is None:
-        raise InputError(
-            "The stream's WAV header does not say its format before its sound; expected WAV or raw PCM"
-        )
-    # A program that writes into a pipe cannot know the size, and writes 0 or the most that there is.
-    return *found, (None if size == 0 or size >= 2**31 - 2**16 else size)
-
-
-def _format_of(chunk: bytes) -> tuple[str, int, int]:
-    code, channels, rate, _, _, bits = struct.unpack("<HHIIHH", chunk[:16].ljust(16, b"\0"))
-    if code == 0xFFFE and len(chunk) >= 26:  # extensible: the code comes later
-        code = struct.unpack("<H", chunk[24:26])[0]
-    if (code, bits) not in _WAV_FORMATS or not channels:
-        raise InputError(
-            f"The stream is WAV of format {code} with {bits} bits, expected 16 or 32 bits of PCM or float"
-        )
-    return _WAV_FORMATS[code, bits], channels, rate
-
-
-def _exactly(file: BinaryIO, n: int) -> bytes:
-    found = file.read(n)
-    if len(found) < n:
-        raise InputError("The stream ends within its WAV header; expected sound after it")
-    return found
-
-
-def _microphone(name: str, rate: int) -> Iterator[np.ndarray]:
-    if name != MICROPHONE:
-        raise InputError(f"Bad stream {name!r}, expected {MICROPHONE!r}, a binary file or arrays")
-    try:
-        sounddevice: Any = edge_package("sounddevice", "microphone")
-    except OSError as error:  # the package is there, the system's library is not
-        raise InputError(f"sounddevice does not work here ({error}); install the system's PortAudio") from None
-    try:
-        with sounddevice.InputStream(samplerate=rate, channels=1, dtype="float32") as stream:
-            while True:
-                block, _ = stream.read(round(BLOCK * rate))
-                yield block[:, 0].copy()
-    except sounddevice.PortAudioError as error:
-        raise InputError(f"The microphone cannot be used at {rate:,} Hz ({error})") from None

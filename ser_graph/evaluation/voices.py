@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ser_graph.downstream import Student, predict
+from ser_graph.downstream import Student, predict_clips
 from ser_graph.errors import InputError
 from ser_graph.evaluation.metrics import evaluate
 from ser_graph.graph import ClipGraph
@@ -40,6 +40,6 @@ def heard_curve(
         raise InputError(f"Bad numbers of clips {list(clips)}, expected some of at least 0, or None for all")
     rows = {}
     for n in clips:
-        found = evaluate(predict(student, data, split, heard=n))
+        found = evaluate(predict_clips(student, data, split, heard=n))
         rows["all" if n is None else n] = {name: found[name] for name in ("uar", "uar_low", "uar_high")}
     return pd.DataFrame.from_dict(rows, orient="index", dtype=float).rename_axis("heard")

@@ -22,7 +22,7 @@ import pandas as pd
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.files import atomic_folder, content_hash, read_json, write_json
 from ser_graph.corpora import leave_speakers_out
-from ser_graph.downstream import TrainingSettings, predict, train
+from ser_graph.downstream import TrainingSettings, predict_clips, train
 from ser_graph.errors import InputError, shorten
 from ser_graph.evaluation import evaluate, uar
 from ser_graph.evaluation.metrics import read_predictions
@@ -181,7 +181,7 @@ def _made(
     built = build_graph(fold.table, settings=graph, emb=data.emb, x=data.x, features=features)
     student = train(built, settings, **how)
     splits = ("test", "dev") if settings.protocol == "clean" else ("test",)
-    said = {split: predict(student, built, split) for split in splits}
+    said = {split: predict_clips(student, built, split) for split in splits}
     row = {
         "speakers": fold.speakers("test"),
         "dev_speakers": fold.speakers("dev"),

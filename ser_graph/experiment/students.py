@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from ser_graph.common.files import content_hash, read_json, write_json
 from ser_graph.common.memory import keep_freed_memory
 from ser_graph.common.stages import is_finished, stage
-from ser_graph.downstream import Student, TrainingSettings, predict, train
+from ser_graph.downstream import Student, TrainingSettings, predict_clips, train
 from ser_graph.downstream.student import write_student
 from ser_graph.edge.measuring import latency_ms, size_mb
 from ser_graph.errors import InputError
@@ -125,7 +125,7 @@ def prepare_student(
         return
     checkpoint = out / ".checkpoints" / f"{name}.pt"
     student = train(data, settings, checkpoint=checkpoint, device=device, progress=progress)
-    predictions = predict(student, data, "test")
+    predictions = predict_clips(student, data, "test")
     metrics = evaluate(predictions)
     dev_predictions = _predict_dev(student, data, settings)
     with stage(folder, _asked(data, settings)) as part:
@@ -191,4 +191,4 @@ def _asked(data: ClipGraph, settings: TrainingSettings, folds: Folds | None = No
 def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) -> pd.DataFrame | None:
     """Predictions on dev, if the student was not trained on it and there is something to measure."""
     measurable = settings.protocol == "clean" and bool((data.val_mask & (data.y >= 0)).any())
-    return predict(student, data, "dev") if measurable else None
+    return predict_clips(student, data, "dev") if measurable else None

@@ -12,7 +12,8 @@ from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.building import build_graph
 from ser_graph.graph.settings import GraphSettings
-from ser_graph.graph.storage import FILES, load_graph, save_graph
+from ser_graph.graph.storage import load_graph, save_graph
+from ser_graph.graph.stored import FILES
 from ser_graph.upstream import EmbeddingSettings, Upstream
 
 _WHERE = "data/README.md says where each corpus is had from and how its folder looks"

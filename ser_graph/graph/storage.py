@@ -11,16 +11,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ser_graph.audio.mapped import map_array, write_array
-from ser_graph.common.files import atomic_folder, check_readable, read_json, write_json
-from ser_graph.corpora.table import read_table, write_table
+from ser_graph.common.files import atomic_folder, write_json
+from ser_graph.corpora.table import write_table
 from ser_graph.errors import InputError
 from ser_graph.graph.agreement import CODES, MASKS, TIED
-from ser_graph.graph.clip_graph import TENSORS, ClipGraph
+from ser_graph.graph.clip_graph import TENSORS as ATTRIBUTES, ClipGraph
+from ser_graph.graph.stored import FORMAT, FORMAT_VERSION, TENSORS, damaged, read_stored_graph
 
-FORMAT_VERSION = 1
-MARK = "graph.safetensors"
-FILES = ("meta.json", "clips.csv", MARK, "x.npy")
-_STORED = tuple(name for name in TENSORS if name != "x")
+_STORED = tuple(name for name in ATTRIBUTES if name != "x")
 
 
 def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None = None) -> Path:
@@ -43,10 +41,10 @@ def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None
     _check_finite(data)
     if x_file is not None:
         _check_same_kind(x_file, data.x)
-    with atomic_folder(folder, MARK) as part:
-        write_json(part / "meta.json", {"format": "ser_graph.graph", "version": FORMAT_VERSION, **data.meta})
+    with atomic_folder(folder, TENSORS) as part:
+        write_json(part / "meta.json", {"format": FORMAT, "version": FORMAT_VERSION, **data.meta})
         write_table(data.table, part / "clips.csv")
-        save_file({name: data[name].contiguous() for name in _STORED}, part / MARK)
+        save_file({name: data[name].contiguous() for name in _STORED}, part / TENSORS)
         if x_file is None:
             write_array(part / "x.npy", data.x)
         else:
@@ -65,30 +63,20 @@ def load_graph(folder: str | Path) -> ClipGraph:
             the others, or holds what no graph holds.
     """
     folder = Path(folder).expanduser()
-    if not (folder / "meta.json").exists():
-        raise InputError(f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'")
-    meta = read_json(folder / "meta.json")
-    if not isinstance(meta, dict) or meta.pop("format", None) != "ser_graph.graph":
-        raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
-    _check_version(meta.pop("version", None), folder)
-    if not {"corpus", "root", "names"} <= meta.keys():
-        raise _damaged(folder, "meta.json does not say what the codes mean")
-    check_readable(*(folder / name for name in FILES))
+    table, _, meta = read_stored_graph(folder)
     try:
-        tensors = load_file(folder / MARK)
+        tensors = load_file(folder / TENSORS)
         x = map_array(folder / "x.npy")
-        table = read_table(folder / "clips.csv")
     except (OSError, ValueError, EOFError, SafetensorError) as error:
-        raise _damaged(folder, str(error).splitlines()[0]) from None
+        raise damaged(folder, error) from None
     if sorted(tensors) != sorted(_STORED):
-        raise _damaged(folder, "not the tensors of a graph")
-    table.attrs.update(corpus=meta["corpus"], root=meta["root"])
+        raise damaged(folder, "not the tensors of a graph")
     try:
         data = _agreed(ClipGraph(x=x, **tensors, num_nodes=len(table)), table, meta)
         data.check()
         _check_finite(data)
     except (InputError, TypeError, AttributeError) as error:  # the last two: meta.json of another make
-        raise _damaged(folder, str(error)) from None
+        raise damaged(folder, error) from None
     return data
 
 
@@ -110,15 +98,6 @@ def _agreed(data: ClipGraph, table: pd.DataFrame, meta: dict[str, Any]) -> ClipG
     return data
 
 
-def _check_version(version: Any, folder: Path) -> None:
-    if not isinstance(version, int):
-        raise _damaged(folder, "meta.json names no version")
-    if version > FORMAT_VERSION:
-        raise InputError(f"{folder} was stored by a newer ser_graph; update this one (pip install -U ser-graph)")
-    if version < FORMAT_VERSION:
-        raise InputError(f"{folder} was stored by an older ser_graph, in another form; build the graph anew")
-
-
 def _check_finite(data: ClipGraph) -> None:
     """All but `x`, which may lie on disk: its numbers are looked at as they are written."""
     for name in ("emb", "edge_weight"):
@@ -134,7 +113,3 @@ def _check_same_kind(x_file: str | Path, x: Tensor) -> None:
             f"{x_file} holds {list(found.shape)} {found.dtype}, x of the graph {list(x.shape)} {x.dtype}; give the "
             "file that x is mapped from"
         )
-
-
-def _damaged(folder: Path, why: str) -> InputError:
-    return InputError(f"The graph in {folder} is damaged ({why}); build it anew")

@@ -147,7 +147,7 @@ import sys
 from pathlib import Path
 import torch
 from ser_graph.audio import Standardise
-from ser_graph.downstream import predict, train
+from ser_graph.downstream import predict_clips, train
 from ser_graph.graph import load_graph
 
 def peak():
@@ -159,7 +159,7 @@ Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
 start = peak()
 Standardise.fit(data.x)
 student = train(data, epochs=1, batch_size=4, precision="float32", progress=False, device="cpu")
-predict(student, data, "train")
+predict_clips(student, data, "train")
 print(peak() - start)
 data.x.float()
 print(peak() - start)

@@ -8,7 +8,7 @@ from ser_graph.downstream import (
     Student,
     TrainingSettings,
     load_student,
-    predict,
+    predict_clips,
     train,
     training as training_module,
 )
@@ -77,7 +77,7 @@ def test_augmentation_does_not_touch_evaluation(toy_graph, normalise, schedule):
     said = predict_logits(student, toy_graph.x, rows, voices=voices).argmax(1)
     row = student.info["history"][student.info["epoch"] - 1]
     assert float((said == toy_graph.y[rows]).double().mean()) == row["dev_accuracy"]
-    found = predict(student, toy_graph, "dev")
+    found = predict_clips(student, toy_graph, "dev")
     assert (found["predicted"] == found["emotion"]).mean() == row["dev_accuracy"]
     assert torch.equal(predict_logits(student, toy_graph.x, rows), predict_logits(student, toy_graph.x, rows))
 
@@ -97,14 +97,14 @@ def test_normalised_per_utterance_a_tilt_of_every_clip_changes_nothing(toy_graph
     how = {name: value for name, value in QUICK.items() if name != "normalise"}
     toy_graph.x = toy_graph.x.float()
     student = train(toy_graph, **how)
-    before = predict(student, toy_graph)
+    before = predict_clips(student, toy_graph)
     layer = student.standardise
     seen = toy_graph.x[:75].double().numpy()
     np.testing.assert_allclose(layer.std, (seen - seen.mean(1, keepdims=True)).reshape(-1, 64).std(0), rtol=1e-5)
     toy_graph.x = toy_graph.x + 3 * torch.randn(120, 1, 64, generator=torch.Generator().manual_seed(0))
-    np.testing.assert_allclose(predict(student, toy_graph).iloc[:, 3:], before.iloc[:, 3:], atol=1e-3)
+    np.testing.assert_allclose(predict_clips(student, toy_graph).iloc[:, 3:], before.iloc[:, 3:], atol=1e-3)
     loaded = load_student(student.save(tmp_path / "student"))
-    assert predict(loaded, toy_graph).equals(predict(student, toy_graph))
+    assert predict_clips(loaded, toy_graph).equals(predict_clips(student, toy_graph))
     assert student.standardise.normalise == "utterance"
     assert train(toy_graph, **QUICK).standardise.normalise == "corpus"
 
@@ -114,18 +114,18 @@ def test_normalised_per_speaker_a_speakers_microphone_changes_nothing(toy_graph,
     how = {**QUICK, "normalise": "speaker"}
     toy_graph.x = toy_graph.x.float()
     student = train(toy_graph, **how)
-    before = predict(student, toy_graph)
+    before = predict_clips(student, toy_graph)
     seen = toy_graph.x[:75].double().numpy().reshape(5, -1, 64)
     np.testing.assert_allclose(student.standardise.std, seen.std(1).mean(0), rtol=0.02)
     np.testing.assert_allclose(student.standardise.std, (seen.var(1).mean(0)) ** 0.5, rtol=1e-5)
     filters = 3 * torch.randn(8, 1, 64, generator=torch.Generator().manual_seed(0))
     toy_graph.x = toy_graph.x + filters[toy_graph.speaker]
-    np.testing.assert_allclose(predict(student, toy_graph).iloc[:, 3:], before.iloc[:, 3:], atol=1e-3)
+    np.testing.assert_allclose(predict_clips(student, toy_graph).iloc[:, 3:], before.iloc[:, 3:], atol=1e-3)
     tuned = train(toy_graph, **how)
     np.testing.assert_allclose(tuned.standardise.std, student.standardise.std, rtol=1e-5)
     loaded = load_student(student.save(tmp_path / "student"))
-    assert predict(loaded, toy_graph).equals(predict(student, toy_graph))
-    assert (predict(student, toy_graph, "dev").eval("predicted == emotion").mean()) == pytest.approx(
+    assert predict_clips(loaded, toy_graph).equals(predict_clips(student, toy_graph))
+    assert (predict_clips(student, toy_graph, "dev").eval("predicted == emotion").mean()) == pytest.approx(
         student.info["history"][-1]["dev_accuracy"]
     )
 
@@ -164,12 +164,12 @@ def test_transfer_learns_from_the_embedding(wide_graph, tmp_path, transfer, sche
     student = train(wide_graph, **how, alpha=0, transfer=transfer, learning_rate=1e-2)
     assert student.info["needs_teacher"] is True
     assert student.info["settings"]["transfer"] == transfer
-    found = predict(student, wide_graph, "test")
+    found = predict_clips(student, wide_graph, "test")
     assert (found["predicted"] == found["emotion"]).mean() > 0.9
     loaded = load_student(student.save(tmp_path / "student"))
-    assert predict(loaded, wide_graph, "test").equals(found)
+    assert predict_clips(loaded, wide_graph, "test").equals(found)
     rows = wide_graph.val_mask.nonzero()[:, 0]
-    right = predict(student, wide_graph, "dev").eval("predicted == emotion").mean()
+    right = predict_clips(student, wide_graph, "dev").eval("predicted == emotion").mean()
     assert len(rows) == 15
     assert right == pytest.approx(student.info["history"][student.info["epoch"] - 1]["dev_accuracy"])
 
@@ -184,13 +184,13 @@ def test_transfer_is_a_baseline_of_its_own(wide_graph):
 def test_another_teacher_than_the_one_of_the_training(wide_graph):
     wide_graph.meta["upstream"] = {"fingerprint": "one"}
     student = train(wide_graph, **{**QUICK, "epochs": 1}, alpha=0, transfer="add")
-    predict(student, wide_graph, "test")
+    predict_clips(student, wide_graph, "test")
     wide_graph.meta["upstream"] = {"fingerprint": "other"}
     with pytest.raises(InputError, match="embeddings are of another upstream than the student was trained with"):
-        predict(student, wide_graph, "test")
-    predict(train(wide_graph, **{**QUICK, "epochs": 1}, alpha=0), wide_graph, "test")
+        predict_clips(student, wide_graph, "test")
+    predict_clips(train(wide_graph, **{**QUICK, "epochs": 1}, alpha=0), wide_graph, "test")
     wide_graph.meta["upstream"] = None  # embeddings that somebody made: nothing to compare
-    predict(student, wide_graph, "test")
+    predict_clips(student, wide_graph, "test")
 
 
 def test_what_cannot_be_transferred(toy_graph):

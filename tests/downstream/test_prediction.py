@@ -5,7 +5,7 @@ import torch
 
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import hear
-from ser_graph.downstream import Student, predict, prediction
+from ser_graph.downstream import Student, predict_clips, prediction
 from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.errors import InputError
 from ser_graph.graph import build_graph
@@ -23,7 +23,7 @@ def student():
 
 def test_a_row_per_clip(student, toy_graph, relabel):
     relabel(toy_graph, 1, -1)
-    found = predict(student, toy_graph)
+    found = predict_clips(student, toy_graph)
     assert found.index.equals(toy_graph.table.index)
     columns = ["emotion", "speaker", "predicted", "p_anger", "p_fear", "p_sadness"]
     assert list(found.columns) == columns
@@ -37,11 +37,11 @@ def test_a_row_per_clip(student, toy_graph, relabel):
 
 
 def test_one_split(student, toy_graph):
-    whole, test = predict(student, toy_graph), predict(student, toy_graph, "test")
+    whole, test = predict_clips(student, toy_graph), predict_clips(student, toy_graph, "test")
     assert test.index.equals(toy_graph.table.index[toy_graph.test_mask.numpy()])
     pd.testing.assert_frame_equal(test, whole.loc[test.index], atol=1e-5)
     with pytest.raises(InputError, match="No clip to predict in the split 'val'"):
-        predict(student, toy_graph, "val")
+        predict_clips(student, toy_graph, "val")
 
 
 def test_batch_size_and_rows(student, toy_graph):
@@ -80,9 +80,9 @@ def test_from_the_files_as_from_the_graph(student, make_clips, monkeypatch):
     table.attrs = {"corpus": "noise", "root": str(folder)}
     data = build_graph(table, emb=torch.eye(5) + 1, features=SHORT, epsilon=None, progress=False)
     for split in (None, "test"):
-        from_files = predict(student, table, split, progress=False)
-        pd.testing.assert_frame_equal(from_files, predict(student, data, split), atol=1e-5)
-    assert predict(student, table, root=folder, progress=False)["p_fear"].nunique() == 5
+        from_files = predict_clips(student, table, split, progress=False)
+        pd.testing.assert_frame_equal(from_files, predict_clips(student, data, split), atol=1e-5)
+    assert predict_clips(student, table, root=folder, progress=False)["p_fear"].nunique() == 5
 
 
 def test_spectrograms_of_other_settings_are_refused(toy_graph):
@@ -90,7 +90,7 @@ def test_spectrograms_of_other_settings_are_refused(toy_graph):
     with pytest.raises(
         InputError, match="have floor=1e-06, the student expects 1e-05; predict from the clip table"
     ):
-        predict(other, toy_graph)
+        predict_clips(other, toy_graph)
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_voices_are_of_use_to_students_that_normalise_by_speaker_alone(toy_graph
 @pytest.mark.parametrize("heard", [None, 0, 3])
 @torch.inference_mode()
 def test_predicting_what_speakers_say_of_whom_so_much_was_heard(listener, toy_graph, heard):
-    found = predict(listener, toy_graph, "test", heard=heard)
+    found = predict_clips(listener, toy_graph, "test", heard=heard)
     for file in found.index[[0, 14, 15, 29]]:
         clip = toy_graph.table.index.get_loc(file)
         voice = voice_of(toy_graph, heard_of(toy_graph, heard)[int(toy_graph.speaker[clip])])
@@ -157,6 +157,6 @@ def test_predicting_what_speakers_say_of_whom_so_much_was_heard(listener, toy_gr
 
 
 def test_how_much_was_heard_matters(listener, toy_graph):
-    unknown, some, well = (predict(listener, toy_graph, heard=heard) for heard in (0, 3, None))
+    unknown, some, well = (predict_clips(listener, toy_graph, heard=heard) for heard in (0, 3, None))
     assert np.abs(unknown.iloc[:, 3:] - some.iloc[:, 3:]).max(axis=None) > 1e-3
-    pd.testing.assert_frame_equal(predict(listener, toy_graph, heard=15), well)
+    pd.testing.assert_frame_equal(predict_clips(listener, toy_graph, heard=15), well)

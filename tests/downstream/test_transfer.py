@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.downstream import BACKBONES, Student, load_student, predict
+from ser_graph.downstream import BACKBONES, Student, load_student, predict_clips
 from ser_graph.errors import InputError
 
 SHORT = LogMelSettings(n_samples=8192)
@@ -49,13 +49,13 @@ def test_stored_and_loaded(transfer, wide_graph, tmp_path):
     student.save(tmp_path / "student")
     loaded = load_student(tmp_path / "student")
     assert (loaded.transfer, loaded.needs_teacher, loaded.info["needs_teacher"]) == (transfer, True, True)
-    found = predict(loaded, wide_graph)
-    pd.testing.assert_frame_equal(found, predict(student, wide_graph))
+    found = predict_clips(loaded, wide_graph)
+    pd.testing.assert_frame_equal(found, predict_clips(student, wide_graph))
     with torch.inference_mode():
         logits = student(wide_graph.x[:7], wide_graph.emb[:7]).logits
     np.testing.assert_allclose(found.iloc[:7, 3:], logits.double().softmax(1), atol=1e-6)
     # One split: the embeddings follow their clips.
-    pd.testing.assert_frame_equal(predict(loaded, wide_graph, "test"), found[-30:], atol=1e-5)
+    pd.testing.assert_frame_equal(predict_clips(loaded, wide_graph, "test"), found[-30:], atol=1e-5)
 
 
 def test_other_students_need_no_teacher(wide_graph):
@@ -70,16 +70,16 @@ def test_other_students_need_no_teacher(wide_graph):
 def test_without_the_teacher_there_is_no_answer(wide_graph):
     student = made("max")
     with pytest.raises(InputError, match=r"needs the teacher at inference \(transfer='max'\): predict on a graph"):
-        predict(student, wide_graph.table)
+        predict_clips(student, wide_graph.table)
     with pytest.raises(InputError, match=r"needs the teacher's embedding of every clip \(transfer='max'\)"):
         student(wide_graph.x[:2])
 
 
 def test_embeddings_of_another_width_and_unknown_transfers(toy_graph):
     with pytest.raises(InputError, match=r"transfer='add' needs embeddings of 256 dimensions.*graph's have 16"):
-        predict(made("add"), toy_graph)
+        predict_clips(made("add"), toy_graph)
     thin = Student("resnet9", EMOTIONS, SHORT, transfer="add", width=0.5)
     with pytest.raises(InputError, match=r"needs embeddings of 128 dimensions.*at width 0.5.*graph's have 16"):
-        predict(thin, toy_graph)
+        predict_clips(thin, toy_graph)
     with pytest.raises(InputError, match=r"Bad transfer 'sum', expected one of \['add', 'avg', 'max', 'none'\]"):
         made("sum")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_graph.downstream import predict
+from ser_graph.downstream import predict_clips
 from ser_graph.edge.benchmark import bench, format_bench
 from ser_graph.errors import InputError
 from ser_graph.evaluation import uar
@@ -47,7 +47,7 @@ def test_models_side_by_side(call, shelf, toy_graph):
     ]
     assert (table["p50_ms"] > 0).all() and (table["p95_ms"] >= table["p50_ms"]).all()
     assert np.allclose(table["rtf"], table["p50_ms"] / 1000 / 0.512, rtol=1e-3)
-    predictions = predict(trained, toy_graph, "test")
+    predictions = predict_clips(trained, toy_graph, "test")
     meant = uar(predictions["emotion"], predictions["predicted"])
     assert table["uar"].tolist()[:2] == pytest.approx([meant, meant]) and np.isnan(table.loc["teacher", "uar"])
     assert meant > 0.5 and abs(table.loc["int8.onnx", "uar"] - meant) <= 0.005
@@ -60,7 +60,7 @@ def test_models_side_by_side(call, shelf, toy_graph):
 def test_voices_are_not_known_but_for_uar(hearing, hearing_exported, toy_graph, tmp_path):
     graph = save_graph(toy_graph, tmp_path / "graph")
     table = bench([hearing_exported], graph=graph, repeats=1, progress=False)
-    meant = predict(hearing, toy_graph, "test")
+    meant = predict_clips(hearing, toy_graph, "test")
     assert table["uar"].tolist() == pytest.approx([uar(meant["emotion"], meant["predicted"])])
     assert (table["p50_ms"] > 0).all() and "hears_voices" not in table
     assert table.attrs["notes"][-1] == (

@@ -11,7 +11,7 @@ import torch
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora.table import load_table
-from ser_graph.downstream import BACKBONES, Student, predict
+from ser_graph.downstream import BACKBONES, Student, predict_clips
 from ser_graph.edge.exporting import calibration, export
 from ser_graph.edge.onnx_student import METADATA_KEY, OnnxStudent
 from ser_graph.errors import InputError
@@ -76,7 +76,7 @@ def test_int8_recognises_as_well(student, exported_int8, toy_graph):
     assert found.precision == "int8"
     test = toy_graph.test_mask.numpy()
     probabilities, _ = found.of_spectrograms(toy_graph.x[test].numpy())
-    wanted = predict(student, toy_graph, "test")
+    wanted = predict_clips(student, toy_graph, "test")
     meant = wanted.filter(like="p_").to_numpy()
     said = [found.emotions[code] for code in probabilities.argmax(1)]
     assert uar(wanted["emotion"], wanted["predicted"]) > 0.8  # there is something to lose

@@ -1,14 +1,18 @@
 """Recordings and clips, asked of a student in torch and of the same one exported."""
 
+import io
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.sound import read_mono
 from ser_graph.corpora.table import load_table
-from ser_graph.downstream import Student, predict as predict_by_torch
+from ser_graph.downstream import Student, predict_clips
 from ser_graph.edge.nearest import Nearest
 from ser_graph.edge.prediction import format_predictions, heard_table, predict, write_predictions
 from ser_graph.edge.streaming import Heard
@@ -45,7 +49,7 @@ def test_recordings_are_predicted_as_clips_are(student, exported, folder):
     """A short recording is a clip: what the tables of a corpus get is what a device gets."""
     (folder / "labels.csv").write_text("file,emotion\na.wav,anger\nb.flac,fear\n")
     clips = load_table(folder / "labels.csv")
-    meant = predict_by_torch(student, clips, progress=False).filter(like="p_")
+    meant = predict_clips(student, clips, progress=False).filter(like="p_")
     for model in (student, exported):
         for said in (predict(model, folder, progress=False).loc[["a.wav", "b.flac"]], predict(model, clips)):
             np.testing.assert_allclose(said.filter(like="p_"), meant, atol=2e-3)  # spectrograms of 16 bits
@@ -58,6 +62,54 @@ def test_a_long_recording_in_windows(exported, folder):
     soundfile.write(part, read_mono(folder / "deep" / "long.wav", 16_000)[4_000:10_400], 16_000, subtype="FLOAT")
     alone = predict(exported, part, progress=False)
     np.testing.assert_allclose(alone.filter(like="p_"), table.filter(like="p_").iloc[[1]], atol=1e-5)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_one_recording_however_it_is_given(exported, tmp_path, subtype):
+    samples = np.random.default_rng(0).normal(0, 0.1, (30_000, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, 44_100, subtype=subtype)
+    by_file = predict(exported, tmp_path / "a.wav", progress=False)
+    assert len(by_file) == 2
+    as_stored, rate = soundfile.read(tmp_path / "a.wav", dtype="int16" if subtype == "PCM_16" else "float32")
+    for name, source in [
+        ("a.wav", tmp_path),
+        ("array", (as_stored, rate)),
+        ("array", (as_stored.T, rate)),
+        ("array", (torch.from_numpy(as_stored), rate)),
+        ("stream", (tmp_path / "a.wav").open("rb")),
+    ]:
+        found = predict(exported, source, progress=False)
+        assert (found.index == name).all()
+        pd.testing.assert_frame_equal(found.reset_index(drop=True), by_file.reset_index(drop=True))
+    raw = io.BytesIO((samples[:, 0] * 32_767).astype("<i2").tobytes())
+    assert predict(exported, raw, rate=44_100, progress=False).index.tolist() == ["stream"] * 2
+
+
+def test_what_is_for_other_sources_is_not_left_out_in_silence(exported, folder, toy_graph):
+    for source, given, words in [
+        (folder, {"split": "test", "heard": 1}, "split and heard can be given for a graph or a clip table only"),
+        (folder, {"rate": 16_000}, "rate is for streams"),
+        (toy_graph, {"hop": 1.0}, "hop can be given for recordings only"),
+        (toy_graph, {"graph": toy_graph}, "graph can be given for recordings only"),
+        (np.zeros(9), {}, "Bad source of type ndarray, expected a graph, .*, \\(samples, rate\\)"),
+        ([folder, np.zeros(9)], {}, "Bad source of type ndarray"),
+        ((np.zeros(0), 16_000), {}, "ended without a sample"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            predict(exported, source, progress=False, **given)
+
+
+def test_what_cannot_be_heard_in_a_folder_is_named_and_nothing_is_waited_for(exported, folder):
+    """A pipe without a writer; phone formats; half a file."""
+    os.mkfifo(folder / "pipe.wav")
+    for name in ("talk.m4a", "talk.amr", "talk.WEBM"):
+        (folder / name).write_bytes(b"\0\0\0 ftypM4A " * 9)
+    (folder / "a.wav").write_bytes((folder / "a.wav").read_bytes()[:-1000])
+    with pytest.warns(UserWarning):
+        table = predict(exported, folder, progress=False)
+    assert sorted(table.attrs["unreadable"]) == ["a.wav", "pipe.wav", "talk.WEBM", "talk.amr", "talk.m4a"]
+    assert "truncated" in table.attrs["unreadable"]["a.wav"]
+    assert "ffmpeg -i talk.amr talk.wav" in table.attrs["unreadable"]["talk.amr"]
 
 
 def test_late_times_keep_their_milliseconds(exported, tmp_path):

@@ -8,8 +8,10 @@ import types
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import given, strategies as st
 
+from ser_graph.audio.resampling import resampled
 from ser_graph.edge.streaming import cut, listen
 from ser_graph.errors import InputError
 
@@ -131,12 +133,12 @@ HEADER = wav(sound(0.2))[:44]
 @pytest.mark.parametrize(
     ("stream", "settings", "words"),
     [
-        (PCM, {}, r"says nothing of its rate; say it with rate= \(--rate\), expected 16000"),
-        (PCM, {"rate": 44_100}, r"has 44,100 Hz, the model expects 16,000 Hz; .*ffmpeg -i - -f s16le -ar 16000"),
-        (wav(sound(), 8_000), {}, "has 8,000 Hz, the model expects 16,000 Hz"),
+        (PCM, {}, r"says nothing of its rate; say it with rate= \(--rate\)"),
+        (PCM, {"rate": 0}, "Bad rate 0, expected a whole number from 1,000 to 1,000,000"),
+        (wav(sound(), 500), {}, "Bad rate 500"),
         (wav(sound()), {"rate": 8_000}, "header says 16,000 Hz, but rate=8,000 was given"),
         (wav(sound(), subtype="ULAW"), {}, "WAV of format 7 with 8 bits, expected 16 or 32 bits"),
-        (b"fLaC" + PCM, {"rate": RATE}, "is FLAC, expected WAV or raw PCM; decode it"),
+        (b"fLaC" + PCM, {"rate": RATE}, "is FLAC, expected WAV or raw PCM; decode it.*: ffmpeg -i - -f s16le"),
         (b"RIFF\0\0\0\0AVI " + PCM, {}, "RIFF but is no WAV"),
         (HEADER[:20], {}, "ends within its WAV header"),
         (HEADER[:12] + HEADER[36:] + PCM, {}, "does not say its format"),
@@ -156,17 +158,56 @@ def test_bad_streams_are_one_line(stream, settings, words):
 
 
 def test_arrays_are_a_stream_too():
-    values = sound(2.0)[:, 0] / 32768
-    windows, _ = heard(np.split(values, 5))
+    values = sound(2.0)[:, 0]
+    windows, _ = heard(io.BytesIO(values.tobytes()), rate=RATE)
     assert [one.start for one in windows] == [0, 1]
-    assert heard(values)[0] == windows  # one alone
+    assert heard(np.split(values, 5), rate=RATE)[0] == windows
+    assert heard(iter(np.split(values / 32768, 5)), rate=RATE)[0] == windows
+    for samples in (values, values / 32768, torch.from_numpy(values), np.stack([values, values])):
+        assert heard((samples, RATE))[0] == windows
+        assert heard(samples, rate=RATE)[0] == windows  # one alone
+
+
+@pytest.mark.parametrize("rate", [44_100, 8_000, 16_001])
+def test_streams_of_any_rate_are_resampled(rate):
+    """The same sound from a pipe, as an array and from a file."""
+    values = np.random.default_rng(0).integers(-9_000, 9_000, 2 * rate).astype(np.int16)
+    expected = np.concatenate(list(resampled([values / np.float32(32768)], rate, RATE)))
+    for source, more in ((io.BytesIO(values.tobytes()), {"rate": rate}), ((values, rate), {})):
+        _, asked = heard(source, **more)
+        np.testing.assert_array_equal(np.concatenate(asked), expected[: 2 * RATE])
+    _, asked = heard(io.BytesIO(wav(values, rate)))
+    np.testing.assert_array_equal(np.concatenate(asked), expected[: 2 * RATE])
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "words"),
+    [
+        (np.zeros(RATE), {}, r"An array says nothing of its rate; give \(samples, rate\)"),
+        ([np.zeros(RATE)], {}, "says nothing of its rate"),
+        ((RATE, np.zeros(RATE)), {}, "says nothing of its rate"),
+        ((np.zeros(RATE), "16k"), {}, "Bad rate '16k', expected a whole number from 1,000"),
+        ((np.zeros(RATE), RATE), {"rate": 8_000}, "comes with a rate of 16000, but rate=8000 was given"),
+        ((np.zeros(RATE, np.int64), RATE), {}, "Bad samples of type int64, expected floats"),
+        ((np.zeros((3, RATE, 2)), RATE), {}, r"Bad samples of shape \(3, 16000, 2\)"),
+        ((np.full(RATE, 3e4), RATE), {}, "The sound from .* holds samples up to 30,000, expected -1 to 1"),
+        ((np.zeros(0), RATE), {}, "ended without a sample"),
+        ([0.1, 0.2], {"rate": RATE}, r"Bad samples of shape \(\)"),
+        (7, {"rate": RATE}, "Bad stream of type int"),
+        (io.StringIO("text"), {"rate": RATE}, "The stream is text, expected bytes"),
+    ],
+)
+def test_arrays_that_are_no_sound(source, settings, words):
+    with pytest.raises(InputError, match=words) as error:
+        heard(source, **settings)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_sound_that_is_no_sound_gets_no_emotion(value):
     values = sound(3.0)[:, 0] / np.float32(32768)
     values[RATE + 7] = value
-    windows = listen(Loudness(), np.split(values, 5))
+    windows = listen(Loudness(), np.split(values, 3), rate=RATE)
     assert next(windows).start == 0
     with pytest.raises(InputError, match=rf"The sound from 1\.00 to 2\.00 s holds samples up to {value}, expected"):
         next(windows)

@@ -16,7 +16,7 @@ import torch
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.sound import read_mono, repeat_to
 from ser_graph.corpora.table import load_table
-from ser_graph.downstream import predict as predict_by_torch
+from ser_graph.downstream import predict_clips
 from ser_graph.downstream.prediction import known_voices
 from ser_graph.edge.exporting import calibration, export
 from ser_graph.edge.nearest import Nearest, clip_voices
@@ -159,7 +159,7 @@ def test_int8_hears_as_well_and_knows_voices_exactly(models, hearing, hearing_in
     small, clips = OnnxStudent(hearing_int8), waves(4)[:, 0]
     assert (small.precision, small.normalise) == ("int8", "speaker")
     np.testing.assert_allclose(by_hand(small, clips)[1], by_hand(models[1], clips)[1], rtol=1e-5, atol=1e-5)
-    meant, said = predict_by_torch(hearing, toy_graph, "test"), predict(small, toy_graph, "test", progress=False)
+    meant, said = predict_clips(hearing, toy_graph, "test"), predict(small, toy_graph, "test", progress=False)
     assert (meant["predicted"] == meant["emotion"]).mean() > 0.8  # there is something to lose
     assert (said["predicted"] == meant["predicted"]).mean() > 0.95
     assert 1e-6 < abs(probabilities(said) - probabilities(meant)).mean() < 0.03
@@ -262,7 +262,7 @@ def test_clips_of_a_table_are_heard_speaker_by_speaker(models, hearing, hearing_
 
 @pytest.mark.parametrize("heard", [None, 0, 2])
 def test_a_graph_is_heard_as_by_torch(models, hearing, hearing_exported, toy_graph, heard):
-    meant = predict_by_torch(hearing, toy_graph, "test", heard=heard)
+    meant = predict_clips(hearing, toy_graph, "test", heard=heard)
     for model in (hearing_exported, hearing, *models):
         said = predict(model, toy_graph, "test", heard=heard, progress=False)
         pd.testing.assert_frame_equal(said, meant, atol=1e-4)
@@ -309,8 +309,11 @@ def test_mistakes_are_one_line(call, student, hearing, hearing_exported, exporte
     cases = [
         (lambda: predict(exported, folder, one_voice=True), "for students that normalise by speaker"),
         (lambda: predict(student, folder, one_voice=True), "for students that normalise by speaker"),
-        (lambda: predict(hearing, toy_graph, one_voice=True), "one_voice is for recordings"),
-        (lambda: predict(hearing_exported, toy_graph.table, one_voice=True), "one_voice is for recordings"),
+        (lambda: predict(hearing, toy_graph, one_voice=True), "one_voice can be given for recordings"),
+        (
+            lambda: predict(hearing_exported, toy_graph.table, one_voice=True),
+            "one_voice can be given for recordings",
+        ),
         (lambda: export(hearing, tmp_path / "a.pte", format="executorch", progress=False), "format='onnx'"),
     ]
     for make, words in cases:

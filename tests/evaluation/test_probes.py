@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.downstream import Student, predict
+from ser_graph.downstream import Student, predict_clips
 from ser_graph.errors import InputError
 from ser_graph.evaluation import bootstrap_difference, evaluate, mcnemar
 from ser_graph.evaluation.probes import (
@@ -261,7 +261,7 @@ def test_the_probe_looks_at_one_clip_at_a_time():
 def test_predictions_are_as_a_student_makes_them(toy_graph, method):
     student = Student("cnn6", toy_graph.emotions, LogMelSettings(n_samples=8192))
     for split in ("dev", "test"):
-        ours, of_student = method(toy_graph, split=split), predict(student, toy_graph, split)
+        ours, of_student = method(toy_graph, split=split), predict_clips(student, toy_graph, split)
         pd.testing.assert_index_equal(ours.index, of_student.index)
         pd.testing.assert_series_equal(ours.dtypes, of_student.dtypes)
         pd.testing.assert_frame_equal(ours[["emotion", "speaker"]], of_student[["emotion", "speaker"]])

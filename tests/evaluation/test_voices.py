@@ -3,7 +3,7 @@
 import pytest
 
 import ser_graph
-from ser_graph.downstream import Student, predict, train
+from ser_graph.downstream import Student, predict_clips, train
 from ser_graph.downstream.settings import PAPER
 from ser_graph.errors import InputError
 from ser_graph.evaluation import heard_curve, uar
@@ -22,7 +22,7 @@ def test_a_voice_that_was_heard_is_understood(student, toy_graph):
     assert list(table) == ["uar", "uar_low", "uar_high"]
     assert table["uar"].tolist()[0] < 0.5 and table.loc["all", "uar"] > 0.8
     for heard in (3, None):  # all clips of the split are judged, those that were heard too
-        said = predict(student, toy_graph, "test", heard=heard)
+        said = predict_clips(student, toy_graph, "test", heard=heard)
         assert len(said) == int(toy_graph.test_mask.sum())
         assert table.loc["all" if heard is None else heard, "uar"] == uar(said["emotion"], said["predicted"])
     assert list(ser_graph.evaluation.heard_curve(student, toy_graph, "dev", clips=(2,)).index) == [2]

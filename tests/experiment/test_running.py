@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ser_graph import cli
-from ser_graph.downstream import load_student, predict
+from ser_graph.downstream import load_student, predict_clips
 from ser_graph.downstream.settings import PAPER
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
@@ -64,7 +64,7 @@ def test_numbers_follow_from_the_stored_parts(finished):
     for student in results["students"]:
         folder = out / "students" / student["name"]
         stored = pd.read_csv(folder / "predictions.csv", index_col="file")
-        again = predict(load_student(folder), data, "test")
+        again = predict_clips(load_student(folder), data, "test")
         assert (stored["predicted"] == again["predicted"]).all()
         assert evaluate(again)["uar"] == student["uar"]
     assert results["graph"]["n_edges"] == data.edge_index.shape[1]

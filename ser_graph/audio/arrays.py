@@ -1,0 +1,74 @@
+"""Samples as people have them, integers or floats, NumPy or torch, with channels or without -> mono float32."""
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from ser_graph.audio.sound import FEWEST, MOST
+from ser_graph.errors import InputError
+
+MOST_CHANNELS = 32
+_OFFSETS = {"uint8": 128, "int8": 0, "int16": 0, "int32": 0}  # what silence is; 8 bits are unsigned in WAV
+
+
+def as_mono(samples: Any) -> np.ndarray:
+    """Samples as one channel; several are averaged.
+
+    Args:
+        samples: an array or a tensor of shape [n], [n, channels] or [channels, n], whose longer side is taken for
+            time. Floats are taken as they are, full scale is 1; int8, uint8 (128 is silence), int16 and int32 are
+            scaled to that.
+
+    Returns:
+        float32 of shape [n].
+
+    Raises:
+        InputError: no numbers of these kinds, or a shape that does not tell which side is time.
+
+    Examples:
+        >>> as_mono(np.array([[16384, 0], [-32768, 0], [0, 0]], np.int16))
+        array([ 0.25, -0.5 ,  0.  ], dtype=float32)
+    """
+    try:
+        values = np.asarray(samples.detach().cpu() if hasattr(samples, "detach") else samples)
+    except (TypeError, ValueError):  # a type that numpy does not have, a list of lists of different lengths
+        kind = getattr(samples, "dtype", "unequal lengths")
+        raise InputError(f"Bad samples of {kind}, expected an array of floats in -1 to 1, or of int16") from None
+    kind = values.dtype.newbyteorder("=").name
+    if kind not in _OFFSETS and kind not in ("float16", "float32", "float64"):
+        raise InputError(
+            f"Bad samples of type {kind}, expected floats in -1 to 1, or int16, int32, int8 or uint8, which are "
+            "scaled; convert them"
+        )
+    mono = _mono(values)
+    if kind not in _OFFSETS:
+        return mono.astype(np.float32)
+    full = 2 ** (8 * values.dtype.itemsize - 1)
+    return ((mono.astype(np.float64) - _OFFSETS[kind]) / full).astype(np.float32)
+
+
+def check_rate(rate: Any) -> int:
+    """A sampling rate in Hz as a plain number.
+
+    Raises:
+        InputError: no whole number, or none that sound has.
+    """
+    if not isinstance(rate, numbers.Real) or not FEWEST <= rate <= MOST or rate % 1:  # type: ignore[operator]
+        shown = repr(rate) if isinstance(rate, str | numbers.Number) else f"of type {type(rate).__name__}"
+        raise InputError(f"Bad rate {shown}, expected a whole number from {FEWEST:,} to {MOST:,} samples a second")
+    return int(rate)  # type: ignore[call-overload]
+
+
+def _mono(values: np.ndarray) -> np.ndarray:
+    """The mean of the channels; in float32, as that of sound files, wherever it holds the values exactly."""
+    if values.ndim == 1:
+        return values
+    channels = min(values.shape, default=0)
+    if values.ndim != 2 or channels == max(values.shape) or not 1 <= channels <= MOST_CHANNELS:
+        raise InputError(
+            f"Bad samples of shape {values.shape}, expected [n], [n, channels] or [channels, n], with fewer "
+            f"channels than samples and at most {MOST_CHANNELS}"
+        )
+    wide = values.dtype.name in ("int32", "float64")
+    return values.mean(axis=int(np.argmin(values.shape)), dtype=np.float64 if wide else np.float32)

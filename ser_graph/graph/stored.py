@@ -1,0 +1,79 @@
+"""The folder of a stored graph, and what can be read of it without torch: all but the tensors."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ser_graph.common.files import check_readable, read_json
+from ser_graph.corpora.table import read_table
+from ser_graph.errors import InputError
+
+FORMAT = "ser_graph.graph"
+FORMAT_VERSION = 1
+TENSORS = "graph.safetensors"
+FILES = ("meta.json", "clips.csv", TENSORS, "x.npy")
+
+
+class StoredGraph(NamedTuple):
+    """What is read of a graph of N clips.
+
+    Attributes:
+        table: the clip table, a row a clip.
+        x: [N, n_frames, n_mels] float16 or float32 log-mel spectrograms, mapped from disk.
+        meta: how the graph was made.
+    """
+
+    table: pd.DataFrame
+    x: np.ndarray
+    meta: dict[str, Any]
+
+
+def read_stored_graph(folder: str | Path) -> StoredGraph:
+    """Read the parts of a stored graph that need no torch; `load_graph` reads the whole.
+
+    Args:
+        folder: a folder made by `save_graph`.
+
+    Raises:
+        InputError: no graph there, a damaged one, or one of a newer format.
+    """
+    folder = Path(folder).expanduser()
+    meta = _read_meta(folder)
+    check_readable(*(folder / name for name in FILES))
+    try:
+        table = read_table(folder / "clips.csv")
+        x = np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise damaged(folder, error) from None
+    if len(x) != len(table):
+        raise damaged(folder, "its parts differ in length")
+    table.attrs.update(corpus=meta["corpus"], root=meta["root"])
+    return StoredGraph(table, x, meta)
+
+
+def damaged(folder: Path, why: object) -> InputError:
+    """The error of a graph whose parts cannot be read, or do not fit each other."""
+    return InputError(f"The graph in {folder} is damaged ({str(why).splitlines()[0]}); build it anew")
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    if not (folder / "meta.json").exists():
+        raise InputError(f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'")
+    meta = read_json(folder / "meta.json")
+    if not isinstance(meta, dict) or meta.pop("format", None) != FORMAT:
+        raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
+    _check_version(meta.pop("version", None), folder)
+    if not {"corpus", "root", "names"} <= meta.keys():
+        raise damaged(folder, "meta.json does not say what the codes mean")
+    return meta
+
+
+def _check_version(version: Any, folder: Path) -> None:
+    if not isinstance(version, int):
+        raise damaged(folder, "meta.json names no version")
+    if version > FORMAT_VERSION:
+        raise InputError(f"{folder} was stored by a newer ser_graph; update this one (pip install -U ser-graph)")
+    if version < FORMAT_VERSION:
+        raise InputError(f"{folder} was stored by an older ser_graph, in another form; build the graph anew")
