@@ -1,6 +1,5 @@
 """Recipes: what ships is valid, defaults are those of the library, and every mistake names its key."""
 
-import inspect
 import tomllib
 from itertools import product
 
@@ -11,32 +10,11 @@ from ser_graph.common.settings import names_of, parse_changes, without_effect_on
 from ser_graph.downstream import TrainingSettings
 from ser_graph.downstream.settings import METHODS, PAPER
 from ser_graph.errors import InputError
-from ser_graph.experiment import recipe as module
 from ser_graph.experiment.grid import essential, student_name
 from ser_graph.experiment.recipe_files import load_recipe, make_recipe, recipe_values, shipped_recipes
 from ser_graph.graph import GraphSettings
-from ser_graph.upstream.embedding import embed
-from ser_graph.upstream.finetuning import finetune
 
 SMALLEST = {"name": "x", "target": {"corpus": "synthetic"}, "upstream": {"finetune": False}}
-
-
-def defaults_of(function):
-    return {name: value.default for name, value in inspect.signature(function).parameters.items()}
-
-
-@pytest.mark.parametrize(
-    ("part", "function", "only_recipe"),
-    [
-        (module.UpstreamPart, finetune, {"model", "finetune"}),
-        (module.EmbeddingPart, embed, set()),
-    ],
-)
-def test_recipe_defaults_are_the_functions_defaults(part, function, only_recipe):
-    expected = defaults_of(function)
-    for name, field in part.model_fields.items():
-        if name not in only_recipe:
-            assert field.default == expected[name], name
 
 
 @pytest.mark.parametrize("protocol", ["clean", "paper"])

@@ -208,7 +208,7 @@ def test_table_and_meta_follow_copies(toy_graph):
         ({"n_neighbors": 0}, "Bad n_neighbors 0"),
         (
             {"seconds": 1.0, "whiten": True},
-            "Bad setting of the graph 'whiten', expected one of .*'epsilon'.*'layer'",
+            "Bad setting 'whiten', expected one of .*'epsilon'.*'layer'",
         ),
         ({"emb": None}, "needs an upstream"),
         ({"emb": torch.ones(2, 5)}, "emb has 2 rows, expected 3"),
@@ -233,8 +233,8 @@ class FakeUpstream:
     def __init__(self):
         self.info = {"weights": "fake"}
 
-    def embed(self, table, **settings):
-        self.asked = settings
+    def embed(self, table, settings, **how):
+        self.asked = {**settings.given, **how}
         return at_degrees(*range(len(table))).float()
 
     def fingerprint(self):
@@ -290,9 +290,9 @@ def test_compilation_begins_before_clips_are_embedded_and_only_where_it_is_neede
     done = []
 
     class Watched(FakeUpstream):
-        def embed(self, table, **settings):
+        def embed(self, table, settings, **how):
             done.append("embed")
-            return super().embed(table, **settings)
+            return super().embed(table, settings, **how)
 
     monkeypatch.setattr(building, "compile_nndescent", lambda: done.append("compile"))
     monkeypatch.setattr(building, "nearest_neighbours", lambda emb, k, method, **_: nearest_neighbours(emb, k))

@@ -6,7 +6,8 @@ import torch
 from torch_geometric.data import InMemoryDataset
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.corpora import speaker_split, synthesis
+from ser_graph.corpora import speaker_split
+from ser_graph.corpora.synthetic import making
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, EmotionGraph, GraphSettings, dataset as dataset_module
 from ser_graph.upstream import Upstream
@@ -25,8 +26,8 @@ def built(tmp_path_factory):
     """The root of a dataset of 42 made-up clips."""
     root = tmp_path_factory.mktemp("data") / "synthetic"
     with pytest.MonkeyPatch.context() as patch:
-        few = functools.partial(synthesis.make_corpus, n_clips=42, n_speakers=6)
-        patch.setattr(synthesis, "make_corpus", few)
+        few = functools.partial(making.make_corpus, n_clips=42, n_speakers=6)
+        patch.setattr(making, "make_corpus", few)
         EmotionGraph(root, upstream=Upstream.small(), **SETTINGS)
     return root
 

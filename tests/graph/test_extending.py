@@ -120,8 +120,8 @@ class FakeUpstream:
     def fingerprint(self):
         return self._fingerprint
 
-    def embed(self, table, **settings):
-        self.asked.append(settings["seconds"])
+    def embed(self, table, settings, **_):
+        self.asked.append(settings.seconds)
         return torch.rand(len(table), 4, generator=torch.Generator().manual_seed(len(table)))
 
 
