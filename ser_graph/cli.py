@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -136,23 +135,31 @@ def finetune(
     device: Device = None,
 ) -> None:
     """Fine-tune an upstream on the emotions of a source corpus. An interrupted training continues."""
-    from ser_graph.upstream.model import INFO_FILE
+    from ser_graph.common.stages import Stage
+    from ser_graph.experiment.graph import asked_of_upstream
+    from ser_graph.experiment.recipe import UpstreamPart
+    from ser_graph.upstream.model import write_upstream
 
-    checkpoints = _unfinished(out, INFO_FILE, "checkpoints")
-    model = _upstream(upstream, seed)
-    model.finetune(
-        _table(corpus, folder, skip_bad),
+    _check_out(out)
+    how = UpstreamPart(
+        model=upstream,
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,
         seconds=seconds,
         freeze_encoder=freeze_encoder,
         seed=seed,
-        checkpoints=checkpoints,
-        device=device,
     )
-    model.save(out)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    table = _table(corpus, folder, skip_bad)
+    stage = Stage(out, asked_of_upstream(how, table))
+    if not stage.is_finished():
+        model = _upstream(upstream, seed)
+        with stage.work() as work:
+            settings = how.model_dump(exclude={"model", "finetune"})
+            model.finetune(table, checkpoints=work, device=device, **settings)
+            with stage.write() as part:
+                write_upstream(model, part)
+    model = _upstream(str(stage.folder))
     print(f"dev accuracy {_share(model.info['dev_accuracy'])}, test accuracy {_share(model.info['test_accuracy'])}")
     print(f"Upstream {out}")
 
@@ -215,10 +222,12 @@ def build(
 ) -> None:
     """Build the graph of a corpus, and say what it can teach."""
     from ser_graph.analysis import format_figures, graph_card, graph_statistics
-    from ser_graph.graph import EdgeRules, Space, build_graph, save_graph
-    from ser_graph.graph.storage import MARK
+    from ser_graph.common.stages import Stage
+    from ser_graph.graph import EdgeRules, Space, build_graph, load_graph
+    from ser_graph.graph.dataset import asked_of_graph
+    from ser_graph.graph.storage import write_graph
 
-    features = _unfinished(out, MARK, "x.npy")
+    _check_out(out)
     space = Space(center=center, scale=scale, whiten=whiten, posterior=posterior)  # type: ignore[arg-type]
     rules = EdgeRules(
         across=tuple(across or ()),
@@ -226,22 +235,24 @@ def build(
         local_scaling=local_scaling,
         weights=weights,  # type: ignore[arg-type]  # EdgeRules checks it
     )
-    data = build_graph(
-        _table(corpus, folder, skip_bad),
-        _upstream(upstream),
-        epsilon=_epsilon(epsilon),
-        n_neighbors=n_neighbors,
-        scope=scope,  # type: ignore[arg-type]  # build_graph checks it
-        space=space,
-        rules=rules,
-        method=method,
-        seed=seed,
-        cache=cache,
-        out=features,
-        device=device,
-        layer=_layer(layer),
-    )
-    save_graph(data, out, x_file=features)
+    settings: dict[str, Any] = {  # build_graph checks them
+        "epsilon": _epsilon(epsilon),
+        "n_neighbors": n_neighbors,
+        "scope": scope,
+        "space": space,
+        "rules": rules,
+        "method": method,
+        "seed": seed,
+        "layer": _layer(layer),
+    }
+    table, model = _table(corpus, folder, skip_bad), _upstream(upstream)
+    stage = Stage(out, asked_of_graph(table, model, settings))
+    if not stage.is_finished():
+        with stage.work() as work:
+            made = build_graph(table, model, cache=cache, out=work / "x.npy", device=device, **settings)
+            with stage.write() as part:
+                write_graph(made, part, x_file=work / "x.npy")
+    data = load_graph(out)
     print(f"{format_figures(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
 
 
@@ -339,12 +350,14 @@ def train(
     """
     from ser_graph.common.distributed import is_first
     from ser_graph.common.settings import parse_changes
+    from ser_graph.common.stages import Stage
     from ser_graph.downstream import TrainingSettings, load_student
     from ser_graph.downstream import train as train_student
-    from ser_graph.downstream.student import MARK
+    from ser_graph.downstream.student import write_student
+    from ser_graph.downstream.training import asked_of_training
     from ser_graph.graph import load_graph
 
-    checkpoint = _unfinished(out, MARK, "checkpoint")
+    _check_out(out)
     chosen = {
         "backbone": backbone,
         "width": width,
@@ -359,11 +372,17 @@ def train(
     }
     how = TrainingSettings(**chosen)  # a mistake in them is told before the graph is read
     start = None if init is None else load_student(init)
-    student = train_student(load_graph(graph), how, init=start, checkpoint=checkpoint, device=device)
+    data = load_graph(graph)
+    stage = Stage(out, asked_of_training(data, how, start))
+    if not stage.is_finished():
+        with stage.work() as work:
+            made = train_student(data, how, init=start, checkpoint=work, device=device)
+            if is_first():
+                with stage.write() as part:
+                    write_student(made, part)
     if not is_first():
         return
-    student.save(out)
-    checkpoint.unlink(missing_ok=True)
+    student = load_student(out)
     info = student.info
     print(f"{info['backbone']} of {student.n_params:,} parameters, epoch {info['epoch']} kept, in {out}")
 
@@ -585,13 +604,12 @@ def _predict_stream(
             print(format_heard(one), flush=True)
 
 
-def _unfinished(out: Path, mark: str, what: str) -> Path:
-    """A hidden path, for what is not finished, beside a folder to be made; refused where other things are."""
-    from ser_graph.common.files import check_replaceable, named
+def _check_out(out: Path) -> None:
+    """Refuse a folder of other things than a result, before the long work."""
+    from ser_graph.common.files import check_replaceable
+    from ser_graph.common.stages import MARK
 
-    check_replaceable(out, mark)
-    whole = named(out)
-    return whole.with_name(f".{whole.name}.{what}")
+    check_replaceable(out, MARK)
 
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:

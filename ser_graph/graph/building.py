@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMelSettings
-from ser_graph.common.files import content_hash, environment
+from ser_graph.common.environment import environment
+from ser_graph.common.hashing import content_hash
 from ser_graph.corpora import check_split
 from ser_graph.corpora.adapter import in_form
 from ser_graph.corpora.copies import originals

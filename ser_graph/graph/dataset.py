@@ -5,20 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from torch_geometric.data import InMemoryDataset
 
 from ser_graph.audio.log_mel import LogMelSettings
+from ser_graph.common.stages import MARK, Stage, asked_of, plain, refuse_difference
 from ser_graph.corpora import ADAPTERS, load_corpus
+from ser_graph.corpora.table import asked_of_clips
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.building import build_graph
 from ser_graph.graph.rules import EdgeRules
 from ser_graph.graph.space import Space
-from ser_graph.graph.storage import FILES, load_graph, save_graph
+from ser_graph.graph.storage import FILES, load_graph, write_graph
 from ser_graph.upstream import Upstream
 from ser_graph.upstream.embedding import embed
 
 _WHERE = "data/README.md says where each corpus is had from and how its folder looks"
-
 
 _SETTINGS = {
     name: parameter.default
@@ -26,12 +28,29 @@ _SETTINGS = {
     for name, parameter in inspect.signature(function).parameters.items()
     if parameter.kind == parameter.KEYWORD_ONLY and name not in ("out", "emb", "x")
 }
-_SETTINGS["split"] = "default"
-# Settings that another graph comes of; `method` says how it is searched, the others where and how fast.
-_OF_THE_RESULT = frozenset(
-    {"epsilon", "n_neighbors", "scope", "space", "rules", "seed", "shared_speakers", "features", "split"}
-    | {"seconds", "layer", "precision"}
-)
+_WHERE_AND_HOW_FAST = frozenset({"root", "cache", "device", "batch_size", "n_jobs", "progress"})  # the same graph
+_WAY_OUT = "pass force_reload=True to build it anew"
+
+
+def graph_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of `build_graph` with all of their defaults, those that another graph comes of, as JSON values."""
+    names = sorted(_SETTINGS.keys() - _WHERE_AND_HOW_FAST)
+    return {name: _plain({**_SETTINGS, **settings}[name], name) for name in names}
+
+
+def asked_of_graph(table: pd.DataFrame, upstream: Upstream, settings: dict[str, Any]) -> dict[str, Any]:
+    """Everything that decides a graph, as JSON values."""
+    columns = dict.fromkeys(["emotion", "speaker", "gender", "split", *settings.get("rules", EdgeRules()).across])
+    return {
+        "settings": graph_settings(settings),
+        "upstream": upstream.fingerprint(),
+        **asked_of_clips(table, list(columns)),
+    }
+
+
+def _plain(value: Any, name: str) -> Any:
+    value = LogMelSettings() if name == "features" and value is None else value
+    return value.to_dict() if isinstance(value, LogMelSettings | Space | EdgeRules) else value
 
 
 def _name_of(split: Any) -> str | None:
@@ -86,8 +105,8 @@ class EmotionGraph(InMemoryDataset):
 
     @property
     def processed_file_names(self) -> list[str]:
-        """The parts of a stored graph."""
-        return list(FILES)
+        """The parts of a stored graph, and what it was asked for."""
+        return [*FILES, MARK]
 
     def download(self) -> None:
         """Make the synthetic corpus, or say where the corpus is had from."""
@@ -106,17 +125,19 @@ class EmotionGraph(InMemoryDataset):
             raise InputError(f"No graph in {self.processed_dir} yet; give the upstream to build it with")
         self._upstream = self._loaded(self._upstream)
         table = load_corpus(self.name, self.raw_dir, split=self._split)
-        features = Path(self.root) / ".x.npy"
-        data = build_graph(table, self._upstream, out=features, **self._settings)
-        data.meta["split"] = _name_of(self._split)
-        save_graph(data, self.processed_dir, x_file=features)
+        asked = {**asked_of_graph(table, self._upstream, self._settings), "split": _name_of(self._split)}
+        stage = Stage(self.processed_dir, asked, way_out=_WAY_OUT)
+        with stage.work() as work:
+            data = build_graph(table, self._upstream, out=work / "x.npy", **self._settings)
+            with stage.write() as part:
+                write_graph(data, part, x_file=work / "x.npy")
 
     @staticmethod
     def _loaded(upstream: Upstream | str | Path) -> Upstream:
         return upstream if isinstance(upstream, Upstream) else Upstream.from_pretrained(upstream)
 
     def _is_built(self) -> bool:
-        return (Path(self.processed_dir) / "meta.json").exists()
+        return (Path(self.processed_dir) / MARK).exists()
 
     def _check_built_as_asked(self) -> None:
         meta = self._data.meta
@@ -127,25 +148,15 @@ class EmotionGraph(InMemoryDataset):
                     f"The graph in {self.processed_dir} was built with another upstream; pass force_reload=True to "
                     "build it anew"
                 )
-        graph = {"space": Space().to_dict(), "rules": EdgeRules().to_dict(), **meta["graph"]}
-        graph["epsilon"] = graph.get("epsilon_by", graph["epsilon"])
-        built = {**graph, **meta["embedding"], "features": meta["features"]}
-        built["split"] = meta.get("split", _name_of(self._split))  # graphs of before do not say it
-        asked = {name: value for name, value in self._settings.items() if name in _OF_THE_RESULT}
+        stored = asked_of(Path(self.processed_dir))
+        before = {**stored["settings"], "split": stored["split"]}
+        given = self._settings.keys() - _WHERE_AND_HOW_FAST
+        now = {name: _plain(self._settings[name], name) for name in sorted(given)}
         if callable(self._split):
             self._check_split()
         elif self._split != "default":
-            asked["split"] = self._split
-        if asked.get("features", "") is None:
-            asked["features"] = LogMelSettings()
-        for key, wanted in asked.items():
-            found = built.get(key, _SETTINGS[key])
-            wanted = wanted.to_dict() if isinstance(wanted, LogMelSettings | Space | EdgeRules) else wanted
-            if found != wanted:
-                raise InputError(
-                    f"The graph in {self.processed_dir} was built with {key}={found!r}, not {wanted!r}; "
-                    "pass force_reload=True to build it anew"
-                )
+            now["split"] = self._split
+        refuse_difference(Path(self.processed_dir), {name: before[name] for name in now}, plain(now), _WAY_OUT)
 
     def _is_named_so(self, upstream: dict[str, Any]) -> bool:
         """Whether the upstream is known by its name, so that nothing has to be fetched to compare it."""

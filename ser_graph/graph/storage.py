@@ -44,14 +44,19 @@ def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None
         InputError: the folder holds something else.
     """
     with atomic_folder(folder, MARK) as part:
-        write_json(part / "meta.json", {"format": "ser_graph.graph", "version": FORMAT_VERSION, **data.meta})
-        write_table(data.table, part / "clips.csv")
-        save_file({name: data[name].contiguous() for name in _TENSORS}, part / MARK)
-        if x_file is None:
-            write_array(part / "x.npy", data.x)
-        else:
-            shutil.move(x_file, part / "x.npy")
+        write_graph(data, part, x_file=x_file)
     return Path(folder)
+
+
+def write_graph(data: ClipGraph, folder: Path, *, x_file: str | Path | None = None) -> None:
+    """Write a graph's files into a folder; see `save_graph`."""
+    write_json(folder / "meta.json", {"format": "ser_graph.graph", "version": FORMAT_VERSION, **data.meta})
+    write_table(data.table, folder / "clips.csv")
+    save_file({name: data[name].contiguous() for name in _TENSORS}, folder / MARK)
+    if x_file is None:
+        write_array(folder / "x.npy", data.x)
+    else:
+        shutil.move(x_file, folder / "x.npy")
 
 
 def load_graph(folder: str | Path) -> ClipGraph:

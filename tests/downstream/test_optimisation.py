@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ser_graph.audio.log_mel import LogMelSettings
 from ser_graph.audio.standardise import Standardise, Voices, speaker_voices
-from ser_graph.common.files import content_hash
+from ser_graph.common.hashing import content_hash
 from ser_graph.downstream import TrainingSettings, train
 from ser_graph.downstream import training as training_module
 from ser_graph.downstream.backbones import resnet9

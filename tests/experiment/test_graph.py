@@ -10,7 +10,8 @@ from ser_graph.common.settings import parse_changes
 from ser_graph.corpora import originals
 from ser_graph.errors import InputError
 from ser_graph.experiment import graph as stages_of_graph
-from ser_graph.experiment import prepare_graph, prepare_target
+from ser_graph.experiment.clips import prepare_target
+from ser_graph.experiment.graph import prepare_graph
 from ser_graph.experiment.recipe_files import load_recipe, make_recipe, recipe_values
 from ser_graph.graph import EdgeRules, Space, build_graph, load_graph
 from ser_graph.upstream import Upstream

@@ -6,7 +6,8 @@ import torch
 from torch_geometric.data import InMemoryDataset
 
 from ser_graph.audio.log_mel import LogMelSettings
-from ser_graph.corpora import speaker_split, synthesis
+from ser_graph.corpora import speaker_split
+from ser_graph.corpora.synthetic import making
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, EmotionGraph
 from ser_graph.graph import dataset as dataset_module
@@ -26,8 +27,8 @@ def built(tmp_path_factory):
     """The root of a dataset of 42 made-up clips."""
     root = tmp_path_factory.mktemp("data") / "synthetic"
     with pytest.MonkeyPatch.context() as patch:
-        few = functools.partial(synthesis.make_corpus, n_clips=42, n_speakers=6)
-        patch.setattr(synthesis, "make_corpus", few)
+        few = functools.partial(making.make_corpus, n_clips=42, n_speakers=6)
+        patch.setattr(making, "make_corpus", few)
         EmotionGraph(root, upstream=Upstream.small(), **SETTINGS)
     return root
 
@@ -67,13 +68,13 @@ def test_a_built_graph_needs_no_settings(built, never_builds):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epsilon": 0.5}, "was built with epsilon=None, not 0.5; pass force_reload=True"),
-        ({"n_neighbors": 6}, "was built with n_neighbors=3, not 6"),
-        ({"scope": "all"}, "was built with scope='train', not 'all'"),
-        ({"features": LogMelSettings()}, "was built with features="),
-        ({"seconds": 2.0}, "was built with seconds=0.6, not 2.0"),
-        ({"layer": 1}, "was built with layer='projector', not 1"),
-        ({"split": "speaker-independent"}, "was built with split='default', not 'speaker-independent'"),
+        ({"epsilon": 0.5}, r"epsilon: None before, 0.5 now\); pass force_reload=True"),
+        ({"n_neighbors": 6}, "n_neighbors: 3 before, 6 now"),
+        ({"scope": "all"}, "scope: 'train' before, 'all' now"),
+        ({"features": LogMelSettings()}, "features.n_samples: 8192 before, 95744 now"),
+        ({"seconds": 2.0}, "seconds: 0.6 before, 2.0 now"),
+        ({"layer": 1}, "layer: 'projector' before, 1 now"),
+        ({"split": "speaker-independent"}, "split: 'default' before, 'speaker-independent' now"),
         ({"upstream": Upstream.small(seed=7)}, "was built with another upstream; pass force_reload=True"),
         ({"upstream": "/nowhere"}, "No upstream '/nowhere'"),
         ({"n_neighbours": 3}, "Bad setting of the graph 'n_neighbours', expected one of"),
