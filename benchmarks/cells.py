@@ -17,7 +17,8 @@ import ser_graph as sg
 from ser_graph.common.files import write_json
 from ser_graph.evaluation import uar
 from ser_graph.evaluation.metrics import read_predictions
-from ser_graph.experiment import prepare_corpus, prepare_graph, prepare_target, prepare_upstream
+from ser_graph.experiment.clips import prepare_corpus, prepare_target
+from ser_graph.experiment.graph import prepare_graph, prepare_upstream
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.graph import ClipGraph
 

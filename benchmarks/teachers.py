@@ -28,12 +28,14 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import to_undirected
 
 import ser_graph as sg
-from ser_graph.common.files import atomic_file, content_hash
+from ser_graph.common.files import atomic_file
+from ser_graph.common.hashing import content_hash
 from ser_graph.common.settings import parse_changes
 from ser_graph.corpora import join_corpora, leave_speakers_out
 from ser_graph.evaluation import bootstrap, bootstrap_difference, uar
 from ser_graph.evaluation.tables import markdown_table
-from ser_graph.experiment import prepare_corpus, prepare_source, prepare_upstream
+from ser_graph.experiment.clips import prepare_corpus, prepare_source
+from ser_graph.experiment.graph import prepare_upstream
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.experiment.recipe_files import load_recipe
 from ser_graph.graph.building import assemble

@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -141,15 +140,22 @@ def finetune(
 
     All settings: ser-graph settings finetune
     """
-    from ser_graph.upstream import FinetuneSettings
-    from ser_graph.upstream.model import INFO_FILE
+    from ser_graph.common.stages import Stage
+    from ser_graph.experiment.graph import asked_of_upstream
+    from ser_graph.experiment.recipe import UpstreamPart
+    from ser_graph.upstream.model import write_upstream
 
-    how = FinetuneSettings(**_chosen(settings, epochs=epochs, seed=seed))
-    checkpoints = _unfinished(out, INFO_FILE, "checkpoints")
-    model = _upstream(upstream, how.seed)
-    model.finetune(_table(corpus, folder, skip_bad), how, checkpoints=checkpoints, device=device)
-    model.save(out)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    _check_out(out)
+    how = UpstreamPart(model=upstream, **_chosen(settings, epochs=epochs, seed=seed))
+    table = _table(corpus, folder, skip_bad)
+    stage = Stage(out, asked_of_upstream(how, table))
+    if not stage.is_finished():
+        model = _upstream(upstream, how.seed)
+        with stage.work() as work:
+            model.finetune(table, how.finetuning, checkpoints=work, device=device)
+            with stage.write() as part:
+                write_upstream(model, part)
+    model = _upstream(str(stage.folder))
     print(f"dev accuracy {_share(model.info['dev_accuracy'])}, test accuracy {_share(model.info['test_accuracy'])}")
     print(f"Upstream {out}")
 
@@ -235,26 +241,26 @@ def build(
     from ser_graph.analysis import format_figures, graph_card, graph_statistics
     from ser_graph.audio import LogMelSettings
     from ser_graph.common.settings import changed
-    from ser_graph.graph import GraphSettings, build_graph, save_graph
-    from ser_graph.graph.stored import TENSORS
+    from ser_graph.common.stages import Stage
+    from ser_graph.graph import GraphSettings, build_graph, load_graph
+    from ser_graph.graph.building import asked_of_graph
+    from ser_graph.graph.storage import write_graph
     from ser_graph.upstream import EmbeddingSettings
 
-    x_file = _unfinished(out, TENSORS, "x.npy")
+    _check_out(out)
     named = {"epsilon": _number(epsilon, float), "n_neighbors": n_neighbors, "layer": _number(layer, int)}
     named |= {"scope": scope, "center": center, "seed": seed}
     # A mistake in them is told before the clips are read.
     how = changed(_chosen(settings, **named), GraphSettings(), EmbeddingSettings(), LogMelSettings())
-    data = build_graph(
-        _table(corpus, folder, skip_bad),
-        _upstream(upstream),
-        how[0],
-        embedding=how[1],
-        features=how[2],
-        cache=cache,
-        out=x_file,
-        device=device,
-    )
-    save_graph(data, out, x_file=x_file)
+    table, model = _table(corpus, folder, skip_bad), _upstream(upstream)
+    stage = Stage(out, asked_of_graph(table, model, *how))
+    if not stage.is_finished():
+        with stage.work() as work:
+            objects = {"embedding": how[1], "features": how[2]}
+            made = build_graph(table, model, how[0], **objects, cache=cache, out=work / "x.npy", device=device)
+            with stage.write() as part:
+                write_graph(made, part, x_file=work / "x.npy")
+    data = load_graph(out)
     print(f"{format_figures(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
 
 
@@ -348,20 +354,28 @@ def train(
     Several processes share each batch: torchrun --nproc-per-node 2 -m ser_graph train GRAPH --out STUDENT
     """
     from ser_graph.common.distributed import is_first
+    from ser_graph.common.stages import Stage
     from ser_graph.downstream import TrainingSettings, load_student, train as train_student
-    from ser_graph.downstream.student import MARK
+    from ser_graph.downstream.student import write_student
+    from ser_graph.downstream.training import asked_of_training
     from ser_graph.graph import load_graph
 
-    checkpoint = _unfinished(out, MARK, "checkpoint")
+    _check_out(out)
     named = {"backbone": backbone, "width": width, "method": method, "alpha": alpha, "n_neighbors": n_neighbors}
     named |= {"layer": layer, "protocol": protocol, "epochs": epochs, "seed": seed}
     how = TrainingSettings(**_chosen(settings, **named))  # a mistake is told before the graph is read
     start = None if init is None else load_student(init)
-    student = train_student(load_graph(graph), how, init=start, checkpoint=checkpoint, device=device)
+    data = load_graph(graph)
+    stage = Stage(out, asked_of_training(data, how, start))
+    if not stage.is_finished():
+        with stage.work() as work:
+            made = train_student(data, how, init=start, checkpoint=work, device=device)
+            if is_first():
+                with stage.write() as part:
+                    write_student(made, part)
     if not is_first():
         return
-    student.save(out)
-    checkpoint.unlink(missing_ok=True)
+    student = load_student(out)
     info = student.info
     print(f"{info['backbone']} of {student.n_params:,} parameters, epoch {info['epoch']} kept, in {out}")
 
@@ -581,13 +595,12 @@ def _predict_stream(
             print(format_heard(one), flush=True)
 
 
-def _unfinished(out: Path, mark: str, what: str) -> Path:
-    """A hidden path, for what is not finished, beside a folder to be made; refused where other things are."""
-    from ser_graph.common.files import check_replaceable, named
+def _check_out(out: Path) -> None:
+    """Refuse a folder of other things than a result, before the long work."""
+    from ser_graph.common.files import check_replaceable
+    from ser_graph.common.stages import MARK
 
-    check_replaceable(out, mark)
-    whole = named(out)
-    return whole.with_name(f".{whole.name}.{what}")
+    check_replaceable(out, MARK)
 
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:

@@ -68,6 +68,10 @@ class Processes:
                 dist.all_reduce(tensor)
         return tensor
 
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        self.add(torch.zeros(1))
+
     def check_same(self, number: int, what: str) -> None:
         """Refuse to begin where the processes do not agree on a number.
 

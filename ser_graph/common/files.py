@@ -1,19 +1,23 @@
-"""Files that appear whole or not at all, and the record of what made them."""
+"""Files and folders that appear whole or not at all, whenever the process is killed.
+
+What is not whole yet lies in a hidden folder beside its place, `.NAME.ser-graph-XXXX-XXXXXXXX.part`, which its
+process holds as long as it lives. `sweep` removes those of dead processes.
+"""
 
 import contextlib
 import errno
-import functools
-import hashlib
 import json
 import os
-import platform
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ser_graph.common.hashing import content_hash
+from ser_graph.common.locks import LOCK, machine, try_lock
 from ser_graph.errors import InputError, shorten
 
 _UMASK = os.umask(0o022)  # it can only be read by setting it
@@ -21,18 +25,10 @@ os.umask(_UMASK)
 
 _OF_THE_SYSTEM = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # put into folders that are looked at
 
-_RECORDED_PACKAGES = (
-    "ser-graph",
-    "torch",
-    "torchaudio",
-    "torch-geometric",
-    "transformers",
-    "pynndescent",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "soundfile",
-)
+_PART = re.compile(r"\.(?P<name>.+)\.ser-graph-(?P<machine>[0-9a-f]{4})-\w{8}\.part")
+_REPLACED = ".replaced"  # in a part: the folder whose place it takes
+_ABANDONED = 24 * 3600  # seconds after which the part of another machine, whose locks may be unknown here, is left
+_SWEPT: set[Path] = set()  # folders that this process has swept
 
 
 @contextlib.contextmanager
@@ -89,15 +85,10 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
                 shutil.copyfileobj(written, target)
         return
     whole = named(path)
-    _make_parent(whole)
-    part = whole.with_name(f".{whole.name}.{os.getpid()}.part")
-    try:
-        with full_disk_named(whole):
-            yield part
+    with _part(whole) as part:
+        yield part
         part.chmod(0o666 & ~_UMASK)
         part.replace(whole)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -113,27 +104,89 @@ def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
     """
     check_replaceable(path, mark)
     whole = named(path)
-    _make_parent(whole)
-    part = Path(tempfile.mkdtemp(prefix=f".{whole.name}.", suffix=".part", dir=whole.parent))
-    try:
-        with full_disk_named(whole):
-            yield part
+    with _part(whole) as part:
+        part.mkdir()
+        yield part
         _let_others_read(part)
         if whole.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{whole.name}.", suffix=".old", dir=whole.parent))
-            try:
-                whole.replace(old / whole.name)
-                part.replace(whole)
-            except BaseException:
-                if not whole.exists():
-                    (old / whole.name).replace(whole)
-                raise
-            finally:
-                shutil.rmtree(old)
-        else:
-            part.replace(whole)
+            whole.replace(part.with_name(_REPLACED))  # killed after this: `_remove_part` gives it back
+        part.replace(whole)
+
+
+def sweep(folder: Path, *, held: bool = False) -> None:
+    """Remove what killed processes have left unfinished, and give back the folder that one was about to replace.
+
+    Args:
+        folder: where the parts lie.
+        held: no other process works in the folder, see `lock`: all that is inside is swept, of whatever machine.
+    """
+    _SWEPT.add(folder)
+    for place, folders, _ in os.walk(folder):
+        parts = [name for name in folders if _PART.fullmatch(name)]
+        folders[:] = [name for name in folders if name not in parts] if held else []
+        for name in parts:
+            with _held(Path(place) / name) as locked:
+                if _is_left(Path(place) / name, locked, held):
+                    _remove_part(Path(place) / name)
+
+
+@contextlib.contextmanager
+def _part(whole: Path) -> Iterator[Path]:
+    """A path of the same name in a hidden folder beside, which this process holds."""
+    _make_parent(whole)
+    if whole.parent not in _SWEPT:
+        sweep(whole.parent)
+    prefix = f".{whole.name}.ser-graph-{_machine_tag()}-"
+    with contextlib.ExitStack() as stack:
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=whole.parent))
+            if stack.enter_context(_held(folder)) is not False and folder.exists():
+                break  # not swept by another process before it could be held
+        try:
+            with full_disk_named(whole):
+                yield folder / whole.name
+        finally:
+            _remove_part(folder)
+
+
+@contextlib.contextmanager
+def _held(part: Path) -> Iterator[bool | None]:
+    """Hold a part, if no living process does; see `try_lock`. False too where it is gone."""
+    try:
+        fd = os.open(part, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    except OSError:  # a system that opens no folders
+        yield None
+        return
+    try:
+        yield try_lock(fd)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        os.close(fd)
+
+
+def _is_left(part: Path, locked: bool | None, held: bool) -> bool:
+    """Whether the process that made a part is dead."""
+    if locked is False:
+        return False
+    if held:
+        return True
+    of_this_machine = f"-{_machine_tag()}-" in part.name
+    return (locked is True and of_this_machine) or time.time() - part.stat().st_mtime > _ABANDONED
+
+
+def _remove_part(part: Path) -> None:
+    name = _PART.fullmatch(part.name)
+    assert name is not None
+    replaced, whole = part / _REPLACED, part.with_name(name["name"])
+    if replaced.exists() and not whole.exists():
+        replaced.replace(whole)
+    shutil.rmtree(part, ignore_errors=True)
+
+
+def _machine_tag() -> str:
+    return content_hash(machine())[:4]
 
 
 def check_replaceable(path: str | Path, mark: str) -> None:
@@ -153,10 +206,16 @@ def check_replaceable(path: str | Path, mark: str) -> None:
         return
     if folder.resolve() == Path.cwd():
         raise InputError(f"{path} is the folder that you are in; give the name of a new one")
-    if found := sorted({inside.name for inside in folder.iterdir()} - _OF_THE_SYSTEM):
+    if found := foreign_names(folder):
         raise InputError(
             f"{path} holds other things ({shorten(found)}), which would be lost; give the name of a new folder"
         )
+
+
+def foreign_names(folder: Path) -> list[str]:
+    """What lies in a folder that is neither the system's nor left by a killed process of ours."""
+    names = {inside.name for inside in folder.iterdir()} - _OF_THE_SYSTEM - {LOCK}
+    return sorted(name for name in names if not _PART.fullmatch(name))
 
 
 def _let_others_read(folder: Path) -> None:
@@ -203,48 +262,3 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"No file {path}") from None
     except ValueError as error:
         raise InputError(f"{path} is not readable JSON ({error}); make it anew") from None
-
-
-def content_hash(*parts: object) -> str:
-    """A short stable hash of JSON-like values and bytes, for fingerprints of stages and data.
-
-    Examples:
-        >>> content_hash({"b": 1, "a": [2]}) == content_hash({"a": [2], "b": 1})
-        True
-        >>> content_hash(b"ab", b"c") == content_hash(b"a", b"bc")
-        False
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        if isinstance(part, bytes | bytearray | memoryview):
-            data = bytes(part)
-        else:
-            data = json.dumps(part, sort_keys=True, ensure_ascii=False, default=str).encode()
-        digest.update(len(data).to_bytes(8, "little") + data)
-    return digest.hexdigest()
-
-
-def environment() -> dict[str, Any]:
-    """What a result was made with: versions, machine, threads.
-
-    Examples:
-        >>> sorted(environment())
-        ['cpu', 'packages', 'platform', 'python', 'threads']
-    """
-    import torch
-
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
-        "threads": torch.get_num_threads(),
-        "packages": {name: _version(name) for name in _RECORDED_PACKAGES},
-    }
-
-
-@functools.cache  # reading it takes milliseconds, and it stays
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -30,7 +30,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from ser_graph.audio.reading import clip_paths
 from ser_graph.common.files import atomic_file
+from ser_graph.common.hashing import content_hash, file_contents
 from ser_graph.corpora.adapter import in_form, read_durations, tidy
 from ser_graph.corpora.vocabulary import (
     COLUMN_ALIASES,
@@ -298,6 +300,17 @@ def _one_row_a_file(rows: pd.DataFrame, name: str) -> pd.DataFrame:
             "keep one row a file"
         )
     return rows
+
+
+def asked_of_clips(table: pd.DataFrame, columns: list[str]) -> dict[str, str]:
+    """What a stage asks for of its clips: hashes of what a table says of them, and of what is heard.
+
+    Args:
+        table: a clip table.
+        columns: those that matter; a missing one counts as empty.
+    """
+    rows = table.reindex(columns=columns).astype(str).to_csv()
+    return {"clips": content_hash(rows), "contents": content_hash(file_contents(clip_paths(table)))}
 
 
 def _respell(column: pd.Series, what: str, aliases: Mapping[str, str], expected: tuple[str, ...]) -> pd.Series:

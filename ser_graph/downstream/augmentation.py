@@ -8,7 +8,7 @@ the teacher hears too: see `ser_graph.corpora.copies`. Noise, gain and tempo wer
 import torch
 from torch import Tensor
 
-from ser_graph.common.files import content_hash
+from ser_graph.common.hashing import content_hash
 
 MASKED = 0.25  # largest share of the frames, and of the mel bins, that masks hide
 _MASKS = 2  # per axis, as in SpecAugment's policies for LibriSpeech

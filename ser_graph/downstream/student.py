@@ -1,6 +1,5 @@
 """A student: a small CNN with its standardisation, and everything needed to use it alone."""
 
-import hashlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import Standardise
 from ser_graph.common.files import atomic_folder, check_readable, read_json, write_json
+from ser_graph.common.hashing import content_hash
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import Output, count_macs, count_parameters, make_backbone
 from ser_graph.downstream.transfer import TRANSFERS, fuse
@@ -146,10 +146,7 @@ def start_from(student: Student, other: Student) -> None:
 
 def weights_hash(student: Student) -> str:
     """A hash of a student's weights."""
-    found = hashlib.sha256()
-    for value in student.state_dict().values():
-        found.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
+    return content_hash(*(value.detach().cpu().numpy().tobytes() for value in student.state_dict().values()))
 
 
 def _check_long_enough(backbone: str, features: LogMelSettings) -> None:

@@ -20,8 +20,10 @@ from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import Standardise, Voices
 from ser_graph.common.devices import autocast, pick_device
 from ser_graph.common.distributed import is_first, processes
-from ser_graph.common.files import atomic_file, content_hash
+from ser_graph.common.files import atomic_file
+from ser_graph.common.hashing import content_hash
 from ser_graph.common.settings import with_settings
+from ser_graph.common.stages import working
 from ser_graph.corpora import originals
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.batches import LabelledBatches, balance
@@ -61,9 +63,9 @@ def train(
         settings: how to train.
         init: a student whose weights are the initial ones, e.g. one trained on more clips; of the same backbone and
             width. Its last layer is taken over where it knows the same emotions.
-        checkpoint: a file that is written after every epoch. A call that finds one of the same data and
-            settings there continues it, and ends where the uninterrupted run would have. Several processes
-            need one that all can read.
+        checkpoint: a folder in whose ``training`` the state is kept after every epoch. A call that finds one of
+            the same data and settings there continues it, and ends where the uninterrupted run would have;
+            another's is removed. Several processes need one that all can read.
         device: e.g. ``"cpu"``; by default the GPU where there is one.
         progress: show a progress bar.
         **changes: single settings by name, e.g. ``backbone="cnn6", alpha=0``.
@@ -78,7 +80,7 @@ def train(
     Raises:
         InputError: a bad setting, no labelled training clip, labels that `labelled_nodes` refuses, neighbours
             from outside the training clips, tensors that do not agree (see `ClipGraph.check`), more processes than
-            these, or one of them that ended.
+            these, one of them that ended, or a checkpoint that is damaged or held by another process.
     """
     settings = (settings or TrainingSettings()).replace(**changes)
     data.check()
@@ -86,23 +88,42 @@ def train(
     labelled = labelled_nodes(data, settings)
     _check(data, seeds, labelled, settings)
     run = _Run(data, seeds, labelled, settings, pick_device(device), init)
-    if checkpoint is not None:
-        run.resume(Path(checkpoint))
+    if checkpoint is None:
+        _run_epochs(run, None, progress=progress)
+    else:
+        with working(Path(checkpoint).expanduser() / "training", run.asked) as folder:
+            run.resume(folder / "checkpoint.pt")
+            _run_epochs(run, folder / "checkpoint.pt", progress=progress)
+    return run.finish()
+
+
+def asked_of_training(data: ClipGraph, settings: TrainingSettings, init: Student | None = None) -> dict[str, Any]:
+    """Everything that decides what a training ends with, as JSON values."""
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "data": data.meta["data_hash"],
+        "graph": data.meta["graph"],
+        "features": data.meta["features"],
+        "init": None if init is None else weights_hash(init),
+    }
+
+
+def _run_epochs(run: "_Run", checkpoint: Path | None, *, progress: bool) -> None:
+    """Train the epochs that are missing."""
     bar = tqdm(
-        total=settings.epochs,
+        total=run.settings.epochs,
         initial=len(run.history),
-        desc=_title(settings),
+        desc=_title(run.settings),
         unit="epoch",
         disable=not (progress and is_first()),
     )
     with bar:
-        while len(run.history) < settings.epochs:
+        while len(run.history) < run.settings.epochs:
             row = run.epoch()
             bar.update()
             bar.set_postfix_str(_shown(row))
             if checkpoint is not None and is_first():
-                run.save(Path(checkpoint))
-    return run.finish()
+                run.save(checkpoint)
 
 
 class _Run:
@@ -118,7 +139,7 @@ class _Run:
         init: Student | None = None,
     ) -> None:
         self.data, self.settings, self.device, self.group = data, settings, device, processes()
-        self.init = None if init is None else weights_hash(init)
+        self.asked = asked_of_training(data, settings, init)
         self._check_group(int(seeds.sum()))
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
@@ -149,7 +170,7 @@ class _Run:
 
     def _check_group(self, n_seeds: int) -> None:
         self.group.check_enough(n_seeds, "training clips")
-        self.group.check_same(int(self._identity()[:12], 16), "data and settings")
+        self.group.check_same(int(content_hash(self.asked)[:12], 16), "data and settings")
 
     def _new_student(self, seeds: Tensor, labelled: Tensor, init: Student | None) -> Student:
         data, settings = self.data, self.settings
@@ -352,15 +373,9 @@ class _Run:
         student.augment = None
         return student.eval()
 
-    def _identity(self) -> str:
-        settings = self.settings.model_dump()
-        return content_hash(settings, self.data.meta["data_hash"], self.data.meta["graph"], self.init)
-
     def save(self, path: Path) -> None:
         """Write the state after an epoch."""
         state = {
-            "identity": self._identity(),
-            "features": self.data.meta["features"],
             "history": self.history,
             "best": self.best,
             **{name: part.state_dict() for name, part in self._parts().items()},
@@ -379,7 +394,8 @@ class _Run:
         return parts if self.average is None else {**parts, "average": self.average}
 
     def resume(self, path: Path) -> None:
-        """Continue from a checkpoint of this very run; another one is left alone until overwritten."""
+        """Continue from a checkpoint, if there is one."""
+        self.group.wait()  # the first process has removed what was another training's
         self._resume(path)
         self.group.check_same(len(self.history), f"the epochs stored in {path}")
 
@@ -392,11 +408,6 @@ class _Run:
             raise InputError(
                 f"The checkpoint {path} is damaged, delete it ({str(error).splitlines()[0]})"
             ) from None
-        if not isinstance(state, dict) or "identity" not in state:
-            raise InputError(f"{path} is not a checkpoint of a training; give another name")
-        features = self.data.meta["features"]
-        if state["identity"] != self._identity() or state["features"] != features:
-            return
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.history, self.best = state["history"], state["best"]

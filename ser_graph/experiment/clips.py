@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from ser_graph.audio.reading import clip_paths
-from ser_graph.common.files import content_hash
-from ser_graph.common.stages import file_sizes, is_finished, stage
+from ser_graph.common.files import read_json, write_json
+from ser_graph.common.hashing import file_contents, known_contents, remember_contents
+from ser_graph.common.stages import Stage
 from ser_graph.corpora import (
     check_split,
     join_corpora,
@@ -27,15 +28,23 @@ from ser_graph.experiment.recipe import Corpus, Recipe
 
 logger = logging.getLogger(__name__)
 
+_CONTENTS = "contents.json"  # what the clips' files looked like when they were hashed
+
 
 def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> pd.DataFrame:
     """Load, split and check a corpus; its clip table and `problems.csv` are kept in `folder`."""
     table = _load(corpus, folder)
-    asked = content_hash(corpus.model_dump(exclude={"root"}), table.index.tolist(), file_sizes(table), skip_bad)
-    if is_finished(folder, asked):
+    if (folder / _CONTENTS).exists():
+        remember_contents(read_json(folder / _CONTENTS))
+    asked = {
+        "corpus": corpus.model_dump(mode="json", exclude={"root"}),
+        "skip_bad": skip_bad,
+        "clips": _clips(table),
+    }
+    stage = Stage(folder, asked)
+    if stage.is_finished():
         checked = read_table(folder / "clips.csv")
         checked.attrs.update(table.attrs)
-        _check_unchanged(checked, table, folder)
         return checked
     logger.info("Checking the %d clips of %s", len(table), table.attrs["corpus"])
     problems = check_clips(table)
@@ -44,29 +53,22 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> p
     if left_out:
         logger.warning("Leaving out %d clips, listed in %s", len(left_out), folder / "problems.csv")
     check_split(usable, shared_speakers=corpus.shared_speakers)
-    with stage(folder, asked, left_out=left_out) as part:
+    with stage.write() as part:
         write_table(usable, part / "clips.csv")
+        write_json(part / _CONTENTS, known_contents(clip_paths(table)))
         problems.to_csv(part / "problems.csv", index=False)
     return usable
 
 
-def _check_unchanged(stored: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
-    """Complain where labels, speakers or splits are others than those that the run was made from."""
-    now = in_form(table).reindex(index=stored.index)
-    for column in sorted({*stored, *now}):
-        old, new = (part.get(column) for part in (stored, now))
-        differ = [True] * len(stored) if old is None or new is None else (old != new) & ~(old.isna() & new.isna())
-        if any(differ):
-            file = stored.index[list(differ).index(True)]
-            values = f"{file}: {_cell(stored, file, column)} before, {_cell(now, file, column)} now"
-            raise InputError(
-                f"{folder} was made when {column} was another ({values}); choose another folder with --out, or "
-                "delete this one (and what was made from it) to make it anew"
-            )
-
-
-def _cell(table: pd.DataFrame, file: str, column: str) -> str:
-    return repr(table.loc[file, column]) if column in table else "missing"
+def _clips(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Each clip by its file: what the corpus says of it, and the hash of what is heard."""
+    said = in_form(table).astype(object)
+    rows = said.where(said.notna(), None).to_dict("records")
+    contents = file_contents(clip_paths(table))
+    return {
+        str(file): {**{str(column): value for column, value in row.items()}, "content": content}
+        for file, row, content in zip(table.index, rows, contents, strict=True)
+    }
 
 
 def prepare_source(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame | None:

@@ -8,21 +8,24 @@ With a folder, each fold is stored as it is finished:
 
     fold-00/fold.json, predictions.csv      who was held out, and what was said of their clips
     fold-00/dev_predictions.csv             the same of dev, where dev is not trained on
-    .fold-00.pt                             the training that is under way, removed at its end
+    fold-00/stage.json                      what was asked for
+    .fold-00.work/                          the training that is under way, removed at its end
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.common.files import atomic_folder, content_hash, read_json, write_json
+from ser_graph.common.files import read_json, write_json
+from ser_graph.common.settings import names_of
+from ser_graph.common.stages import Stage
 from ser_graph.corpora import leave_speakers_out
 from ser_graph.downstream import TrainingSettings, predict_clips, train
+from ser_graph.downstream.training import asked_of_training
 from ser_graph.errors import InputError, shorten
 from ser_graph.evaluation import evaluate, uar
 from ser_graph.evaluation.metrics import read_predictions
@@ -30,7 +33,7 @@ from ser_graph.graph import ClipGraph, build_graph
 from ser_graph.graph.building import data_hash
 from ser_graph.graph.settings import GraphSettings
 
-_MARK = "fold.json"
+_ROW = "fold.json"
 _FILES = {"test": "predictions.csv", "dev": "dev_predictions.csv"}
 
 
@@ -88,7 +91,7 @@ def cross_validate(
 
     Raises:
         InputError: a clip without a speaker, too few speakers, an emotion that only the speakers held out have,
-            a bad setting, or a folder that holds other folds.
+            a bad setting, or a folder that holds other folds, or that another process holds.
     """
     settings = (settings or TrainingSettings()).replace(**changes)
     data.check()
@@ -98,14 +101,21 @@ def cross_validate(
     graph = _graph_settings(data, settings)
     done = []
     for fold in folds:
-        make = partial(_made, fold, data, graph, settings, device=device, progress=progress)
         if out is None:
-            done.append(make())
-        else:
-            asked = content_hash(
-                settings.model_dump(), graph.model_dump(), data.meta["features"], data_hash(fold.table, data.emb)
-            )
-            done.append(_stored(Path(out).expanduser() / f"fold-{fold.number:02d}", asked, make))
+            done.append(_made(fold, data, graph, settings, device=device, progress=progress))
+            continue
+        asked = {
+            **asked_of_training(data, settings),
+            "data": data_hash(fold.table, data.emb),
+            "graph": graph.model_dump(mode="json", exclude=names_of(GraphSettings, "cost")),
+        }
+        way_out = "choose another folder as out, or delete this one"
+        stage = Stage(Path(out) / f"fold-{fold.number:02d}", asked, way_out=way_out)
+        if not stage.is_finished():
+            with stage.work() as work:
+                how = {"checkpoint": work, "device": device, "progress": progress}
+                _store(stage, *_made(fold, data, graph, settings, **how))
+        done.append(_stored(stage.folder))
     predictions = _in_order([said["test"] for said, _ in done], data)
     dev_predictions = _in_order([said["dev"] for said, _ in done], data) if "dev" in done[0][0] else None
     rows = pd.DataFrame([{**row, "uar": _uar(said["test"])} for said, row in done]).set_index("speakers")
@@ -149,25 +159,17 @@ def _check_emotions(fold: _Fold) -> None:
         )
 
 
-def _stored(
-    folder: Path, asked: str, make: Callable[..., tuple[dict[str, pd.DataFrame], dict[str, Any]]]
-) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """A fold's predictions and its row: made and stored, or read where an earlier call has stored them."""
-    checkpoint = folder.with_name(f".{folder.name}.pt")
-    if not (folder / _MARK).exists():
-        said, row = make(checkpoint=checkpoint)
-        with atomic_folder(folder, _MARK) as part:
-            for split, table in said.items():
-                table.to_csv(part / _FILES[split])
-            write_json(part / _MARK, {"asked": asked, **row})
-        checkpoint.unlink(missing_ok=True)
-    row = read_json(folder / _MARK)
-    if row.pop("asked", None) != asked:
-        raise InputError(
-            f"{folder} holds a fold of other settings or clips; choose another folder as out, or delete this one"
-        )
+def _store(stage: Stage, said: dict[str, pd.DataFrame], row: dict[str, Any]) -> None:
+    with stage.write() as part:
+        for split, table in said.items():
+            table.to_csv(part / _FILES[split])
+        write_json(part / _ROW, row)
+
+
+def _stored(folder: Path) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """A fold's predictions and its row."""
     files = {split: folder / name for split, name in _FILES.items() if (folder / name).exists()}
-    return {split: read_predictions(file) for split, file in files.items()}, row
+    return {split: read_predictions(file) for split, file in files.items()}, read_json(folder / _ROW)
 
 
 def _made(

@@ -1,18 +1,21 @@
 """The teacher's stages of a run: the upstream, fine-tuned, and the graph of what it hears."""
 
-import hashlib
 import logging
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ser_graph.analysis import graph_card
-from ser_graph.common.files import content_hash
-from ser_graph.common.stages import file_sizes, is_finished, mark_finished
-from ser_graph.experiment.recipe import Recipe
-from ser_graph.graph import ClipGraph, build_graph, load_graph, save_graph
+from ser_graph.common.hashing import file_contents
+from ser_graph.common.stages import Stage
+from ser_graph.corpora.table import asked_of_clips
+from ser_graph.experiment.recipe import Recipe, UpstreamPart
+from ser_graph.graph import ClipGraph, build_graph, load_graph
+from ser_graph.graph.building import asked_of_graph
+from ser_graph.graph.storage import write_graph
 from ser_graph.upstream import Upstream
+from ser_graph.upstream.model import write_upstream
 
 logger = logging.getLogger(__name__)
 
@@ -29,28 +32,32 @@ def prepare_upstream(
     part = recipe.upstream
     if source is None:
         return Upstream.from_pretrained(part.model, seed=part.seed)
-    folder, checkpoints = out / "upstream", out / ".checkpoints" / "upstream"
-    source_rows = source[["emotion", "speaker", "split"]].astype(str).to_csv()
-    asked = content_hash(part.model_dump(), _model_files(part.model), source_rows, file_sizes(source))
-    if is_finished(folder, asked):
-        return Upstream.from_pretrained(folder)
-    upstream = Upstream.from_pretrained(part.model, seed=part.seed)
-    logger.info("Fine-tuning %s on %s", part.model, source.attrs["corpus"])
-    upstream.finetune(source, part.finetuning, checkpoints=checkpoints, device=device, progress=progress)
-    upstream.save(folder)
-    mark_finished(folder, asked)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    stage = Stage(out / "upstream", asked_of_upstream(part, source))
+    if stage.is_finished():
+        return Upstream.from_pretrained(stage.folder)
+    with stage.work() as work:
+        upstream = Upstream.from_pretrained(part.model, seed=part.seed)
+        logger.info("Fine-tuning %s on %s", part.model, source.attrs["corpus"])
+        upstream.finetune(source, part.finetuning, checkpoints=work, device=device, progress=progress)
+        with stage.write() as written:
+            write_upstream(upstream, written)
     return upstream
 
 
-def _model_files(model: str) -> list[tuple[str, str]]:
+def asked_of_upstream(part: UpstreamPart, source: pd.DataFrame) -> dict[str, Any]:
+    """Everything that decides a fine-tuned upstream, as JSON values."""
+    return {
+        "upstream": part.model_dump(mode="json"),
+        "model_files": _model_files(part.model),
+        **asked_of_clips(source, ["emotion", "speaker", "split"]),
+    }
+
+
+def _model_files(model: str) -> dict[str, str | None]:
     """The files of a local model and their hashes, so that another model in the same folder is noticed."""
     folder = Path(model).expanduser()
-    found = []
-    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
-        with path.open("rb") as file:
-            found.append((path.name, hashlib.file_digest(file, "blake2b").hexdigest()))
-    return found
+    paths = sorted(folder.glob("*")) if folder.is_dir() else []
+    return dict(zip([path.name for path in paths], file_contents(paths), strict=True))
 
 
 def prepare_graph(
@@ -63,33 +70,24 @@ def prepare_graph(
     progress: bool = True,
 ) -> ClipGraph:
     """The graph of a recipe: embedded and built, unless that is done already."""
-    folder = out / "graph"
-    columns = dict.fromkeys(["emotion", "speaker", "gender", "split", *recipe.graph.across])
-    target_rows = target.reindex(columns=list(columns)).astype(str).to_csv()
-    asked = content_hash(
-        upstream.fingerprint(),
-        target_rows,
-        file_sizes(target),
-        recipe.embedding.model_dump(),
-        recipe.features.model_dump(),
-        recipe.graph.model_dump(),
-    )
-    if not is_finished(folder, asked):
-        logger.info("Building the graph of %d clips", len(target))
-        x_file = out / ".x.npy"
+    how: dict[str, Any] = {"embedding": recipe.embedding, "features": recipe.features}
+    how["shared_speakers"] = recipe.target.shared_speakers
+    stage = Stage(out / "graph", asked_of_graph(target, upstream, recipe.graph, **how))
+    if stage.is_finished():
+        return load_graph(stage.folder)
+    logger.info("Building the graph of %d clips", len(target))
+    with stage.work() as work:
         data = build_graph(
             target,
             upstream,
             recipe.graph,
-            shared_speakers=recipe.target.shared_speakers,
-            features=recipe.features,
-            out=x_file,
+            **how,
+            out=work / "x.npy",
             cache=out / "embeddings",
             progress=progress,
             device=device,
-            embedding=recipe.embedding,
         )
-        save_graph(data, folder, x_file=x_file)
-        mark_finished(folder, asked)
-        logger.info("%s", graph_card(data)["text"])
-    return load_graph(folder)
+        with stage.write() as part:
+            write_graph(data, part, x_file=work / "x.npy")
+    logger.info("%s", graph_card(data)["text"])
+    return load_graph(stage.folder)

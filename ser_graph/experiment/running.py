@@ -6,9 +6,11 @@ from typing import Any
 
 import tomli_w
 
-from ser_graph.common.files import atomic_file, environment, write_json
+from ser_graph.common.environment import environment
+from ser_graph.common.files import atomic_file, foreign_names, sweep, write_json
+from ser_graph.common.locks import lock
 from ser_graph.downstream.transfer import check_transfer
-from ser_graph.errors import InputError
+from ser_graph.errors import InputError, shorten
 from ser_graph.experiment.clips import check_labels, check_tested, prepare_source, prepare_target
 from ser_graph.experiment.graph import prepare_graph, prepare_upstream
 from ser_graph.experiment.recipe import Recipe
@@ -48,7 +50,17 @@ def run(
     out = Path(out).expanduser()
     if jobs < 1:
         raise InputError(f"Bad jobs {jobs!r}, expected at least 1")
-    _claim(out, recipe)
+    _check_free(out)
+    with lock(out):
+        sweep(out, held=True)
+        if not (out / "recipe.toml").exists():  # what an earlier call noted stays until this one has its results
+            _note(out, recipe)
+        return _run_stages(recipe, out, skip_bad=skip_bad, device=device, progress=progress, jobs=jobs)
+
+
+def _run_stages(
+    recipe: Recipe, out: Path, *, skip_bad: bool, device: str | None, progress: bool, jobs: int
+) -> dict[str, Any]:
     _check_space(out, recipe, jobs=jobs)
     source = prepare_source(recipe, out, skip_bad=skip_bad)
     target = prepare_target(recipe, out, skip_bad=skip_bad)
@@ -64,20 +76,23 @@ def run(
     folds = None if recipe.folds is None else Folds(recipe.folds, recipe.dev_speakers)
     prepare_students(data, grid, out, folds=folds, device=device, progress=progress, jobs=jobs)
     results = summarise(recipe, upstream, data, out)
+    (out / "results.json").unlink(missing_ok=True)  # nothing looks finished until all is of this recipe
+    draw(data, results, out)
     _note(out, recipe)
     write_json(out / "results.json", results)
-    draw(data, results, out)
     return results
 
 
-def _claim(out: Path, recipe: Recipe) -> None:
-    """Take a folder for a run; what an earlier call noted in it stays until this one has its results."""
+def _check_free(out: Path) -> None:
+    """Refuse a file, and a folder of other things than a run, be it one that was killed in its very first write."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, expected a folder for the run")
-    if out.exists() and any(out.iterdir()) and not (out / "recipe.toml").exists():
-        raise InputError(f"{out} is not empty and holds no run; choose another folder with --out")
-    if not (out / "recipe.toml").exists():
-        _note(out, recipe)
+    if not out.exists() or (out / "recipe.toml").exists():
+        return
+    if found := foreign_names(out):
+        raise InputError(
+            f"{out} is not empty and holds no run ({shorten(found)}); choose another folder with --out"
+        )
 
 
 def _note(out: Path, recipe: Recipe) -> None:

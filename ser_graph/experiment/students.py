@@ -1,7 +1,6 @@
 """The students' stages of a run: each trained, measured and stored, alone or side by side."""
 
 import os
-import shutil
 import threading
 import warnings
 from pathlib import Path
@@ -13,11 +12,12 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
-from ser_graph.common.files import content_hash, read_json, write_json
+from ser_graph.common.files import write_json
 from ser_graph.common.memory import keep_freed_memory
-from ser_graph.common.stages import is_finished, stage
+from ser_graph.common.stages import Stage
 from ser_graph.downstream import Student, TrainingSettings, predict_clips, train
 from ser_graph.downstream.student import write_student
+from ser_graph.downstream.training import asked_of_training
 from ser_graph.edge.measuring import latency_ms, size_mb
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
@@ -49,7 +49,7 @@ def prepare_students(
         for settings in grid:
             prepare_student(data, settings, out, folds=folds, device=device, progress=progress)
         return
-    grid = [settings for settings in grid if not _is_trained(data, settings, out, folds)]
+    grid = [settings for settings in grid if not _stage(data, settings, out, folds).is_finished()]
     n_gpus = torch.cuda.device_count() if device is None else 0
     cells = (
         delayed(_prepare_alone)(settings, out, folds, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid())
@@ -116,19 +116,23 @@ def prepare_student(
         device: e.g. ``"cpu"``.
         progress: show progress bars.
     """
-    name = student_name(settings)
-    folder = out / "students" / name
-    if _is_trained(data, settings, out, folds):
+    stage = _stage(data, settings, out, folds)
+    if stage.is_finished():
         return
-    if folds is not None:
-        _prepare_folds(data, settings, out, folds, device=device, progress=progress)
-        return
-    checkpoint = out / ".checkpoints" / f"{name}.pt"
-    student = train(data, settings, checkpoint=checkpoint, device=device, progress=progress)
+    with stage.work() as work:
+        if folds is not None:
+            _prepare_folds(stage, work, data, settings, folds, device=device, progress=progress)
+            return
+        student = train(data, settings, checkpoint=work, device=device, progress=progress)
+        _store(stage, student, data, settings)
+
+
+def _store(stage: Stage, student: Student, data: ClipGraph, settings: TrainingSettings) -> None:
+    """Measure a student, and store it with all that was found."""
     predictions = predict_clips(student, data, "test")
     metrics = evaluate(predictions)
     dev_predictions = _predict_dev(student, data, settings)
-    with stage(folder, _asked(data, settings)) as part:
+    with stage.write() as part:
         write_student(student, part)
         pd.DataFrame(student.info["history"]).to_csv(part / "history.csv", index=False)
         predictions.to_csv(part / "predictions.csv")
@@ -137,31 +141,29 @@ def prepare_student(
         metrics.update(size_mb=size_mb(part), latency_ms=one_clip, n_params=student.n_params)
         metrics["epoch"] = student.info["epoch"]
         write_json(part / "metrics.json", metrics)
-    checkpoint.unlink(missing_ok=True)
 
 
 def _prepare_folds(
+    stage: Stage,
+    work: Path,
     data: ClipGraph,
     settings: TrainingSettings,
-    out: Path,
     folds: Folds,
     *,
     device: str | None,
     progress: bool,
 ) -> None:
     """A student for each fold, measured together and stored as one, without the models."""
-    name = student_name(settings)
-    parts, n_folds = out / ".checkpoints" / name, None if isinstance(folds.groups, str) else folds.groups
-    how: dict[str, Any] = {"out": parts, "device": device, "progress": progress}
+    n_folds = None if isinstance(folds.groups, str) else folds.groups
+    how: dict[str, Any] = {"out": work / "folds", "device": device, "progress": progress}
     found = cross_validate(data, settings, n_folds=n_folds, n_dev=folds.n_dev, **how)
     metrics: dict[str, Any] = {**found.metrics, "size_mb": None, "latency_ms": None}
-    with stage(out / "students" / name, _asked(data, settings, folds)) as part:
+    with stage.write() as part:
         found.predictions.to_csv(part / "predictions.csv")
         found.folds.to_csv(part / "folds.csv")
         metrics |= _write_dev(found.dev_predictions, part)
         metrics |= {"n_params": int(found.folds["n_params"].iloc[0]), "epoch": found.folds["epoch"].tolist()}
         write_json(part / "metrics.json", metrics)
-    shutil.rmtree(parts)
 
 
 def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]:
@@ -172,20 +174,9 @@ def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]
     return {f"dev_{name}": value for name, value in evaluate(predictions).items() if name in METRICS}
 
 
-def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path, folds: Folds | None = None) -> bool:
-    folder = out / "students" / student_name(settings)
-    if not is_finished(folder, _asked(data, settings, folds)):
-        return False
-    model = folder / "model.json"
-    if model.exists() and read_json(model)["features"] != data.meta["features"]:
-        raise InputError(f"{folder} was trained on other spectrograms; delete it to train it anew")
-    return True
-
-
-def _asked(data: ClipGraph, settings: TrainingSettings, folds: Folds | None = None) -> str:
-    """What decides a student; of folds, which store no model, the spectrograms too."""
-    by_folds = [] if folds is None else [folds, data.meta["features"]]
-    return content_hash(essential(settings).model_dump(), data.meta["data_hash"], data.meta["graph"], *by_folds)
+def _stage(data: ClipGraph, settings: TrainingSettings, out: Path, folds: Folds | None) -> Stage:
+    asked = {**asked_of_training(data, essential(settings)), "folds": None if folds is None else folds._asdict()}
+    return Stage(out / "students" / student_name(settings), asked)
 
 
 def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) -> pd.DataFrame | None:

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.common.files import content_hash, environment
-from ser_graph.common.settings import changed, with_settings
+from ser_graph.common.environment import environment
+from ser_graph.common.hashing import content_hash
+from ser_graph.common.settings import changed, names_of, with_settings
 from ser_graph.corpora import check_split
 from ser_graph.corpora.adapter import in_form
 from ser_graph.corpora.copies import originals
+from ser_graph.corpora.table import asked_of_clips
 from ser_graph.errors import InputError
 from ser_graph.graph.centring import centred, check_center
 from ser_graph.graph.clip_graph import ClipGraph
@@ -114,6 +116,26 @@ def build_graph(
         embedding=embedding.model_dump(),
     )
     return data
+
+
+def asked_of_graph(
+    table: pd.DataFrame,
+    upstream: Upstream,
+    settings: GraphSettings,
+    embedding: EmbeddingSettings,
+    features: LogMelSettings,
+    *,
+    shared_speakers: bool = False,
+) -> dict[str, Any]:
+    """Everything that decides what `build_graph` makes, as JSON values."""
+    columns = dict.fromkeys([*_CODED, "split", *settings.across])
+    objects = {"graph": settings, "embedding": embedding, "features": features}
+    return {
+        "upstream": upstream.fingerprint(),
+        **asked_of_clips(table, list(columns)),
+        **{name: one.model_dump(mode="json", exclude=names_of(type(one), "cost")) for name, one in objects.items()},
+        "shared_speakers": shared_speakers,
+    }
 
 
 def scope_nodes(table: pd.DataFrame, scope: str) -> Tensor:

@@ -8,15 +8,17 @@ from torch_geometric.data import InMemoryDataset
 
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.settings import changed, names_of
+from ser_graph.common.stages import MARK, Stage, asked_of, plain, refuse_difference
 from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.errors import InputError, bad_value
-from ser_graph.graph.building import build_graph
+from ser_graph.graph.building import asked_of_graph, build_graph
 from ser_graph.graph.settings import GraphSettings
-from ser_graph.graph.storage import load_graph, save_graph
+from ser_graph.graph.storage import load_graph, write_graph
 from ser_graph.graph.stored import FILES
 from ser_graph.upstream import EmbeddingSettings, Upstream
 
 _WHERE = "data/README.md says where each corpus is had from and how its folder looks"
+_WAY_OUT = "pass force_reload=True to build it anew"
 
 
 def _name_of(split: Any) -> str | None:
@@ -69,6 +71,8 @@ class EmotionGraph(InMemoryDataset):
         if self.name not in ADAPTERS:
             raise bad_value("corpus", self.name, ADAPTERS)
         self._upstream, self._split = upstream, split
+        wholes = {"graph": settings, "embedding": embedding, "features": features}
+        self._whole = {part for part, one in wholes.items() if one is not None}  # then every field is asked for
         self._settings, self._embedding, self._features = changed(
             changes, settings or GraphSettings(), embedding or EmbeddingSettings(), features or LogMelSettings()
         )
@@ -84,8 +88,8 @@ class EmotionGraph(InMemoryDataset):
 
     @property
     def processed_file_names(self) -> list[str]:
-        """The parts of a stored graph."""
-        return list(FILES)
+        """The parts of a stored graph, and what it was asked for."""
+        return [*FILES, MARK]
 
     def download(self) -> None:
         """Make the synthetic corpus, or say where the corpus is had from."""
@@ -104,17 +108,22 @@ class EmotionGraph(InMemoryDataset):
             raise InputError(f"No graph in {self.processed_dir} yet; give the upstream to build it with")
         self._upstream = self._loaded(self._upstream)
         table = load_corpus(self.name, self.raw_dir, split=self._split)
-        x_file, how = Path(self.root) / ".x.npy", {"embedding": self._embedding, "features": self._features}
-        data = build_graph(table, self._upstream, self._settings, out=x_file, **how, **self._how)
-        data.meta["split"] = _name_of(self._split)
-        save_graph(data, self.processed_dir, x_file=x_file)
+        how = {"embedding": self._embedding, "features": self._features}
+        how["shared_speakers"] = self._how["shared_speakers"]
+        asked = {**asked_of_graph(table, self._upstream, self._settings, **how), "split": _name_of(self._split)}
+        stage = Stage(self.processed_dir, asked, way_out=_WAY_OUT)
+        with stage.work() as work:
+            how = {"embedding": self._embedding, "features": self._features, **self._how}
+            data = build_graph(table, self._upstream, self._settings, out=work / "x.npy", **how)
+            with stage.write() as part:
+                write_graph(data, part, x_file=work / "x.npy")
 
     @staticmethod
     def _loaded(upstream: Upstream | str | Path) -> Upstream:
         return upstream if isinstance(upstream, Upstream) else Upstream.from_pretrained(upstream)
 
     def _is_built(self) -> bool:
-        return (Path(self.processed_dir) / "meta.json").exists()
+        return (Path(self.processed_dir) / MARK).exists()
 
     def _check_built_as_asked(self) -> None:
         meta = self._data.meta
@@ -125,22 +134,20 @@ class EmotionGraph(InMemoryDataset):
                     f"The graph in {self.processed_dir} was built with another upstream; pass force_reload=True to "
                     "build it anew"
                 )
-        built = (meta["graph"]["settings"], meta["embedding"], meta["features"])
-        for asked, values in zip((self._settings, self._embedding, self._features), built, strict=True):
-            stored = type(asked)(**values)
-            for name in asked.given.keys() - names_of(type(asked), "cost"):
-                self._check_same(name, getattr(stored, name), getattr(asked, name))
+        stored = asked_of(Path(self.processed_dir))
+        objects = {"graph": self._settings, "embedding": self._embedding, "features": self._features}
+        before: dict[str, Any] = {}
+        now: dict[str, Any] = {}
+        for part, one in objects.items():
+            given = (type(one).model_fields if part in self._whole else one.given).keys()
+            given -= names_of(type(one), "cost")
+            now |= {f"{part}.{name}": value for name, value in one.model_dump(mode="json", include=given).items()}
+            before |= {f"{part}.{name}": stored[part][name] for name in given}
         if callable(self._split):
             self._check_split()
         elif self._split != "default":
-            self._check_same("split", meta["split"], self._split)
-
-    def _check_same(self, name: str, built: Any, asked: Any) -> None:
-        if built != asked:
-            raise InputError(
-                f"The graph in {self.processed_dir} was built with {name}={built!r}, not {asked!r}; pass "
-                "force_reload=True to build it anew"
-            )
+            before["split"], now["split"] = stored["split"], self._split
+        refuse_difference(Path(self.processed_dir), before, plain(now), _WAY_OUT)
 
     def _is_named_so(self, upstream: dict[str, Any]) -> bool:
         """Whether the upstream is known by its name, so that nothing has to be fetched to compare it."""

@@ -37,19 +37,24 @@ def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None
         InputError: the folder holds something else, the graph's parts do not agree, see `ClipGraph.check`, or a
             number in them is not finite. An older graph is then still there.
     """
+    with atomic_folder(folder, TENSORS) as part:
+        write_graph(data, part, x_file=x_file)
+    return Path(folder)
+
+
+def write_graph(data: ClipGraph, folder: Path, *, x_file: str | Path | None = None) -> None:
+    """Write a graph's files into a folder; see `save_graph`."""
     data.check()
     _check_finite(data)
     if x_file is not None:
         _check_same_kind(x_file, data.x)
-    with atomic_folder(folder, TENSORS) as part:
-        write_json(part / "meta.json", {"format": FORMAT, "version": FORMAT_VERSION, **data.meta})
-        write_table(data.table, part / "clips.csv")
-        save_file({name: data[name].contiguous() for name in _STORED}, part / TENSORS)
-        if x_file is None:
-            write_array(part / "x.npy", data.x)
-        else:
-            shutil.move(x_file, part / "x.npy")
-    return Path(folder)
+    write_json(folder / "meta.json", {"format": FORMAT, "version": FORMAT_VERSION, **data.meta})
+    write_table(data.table, folder / "clips.csv")
+    save_file({name: data[name].contiguous() for name in _STORED}, folder / TENSORS)
+    if x_file is None:
+        write_array(folder / "x.npy", data.x)
+    else:
+        shutil.move(x_file, folder / "x.npy")
 
 
 def load_graph(folder: str | Path) -> ClipGraph:

@@ -1,6 +1,5 @@
 """Waveforms -> embeddings: a layer's output, the projector's by default, averaged over the frames of the clip."""
 
-import hashlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ from ser_graph.audio.reading import clip_paths, clip_speeds, fit_length, load_wa
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.devices import Precision, autocast, pick_device
 from ser_graph.common.distributed import is_first, processes
-from ser_graph.common.files import atomic_file, content_hash
+from ser_graph.common.files import atomic_file
+from ser_graph.common.hashing import content_hash
 from ser_graph.common.settings import names_of, with_settings
 from ser_graph.errors import InputError
 from ser_graph.upstream.settings import EmbeddingSettings, Layer, OneLayer
@@ -133,7 +133,7 @@ def _check_long_enough(upstream: "Upstream", paths: list[Path], waveforms: list[
 
 
 def _key(waveform: Tensor) -> str:
-    return hashlib.blake2b(waveform.numpy().data, digest_size=16).hexdigest()
+    return content_hash(waveform.numpy().data)
 
 
 def _batches(upstream: "Upstream", waveforms: dict[str, Tensor], size: int) -> Iterator[list[str]]:

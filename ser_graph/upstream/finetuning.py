@@ -19,8 +19,10 @@ from tqdm.auto import tqdm
 from ser_graph.audio.reading import clip_paths, clip_speeds, fit_length, load_waveform
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.devices import pick_device, uses_bfloat16
-from ser_graph.common.files import content_hash, full_disk_named, read_json, write_json
+from ser_graph.common.files import full_disk_named
+from ser_graph.common.hashing import content_hash, file_contents
 from ser_graph.common.settings import with_settings
+from ser_graph.common.stages import working
 from ser_graph.errors import InputError
 from ser_graph.upstream.embedding import length_in_samples
 from ser_graph.upstream.quiet import quiet_transformers
@@ -49,8 +51,9 @@ def finetune(
         table: clip table with `emotion` and `split`. Clips of `dev` and `test` are only measured.
         settings: how to train.
         root: the corpus folder, by default the one that the table was loaded from.
-        checkpoints: a folder for one checkpoint an epoch. A call that finds an unfinished one of the very
-            same model, data and settings there continues it. Remove it when the result is stored.
+        checkpoints: a folder in whose ``finetuning`` the state is kept after every epoch. A call that finds one of
+            the very same model, data and settings there continues it; another's is removed. Remove it when the
+            result is stored.
         device: e.g. ``"cpu"``; by default the GPU where there is one.
         progress: show progress bars.
         **changes: single settings by name, e.g. ``epochs=5``.
@@ -59,8 +62,8 @@ def finetune(
         The same upstream; ``upstream.info`` holds settings, accuracies and the history by epoch.
 
     Raises:
-        InputError: no training clip, fewer than two emotions, a clip that cannot be read, or a training that
-            diverged.
+        InputError: no training clip, fewer than two emotions, a clip that cannot be read, a training that
+            diverged, or checkpoints that another process holds.
     """
     settings = (settings or FinetuneSettings()).replace(**changes)
     labelled = _labelled(table)
@@ -75,8 +78,10 @@ def finetune(
     try:
         upstream.set_emotions(emotions, seed=settings.seed)
         _freeze_feature_encoder(upstream.model, settings.freeze_feature_encoder)
-        with TemporaryDirectory() as temporary, _frozen_encoder(upstream.model, settings.freeze_encoder):
-            folder = Path(checkpoints or temporary).expanduser()
+        with (
+            _place(checkpoints, upstream, settings, sets) as folder,
+            _frozen_encoder(upstream.model, settings.freeze_encoder),
+        ):
             history = _train(upstream, sets, settings, folder, checkpoints is not None, device, progress)
         _check_finite(upstream.model)
     except BaseException:  # the same call continues: it finds the same model and the checkpoints of its run
@@ -95,6 +100,24 @@ def finetune(
         }
     )
     return upstream
+
+
+@contextmanager
+def _place(
+    checkpoints: str | Path | None, upstream: "Upstream", settings: FinetuneSettings, sets: dict[str, "_Clips"]
+) -> Iterator[Path]:
+    """The folder of the Trainer: what is in it is of this very training."""
+    if checkpoints is None:
+        with TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    asked = {
+        "settings": settings.model_dump(mode="json"),
+        "upstream": upstream.fingerprint(),
+        "clips": {split: content_hash(clips.content) for split, clips in sets.items()},
+    }
+    with working(Path(checkpoints).expanduser() / "finetuning", asked) as folder:
+        yield folder
 
 
 def _labelled(table: pd.DataFrame) -> pd.DataFrame:
@@ -149,12 +172,15 @@ class _Clips(Dataset):
         self._paths, self._speeds = clip_paths(known, root), clip_speeds(known)
         self._codes = [list(emotions).index(emotion) for emotion in known["emotion"]]
         self._n_samples = n_samples
-        stats = [path.stat() if path.exists() else None for path in self._paths]
-        changed = [stat and (stat.st_size, stat.st_mtime_ns) for stat in stats]
-        self.content = [[str(file) for file in known.index], self._codes, changed]
+        self._files = [str(file) for file in known.index]
 
     def __len__(self) -> int:
         return len(self._paths)
+
+    @property
+    def content(self) -> list[list[Any]]:
+        """What is heard and said in which order."""
+        return [self._files, self._codes, self._speeds, file_contents(self._paths)]
 
     def __getitem__(self, row: int) -> tuple[Tensor, int]:
         waveform = load_waveform(self._paths[row], speed=self._speeds[row])
@@ -223,11 +249,8 @@ def _train(
     vars(upstream.model.config).update(config)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_epoch_bar(progress))
-    run = content_hash(
-        settings.model_dump(), upstream.fingerprint(), {split: clips.content for split, clips in sets.items()}
-    )
     with quiet_transformers(), full_disk_named(folder):
-        trainer.train(resume_from_checkpoint=_resume_point(folder, run))
+        trainer.train(resume_from_checkpoint=_resume_point(folder))
         epochs = _history(trainer.state.log_history)
         tested = trainer.evaluate(sets["test"]) if len(sets.get("test", ())) else {}
     # The Trainer leaves its bfloat16 autocast around the model's forward: embeddings would not be float32, and
@@ -266,20 +289,14 @@ def _epoch_bar(progress: bool) -> Any:
     return EpochBar()
 
 
-def _resume_point(folder: Path, run: str) -> str | None:
-    """The checkpoint to continue, if the folder holds one of this very run; another run's is removed."""
-    mark = folder / "run.json"
-    if not mark.exists() and any(folder.glob("checkpoint-[0-9]*")):
-        raise InputError(f"{folder} holds checkpoints of another program; give another folder")
-    own = mark.exists() and read_json(mark) == run
+def _resume_point(folder: Path) -> str | None:
+    """The last whole checkpoint; what was being written when the process was killed is removed."""
     whole: list[Path] = []
     for checkpoint in folder.glob("checkpoint-[0-9]*"):
-        if own and _is_whole(checkpoint):
+        if _is_whole(checkpoint):
             whole.append(checkpoint)
         else:
             shutil.rmtree(checkpoint)
-    if not own:
-        write_json(mark, run)
     return str(max(whole, key=lambda path: int(path.name.partition("-")[2]))) if whole else None
 
 

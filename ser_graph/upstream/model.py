@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import ser_graph.audio.torchaudio_import  # noqa: F401  (transformers imports torchaudio too)
 from ser_graph.audio.settings import SAMPLE_RATE
-from ser_graph.common.files import atomic_folder, content_hash, read_json, write_json
+from ser_graph.common.files import atomic_folder, read_json, write_json
+from ser_graph.common.hashing import content_hash
 from ser_graph.errors import InputError
 from ser_graph.upstream.quiet import quiet_transformers
 from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
@@ -153,11 +154,17 @@ class Upstream:
     def save(self, folder: str | Path) -> Path:
         """Store model, extractor and `info` as a folder that `from_pretrained` and transformers load."""
         folder = Path(folder).expanduser()
-        with atomic_folder(folder, INFO_FILE) as part, quiet_transformers():
-            self.model.save_pretrained(part)
-            self.extractor.save_pretrained(part)
-            write_json(part / INFO_FILE, {**self.info, "emotions": self.emotions})
+        with atomic_folder(folder, INFO_FILE) as part:
+            write_upstream(self, part)
         return folder
+
+
+def write_upstream(upstream: Upstream, folder: Path) -> None:
+    """Write an upstream's files into a folder; see `Upstream.save`."""
+    with quiet_transformers():
+        upstream.model.save_pretrained(folder)
+        upstream.extractor.save_pretrained(folder)
+        write_json(folder / INFO_FILE, {**upstream.info, "emotions": upstream.emotions})
 
 
 def _is_folder(name_or_folder: str | Path) -> bool:

@@ -1,24 +1,20 @@
-import json
 import os
 import shutil
-import subprocess
-import sys
+import signal
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings, strategies as st
 
+from ser_graph.common import files
 from ser_graph.common.files import (
     atomic_file,
     atomic_folder,
     check_replaceable,
-    content_hash,
-    environment,
+    foreign_names,
     named,
     read_json,
+    sweep,
     write_json,
 )
 from ser_graph.errors import InputError
@@ -34,8 +30,8 @@ def names(folder) -> list[str]:
 def test_a_file_appears_whole_in_a_folder_made_for_it(tmp_path):
     with atomic_file(tmp_path / "new" / "folder" / "a.txt") as part:
         part.write_text("whole")
-        assert names(part.parent) == [part.name]
-        assert part.name != "a.txt"
+        assert part.name == "a.txt"
+        assert [name.startswith(".a.txt.") for name in names(tmp_path / "new" / "folder")] == [True]
     assert names(tmp_path / "new" / "folder") == ["a.txt"]
     assert (tmp_path / "new" / "folder" / "a.txt").read_text() == "whole"
 
@@ -175,6 +171,12 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path, monkeypatch):
     (tmp_path / "seen" / ".DS_Store").touch()
     check_replaceable("seen", MARK)  # looked at by a file manager, and empty
     shutil.rmtree("seen")
+    (tmp_path / "killed").mkdir()
+    for name in (".lock", f".a.ser-graph-{'0' * 4}-abcdefgh.part"):
+        (tmp_path / "killed" / name).mkdir()
+    check_replaceable("killed", MARK)  # a process of ours began in it, and was killed
+    assert foreign_names(tmp_path / "killed") == []
+    shutil.rmtree("killed")
     assert names(precious) == ["a", "b", "c", "thesis.txt"]
     assert names(tmp_path) == ["precious"]
     check_replaceable(tmp_path / "new", MARK)
@@ -231,54 +233,95 @@ def test_missing_json_is_named(tmp_path):
         read_json(tmp_path / "none.json")
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=8,
-)
+def in_a_process_that_is_killed(work) -> None:
+    """Call a function in a process of its own, which ends by SIGKILL."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
-@settings(deadline=None)
-@given(one=st.lists(st.binary(max_size=3), max_size=4), other=st.lists(st.binary(max_size=3), max_size=4))
-def test_the_hash_of_bytes_knows_where_one_part_ends(one, other):
-    assert (content_hash(*one) == content_hash(*other)) == (one == other)
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-@settings(deadline=None)
-@given(pieces=st.lists(st.binary(max_size=5), min_size=2, max_size=4))
-def test_joined_parts_are_another_content(pieces):
-    assert content_hash(*pieces) != content_hash(b"".join(pieces))
+def killed_while_writing(path: Path, write, step: str) -> None:
+    """Killed while a block writes, or right after the first or second renaming that follows it."""
+
+    def work() -> None:
+        replace, calls = type(path).replace, []
+
+        def counted(self, target):
+            replace(self, target)
+            calls.append(target)
+            if len(calls) == {"block": 0, "first": 1, "second": 2}[step]:
+                die()
+
+        type(path).replace = counted
+        write(path, die if step == "block" else lambda: None)
+
+    in_a_process_that_is_killed(work)
 
 
-@settings(deadline=None)
-@given(one=JSON, other=JSON)
-def test_values_of_equal_hash_are_the_same_json(one, other):
-    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-    assert (content_hash(one) == content_hash(other)) == same
+def write_folder(path: Path, then) -> None:
+    with atomic_folder(path, MARK) as part:
+        (part / MARK).write_text("new")
+        then()
 
 
-@settings(deadline=None)
-@given(value=st.dictionaries(st.text(max_size=3), JSON, max_size=4))
-def test_the_order_of_keys_does_not_matter(value):
-    assert content_hash(value) == content_hash(dict(reversed(value.items())))
+def write_file(path: Path, then) -> None:
+    with atomic_file(path) as part:
+        part.write_text("new")
+        then()
 
 
-def test_hashes_are_the_same_in_every_process_and_forever():
-    parts = "{'b': 1, 'a': ['é', None]}, b'bytes', 0.1"
-    code = f"from ser_graph.common.files import content_hash; print(content_hash({parts}))"
-    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    here = content_hash({"b": 1, "a": ["é", None]}, b"bytes", 0.1)
-    assert there.stdout.strip() == here == "580a5825e39e889e5cde34f8175dd262"
+@pytest.mark.parametrize(("step", "found"), [("block", "old"), ("first", "old"), ("second", "new")])
+def test_a_process_killed_while_it_replaces_a_folder_loses_nothing(tmp_path, step, found):
+    path = tmp_path / "graph"
+    path.mkdir()
+    (path / MARK).write_text("old")
+    killed_while_writing(path, write_folder, step)
+    assert path.exists() == (step != "first")
+    assert len(names(tmp_path)) == 1 + (step != "first")
+    sweep(tmp_path)
+    assert names(tmp_path) == ["graph"]
+    assert (path / MARK).read_text() == found
 
 
-def test_arrays_are_hashed_by_their_bytes():
-    array = np.arange(6, dtype=np.float32)
-    assert content_hash(array.data) == content_hash(array.tobytes()) == content_hash(bytearray(array.tobytes()))
+@pytest.mark.parametrize("write", [write_file, write_folder])
+def test_parts_of_dead_processes_are_swept_by_the_next_one_that_writes_beside_them(tmp_path, write, monkeypatch):
+    killed_while_writing(tmp_path / "one", write, "block")
+    (tmp_path / ".movie.abcdefgh.part").mkdir()  # another program's
+    assert len(names(tmp_path)) == 2
+    monkeypatch.setattr(files, "_SWEPT", set())
+    write_json(tmp_path / "two", 2)
+    assert names(tmp_path) == [".movie.abcdefgh.part", "two"]
 
 
-def test_the_environment_is_json_and_names_the_versions_in_use(tmp_path):
-    write_json(tmp_path / "a.json", environment())
-    stored = read_json(tmp_path / "a.json")
-    assert stored["packages"]["torch"] == torch.__version__
-    assert stored["packages"]["numpy"] == np.__version__
-    assert stored["threads"] == torch.get_num_threads()
+def test_parts_of_living_processes_are_left_alone(tmp_path):
+    with atomic_file(tmp_path / "a.txt") as part:
+        part.write_text("whole")
+        for held in (False, True):
+            sweep(tmp_path, held=held)
+        assert part.read_text() == "whole"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_parts_of_other_machines_are_swept_when_they_are_old_or_the_folder_is_held(tmp_path):
+    """Their processes may live, and their locks may not be seen from here."""
+    part = tmp_path / "deep" / f".a.ser-graph-{'0' * 4}-abcdefgh.part"
+    if files._machine_tag() == "0000":
+        pytest.skip("this machine is that machine")
+    part.mkdir(parents=True)
+    sweep(part.parent)
+    assert part.exists()
+    sweep(tmp_path, held=True)
+    assert not part.exists()
+    part.mkdir()
+    os.utime(part, (0, 0))
+    sweep(part.parent)
+    assert not part.exists()

@@ -60,8 +60,8 @@ def test_an_augmented_run_is_resumed_bit_for_bit(toy_graph, tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(training_module._Run, "epoch", killed_in_the_second)
         with pytest.raises(KilledError):
-            train(toy_graph, checkpoint=tmp_path / "c.pt", **how)
-    assert weights_equal(train(toy_graph, checkpoint=tmp_path / "c.pt", **how), whole)
+            train(toy_graph, checkpoint=tmp_path / "c", **how)
+    assert weights_equal(train(toy_graph, checkpoint=tmp_path / "c", **how), whole)
     assert not weights_equal(train(toy_graph, **{**how, "augment": "none"}), whole)
 
 

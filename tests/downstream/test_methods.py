@@ -304,8 +304,8 @@ def test_each_method_is_resumed_bit_for_bit(toy_graph, tmp_path, monkeypatch, me
     with monkeypatch.context() as patch:
         patch.setattr(training_module._Run, "epoch", killed_in_the_third)
         with pytest.raises(KilledError):
-            train(toy_graph, checkpoint=tmp_path / "c.pt", **how)
-    resumed = train(toy_graph, checkpoint=tmp_path / "c.pt", **how)
+            train(toy_graph, checkpoint=tmp_path / "c", **how)
+    resumed = train(toy_graph, checkpoint=tmp_path / "c", **how)
     assert weights_equal(resumed, whole)
     terms = [
         [{name: row[name] for name in row if name != "seconds"} for row in one.info["history"]]

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import Standardise, Voices, speaker_voices
-from ser_graph.common.files import content_hash
+from ser_graph.common.hashing import content_hash
 from ser_graph.downstream import TrainingSettings, train, training as training_module
 from ser_graph.downstream.backbones import resnet9
 from ser_graph.downstream.labels import labelled_nodes, training_nodes

@@ -114,11 +114,11 @@ def test_two_processes_end_with_the_student_of_one(trained, name):
 
 @pytest.mark.parametrize("name", ["bank", "graph"])
 def test_a_killed_process_ends_the_run_and_a_restart_goes_on(stored, trained, tmp_path, name):
-    cell = {**QUICK, **CELLS[name], "checkpoint": "checkpoint.pt"}
+    cell = {**QUICK, **CELLS[name], "checkpoint": "c"}
     killed = start(stored, tmp_path, {**cell, "die": 1})
     assert killed.returncode != 0
     assert "The other processes are not reached any more" in killed.stderr or "SIGKILL" in killed.stderr
-    assert (tmp_path / "checkpoint.pt").exists()
+    assert (tmp_path / "c" / "training" / "checkpoint.pt").exists()
     assert not (tmp_path / "0.json").exists()
     assert start(stored, tmp_path, cell).returncode == 0
     number = list(CELLS).index(name)

@@ -189,9 +189,9 @@ def test_a_killed_training_ends_as_it_would_have(toy_graph, strategy, tmp_path, 
 
     monkeypatch.setattr(_Run, "epoch", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(toy_graph, strategy=strategy, checkpoint=tmp_path / "c.pt", **{**QUICK, "epochs": 3})
+        train(toy_graph, strategy=strategy, checkpoint=tmp_path / "c", **{**QUICK, "epochs": 3})
     monkeypatch.setattr(_Run, "epoch", epoch)
-    again = train(toy_graph, strategy=strategy, checkpoint=tmp_path / "c.pt", **{**QUICK, "epochs": 3})
+    again = train(toy_graph, strategy=strategy, checkpoint=tmp_path / "c", **{**QUICK, "epochs": 3})
     state = again.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in whole.state_dict().items())
 

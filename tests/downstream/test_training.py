@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ser_graph.common.files import content_hash
+from ser_graph.common.hashing import content_hash
 from ser_graph.downstream import TrainingSettings, load_student, neighbour_loss, train, training as training_module
 from ser_graph.downstream.backbones import resnet9
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
@@ -16,6 +16,7 @@ from ser_graph.downstream.prediction import predict_logits
 from ser_graph.downstream.settings import METHODS_BESIDE
 from ser_graph.downstream.student import weights_hash
 from ser_graph.downstream.teacher import log_posteriors
+from ser_graph.downstream.training import asked_of_training
 from ser_graph.errors import InputError
 
 # The toy graph has scope "train", whatever protocol is tried on it.
@@ -137,22 +138,22 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(toy_graph, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(training_module._Run, "epoch", killed_in_the_third)
         with pytest.raises(KilledError):
-            train(toy_graph, checkpoint=tmp_path / "c.pt", **how)
+            train(toy_graph, checkpoint=tmp_path / "c", **how)
     done = []
     monkeypatch.setattr(training_module._Run, "epoch", lambda run: done.append(1) or epoch(run))
-    resumed = train(toy_graph, checkpoint=tmp_path / "c.pt", **how)
+    resumed = train(toy_graph, checkpoint=tmp_path / "c", **how)
     assert len(done) == 1
     assert weights_equal(whole, resumed)
     assert without_times(whole.info["history"]) == without_times(resumed.info["history"])
     assert resumed.info["epoch"] == whole.info["epoch"]
-    again = train(toy_graph, checkpoint=tmp_path / "c.pt", **how)  # finished: nothing is left to do
+    again = train(toy_graph, checkpoint=tmp_path / "c", **how)  # finished: nothing is left to do
     assert len(done) == 1
     assert weights_equal(whole, again)
 
 
 def test_a_checkpoint_of_another_run_is_not_continued(toy_graph, tmp_path, relabel):
     how = {**QUICK, "epochs": 1}
-    path = tmp_path / "c.pt"
+    path = tmp_path / "c"
     train(toy_graph, checkpoint=path, **how)
     other = train(toy_graph, alpha=1, checkpoint=path, **how)
     assert weights_equal(other, train(toy_graph, alpha=1, **how))
@@ -167,14 +168,19 @@ def test_a_checkpoint_of_another_run_is_not_continued(toy_graph, tmp_path, relab
 
 
 def test_damaged_and_foreign_checkpoints_are_named(toy_graph, tmp_path):
-    path = tmp_path / "c.pt"
-    path.write_bytes(b"not a checkpoint")
-    with pytest.raises(InputError, match=rf"The checkpoint {path} is damaged, delete it") as caught:
+    path = tmp_path / "c"
+    train(toy_graph, checkpoint=path, **QUICK)
+    file = path / "training" / "checkpoint.pt"
+    file.write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match=rf"The checkpoint {file} is damaged, delete it") as caught:
         train(toy_graph, checkpoint=path, **QUICK)
     assert "\n" not in str(caught.value)
-    torch.save({"weight": torch.zeros(1)}, path)
-    with pytest.raises(InputError, match=f"{path} is not a checkpoint of a training"):
-        train(toy_graph, checkpoint=path, **QUICK)
+    (path / "notes.txt").touch()  # the user's own
+    train(toy_graph, checkpoint=path, alpha=1, **QUICK)  # another's is not looked at
+    assert sorted(inside.name for inside in path.iterdir()) == ["notes.txt", "training"]
+    (tmp_path / "mine" / "training" / "thesis").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"training holds other things \(thesis\)"):
+        train(toy_graph, checkpoint=tmp_path / "mine", **QUICK)
 
 
 @pytest.mark.parametrize(
@@ -549,16 +555,16 @@ def test_dev_clips_without_edges_are_called_out(toy_graph):
 def test_what_identifies_a_training(toy_graph):
     """Every setting, the data and the initial student: a checkpoint of another one is not continued."""
     settings = TrainingSettings(**STEP)
-    same = new_run(toy_graph, settings)._identity()
-    assert new_run(toy_graph, settings.replace(width=np.float64(0.25), seed=0))._identity() == same
+    same = asked_of_training(toy_graph, settings)
+    assert asked_of_training(toy_graph, settings.replace(width=np.float64(0.25), seed=0)) == same
     others = [
         settings.replace(**change)
         for change in ({"width": 0.5}, {"method": "regress"}, {"alpha": 0.2}, {"epochs": 3}, {"keep": "best"})
     ]
-    assert len({same, *(new_run(toy_graph, other)._identity() for other in others)}) == 6
-    again = new_run(toy_graph, settings)
-    again.init = weights_hash(again.student)
-    assert again._identity() != same
+    found = [asked_of_training(toy_graph, other) for other in others]
+    found.append(asked_of_training(toy_graph, settings, new_run(toy_graph, settings).student))
+    assert len({content_hash(one) for one in [same, *found]}) == 7
+    assert same["settings"].keys() == TrainingSettings.model_fields.keys()  # defaults too
 
 
 @pytest.fixture
@@ -598,7 +604,7 @@ def test_the_last_layer_of_other_emotions_is_new(toy_graph, grown_up):
 
 def test_a_checkpoint_from_another_beginning_is_not_continued(toy_graph, grown_up, tmp_path):
     how = {**QUICK, "epochs": 1}
-    path = tmp_path / "c.pt"
+    path = tmp_path / "c"
     train(toy_graph, checkpoint=path, **how)
     warm = train(toy_graph, init=grown_up, **how)
     assert weights_equal(train(toy_graph, init=grown_up, checkpoint=path, **how), warm)

@@ -1,5 +1,6 @@
 """The clips of a run: checked, joined, refused."""
 
+import os
 import re
 import shutil
 
@@ -8,7 +9,9 @@ import pytest
 import soundfile
 
 from ser_graph.errors import InputError
-from ser_graph.experiment import prepare_corpus, prepare_source, prepare_upstream, run, running
+from ser_graph.experiment import run, running
+from ser_graph.experiment.clips import prepare_corpus, prepare_source
+from ser_graph.experiment.graph import prepare_upstream
 from ser_graph.upstream import Upstream
 
 pytestmark = pytest.mark.slow
@@ -34,8 +37,26 @@ def test_a_changed_corpus_is_noticed(corpora, toy_recipe, a_copy, tmp_path):
     moved = toy_recipe(tmp_path / "corpora")
     assert len(prepare_corpus(moved.target, a_copy / "target")) == 63  # elsewhere, but the same
     next((tmp_path / "corpora" / "target").rglob("*.wav")).unlink()
-    with pytest.raises(InputError, match="target holds the result of other settings or inputs"):
+    with pytest.raises(
+        InputError, match=r"target holds the result of other .*clips\..*\.wav: .* before, missing now"
+    ):
         run(moved, a_copy, progress=False)
+
+
+def test_another_sound_is_noticed(corpora, toy_recipe, tmp_path):
+    """Of the same size and, as after `rsync --times`, of the same time; the same sound at another time is not."""
+    shutil.copytree(corpora, tmp_path / "corpora")
+    corpus = toy_recipe(tmp_path / "corpora").target
+    prepare_corpus(corpus, tmp_path / "kept")
+    clip = sorted((tmp_path / "corpora" / "target").rglob("*.wav"))[5]
+    clip.touch()
+    assert len(prepare_corpus(corpus, tmp_path / "kept")) == 63
+    stat, (samples, rate) = clip.stat(), soundfile.read(clip)
+    soundfile.write(clip, -samples, rate, subtype="PCM_16")
+    os.utime(clip, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (clip.stat().st_size, clip.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    with pytest.raises(InputError, match=rf"kept holds .*clips\..*{clip.name}\.content: '\w+' before, '\w+' now"):
+        prepare_corpus(corpus, tmp_path / "kept")
 
 
 def test_changed_labels_are_noticed(corpora, toy_recipe, tmp_path):
@@ -50,11 +71,11 @@ def test_changed_labels_are_noticed(corpora, toy_recipe, tmp_path):
     fear = table.index[table["emotion"] == "fear"][0]
     table.loc[fear, "emotion"] = "anger"
     table.drop(columns="duration").to_csv(labels)
-    words = rf"kept was made when emotion was another \({fear}: 'fear' before, 'anger' now\); choose another folder"
+    words = rf"kept holds .*\(clips\.{fear}\.emotion: 'fear' before, 'anger' now\); choose another folder"
     with pytest.raises(InputError, match=words):
         prepare_corpus(corpus, tmp_path / "kept")
     table.drop(columns=["duration", "gender"]).to_csv(labels)
-    with pytest.raises(InputError, match=r"was made when (emotion|gender) was another"):
+    with pytest.raises(InputError, match=r"kept holds .*\.(emotion|gender): "):
         prepare_corpus(corpus, tmp_path / "kept")
 
 

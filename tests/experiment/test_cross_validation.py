@@ -114,7 +114,7 @@ def test_few_dev_speakers_leave_the_others_to_train_on(toy_graph, watched, tmp_p
         trained = graph.table["speaker"][graph.table["split"] == "train"]
         assert set(trained) == set.union(*groups) - group - {dev}
     assert (len(found.predictions), len(found.dev_predictions)) == (120, 60)
-    with pytest.raises(InputError, match="holds a fold of other settings"):
+    with pytest.raises(InputError, match="holds the result of other settings"):
         cross_validate(toy_graph, **how)
 
 
@@ -136,7 +136,8 @@ def test_a_killed_run_goes_on(four_speakers, tmp_path, monkeypatch):
     monkeypatch.setattr(cross_validation, "train", killed_in_the_third)
     with pytest.raises(KilledError):
         cross_validate(four_speakers, out=tmp_path / "cv", **how)
-    assert sorted(path.name for path in (tmp_path / "cv").iterdir()) == ["fold-00", "fold-01"]
+    found = sorted(path.name for path in (tmp_path / "cv").iterdir())
+    assert found == [".fold-02.work", "fold-00", "fold-01"]
     resumed = cross_validate(four_speakers, out=tmp_path / "cv", **how)
     assert len(trained) == 3 + 2
     again = cross_validate(four_speakers, out=tmp_path / "cv", **how)
@@ -145,11 +146,13 @@ def test_a_killed_run_goes_on(four_speakers, tmp_path, monkeypatch):
         pd.testing.assert_frame_equal(found.predictions, whole.predictions, check_exact=True, check_dtype=False)
         pd.testing.assert_frame_equal(found.folds, whole.folds, check_exact=True)
         assert found.metrics == whole.metrics
-    with pytest.raises(InputError, match=r"fold-00 holds a fold of other settings or clips; choose another folder"):
+    with pytest.raises(
+        InputError, match=r"fold-00 holds the result of other .* \(settings.alpha: 0.1 before, 0.2 now\)"
+    ):
         cross_validate(four_speakers, out=tmp_path / "cv", **{**how, "alpha": 0.2})
     relabelled = copy.deepcopy(four_speakers)
     relabelled.table = relabelled.table.assign(emotion=relabelled.table["emotion"].to_numpy()[::-1])
-    with pytest.raises(InputError, match="holds a fold of other settings or clips"):
+    with pytest.raises(InputError, match=r"holds the result of other .* \(data: "):
         cross_validate(relabelled, out=tmp_path / "cv", **how)
 
 

@@ -54,8 +54,7 @@ def test_run_folder_holds_every_part(finished):
         assert (out / "figures" / f"confusion-{student['name']}.png").stat().st_size > 5000
     for figure in ("overview", "similarities", "degrees", "map", "mixing", "history", "students"):
         assert (out / "figures" / f"{figure}.png").stat().st_size > 5000
-    assert not list((out / ".checkpoints").rglob("*.pt"))
-    assert not list(out.rglob("*.part"))
+    assert not [path for path in out.rglob(".*")]  # nothing is under way
 
 
 def test_numbers_follow_from_the_stored_parts(finished):
@@ -106,13 +105,13 @@ def test_more_students_join_a_finished_run(finished, toy_recipe, a_copy):
 
 
 def test_results_of_other_settings_are_not_overwritten(toy_recipe, a_copy):
-    with pytest.raises(InputError, match="graph holds the result of other settings"):
+    with pytest.raises(InputError, match=r"graph holds the result of other .*graph.n_neighbors: 2 before, 3 now"):
         run(toy_recipe(graph__n_neighbors=3), a_copy, progress=False)
-    with pytest.raises(InputError, match="upstream holds the result of other settings"):
+    with pytest.raises(InputError, match=r"upstream holds the result of other .*upstream.epochs: 1 before, 2 now"):
         run(toy_recipe(upstream__epochs=2), a_copy, progress=False)
     assert load_recipe(a_copy / "recipe.toml") == toy_recipe()  # still that of the results
     shutil.rmtree(a_copy / "graph")
-    with pytest.raises(InputError, match="was trained on other spectrograms; delete it"):
+    with pytest.raises(InputError, match=r"holds the result of other .*features.n_samples: 8192 before, 16000 now"):
         run(toy_recipe(features__n_samples=16_000), a_copy, progress=False)
 
 
@@ -212,5 +211,5 @@ def test_a_run_with_copies(finished, toy_recipe, a_copy):
         assert info["n_train"] == info["n_labelled"] == before["graph"]["n_in_scope"]
     assert run(toy_recipe(copies=1, **how), a_copy, progress=False)["students"] == results["students"]
     for number in (0, 2):
-        with pytest.raises(InputError, match="graph holds the result of other settings"):
+        with pytest.raises(InputError, match=r"graph holds the result of other .*\(clips: "):
             run(toy_recipe(copies=number, **how), a_copy, progress=False)

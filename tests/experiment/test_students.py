@@ -83,7 +83,7 @@ def test_side_by_side_trains_the_same_students(finished, toy_recipe, tmp_path, o
         assert {**one, "latency_ms": 0} == {**two, "latency_ms": 0}
         weights = [load_student(run / "students" / one["name"]).state_dict() for run in runs]
         assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
-    assert not list((runs[1] / ".checkpoints").rglob("*.pt"))
+    assert not list(runs[1].rglob("*.pt"))
 
 
 def test_a_mistake_in_a_process_of_its_own_is_one_line(finished, toy_recipe, tmp_path):
@@ -105,12 +105,12 @@ def test_a_grid_killed_side_by_side_continues(finished, toy_recipe, tmp_path, on
     file.write_text(tomli_w.dumps(recipe_values(recipe)))
     command = [sys.executable, "-m", "ser_graph", "run", str(file), "--out", str(run), "--jobs", "2"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        while process.poll() is None and not list(run.glob(".checkpoints/*.pt")):
+        while process.poll() is None and not list(run.glob("students/.*.work/training/*.pt")):
             time.sleep(0.05)
         process.kill()
         # Its workers hold the other end of the pipe: it closes when the last of them is gone.
         said = process.stderr.read().decode()
-    left = list(run.glob(".checkpoints/*.pt"))
+    left = list(run.glob("students/.*.work/training/*.pt"))
     assert left and not (run / "results.json").exists(), said
     begun = min(len(torch.load(checkpoint, weights_only=True)["history"]) for checkpoint in left)
     assert 1 <= begun < 8
@@ -151,7 +151,7 @@ def test_speakers_left_out_in_turn(toy_recipe, tmp_path, monkeypatch):
         assert row["epoch"] == found.folds["epoch"].tolist()
         folds = pd.read_csv(folder / "folds.csv")
         assert len(folds) == 3 and all(len(names.split()) == 1 for names in folds["dev_speakers"])
-    assert not (tmp_path / "run" / ".checkpoints" / "resnet9-baseline-seed0").exists()
+    assert not list((tmp_path / "run").rglob(".*"))
     for changes in ({"folds": "speakers"}, {"dev_speakers": 2}):
         other = make_recipe({**recipe_values(recipe), **changes})
         with pytest.raises(InputError, match="other settings"):

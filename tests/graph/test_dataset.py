@@ -67,18 +67,20 @@ def test_a_built_graph_needs_no_settings(built, never_builds):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epsilon": 0.5}, "was built with epsilon=None, not 0.5; pass force_reload=True"),
-        ({"n_neighbors": 6}, "was built with n_neighbors=3, not 6"),
-        ({"scope": "all"}, "was built with scope='train', not 'all'"),
-        ({"features": LogMelSettings()}, "was built with features="),
-        ({"settings": GraphSettings(mutual=True)}, "was built with mutual=False, not True"),
-        ({"epsilon": 2.0}, "Bad epsilon 2.0"),
-        ({"seconds": 2.0}, "was built with seconds=0.6, not 2.0"),
-        ({"layer": 1}, "was built with layer='projector', not 1"),
-        ({"split": "speaker-independent"}, "was built with split='default', not 'speaker-independent'"),
+        ({"epsilon": 0.5}, r"graph.epsilon: 'none' before, 0.5 now\); pass force_reload=True"),
+        ({"n_neighbors": 6}, "n_neighbors: 3 before, 6 now"),
+        ({"scope": "all"}, "scope: 'train' before, 'all' now"),
+        ({"features": LogMelSettings()}, "features.n_samples: 8192 before, 95744 now"),
+        (
+            {"settings": GraphSettings(n_neighbors=3, epsilon=None, mutual=True)},
+            "graph.mutual: False before, True now",
+        ),
+        ({"seconds": 2.0}, "seconds: 0.6 before, 2.0 now"),
+        ({"layer": 1}, "layer: 'projector' before, 1 now"),
+        ({"split": "speaker-independent"}, "split: 'default' before, 'speaker-independent' now"),
         ({"upstream": Upstream.small(seed=7)}, "was built with another upstream; pass force_reload=True"),
         ({"upstream": "/nowhere"}, "No upstream '/nowhere'"),
-        ({"n_neighbours": 3}, "Bad setting of the graph 'n_neighbours', expected one of"),
+        ({"n_neighbours": 3}, "Bad setting 'n_neighbours', expected one of"),
     ],
 )
 def test_other_settings_are_refused(built, never_builds, changes, message):

@@ -213,8 +213,9 @@ def interrupted(table, tmp_path, steps):
     steps(PER_EPOCH + 1)
     with pytest.raises(KeyboardInterrupt):
         finetune(upstream, table, epochs=3, checkpoints=tmp_path)
-    assert [path.name for path in tmp_path.glob("checkpoint-*")] == [f"checkpoint-{PER_EPOCH}"]
-    return tmp_path, upstream
+    folder = tmp_path / "finetuning"
+    assert [path.name for path in folder.glob("checkpoint-*")] == [f"checkpoint-{PER_EPOCH}"]
+    return folder, upstream
 
 
 def test_an_interrupted_training_continues_to_the_same_weights(table, interrupted, steps):
@@ -227,14 +228,14 @@ def test_an_interrupted_training_continues_to_the_same_weights(table, interrupte
         if state:
             (folder / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     begun = steps()
-    finetune(upstream, table, epochs=3, checkpoints=folder)
+    finetune(upstream, table, epochs=3, checkpoints=folder.parent)
     assert begun == list(range(PER_EPOCH, 3 * PER_EPOCH))
     whole = finetune(tiny(), table, epochs=3)
     assert same(weights(upstream), weights(whole))
     assert upstream.info["history"] == whole.info["history"]
     assert upstream.info["dev_accuracy"] == whole.info["dev_accuracy"]
     again, begun = tiny(), steps()
-    finetune(again, table, epochs=3, checkpoints=folder)
+    finetune(again, table, epochs=3, checkpoints=folder.parent)
     assert begun == []  # it was finished
     assert same(weights(again), weights(whole))
 
@@ -242,7 +243,7 @@ def test_an_interrupted_training_continues_to_the_same_weights(table, interrupte
 @pytest.mark.parametrize("change", ["weights", "label", "order", "seed", "sound"])
 def test_the_checkpoint_of_another_run_is_not_continued(table, interrupted, steps, change):
     folder, upstream = interrupted
-    (folder / "notes.txt").write_text("the user's own")
+    (folder.parent / "notes.txt").write_text("the user's own")
     if change == "weights":
         upstream = tiny(1)
     if change == "label":
@@ -253,19 +254,22 @@ def test_the_checkpoint_of_another_run_is_not_continued(table, interrupted, step
     if change == "sound":  # a clip is mended where it lies
         table.attrs["root"] = shutil.copytree(table.attrs["root"], folder.parent / "copy")
         path = Path(table.attrs["root"]) / table.index[table["split"] == "train"][0]
-        os.utime(path, (1, 1))
+        stat, (samples, rate) = path.stat(), soundfile.read(path)
+        soundfile.write(path, -samples, rate)  # of the same size and time
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert path.stat().st_size == stat.st_size
     begun = steps()
-    finetune(upstream, table, epochs=3, checkpoints=folder, seed=int(change == "seed"))
+    finetune(upstream, table, epochs=3, checkpoints=folder.parent, seed=int(change == "seed"))
     assert begun == list(range(3 * PER_EPOCH))
-    assert (folder / "notes.txt").exists()
+    assert (folder.parent / "notes.txt").exists()
     assert [path.name for path in folder.glob("checkpoint-*")] == [f"checkpoint-{3 * PER_EPOCH}"]
 
 
 def test_checkpoints_of_another_program_are_left_alone(table, tmp_path):
-    (tmp_path / "checkpoint-7").mkdir()
-    with pytest.raises(InputError, match="holds checkpoints of another program"):
+    (tmp_path / "finetuning" / "checkpoint-7").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"finetuning holds other things \(checkpoint-7\)"):
         finetune(tiny(), table, checkpoints=tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-7"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["finetuning", "checkpoint-7"]
 
 
 def test_without_a_folder_nothing_is_left(table, tmp_path, monkeypatch):

@@ -15,8 +15,8 @@ target    18        anger disgust fear guilt happiness sadness surprise         
 ========  ========  ====================================================================  =====
 
 Files are 16 kHz, mono, 16 bit; `ser_graph.corpora.adapters.synthetic` reads their names. Each clip depends on its
-name, the preset, the difficulty and the seed alone: a larger corpus contains the smaller one, and an interrupted
-run goes on where it stopped.
+name, the preset, the difficulty and the seed alone: a larger corpus contains the smaller one, and a making that was
+interrupted goes on where it stopped.
 
 What an emotion does to a voice, and after whom, stands in `ser_graph.corpora.synthetic.languages`.
 """
@@ -36,7 +36,8 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from tqdm import tqdm
 
-from ser_graph.common.files import atomic_file, read_json, write_json
+from ser_graph.common.files import atomic_file
+from ser_graph.common.stages import Stage
 from ser_graph.corpora.adapters.synthetic import clip_file
 from ser_graph.corpora.loading import load_corpus
 from ser_graph.corpora.synthetic.languages import DIALECT, EFFECTS, HABIT, PRESETS, SPREAD, Preset
@@ -45,9 +46,6 @@ from ser_graph.errors import InputError, bad_value
 
 VERSION = 1
 """Raised by whoever changes what a clip sounds like: folders of an older version are not continued."""
-
-PARAMETERS_FILE = "synthetic.json"
-"""The file in the corpus folder that says how the corpus was made."""
 
 _LONG = 300  # clips: from here on a progress bar is worth its line
 _MANY = 1000  # clips: from here on further processes save more time than they take to start (2 s)
@@ -94,13 +92,10 @@ def make_corpus(
     difficulty: float = 0.5,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Make a corpus of built-in speech in a folder, or complete one that was interrupted.
-
-    A clip that is there is not made again. The folder remembers its parameters and is not continued with
-    others.
+    """Make a corpus of built-in speech in a folder, or go on where an earlier call was interrupted.
 
     Args:
-        root: the folder; made where it is missing.
+        root: the folder; it is there when all clips are.
         preset: ``"source"`` or ``"target"``.
         n_clips: how many clips, balanced over emotions, speakers and genders; None: the preset's number.
         n_speakers: how many speakers, half of them women, at least 3; None: the preset's number.
@@ -111,7 +106,8 @@ def make_corpus(
         The clip table, as ``load_corpus("synthetic", root)`` returns it.
 
     Raises:
-        InputError: a parameter is out of range, or the folder holds clips made with other parameters.
+        InputError: a parameter is out of range, or the folder holds clips made with other parameters, other
+            things, or is held by another process.
 
     Examples:
         >>> import tempfile
@@ -133,14 +129,16 @@ def make_corpus(
         "seed": seed,
         "version": VERSION,
     }
-    folder = Path(root).expanduser()
-    _check_folder(folder, made_with)
-    # The parameters are there before the first clip, so that an interrupted folder cannot mix two corpora.
-    write_json(folder / PARAMETERS_FILE, {**made_with, "finished": False})
-    missing = [clip for clip in clips if not (folder / _file(preset, clip)).exists()]
-    _write_clips(folder, missing, preset, difficulty, seed)
-    write_json(folder / PARAMETERS_FILE, {**made_with, "finished": True})
-    return load_corpus("synthetic", folder)
+    stage = Stage(root, made_with, way_out="give another folder")
+    if not stage.is_finished():
+        with stage.work() as work:
+            made = work / "clips"
+            missing = [clip for clip in clips if not (made / _file(preset, clip)).exists()]
+            _write_clips(made, missing, preset, difficulty, seed)
+            with stage.write() as part:
+                for path in made.iterdir():
+                    path.rename(part / path.name)
+    return load_corpus("synthetic", stage.folder)
 
 
 def _write_clips(folder: Path, clips: list[Clip], preset: str, difficulty: float, seed: int) -> None:
@@ -373,18 +371,6 @@ def _check_counts(n_clips: int, n_speakers: int, language: Preset) -> None:
             raise InputError(
                 f"Bad {name} {number!r}, expected at least {least[name]}: three splits need three speakers"
             )
-
-
-def _check_folder(folder: Path, asked: dict[str, object]) -> None:
-    """Refuse a folder that holds a corpus made with other parameters."""
-    if not (folder / PARAMETERS_FILE).exists():
-        return
-    made_with = read_json(folder / PARAMETERS_FILE)
-    differing = [name for name in asked if made_with.get(name) != asked[name]]
-    if differing:
-        made = ", ".join(f"{name} {made_with.get(name)!r}" for name in differing)
-        wanted = ", ".join(f"{name} {asked[name]!r}" for name in differing)
-        raise InputError(f"{folder} holds built-in speech of {made}, not {wanted}; give another folder")
 
 
 def _file(preset: str, clip: Clip) -> str:

@@ -10,9 +10,9 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ser_graph.common.files import read_json
 from ser_graph.corpora import load_corpus
 from ser_graph.corpora.adapters import synthetic
+from ser_graph.corpora.synthetic import making
 from ser_graph.corpora.synthetic.languages import EFFECTS
 from ser_graph.corpora.synthetic.making import PRESETS, Clip, corpus_clips, make_corpus, synthesise
 from ser_graph.corpora.vocabulary import EMOTIONS
@@ -144,16 +144,26 @@ def test_everything_named_changes_the_clip():
     assert not any(np.array_equal(reference, other) for other in others)
 
 
-def test_an_interrupted_corpus_is_completed_with_the_same_bytes(small, tmp_path):
+def test_an_interrupted_corpus_is_completed_with_the_same_bytes(small, tmp_path, monkeypatch):
     root, _ = small
-    make_corpus(tmp_path, n_clips=28, n_speakers=4)
-    kept, *gone = sorted(tmp_path.rglob("*.wav"))
-    for path in gone[::3]:
-        path.unlink()
-    made = kept.stat().st_mtime_ns
-    make_corpus(tmp_path, n_clips=28, n_speakers=4)
-    assert contents(tmp_path) == contents(root)
-    assert kept.stat().st_mtime_ns == made
+    made, write = [], making._write_clip
+
+    def killed_at_the_tenth(*arguments):
+        made.append(arguments)
+        if len(made) == 10:
+            raise KeyboardInterrupt
+        write(*arguments)
+
+    monkeypatch.setattr(making, "_write_clip", killed_at_the_tenth)
+    with pytest.raises(KeyboardInterrupt):
+        make_corpus(tmp_path / "new", n_clips=28, n_speakers=4)
+    assert not (tmp_path / "new").exists()
+    make_corpus(tmp_path / "new", n_clips=28, n_speakers=4)
+    assert len(made) == 10 + 28 - 9
+    assert contents(tmp_path / "new") == contents(root)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    make_corpus(tmp_path / "new", n_clips=28, n_speakers=4)
+    assert len(made) == 10 + 28 - 9
 
 
 def test_several_processes_make_the_same_bytes(small, tmp_path, monkeypatch):
@@ -175,12 +185,13 @@ def test_a_killed_run_does_not_look_finished_nor_mix_with_another(tmp_path, monk
     with monkeypatch.context() as patch:
         patch.setattr("ser_graph.corpora.synthetic.making.soundfile.write", killed)
         with pytest.raises(KeyboardInterrupt):
-            make_corpus(tmp_path, n_clips=21, n_speakers=3)
+            make_corpus(tmp_path / "a", n_clips=21, n_speakers=3)
     assert not list(tmp_path.rglob("*.wav"))
     assert not list(tmp_path.rglob("*.part"))
-    assert read_json(tmp_path / "synthetic.json")["finished"] is False
-    with pytest.raises(InputError, match=r"holds built-in speech of seed 0, not seed 1"):
-        make_corpus(tmp_path, n_clips=21, n_speakers=3, seed=1)
+    assert not (tmp_path / "a").exists()
+    make_corpus(tmp_path / "a", n_clips=21, n_speakers=3, seed=1)
+    make_corpus(tmp_path / "b", n_clips=21, n_speakers=3, seed=1)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
 @pytest.mark.parametrize("other", [{"difficulty": 0.6}, {"seed": 3}, {"preset": "source"}, {"n_clips": 29}])
@@ -188,7 +199,7 @@ def test_other_parameters_in_the_same_folder_are_refused(small, other):
     root, _ = small
     before = contents(root)
     [(name, value)] = other.items()
-    with pytest.raises(InputError, match=re.escape(f"{name} {value!r}")) as caught:
+    with pytest.raises(InputError, match=re.escape(f"({name}: ") + f".* before, {value!r} now") as caught:
         make_corpus(root, **{"n_clips": 28, "n_speakers": 4, **other})
     assert "\n" not in str(caught.value)
     assert contents(root) == before

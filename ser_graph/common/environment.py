@@ -1,0 +1,45 @@
+"""What a result was made with: versions, machine, threads."""
+
+import functools
+import platform
+from importlib import metadata
+from typing import Any
+
+_RECORDED_PACKAGES = (
+    "ser-graph",
+    "torch",
+    "torchaudio",
+    "torch-geometric",
+    "transformers",
+    "pynndescent",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "soundfile",
+)
+
+
+def environment() -> dict[str, Any]:
+    """What a result was made with: versions, machine, threads.
+
+    Examples:
+        >>> sorted(environment())
+        ['cpu', 'packages', 'platform', 'python', 'threads']
+    """
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
+        "threads": torch.get_num_threads(),
+        "packages": {name: _version(name) for name in _RECORDED_PACKAGES},
+    }
+
+
+@functools.cache  # reading it takes milliseconds, and it stays
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
