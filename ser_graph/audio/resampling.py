@@ -44,7 +44,7 @@ def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iter
         for start in range(done, ready, step):
             yield sinc.filtered(held, first, start, min(start + step, ready))
         done = max(done, ready)
-        unneeded = min(sinc.centre(done) - before - first, len(held))
+        unneeded = sinc.centre(done) - before - first
         held, first = held[unneeded:], first + unneeded
 
 
