@@ -12,7 +12,7 @@ import soundfile
 
 from ser_graph.corpora.synthetic.making import make_corpus
 from ser_graph.downstream import TrainingSettings
-from ser_graph.graph import save_graph
+from ser_graph.graph import dataset, save_graph
 from ser_graph.upstream import Upstream
 
 
@@ -239,3 +239,28 @@ def test_a_full_disk_is_one_line(call, corpus, upstream, tmp_path, monkeypatch):
         "build", "synthetic", corpus, "--upstream", upstream, "--out", tmp_path / "g", "--epsilon", "none"
     )
     assert code == 1 and "No space left on device" in one_line(error)
+
+
+def test_what_is_finished_is_not_done_again_and_nothing_else_passes_for_it(
+    call, corpus, upstream, tmp_path, monkeypatch
+):
+    """The same command says the same; another setting, or another default of one not given, is refused."""
+    graph, student = tmp_path / "graph", tmp_path / "student"
+    build = ("build", "synthetic", corpus, "--upstream", upstream, "--out", graph, "--epsilon", "none")
+    train = ("train", graph, "--out", student, "--backbone", "mobilenet15", "--width", 0.25, "--epochs", 1)
+    train = (*train, "--set", "epoch_steps=1")
+    said = [call(*command)[1] for command in (build, train)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["graph", "student"]
+    for work in ("ser_graph.graph.build_graph", "ser_graph.downstream.train"):
+        monkeypatch.setattr(work, lambda *_, **__: pytest.fail("done again"))
+    for command, before in zip((build, train), said, strict=True):
+        assert call(*command)[:2] == (0, before)
+    monkeypatch.setitem(dataset._SETTINGS, "seconds", 3.0)
+    for command, words in (
+        ((*build, "--n-neighbors", 3), "(settings.n_neighbors: 6 before, 3 now); choose another folder with --out"),
+        (build, "(settings.seconds: 8.43 before, 3.0 now)"),
+        ((*train, "--seed", 1), "(settings.seed: 0 before, 1 now)"),
+        ((*train, "--set", "epoch_steps=2"), "(settings.epoch_steps: 1 before, 2 now)"),
+    ):
+        code, _, error = call(*command)
+        assert code == 1 and words in one_line(error)
