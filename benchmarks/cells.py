@@ -15,6 +15,9 @@ from tqdm import tqdm
 
 import ser_graph as sg
 from ser_graph.common.files import write_json
+from ser_graph.common.stages import Stage
+from ser_graph.downstream import TrainingSettings
+from ser_graph.downstream.training import asked_of_training
 from ser_graph.evaluation import uar
 from ser_graph.evaluation.metrics import read_predictions
 from ser_graph.experiment.clips import prepare_corpus, prepare_target
@@ -38,11 +41,17 @@ def n_folds(recipe: Recipe) -> int | None:
 def train_cell(data: ClipGraph, recipe: Recipe, folder: Path, **changes: Any) -> None:
     """Train what is missing of a cell, with one thread and the recipe's settings but for `changes`."""
     torch.set_num_threads(1)
-    training = {**recipe.students.training, **changes}
-    found = sg.cross_validate(
-        data, n_folds=n_folds(recipe), n_dev=recipe.dev_speakers, out=folder, progress=False, **training
-    )
-    write_json(folder / "done.json", found.metrics)
+    settings = TrainingSettings(**{**recipe.students.training, **changes})
+    folds = {"n_folds": n_folds(recipe), "n_dev": recipe.dev_speakers}
+    stage = Stage(folder, {**asked_of_training(data, settings), **folds})
+    if stage.is_finished():
+        return
+    with stage.work() as work:
+        found = sg.cross_validate(data, settings, **folds, out=work / "folds", progress=False)
+        with stage.write() as part:
+            for fold in sorted((work / "folds").glob("fold-*")):
+                fold.rename(part / fold.name)
+            write_json(part / "done.json", found.metrics)
 
 
 def is_done(folder: Path) -> bool:

@@ -392,8 +392,8 @@ def main() -> None:
         for seed in arguments.seeds
         for arm in arguments.arms
     ]
-    missing = [] if arguments.report else [cell for cell in cells if not is_done(cell.folder(out))]
-    side_by_side(train, [(cell, recipe, out) for cell in missing], arguments.jobs)
+    if not arguments.report:
+        side_by_side(train, [(cell, recipe, out) for cell in cells], arguments.jobs)
     if arguments.confusions:
         confusions(arguments.backbones, arguments.labels, out).to_csv(arguments.confusions, index=False)
     for backbone in arguments.backbones:

@@ -231,8 +231,8 @@ def main() -> None:
         if not arguments.report:
             nodes(recipe, out)
         cells = [Cell(kind, arm, seed) for seed, kind, arm in product(arguments.seeds, kinds, ARMS)]
-        missing = [] if arguments.report else [cell for cell in cells if cell.predictions(out) is None]
-        side_by_side(train, [(cell, recipe, out) for cell in missing], arguments.jobs)
+        if not arguments.report:
+            side_by_side(train, [(cell, recipe, out) for cell in cells], arguments.jobs)
         table = measure(kinds, arguments.seeds, recipe, out)
     except InputError as error:
         parser.exit(1, f"Error: {error}\n")

@@ -86,13 +86,12 @@ def main() -> None:
     recipe, out = load_recipe(arguments.recipe, parse_changes(arguments.changes)), arguments.out
     if not arguments.report:
         nodes(recipe, out)
-        missing = [
+        cells = [
             (name, seed, recipe, out, arguments.neighbours, arguments.alpha)
             for seed in arguments.seeds
             for name in arguments.strategies
-            if not is_done(cell(out, name, seed))
         ]
-        side_by_side(train, missing, arguments.jobs)
+        side_by_side(train, cells, arguments.jobs)
     print(f"\n{report(out, arguments.strategies, arguments.seeds)}")
 
 

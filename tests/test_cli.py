@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from ser_graph.common.files import read_json, write_json
 from ser_graph.corpora.synthetic.making import make_corpus
 from ser_graph.downstream import TrainingSettings
 from ser_graph.graph import save_graph
@@ -281,8 +282,36 @@ def test_build_takes_settings_of_the_embedding_and_of_the_spectrograms(call, cor
     code, _, _ = call(*build, "--set", "n_samples=8192", "--set", "seconds=0.5", "--set", "layer=1")
     assert code == 0
     meta = json.loads((tmp_path / "g" / "meta.json").read_text())
-    assert (meta["features"]["n_samples"], meta["embedding"]["seconds"], meta["embedding"]["layer"]) == (
+    found = (meta["features"]["n_samples"], meta["embedding"]["seconds"], meta["embedding"]["layer"])
+    assert found == (
         8192,
         0.5,
         1,
     )
+
+
+def test_what_is_finished_is_not_done_again_and_nothing_else_passes_for_it(
+    call, corpus, upstream, tmp_path, monkeypatch
+):
+    """The same command says the same; another setting, or another default of one not given, is refused."""
+    graph, student = tmp_path / "graph", tmp_path / "student"
+    build = ("build", "synthetic", corpus, "--upstream", upstream, "--out", graph, "--epsilon", "none")
+    train = ("train", graph, "--out", student, "--backbone", "mobilenet15", "--width", 0.25, "--epochs", 1)
+    train = (*train, "--set", "epoch_steps=1")
+    said = [call(*command)[1] for command in (build, train)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["graph", "student"]
+    for work in ("ser_graph.graph.build_graph", "ser_graph.downstream.train"):
+        monkeypatch.setattr(work, lambda *_, **__: pytest.fail("done again"))
+    for command, before in zip((build, train), said, strict=True):
+        assert call(*command)[:2] == (0, before)
+    mark = read_json(graph / "stage.json")
+    mark["asked"]["embedding"]["seconds"] = 3.0  # as made when that was the default
+    write_json(graph / "stage.json", mark)
+    for command, words in (
+        ((*build, "--n-neighbors", 3), "(graph.n_neighbors: 6 before, 3 now); choose another folder with --out"),
+        (build, "(embedding.seconds: 3.0 before, 8.43 now)"),
+        ((*train, "--seed", 1), "(settings.seed: 0 before, 1 now)"),
+        ((*train, "--set", "epoch_steps=2"), "(settings.epoch_steps: 1 before, 2 now)"),
+    ):
+        code, _, error = call(*command)
+        assert code == 1 and words in one_line(error)

@@ -11,7 +11,9 @@ A run folder:
                                      test), dev_predictions.csv (where dev is not trained on); where speakers are
                                      left out in turn, folds.csv instead of a model
     figures/                         PNGs
-    results.json                     every number, see `results.summarise`
+    results.json                     every number, see `results.summarise`; written last
+    */stage.json                     what was asked for, see `ser_graph.common.stages`
+    .*.work/                         what is under way: checkpoints
 """
 
 import lazy_loader

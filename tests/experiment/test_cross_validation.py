@@ -136,8 +136,7 @@ def test_a_killed_run_goes_on(four_speakers, tmp_path, monkeypatch):
     monkeypatch.setattr(cross_validation, "train", killed_in_the_third)
     with pytest.raises(KilledError):
         cross_validate(four_speakers, out=tmp_path / "cv", **how)
-    found = sorted(path.name for path in (tmp_path / "cv").iterdir())
-    assert found == [".fold-02.work", "fold-00", "fold-01"]
+    assert sorted(path.name for path in (tmp_path / "cv").iterdir()) == ["fold-00", "fold-01"]
     resumed = cross_validate(four_speakers, out=tmp_path / "cv", **how)
     assert len(trained) == 3 + 2
     again = cross_validate(four_speakers, out=tmp_path / "cv", **how)

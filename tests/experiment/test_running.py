@@ -1,6 +1,7 @@
 """A whole run at toy size: stored stages, resuming, refusing."""
 
 import json
+import os
 import shutil
 import sys
 
@@ -9,11 +10,12 @@ import pandas as pd
 import pytest
 
 from ser_graph import cli
+from ser_graph.common.locks import LOCK
 from ser_graph.downstream import load_student, predict_clips
 from ser_graph.downstream.settings import PAPER
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
-from ser_graph.experiment import clips, graph, run, students
+from ser_graph.experiment import clips, graph, run, running, students
 from ser_graph.experiment.recipe_files import load_recipe
 from ser_graph.graph import load_graph
 from ser_graph.upstream import Upstream
@@ -129,6 +131,34 @@ def test_foreign_folders_are_left_alone(toy_recipe, tmp_path):
     with pytest.raises(InputError, match="is a file"):
         run(toy_recipe(), tmp_path / "thesis.tex", progress=False)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_killed_in_its_very_first_write_goes_on(toy_recipe, tmp_path, monkeypatch):
+    """And one in a folder that a file manager has looked at."""
+    monkeypatch.setattr(running, "_run_stages", lambda *_, **__: {})
+    (tmp_path / ".DS_Store").touch()
+    (tmp_path / LOCK).touch()
+    (tmp_path / f".recipe.toml.ser-graph-{'0' * 4}-abcdefgh.part").mkdir()
+    run(toy_recipe(), tmp_path, progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".DS_Store", "environment.json", "recipe.toml"]
+
+
+def test_the_second_run_in_a_folder_is_told_of_the_first(toy_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("ser_graph.common.locks._PATIENCE", 0.1)
+    monkeypatch.setattr(running, "_run_stages", lambda recipe, out, **_: run(recipe, out, progress=False))
+    with pytest.raises(InputError, match=rf"^{tmp_path}/run is in use by process {os.getpid()} on .* since"):
+        run(toy_recipe(), tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize("step", ["draw", "_note"])
+def test_nothing_looks_finished_before_all_is(toy_recipe, a_copy, monkeypatch, step):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, step, killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(toy_recipe(), a_copy, progress=False)
+    assert not (a_copy / "results.json").exists()
 
 
 def test_a_full_disk_is_noticed_first(toy_recipe, tmp_path, monkeypatch):
