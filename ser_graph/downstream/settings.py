@@ -99,7 +99,7 @@ class TrainingSettings(Settings):
         "output that is compared: fc1, fc2 (the logits) or a linear projection of fc1",
         of=("nsl", "relational"),
     )
-    strategy: Literal["forward", "detach", "bank"] = setting(
+    strategy: Literal["forward", "detach", "memory_bank"] = setting(
         "forward",
         "method",
         "where neighbours' outputs come from; see `ser_graph.downstream.strategies`",

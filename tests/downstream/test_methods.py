@@ -263,7 +263,9 @@ def test_the_baseline_is_the_same_for_all_methods(toy_graph, changes):
     for method in METHODS:
         assert weights_equal(train(toy_graph, **how, method=method, alpha=0), baseline), method
     assert weights_equal(train(toy_graph, **how, method="baseline", alpha=0.5), baseline)
-    assert weights_equal(train(toy_graph, **how, method="nsl", alpha=0, center="none", strategy="bank"), baseline)
+    assert weights_equal(
+        train(toy_graph, **how, method="nsl", alpha=0, center="none", strategy="memory_bank"), baseline
+    )
 
 
 @pytest.mark.parametrize("method", METHODS_BESIDE)
@@ -433,12 +435,12 @@ def new_run(data, **changes):
     return training_module._Run(data, seeds, labelled_nodes(data, settings), settings, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("strategy", ["forward", "detach", "bank", "official"])
+@pytest.mark.parametrize("strategy", ["forward", "detach", "memory_bank", "official"])
 def test_where_one_forwards_neighbours_its_pass_serves_all(toy_graph, strategy):
     how = {"semantics": "official"} if strategy == "official" else {"strategy": strategy}
     run = new_run(toy_graph, method="regress+nsl+distil", augment="none", batch_size=10, **how)
     assert run.method.leading == "nsl"
-    assert run.method.samples_neighbours is (strategy != "bank")
+    assert run.method.samples_neighbours is (strategy != "memory_bank")
     run.student.eval()  # so that a row says the same whatever is beside it
     for batch in run.loader:
         step = run.method(run.student, batch)

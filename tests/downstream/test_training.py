@@ -526,12 +526,12 @@ def test_alpha_brings_neighbours_together(toy_graph, relabel):
         {"method": "regress"},
         {"method": "graph"},
         {"method": "relational", "layer": "projection"},
-        {"strategy": "bank", "layer": "fc1"},
-        {"strategy": "bank", "layer": "projection"},
+        {"strategy": "memory_bank", "layer": "fc1"},
+        {"strategy": "memory_bank", "layer": "projection"},
     ],
 )
 def test_a_width_goes_the_whole_way(toy_graph, tmp_path, changes):
-    """fc1 has 32 outputs: the bank, heads, projections and the stored student must know."""
+    """fc1 has 32 outputs: the memory bank, heads, projections and the stored student must know."""
     how = {**QUICK, "epochs": 1, "backbone": "mobilenet15", "width": 0.125, "alpha": 0.1, **changes}
     student, again = (train(toy_graph, **how) for _ in range(2))
     assert weights_equal(student, again)
