@@ -21,8 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from ser_graph.downstream.backbones import FC1, Output, scaled
-from ser_graph.downstream.losses import distillation_loss, distribution_loss, regression_loss, similarity_loss
-from ser_graph.downstream.neighbour_loss import neighbour_loss
+from ser_graph.downstream.losses import (
+    distillation_loss,
+    distribution_loss,
+    neighbour_loss,
+    regression_loss,
+    relational_loss,
+)
 from ser_graph.downstream.settings import METHODS, TrainingSettings
 from ser_graph.downstream.spreading import Spread
 from ser_graph.downstream.strategies import Step, Strategy, make_strategy
@@ -102,14 +107,14 @@ class NeighbourLoss(_Comparing):
 
 
 class Relational(_Comparing):
-    """``"relational"``: see `similarity_loss`."""
+    """``"relational"``: see `relational_loss`."""
 
     def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
         super().__init__(view, settings, settings.layer)
 
     def loss(self, step: Step, batch: Any) -> Tensor:
         """See `Method.loss`."""
-        return similarity_loss(
+        return relational_loss(
             self.compared(step.outputs), batch.teacher[step.rows], reduction=self.settings.reduction
         )
 
@@ -134,7 +139,7 @@ class Distil(Method):
     def loss(self, step: Step, batch: Any) -> Tensor:
         """See `Method.loss`."""
         return distillation_loss(
-            step.outputs.logits, batch.log_posteriors[step.rows], TEMPERATURE, reduction=self.settings.reduction
+            step.outputs.logits, batch.teacher_log_probs[step.rows], TEMPERATURE, reduction=self.settings.reduction
         )
 
 

@@ -33,7 +33,7 @@ from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.spreading import Spread, join_batch_norms, part_batch_norms
 from ser_graph.downstream.student import Student, start_from, weights_hash
-from ser_graph.downstream.teacher import own_clips, training_view
+from ser_graph.downstream.teacher import corpus_clips, training_view
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
@@ -144,7 +144,7 @@ class _Run:
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: rate_at(settings.schedule, step, steps, settings.epochs)
         )
-        self.counted = self._drawn(seeds & own_clips(data, labelled))
+        self.counted = self._drawn(seeds & corpus_clips(data, labelled))
         self.dev = data.val_mask.nonzero()[:, 0] if settings.protocol == "clean" else torch.empty(0)
 
     def _check_group(self, n_seeds: int) -> None:
@@ -174,9 +174,9 @@ class _Run:
                 transfer=settings.transfer,
                 width=settings.width,
             )
-        own = seeds & own_clips(data, labelled)
+        original = seeds & corpus_clips(data, labelled)
         student.standardise = Standardise.fit(
-            data.x, own.nonzero()[:, 0], settings.normalise, speaker=data.speaker, group=self.group
+            data.x, original.nonzero()[:, 0], settings.normalise, speaker=data.speaker, group=self.group
         )
         if init is not None:
             start_from(student, init)

@@ -168,10 +168,9 @@ def test_only_the_strongest_neighbours_count(toy_graph):
 
 
 @pytest.mark.parametrize("strategy", CHEAP)
-def test_a_training_repeats_and_says_what_it_compared(toy_graph, strategy):
+def test_a_training_repeats_and_says_what_it_compared(toy_graph, strategy, weights_equal):
     first, second = (train(toy_graph, strategy=strategy, **QUICK) for _ in range(2))
-    state = second.state_dict()
-    assert all(torch.equal(value, state[name]) for name, value in first.state_dict().items())
+    assert weights_equal(first, second)
     rows = first.info["history"]
     assert all(row["nsl_loss"] > 0 and 0 < row["edge_coverage"] <= 1 for row in rows)
     if strategy == "memory_bank":  # 75 seeds in 5 steps; all have been visited when the second epoch begins
@@ -180,7 +179,7 @@ def test_a_training_repeats_and_says_what_it_compared(toy_graph, strategy):
 
 
 @pytest.mark.parametrize("strategy", CHEAP)
-def test_a_killed_training_ends_as_it_would_have(toy_graph, strategy, tmp_path, monkeypatch):
+def test_a_killed_training_ends_as_it_would_have(toy_graph, strategy, tmp_path, monkeypatch, weights_equal):
     whole = train(toy_graph, strategy=strategy, **{**QUICK, "epochs": 3})
     epoch = _Run.epoch
 
@@ -194,15 +193,13 @@ def test_a_killed_training_ends_as_it_would_have(toy_graph, strategy, tmp_path, 
         train(toy_graph, strategy=strategy, checkpoint=tmp_path / "c.pt", **{**QUICK, "epochs": 3})
     monkeypatch.setattr(_Run, "epoch", epoch)
     again = train(toy_graph, strategy=strategy, checkpoint=tmp_path / "c.pt", **{**QUICK, "epochs": 3})
-    state = again.state_dict()
-    assert all(torch.equal(value, state[name]) for name, value in whole.state_dict().items())
+    assert weights_equal(again, whole)
 
 
-def test_without_alpha_the_strategy_is_of_no_account(toy_graph):
-    baseline = train(toy_graph, alpha=0, **QUICK).state_dict()
+def test_without_alpha_the_strategy_is_of_no_account(toy_graph, weights_equal):
+    baseline = train(toy_graph, alpha=0, **QUICK)
     for strategy in CHEAP:
-        state = train(copy.copy(toy_graph), alpha=0, strategy=strategy, **QUICK).state_dict()
-        assert all(torch.equal(value, state[name]) for name, value in baseline.items())
+        assert weights_equal(train(copy.copy(toy_graph), alpha=0, strategy=strategy, **QUICK), baseline)
 
 
 def test_few_labels_and_a_memory_bank(toy_graph):
