@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ser_graph.analysis.homophily import homophily
+from ser_graph.analysis.assortativity import homophily
 from ser_graph.errors import InputError
 from ser_graph.graph.clip_graph import ClipGraph
 
