@@ -39,7 +39,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise complaint(type(self), error) from None
+            raise first_error(type(self), error) from None
         # Not what a validator has filled in beside them.
         object.__setattr__(self, "__pydantic_fields_set__", set(values))
 
@@ -82,7 +82,7 @@ def _extra(field: Any) -> dict[str, Any]:
     return {"role": "method", "of": [], **(field.json_schema_extra or {})}
 
 
-def complaint(settings: type[BaseModel], error: ValidationError) -> InputError:
+def first_error(settings: type[BaseModel], error: ValidationError) -> InputError:
     """What is wrong with settings, in one line: the first thing that pydantic found."""
     first = error.errors()[0]
     if first["type"] == "value_error":

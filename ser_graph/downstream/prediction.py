@@ -17,7 +17,7 @@ from ser_graph.downstream.student import Student
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.belonging import check_belongs
+from ser_graph.graph.compatibility import check_compatible
 
 _PART = 1024  # clips whose spectrograms are in memory at a time, where they are made from files
 
@@ -119,7 +119,7 @@ def predict_clips(
         raise InputError(f"No clip to predict{'' if split is None else f' in the split {split!r}'}")
     rows = torch.tensor(chosen.to_numpy(bool)).nonzero()[:, 0]
     if isinstance(clips, ClipGraph):
-        check_belongs(clips.meta, student.features.model_dump(), student.emotions)
+        check_compatible(clips.meta, student.features.model_dump(), student.emotions)
         if student.needs_teacher:
             _check_teacher(student, clips)
         voices = known_voices(clips, student.standardise.normalise, heard)

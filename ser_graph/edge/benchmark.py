@@ -179,10 +179,10 @@ def _recognised(path: str, data: "ClipGraph", threads: int) -> dict[str, Any]:
     """UAR on the test clips of the graph, and whether it is the graph that the model was trained on."""
     from ser_graph.edge.prediction import predict
     from ser_graph.evaluation import uar
-    from ser_graph.graph.belonging import check_belongs
+    from ser_graph.graph.compatibility import check_compatible
 
     model = load_model(path, threads)
-    check_belongs(data.meta, model.features, model.emotions)
+    check_compatible(data.meta, model.features, model.emotions)
     predictions = predict(path, data, "test", threads=threads, progress=False)
     known = predictions[predictions["emotion"].notna()]
     return {

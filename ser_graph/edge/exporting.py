@@ -34,11 +34,11 @@ from ser_graph.edge.onnx_student import (
 )
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.belonging import check_same_features
+from ser_graph.graph.compatibility import check_same_features
 
 OPSET = 18
 FORMATS = ("onnx", "executorch")
-_TALKATIVE = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir", "root")
+_LOGGERS = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir", "root")
 
 
 class Probabilities(nn.Module):
@@ -165,7 +165,7 @@ def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: P
     """Write a module as ONNX, with the names of what it is given, in the order of its arguments, and makes."""
     clips = torch.export.Dim("clips")
     edge_package("onnxscript")
-    with warnings.catch_warnings(), _quiet():
+    with warnings.catch_warnings(), _silence_libraries():
         warnings.simplefilter("ignore")  # of torch's own code, about torch's own code
         torch.onnx.export(
             module.eval(),
@@ -197,9 +197,9 @@ def _joined(front: Any, network: Any) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_libraries() -> Iterator[None]:
     """Say nothing of what the libraries do step by step."""
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -257,7 +257,7 @@ def _quantised(path: Path, given: dict[str, np.ndarray], progress: bool) -> Path
             clip = next(self.clips, None)
             return None if clip is None else {name: values[clip : clip + 1] for name, values in given.items()}
 
-    with _quiet():
+    with _silence_libraries():
         shapes.quant_pre_process(path, ready, skip_symbolic_shape=True)
         quantization.quantize_static(
             ready,

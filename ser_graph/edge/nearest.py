@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from ser_graph.edge.models import Model
 from ser_graph.errors import InputError
-from ser_graph.graph.belonging import check_belongs
+from ser_graph.graph.compatibility import check_compatible
 from ser_graph.graph.stored import read_stored_graph
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Nearest:
             table, spectrograms, meta = read_stored_graph(graph)
         else:
             table, spectrograms, meta = graph.table, graph.x.numpy(), graph.meta
-        check_belongs(meta, model.features, model.emotions)
+        check_compatible(meta, model.features, model.emotions)
         rows = np.flatnonzero((table["emotion"].notna() & (table["split"] == "train")).to_numpy(bool))
         if not len(rows):
             raise InputError("The graph has no labelled training clip to name; give the graph that was trained on")

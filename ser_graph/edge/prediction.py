@@ -20,7 +20,7 @@ from ser_graph.edge.recordings import named_files
 from ser_graph.edge.streaming import Heard, cut, hear_windows, window_samples
 from ser_graph.edge.streams import is_array_with_rate, mono_stream
 from ser_graph.errors import InputError
-from ser_graph.graph.belonging import check_belongs
+from ser_graph.graph.compatibility import check_compatible
 
 if TYPE_CHECKING:
     from ser_graph.downstream import Student
@@ -288,7 +288,7 @@ def _ask_graph(model: Model, data: "ClipGraph", rows: np.ndarray, heard: int | N
     """[N, K] probabilities of clips by their stored spectrograms."""
     from ser_graph.downstream.prediction import known_voices
 
-    check_belongs(data.meta, model.features, model.emotions)
+    check_compatible(data.meta, model.features, model.emotions)
     voices, spectrograms = known_voices(data, model.normalise, heard), data.x.numpy()
     said = []
     for start in tqdm(range(0, len(rows), BATCH), desc="clips", disable=not progress, delay=1):

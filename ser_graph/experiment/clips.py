@@ -20,7 +20,7 @@ from ser_graph.corpora import (
     with_copies,
     write_table,
 )
-from ser_graph.corpora.adapter import in_form
+from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.corpora.checking import check_clips, usable_clips
 from ser_graph.errors import InputError, shorten
 from ser_graph.experiment.recipe import Corpus, Recipe
@@ -52,7 +52,7 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> p
 
 def _check_unchanged(stored: pd.DataFrame, table: pd.DataFrame, folder: Path) -> None:
     """Complain where labels, speakers or splits are others than those that the run was made from."""
-    now = in_form(table).reindex(index=stored.index)
+    now = as_clip_table(table).reindex(index=stored.index)
     for column in sorted({*stored, *now}):
         old, new = (part.get(column) for part in (stored, now))
         differ = [True] * len(stored) if old is None or new is None else (old != new) & ~(old.isna() & new.isna())

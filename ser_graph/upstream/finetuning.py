@@ -23,8 +23,8 @@ from ser_graph.common.files import content_hash, full_disk_named, read_json, wri
 from ser_graph.common.settings import with_settings
 from ser_graph.errors import InputError
 from ser_graph.upstream.embedding import length_in_samples
-from ser_graph.upstream.quiet import quiet_transformers
 from ser_graph.upstream.settings import FinetuneSettings
+from ser_graph.upstream.transformers_logging import silence_transformers
 
 if TYPE_CHECKING:
     from ser_graph.upstream.model import Upstream
@@ -226,7 +226,7 @@ def _train(
     run = content_hash(
         settings.model_dump(), upstream.fingerprint(), {split: clips.content for split, clips in sets.items()}
     )
-    with quiet_transformers(), full_disk_named(folder):
+    with silence_transformers(), full_disk_named(folder):
         trainer.train(resume_from_checkpoint=_resume_point(folder, run))
         epochs = _history(trainer.state.log_history)
         tested = trainer.evaluate(sets["test"]) if len(sets.get("test", ())) else {}

@@ -13,8 +13,8 @@ import ser_graph.audio.torchaudio_import  # noqa: F401  (transformers imports to
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.files import atomic_folder, content_hash, read_json, write_json
 from ser_graph.errors import InputError
-from ser_graph.upstream.quiet import quiet_transformers
 from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
+from ser_graph.upstream.transformers_logging import silence_transformers
 
 INFO_FILE = "ser_graph.json"
 
@@ -66,7 +66,7 @@ class Upstream:
 
         name = str(Path(name_or_folder).expanduser()) if _is_folder(name_or_folder) else str(name_or_folder)
         try:
-            with quiet_transformers(), torch.random.fork_rng(devices=[]):
+            with silence_transformers(), torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 model, loading = AutoModelForAudioClassification.from_pretrained(
                     name, output_loading_info=True, use_safetensors=True
@@ -153,7 +153,7 @@ class Upstream:
     def save(self, folder: str | Path) -> Path:
         """Store model, extractor and `info` as a folder that `from_pretrained` and transformers load."""
         folder = Path(folder).expanduser()
-        with atomic_folder(folder, INFO_FILE) as part, quiet_transformers():
+        with atomic_folder(folder, INFO_FILE) as part, silence_transformers():
             self.model.save_pretrained(part)
             self.extractor.save_pretrained(part)
             write_json(part / INFO_FILE, {**self.info, "emotions": self.emotions})

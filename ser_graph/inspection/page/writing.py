@@ -28,7 +28,7 @@ from ser_graph.inspection.page.contents import (
     page_edges,
     prediction_columns,
 )
-from ser_graph.inspection.page.drawing import drawing
+from ser_graph.inspection.page.drawing import page_map
 from ser_graph.inspection.page.spectrograms import spectrogram_sheets
 
 _SCRIPTS = ("state.js", "drawing.js", "listening.js", "panels.js", "main.js")
@@ -122,7 +122,7 @@ def page_html(
         "audio": {"kind": audio["kind"], "note": audio["note"]},
         "spectrograms": spectrograms,
     }
-    return _html(contents, late, drawing(xy))
+    return _html(contents, late, page_map(xy))
 
 
 def _html(contents: dict[str, Any], late: dict[str, Any], plot: Any) -> str:
