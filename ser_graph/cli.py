@@ -558,7 +558,7 @@ def _predict_stream(
 ) -> None:
     """Print a line a window, as soon as it is complete; Ctrl-C ends listening, not with an error."""
     from ser_graph.edge.models import load_model
-    from ser_graph.edge.streaming import format_heard, listen
+    from ser_graph.edge.streaming import format_window, listen
     from ser_graph.edge.streams import MICROPHONE
 
     found, nearest = load_model(model, threads), None
@@ -578,7 +578,7 @@ def _predict_stream(
         windows = record(windows, "microphone" if microphone else "-", out)
     with contextlib.suppress(KeyboardInterrupt):
         for one in windows:
-            print(format_heard(one), flush=True)
+            print(format_window(one), flush=True)
 
 
 def _unfinished(out: Path, mark: str, what: str) -> Path:

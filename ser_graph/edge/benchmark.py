@@ -75,7 +75,7 @@ def bench(
     _tell_apart(rows, asked)
     table = pd.DataFrame(rows).set_index("model")
     notes = [NOTES.format(threads=threads, thread="thread" if threads == 1 else "threads"), *_notes(rows)]
-    table = table.drop(columns=["student", "own_graph", "seconds", "hears_voices"])
+    table = table.drop(columns=["student", "own_graph", "seconds", "normalises_by_speaker"])
     table.attrs["notes"] = notes
     return table
 
@@ -112,7 +112,7 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
             )
         else:
             notes.append(f"{row['model']}: int8 takes {ratio:.2f} times the time of float32.")
-    voices = [row["model"] for row in rows if row["hears_voices"] and row["uar"] is not None]
+    voices = [row["model"] for row in rows if row["normalises_by_speaker"] and row["uar"] is not None]
     if voices:
         notes.append(
             "Normalised by speaker, so that the uar is with all clips of each speaker heard, no label looked at: "
@@ -161,7 +161,7 @@ def _measure_model(asked: dict[str, Any]) -> dict[str, Any]:
         **_costs(model.n_params, asked["model"], memory, times, n_samples / rate, model.macs),
         "student": content_hash({key: value for key, value in model.info.items() if key != "history"}),
         "seconds": n_samples / rate,
-        "hears_voices": model.hears_voices,
+        "normalises_by_speaker": model.normalises_by_speaker,
     }
 
 
@@ -218,7 +218,7 @@ def _measure_teacher(asked: dict[str, Any]) -> dict[str, Any]:
         **_costs(upstream.n_params, asked["teacher"], memory, times, asked["seconds"], macs),
         "student": None,
         "seconds": asked["seconds"],
-        "hears_voices": False,
+        "normalises_by_speaker": False,
     }
 
 

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel
-from ser_graph.audio.standardise import hear
+from ser_graph.audio.standardise import update_voice
 from ser_graph.common.extras import edge_package
 from ser_graph.common.files import atomic_file, environment
 from ser_graph.downstream import Student, load_student
@@ -51,8 +51,8 @@ class Probabilities(nn.Module):
     def forward(self, spectrogram: Tensor, voice: Tensor | None = None) -> tuple[Tensor, ...]:
         """[B, n_frames, n_mels] float32 -> [B, K] and [B, F]; with [B, 3, n_mels] also [B, 3, n_mels]."""
         output = self.student(spectrogram, voice=voice)
-        said = output.logits.softmax(1), output.fc1
-        return said if voice is None else (*said, hear(spectrogram, voice))
+        outputs = output.logits.softmax(1), output.fc1
+        return outputs if voice is None else (*outputs, update_voice(spectrogram, voice))
 
 
 def export(
