@@ -144,7 +144,7 @@ def finetune(
     from ser_graph.upstream import FinetuneSettings
     from ser_graph.upstream.model import INFO_FILE
 
-    how = FinetuneSettings(**_chosen(settings, epochs=epochs, seed=seed))
+    how = FinetuneSettings(**_given_settings(settings, epochs=epochs, seed=seed))
     checkpoints = _unfinished(out, INFO_FILE, "checkpoints")
     model = _upstream(upstream, how.seed)
     model.finetune(_table(corpus, folder, skip_bad), how, checkpoints=checkpoints, device=device)
@@ -175,7 +175,7 @@ def embed(
     from ser_graph.common.files import atomic_file
     from ser_graph.upstream import EmbeddingSettings
 
-    how = EmbeddingSettings(**_chosen(settings, layer=_number(layer, int)))
+    how = EmbeddingSettings(**_given_settings(settings, layer=_number(layer, int)))
     with atomic_file(out) as part:
         table = _table(corpus, folder, skip_bad)
         embeddings = _upstream(upstream).embed(table, how, cache=cache, device=device)
@@ -240,10 +240,10 @@ def build(
     from ser_graph.upstream import EmbeddingSettings
 
     x_file = _unfinished(out, TENSORS, "x.npy")
-    named = {"epsilon": _number(epsilon, float), "n_neighbors": n_neighbors, "layer": _number(layer, int)}
-    named |= {"scope": scope, "center": center, "seed": seed}
+    options = {"epsilon": _number(epsilon, float), "n_neighbors": n_neighbors, "layer": _number(layer, int)}
+    options |= {"scope": scope, "center": center, "seed": seed}
     # A mistake in them is told before the clips are read.
-    how = changed(_chosen(settings, **named), GraphSettings(), EmbeddingSettings(), LogMelSettings())
+    how = changed(_given_settings(settings, **options), GraphSettings(), EmbeddingSettings(), LogMelSettings())
     data = build_graph(
         _table(corpus, folder, skip_bad),
         _upstream(upstream),
@@ -353,9 +353,9 @@ def train(
     from ser_graph.graph import load_graph
 
     checkpoint = _unfinished(out, MARK, "checkpoint")
-    named = {"backbone": backbone, "width": width, "method": method, "alpha": alpha, "n_neighbors": n_neighbors}
-    named |= {"layer": layer, "protocol": protocol, "epochs": epochs, "seed": seed}
-    how = TrainingSettings(**_chosen(settings, **named))  # a mistake is told before the graph is read
+    options = {"backbone": backbone, "width": width, "method": method, "alpha": alpha, "n_neighbors": n_neighbors}
+    options |= {"layer": layer, "protocol": protocol, "epochs": epochs, "seed": seed}
+    how = TrainingSettings(**_given_settings(settings, **options))  # a mistake is told before the graph is read
     start = None if init is None else load_student(init)
     student = train_student(load_graph(graph), how, init=start, checkpoint=checkpoint, device=device)
     if not is_first():
@@ -607,11 +607,11 @@ def _upstream(name: str, seed: int = 0) -> Any:
     return Upstream.from_pretrained(name, seed=seed)
 
 
-def _chosen(assignments: list[str] | None, **named: Any) -> dict[str, Any]:
+def _given_settings(assignments: list[str] | None, **options: Any) -> dict[str, Any]:
     """The settings that were given, by an option of their own or by --set; the others keep their defaults."""
     from ser_graph.common.settings import parse_changes
 
-    given = {name: value for name, value in named.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
     changes = parse_changes(assignments or [])
     if twice := sorted(given.keys() & changes.keys()):
         raise InputError(f"{twice[0]} is given twice, by its option and by --set; give it once")

@@ -174,14 +174,14 @@ def _check_file(path: Path) -> None:
         raise SoundError(path, "empty", "0 bytes; fetch it again")
 
 
-def _why_not_decoded(path: Path, said: str) -> tuple[str, str]:
+def _why_not_decoded(path: Path, reported: str) -> tuple[str, str]:
     """Problem and detail of a file that libsndfile refuses, or would take for sound because of its name."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_POINTER))
     except OSError as error:
         return "unreadable", f"it cannot be opened, {error.strerror}"
-    reason = said.rpartition(":")[2].strip().rstrip(".")
+    reason = reported.rpartition(":")[2].strip().rstrip(".")
     if start == _POINTER:
         return "pointer", "a git-lfs pointer in place of the sound; fetch it with 'git lfs pull'"
     if start.startswith(_KNOWN):

@@ -75,7 +75,7 @@ def names_of(settings: type[Settings], role: Role) -> set[str]:
 def without_effect_on(settings: type[Settings], method: str) -> set[str]:
     """The names of the settings that make no difference to a method, or to any of several joined by ``+``."""
     wanted = {name: _extra(field)["of"] for name, field in settings.model_fields.items()}
-    return {name for name, those in wanted.items() if those and not set(those) & set(method.split("+"))}
+    return {name for name, methods in wanted.items() if methods and not set(methods) & set(method.split("+"))}
 
 
 def _extra(field: Any) -> dict[str, Any]:

@@ -341,13 +341,13 @@ def _with_durations(table: pd.DataFrame, folder: Path, name: str) -> pd.DataFram
 
 
 def _unknown_emotions(emotions: pd.Series, unknown: list[str]) -> InputError:
-    named = []
+    listed = []
     for spelling in unknown:
         files = emotions.index[emotions == spelling]
-        named.append(f"{spelling!r} ({len(files)} clip{'s' * (len(files) > 1)}, {shorten(files, 2)})")
+        listed.append(f"{spelling!r} ({len(files)} clip{'s' * (len(files) > 1)}, {shorten(files, 2)})")
     others = sorted(set(EMOTION_ALIASES) - set(EMOTIONS))
     return InputError(
-        f"Unknown emotions: {shorten(named, 5)}; accepted are {', '.join(EMOTIONS)}, also spelled "
+        f"Unknown emotions: {shorten(listed, 5)}; accepted are {', '.join(EMOTIONS)}, also spelled "
         f"{', '.join(others)}; rename them with labels={{{unknown[0]!r}: NAME}} "
         "(in a recipe under [target], or in load_corpus, which also takes labels='keep')"
     )

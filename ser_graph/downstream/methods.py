@@ -168,8 +168,8 @@ class GraphDistribution(_Comparing):
         """See `Method.loss`."""
         seeds = batch.n_id[: batch.batch_size].cpu()
         compared = self.compared(step.outputs)[: len(seeds)]  # where neighbours are forwarded, they come after
-        own = nn.functional.normalize(compared.float(), dim=1)
-        self.remembered[seeds] = own.detach()
+        outputs = nn.functional.normalize(compared.float(), dim=1)
+        self.remembered[seeds] = outputs.detach()
         generator = torch.Generator().manual_seed(int(self.step))
         self.step += 1
         others = self.nodes[torch.randint(len(self.nodes), (OTHERS,), generator=generator)]
@@ -178,9 +178,9 @@ class GraphDistribution(_Comparing):
         nodes = torch.cat([neighbour.unique(), others]).unique()
         known = self.remembered[nodes].any(1)
         nodes = nodes[known.cpu()]
-        student = own @ self.remembered[nodes].T
-        teacher = (self.teacher[seeds] @ self.teacher[nodes].T).to(own.device)
-        itself = (seeds[:, None] == nodes).to(own.device)
+        student = outputs @ self.remembered[nodes].T
+        teacher = (self.teacher[seeds] @ self.teacher[nodes].T).to(outputs.device)
+        itself = (seeds[:, None] == nodes).to(outputs.device)
         return distribution_loss(student, teacher, itself, **SHARPNESS, reduction=self.settings.reduction)
 
 

@@ -343,12 +343,12 @@ class _Run:
         part_batch_norms(student)
         relu_first(student)
         student.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        chosen = len(self.history)
+        epoch = len(self.history)
         if self.best is not None:
             student.load_state_dict(self.best)
             scores = [row["dev_uar"] for row in self.history]
-            chosen = scores.index(max(scores)) + 1
-        student.info.update(history=self.history, epoch=chosen)
+            epoch = scores.index(max(scores)) + 1
+        student.info.update(history=self.history, epoch=epoch)
         student.augment = None
         return student.eval()
 

@@ -224,9 +224,9 @@ def calibration(
     if isinstance(clips, ClipGraph):
         check_same_features(clips.meta["features"], student.features.model_dump())
         rows = clips.train_mask.nonzero()[:, 0]
-        chosen = rows[_draw(len(rows), n_clips, seed)]
-        x, voices = clips.x[chosen], known_voices(clips, student.standardise.normalise)
-        known = None if voices is None else voices.of(chosen)
+        selected = rows[_draw(len(rows), n_clips, seed)]
+        x, voices = clips.x[selected], known_voices(clips, student.standardise.normalise)
+        known = None if voices is None else voices.of(selected)
     else:
         x = log_mels(clips.iloc[_draw(len(clips), n_clips, seed)], student.features, progress=progress)
         known = torch.zeros(len(x), 3, x.shape[-1]) if student.standardise.normalise == "speaker" else None

@@ -75,7 +75,7 @@ class EmotionGraph(InMemoryDataset):
         self._how: dict[str, Any] = {"shared_speakers": shared_speakers, "cache": cache, "progress": progress}
         super().__init__(str(root), transform, force_reload=force_reload, log=False)
         self.data, self.slices = load_graph(self.processed_dir), None
-        self._check_built_as_asked()
+        self._check_built_as_requested()
 
     @property
     def raw_file_names(self) -> list[str]:
@@ -116,9 +116,9 @@ class EmotionGraph(InMemoryDataset):
     def _is_built(self) -> bool:
         return (Path(self.processed_dir) / "meta.json").exists()
 
-    def _check_built_as_asked(self) -> None:
+    def _check_built_as_requested(self) -> None:
         meta = self._data.meta
-        if self._upstream is not None and not self._is_named_so(meta["upstream"]):
+        if self._upstream is not None and not self._is_same_upstream(meta["upstream"]):
             fingerprint = self._loaded(self._upstream).fingerprint()
             if fingerprint != meta["upstream"]["fingerprint"]:
                 raise InputError(
@@ -126,28 +126,28 @@ class EmotionGraph(InMemoryDataset):
                     "build it anew"
                 )
         built = (meta["graph"]["settings"], meta["embedding"], meta["features"])
-        for asked, values in zip((self._settings, self._embedding, self._features), built, strict=True):
-            stored = type(asked)(**values)
-            for name in asked.given.keys() - names_of(type(asked), "cost"):
-                self._check_same(name, getattr(stored, name), getattr(asked, name))
+        for requested, values in zip((self._settings, self._embedding, self._features), built, strict=True):
+            stored = type(requested)(**values)
+            for name in requested.given.keys() - names_of(type(requested), "cost"):
+                self._check_same(name, getattr(stored, name), getattr(requested, name))
         if callable(self._split):
             self._check_split()
         elif self._split != "default":
             self._check_same("split", meta["split"], self._split)
 
-    def _check_same(self, name: str, built: Any, asked: Any) -> None:
-        if built != asked:
+    def _check_same(self, name: str, built: Any, requested: Any) -> None:
+        if built != requested:
             raise InputError(
-                f"The graph in {self.processed_dir} was built with {name}={built!r}, not {asked!r}; pass "
+                f"The graph in {self.processed_dir} was built with {name}={built!r}, not {requested!r}; pass "
                 "force_reload=True to build it anew"
             )
 
-    def _is_named_so(self, upstream: dict[str, Any]) -> bool:
+    def _is_same_upstream(self, upstream: dict[str, Any]) -> bool:
         """Whether the upstream is known by its name, so that nothing has to be fetched to compare it."""
-        asked = self._upstream
-        if isinstance(asked, Upstream) or Path(str(asked)).expanduser().is_dir():
+        requested = self._upstream
+        if isinstance(requested, Upstream) or Path(str(requested)).expanduser().is_dir():
             return False
-        return str(asked) == upstream.get("weights") and not upstream.get("finetuned")
+        return str(requested) == upstream.get("weights") and not upstream.get("finetuned")
 
     def _check_split(self) -> None:
         if not any(Path(self.raw_dir).iterdir()):

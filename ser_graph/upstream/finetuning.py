@@ -271,14 +271,14 @@ def _resume_point(folder: Path, run: str) -> str | None:
     mark = folder / "run.json"
     if not mark.exists() and any(folder.glob("checkpoint-[0-9]*")):
         raise InputError(f"{folder} holds checkpoints of another program; give another folder")
-    own = mark.exists() and read_json(mark) == run
+    same_run = mark.exists() and read_json(mark) == run
     whole: list[Path] = []
     for checkpoint in folder.glob("checkpoint-[0-9]*"):
-        if own and _is_whole(checkpoint):
+        if same_run and _is_whole(checkpoint):
             whole.append(checkpoint)
         else:
             shutil.rmtree(checkpoint)
-    if not own:
+    if not same_run:
         write_json(mark, run)
     return str(max(whole, key=lambda path: int(path.name.partition("-")[2]))) if whole else None
 

@@ -375,15 +375,15 @@ def _check_counts(n_clips: int, n_speakers: int, language: Preset) -> None:
             )
 
 
-def _check_folder(folder: Path, asked: dict[str, object]) -> None:
+def _check_folder(folder: Path, requested: dict[str, object]) -> None:
     """Refuse a folder that holds a corpus made with other parameters."""
     if not (folder / PARAMETERS_FILE).exists():
         return
     made_with = read_json(folder / PARAMETERS_FILE)
-    differing = [name for name in asked if made_with.get(name) != asked[name]]
+    differing = [name for name in requested if made_with.get(name) != requested[name]]
     if differing:
         made = ", ".join(f"{name} {made_with.get(name)!r}" for name in differing)
-        wanted = ", ".join(f"{name} {asked[name]!r}" for name in differing)
+        wanted = ", ".join(f"{name} {requested[name]!r}" for name in differing)
         raise InputError(f"{folder} holds built-in speech of {made}, not {wanted}; give another folder")
 
 

@@ -22,10 +22,10 @@ from ser_graph.inspection.layout import graph_layout
 from ser_graph.inspection.page.audio import page_audio
 from ser_graph.inspection.page.contents import (
     check_color_column,
-    chosen_rows,
     gradient,
     page_columns,
     page_edges,
+    page_rows,
     prediction_columns,
 )
 from ser_graph.inspection.page.drawing import page_map
@@ -91,7 +91,7 @@ def page_html(
         InputError: an unknown column, clip or way of audio, predictions of other clips, or too many clips.
     """
     data.check()
-    rows = chosen_rows(data, ego, hops, sample, seed)
+    rows = page_rows(data, ego, hops, sample, seed)
     table = data.table.iloc[rows]
     extra = score_clips(data).reindex(data.table.index).drop(columns="emotion")
     if predictions is not None:
