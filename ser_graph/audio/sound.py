@@ -97,8 +97,8 @@ def open_sound(path: str | Path) -> Iterator[SoundReader]:
         if file.format == "RAW":  # taken for sound because of its name, as any .au without a header is
             raise SoundError(path, *_why_not_decoded(path, "there is no header"))
         if not FEWEST <= file.samplerate <= MOST:
-            said = f"its header says {file.samplerate:,} samples a second"
-            raise SoundError(path, "bad rate", f"{said}, expected {FEWEST:,} to {MOST:,}; fetch it again")
+            detail = f"its header says {file.samplerate:,} samples a second"
+            raise SoundError(path, "bad rate", f"{detail}, expected {FEWEST:,} to {MOST:,}; fetch it again")
         yield SoundReader(path, file)
 
 

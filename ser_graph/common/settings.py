@@ -140,8 +140,8 @@ def changed(changes: dict[str, Any], *several: Settings) -> tuple[Any, ...]:
     known = [name for one in several for name in type(one).model_fields]
     if unknown := sorted(changes.keys() - set(known)):
         raise bad_value("setting", unknown[0], known)
-    own = [{name: changes[name] for name in type(one).model_fields if name in changes} for one in several]
-    return tuple(one.replace(**mine) for one, mine in zip(several, own, strict=True))
+    parts = [{name: changes[name] for name in type(one).model_fields if name in changes} for one in several]
+    return tuple(one.replace(**part) for one, part in zip(several, parts, strict=True))
 
 
 def with_settings(*several: type[Settings]) -> Callable[[F], F]:
@@ -153,13 +153,13 @@ def with_settings(*several: type[Settings]) -> Callable[[F], F]:
     def show(function: F) -> F:
         signature = inspect.signature(function)
         given = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-        own = [
+        added = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.annotation)
             for settings in several
             for name, one in settings.model_fields.items()
             if name not in signature.parameters
         ]
-        function.__signature__ = signature.replace(parameters=[*given, *own])  # type: ignore[attr-defined]
+        function.__signature__ = signature.replace(parameters=[*given, *added])  # type: ignore[attr-defined]
         lists = [f"{settings.__name__}:\n{indent(describe(settings), '    ')}\n" for settings in several]
         function.__doc__ = "\n\n".join([str(inspect.getdoc(function)), *lists])
         return function

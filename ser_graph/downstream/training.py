@@ -174,9 +174,9 @@ class _Run:
                 transfer=settings.transfer,
                 width=settings.width,
             )
-        original = seeds & corpus_clips(data, labelled)
+        rows = (seeds & corpus_clips(data, labelled)).nonzero()[:, 0]
         student.standardise = Standardise.fit(
-            data.x, original.nonzero()[:, 0], settings.normalise, speaker=data.speaker, group=self.group
+            data.x, rows, settings.normalise, speaker=data.speaker, group=self.group
         )
         if init is not None:
             start_from(student, init)
@@ -264,7 +264,7 @@ class _Run:
         labels = batch.y[:n]
         batch = batch.to(self.device)
         if self.voices is not None:
-            batch.voice = self._heard(batch.n_id.cpu()).to(self.device)
+            batch.voice = self._known_voices(batch.n_id.cpu()).to(self.device)
         with autocast(self.device, settings.precision):
             step = self.method(self.model, batch)
         supervised = functional.cross_entropy(
@@ -293,7 +293,7 @@ class _Run:
             **step.numbers,
         }
 
-    def _heard(self, nodes: Tensor) -> Tensor:
+    def _known_voices(self, nodes: Tensor) -> Tensor:
         """[R, 3, n_mels] what was heard of the clips' speakers: all, or as on a device at first, nothing."""
         voices = cast(Voices, self.voices).of(nodes)
         unknown = torch.rand(len(nodes), generator=self.generator) < _UNKNOWN_VOICES

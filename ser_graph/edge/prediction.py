@@ -16,7 +16,7 @@ from ser_graph.common.files import atomic_file
 from ser_graph.edge.models import Model, load_model
 from ser_graph.edge.nearest import BATCH, Nearest
 from ser_graph.edge.onnx_student import OnnxStudent
-from ser_graph.edge.recordings import named_files
+from ser_graph.edge.recordings import files_by_name
 from ser_graph.edge.streaming import WindowPrediction, cut, predict_windows, window_samples
 from ser_graph.edge.streams import is_array_with_rate, mono_stream
 from ser_graph.errors import InputError
@@ -120,7 +120,7 @@ def _recordings(source: Any, rate: int | None, sample_rate: int) -> dict[str, Ca
         return {name: partial(mono_stream, source, rate, sample_rate)}
     if rate is not None:
         raise InputError("rate is for streams of raw PCM, a sound file says its own; leave it out")
-    return {name: partial(mono_blocks, path, sample_rate) for name, path in named_files(source).items()}
+    return {name: partial(mono_blocks, path, sample_rate) for name, path in files_by_name(source).items()}
 
 
 def _predict_recordings(

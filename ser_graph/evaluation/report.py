@@ -144,9 +144,9 @@ def _table3(study: Study, choose: str, metric: str, test: str) -> pd.DataFrame:
             "layer": layer,
         }
         for backbone in dict.fromkeys(settings.index.get_level_values("backbone")):
-            own = values.get((backbone, method, alpha, n, layer))
-            row[f"{backbone} dev"] = _both(own, "dev")
-            row[f"{backbone} {test}"] = _both(own, "test")
+            student = values.get((backbone, method, alpha, n, layer))
+            row[f"{backbone} dev"] = _both(student, "dev")
+            row[f"{backbone} {test}"] = _both(student, "test")
         table.append(row)
     return pd.DataFrame(table)
 

@@ -127,8 +127,8 @@ def page_html(
 
 def _html(contents: dict[str, Any], late: dict[str, Any], plot: Any) -> str:
     bokeh = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
-    own = "\n".join(_asset(name) for name in _SCRIPTS)
-    scripts = [bokeh, f'(() => {{\n"use strict";\n{own}\n}})();']
+    script_text = "\n".join(_asset(name) for name in _SCRIPTS)
+    scripts = [bokeh, f'(() => {{\n"use strict";\n{script_text}\n}})();']
     return Template(_asset("page.html")).substitute(
         title=escape(contents["title"]).encode("utf-8", "replace").decode(),
         # Only these two scripts may run: whatever text from a corpus may say, it is not one of them.
