@@ -65,7 +65,7 @@ class Arm:
 
 
 PROJECTOR = 256  # dimensions of the projector, which stands last in the recipe's list of layers
-NSL = {"method": "nsl", "strategy": "bank"}
+NSL = {"method": "nsl", "strategy": "memory_bank"}
 CENTRED_GRAPH = {"center": "speaker"}
 OTHERS = {"center": "speaker", "across": ("speaker",)}
 BEST = {"method": "distil+regress"}

@@ -22,20 +22,20 @@ from torch.nn import functional
 from ser_graph.common.devices import autocast, uses_bfloat16
 from ser_graph.common.memory import keep_freed_memory
 from ser_graph.downstream.backbones import make_backbone
-from ser_graph.downstream.narrow import NarrowConv2d
+from ser_graph.downstream.convolutions import MatmulConv2d
 from ser_graph.downstream.pooling import pool_first
 from ser_graph.evaluation.tables import markdown_table
 
 CPU = torch.device("cpu")
-PARTS = ("channels_last", "pool_first", "narrow", "own_precision")
+PARTS = ("channels_last", "pool_first", "matmul", "own_precision")
 VARIANTS = {
     "the package's step": PARTS,
-    "without pooling before ReLU, without narrow convolutions as products": ("channels_last", "own_precision"),
-    "ReLU before pooling": ("channels_last", "narrow", "own_precision"),
+    "without pooling before ReLU, without convolutions as products": ("channels_last", "own_precision"),
+    "ReLU before pooling": ("channels_last", "matmul", "own_precision"),
     "narrow convolutions as oneDNN makes them": ("channels_last", "pool_first", "own_precision"),
     "Adam fused": (*PARTS, "fused_adam"),
-    "contiguous": ("pool_first", "narrow", "own_precision"),
-    "float32": ("channels_last", "pool_first", "narrow"),
+    "contiguous": ("pool_first", "matmul", "own_precision"),
+    "float32": ("channels_last", "pool_first", "matmul"),
 }
 
 
@@ -46,9 +46,9 @@ def new_step(backbone: str, parts: tuple[str, ...], *, compiled: bool = False) -
     model = make_backbone(backbone, 7)
     if "pool_first" in parts:
         pool_first(model)
-    if "narrow" not in parts:
+    if "matmul" not in parts:
         for module in model.modules():
-            if isinstance(module, NarrowConv2d):
+            if isinstance(module, MatmulConv2d):
                 module.__class__ = torch.nn.Conv2d
     if "channels_last" in parts:
         model.to(memory_format=torch.channels_last)

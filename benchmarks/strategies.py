@@ -1,7 +1,7 @@
 """Is a cheap strategy as good as forwarding every neighbour? Students by each, on speakers left out in turn.
 
     python benchmarks/strategies.py benchmarks/studies/emovo-sizes.toml --out runs/strategies --jobs 2 \
-        [--set KEY=VALUE ...] [--strategies baseline bank forward ...] [--seeds 0 1 2] [--report]
+        [--set KEY=VALUE ...] [--strategies baseline memory_bank forward ...] [--seeds 0 1 2] [--report]
 
 The recipe says where the clips and the teacher are, how the graph is built, which speakers are left out together
 and how students are trained; `--neighbours` and `--alpha` say what is compared. Finished folds are stored in

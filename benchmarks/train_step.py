@@ -63,7 +63,7 @@ def new_run(data: ClipGraph, **changes: Any) -> _Run:
     settings = TrainingSettings(transductive=True, epochs=10**6, protocol="paper", **changes)
     seeds = data.train_mask
     run = _Run(data, seeds, seeds.clone(), settings, CPU)
-    if settings.strategy == "bank":
+    if settings.strategy == "memory_bank":
         run.method.strategy.written[:] = 0  # as after the first epoch: every neighbour is known
     return run
 

@@ -146,7 +146,7 @@ def finetune(
     from ser_graph.upstream.model import write_upstream
 
     _check_out(out)
-    how = UpstreamPart(model=upstream, **_chosen(settings, epochs=epochs, seed=seed))
+    how = UpstreamPart(model=upstream, **_given_settings(settings, epochs=epochs, seed=seed))
     table = _table(corpus, folder, skip_bad)
     stage = Stage(out, asked_of_upstream(how, table))
     if not stage.is_finished():
@@ -181,7 +181,7 @@ def embed(
     from ser_graph.common.files import atomic_file
     from ser_graph.upstream import EmbeddingSettings
 
-    how = EmbeddingSettings(**_chosen(settings, layer=_number(layer, int)))
+    how = EmbeddingSettings(**_given_settings(settings, layer=_number(layer, int)))
     with atomic_file(out) as part:
         table = _table(corpus, folder, skip_bad)
         embeddings = _upstream(upstream).embed(table, how, cache=cache, device=device)
@@ -251,7 +251,7 @@ def build(
     named = {"epsilon": _number(epsilon, float), "n_neighbors": n_neighbors, "layer": _number(layer, int)}
     named |= {"scope": scope, "center": center, "seed": seed}
     # A mistake in them is told before the clips are read.
-    how = changed(_chosen(settings, **named), GraphSettings(), EmbeddingSettings(), LogMelSettings())
+    how = changed(_given_settings(settings, **named), GraphSettings(), EmbeddingSettings(), LogMelSettings())
     table, model = _table(corpus, folder, skip_bad), _upstream(upstream)
     stage = Stage(out, asked_of_graph(table, model, *how))
     if not stage.is_finished():
@@ -363,7 +363,7 @@ def train(
     _check_out(out)
     named = {"backbone": backbone, "width": width, "method": method, "alpha": alpha, "n_neighbors": n_neighbors}
     named |= {"layer": layer, "protocol": protocol, "epochs": epochs, "seed": seed}
-    how = TrainingSettings(**_chosen(settings, **named))  # a mistake is told before the graph is read
+    how = TrainingSettings(**_given_settings(settings, **named))  # a mistake is told before the graph is read
     start = None if init is None else load_student(init)
     data = load_graph(graph)
     stage = Stage(out, asked_of_training(data, how, start))
@@ -572,7 +572,7 @@ def _predict_stream(
 ) -> None:
     """Print a line a window, as soon as it is complete; Ctrl-C ends listening, not with an error."""
     from ser_graph.edge.models import load_model
-    from ser_graph.edge.streaming import format_heard, listen
+    from ser_graph.edge.streaming import format_window, listen
     from ser_graph.edge.streams import MICROPHONE
 
     found, nearest = load_model(model, threads), None
@@ -592,7 +592,7 @@ def _predict_stream(
         windows = record(windows, "microphone" if microphone else "-", out)
     with contextlib.suppress(KeyboardInterrupt):
         for one in windows:
-            print(format_heard(one), flush=True)
+            print(format_window(one), flush=True)
 
 
 def _check_out(out: Path) -> None:
@@ -620,11 +620,11 @@ def _upstream(name: str, seed: int = 0) -> Any:
     return Upstream.from_pretrained(name, seed=seed)
 
 
-def _chosen(assignments: list[str] | None, **named: Any) -> dict[str, Any]:
+def _given_settings(assignments: list[str] | None, **options: Any) -> dict[str, Any]:
     """The settings that were given, by an option of their own or by --set; the others keep their defaults."""
     from ser_graph.common.settings import parse_changes
 
-    given = {name: value for name, value in named.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
     changes = parse_changes(assignments or [])
     if twice := sorted(given.keys() & changes.keys()):
         raise InputError(f"{twice[0]} is given twice, by its option and by --set; give it once")

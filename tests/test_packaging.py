@@ -91,6 +91,7 @@ def test_environment_yml_repeats_pyproject() -> None:
     assert section["pip"] == [*PROJECT["dependencies"], "-e .[notebooks]"]
 
 
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 ROOMS = [ser_graph, *(getattr(ser_graph, name) for name in ser_graph.__all__ if (PACKAGE / name).is_dir())]
 PUBLIC = [(room, name) for room in ROOMS for name in room.__all__]
 
@@ -112,6 +113,19 @@ def test_dir_shows_what_is_public(room: ModuleType) -> None:
     assert dir(room) == room.__all__
     with pytest.raises(AttributeError, match="attribute tarin"):
         room.tarin  # noqa: B018
+
+
+def test_nothing_has_the_name_of_its_module() -> None:
+    """Where it did, ``from ser_graph.room import name`` would depend on what was imported before."""
+    for path in MODULES:
+        names = {node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, DEFINITIONS)}
+        assert path.stem not in names, path
+
+
+@pytest.mark.parametrize("room", ROOMS[1:], ids=lambda room: room.__name__)
+def test_no_public_name_is_that_of_a_module_beside_it(room: ModuleType) -> None:
+    modules = {path.stem for path in Path(str(room.__file__)).parent.iterdir()}
+    assert not modules & set(room.__all__)
 
 
 @pytest.mark.parametrize("module", ["ser_graph", "ser_graph.cli"])

@@ -1,11 +1,14 @@
+from .assortativity import homophily as homophily
 from .bridges import bridge_clips as bridge_clips, bridge_pairs as bridge_pairs
 from .card import graph_card as graph_card
 from .columns import column_codes as column_codes, text_columns as text_columns
-from .communities import communities as communities, community_statistics as community_statistics
 from .convert import to_networkx as to_networkx
 from .duplicates import near_duplicates as near_duplicates
-from .homophily import homophily as homophily
-from .leakage import leakage as leakage
+from .groups import (
+    communities as communities,
+    community_statistics as community_statistics,
+    subgraph_statistics as subgraph_statistics,
+)
 from .mixing import mixing_matrix as mixing_matrix, mixing_table as mixing_table
 from .report import (
     format_figures as format_figures,
@@ -14,8 +17,8 @@ from .report import (
     report_json as report_json,
 )
 from .scores import score_clips as score_clips
-from .subgraphs import subgraph_statistics as subgraph_statistics
-from .whole import (
+from .splits import leakage as leakage
+from .statistics import (
     chance_homophily as chance_homophily,
     degree_distribution as degree_distribution,
     edge_homophily as edge_homophily,

@@ -8,7 +8,7 @@ import torch
 from ser_graph.analysis.columns import column_codes
 from ser_graph.analysis.convert import undirected
 from ser_graph.analysis.mixing import mixing_table
-from ser_graph.analysis.whole import nodes_in_scope
+from ser_graph.analysis.statistics import nodes_in_scope
 from ser_graph.graph.clip_graph import ClipGraph
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ser_graph.analysis.homophily import homophily
+from ser_graph.analysis.assortativity import homophily
 from ser_graph.errors import InputError
 from ser_graph.graph.clip_graph import ClipGraph
 
@@ -42,7 +42,7 @@ def graph_card(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) ->
           `same_emotion_low` and `same_emotion_high`, between which 95 % of the shuffled labels lie; and
           `contradicting`, the share of edges that join two emotions;
         - `same_speaker`, `same_speaker_low` and `same_speaker_high`: likewise for speakers, of all clips in scope;
-          `hears_voices`: whether the first is above the last, None where speakers are unknown;
+          `joins_speakers`: whether the first is above the last, None where speakers are unknown;
         - `emotion_assortativity` and `speaker_assortativity`, Newman's coefficients, which may be compared although
           there are more speakers than emotions, or fewer;
         - `unlabelled`: the share of edges with an end that has no training label: there the graph says what the
@@ -71,9 +71,9 @@ def graph_card(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) ->
     measured: dict[Any, dict[str, float]] = joined.astype(float).to_dict("index")  # type: ignore[assignment]
     emotion, speaker = measured["emotion", "edge"], measured["speaker", "edge"]
     same, high = emotion["value"], emotion["chance_high"]
-    heard = None if np.isnan(speaker["value"]) else speaker["value"] > speaker["chance_high"]
+    joins_speakers = None if np.isnan(speaker["value"]) else speaker["value"] > speaker["chance_high"]
     ends = known.y[data.edge_index]
-    figures: dict[str, Any] = {
+    values: dict[str, Any] = {
         "word": _word(same, high),
         "same_emotion": same,
         "same_emotion_low": emotion["chance_low"],
@@ -82,13 +82,13 @@ def graph_card(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) ->
         "same_speaker": speaker["value"],
         "same_speaker_low": speaker["chance_low"],
         "same_speaker_high": speaker["chance_high"],
-        "hears_voices": heard,
+        "joins_speakers": joins_speakers,
         "emotion_assortativity": measured["emotion", "assortativity"]["value"],
         "speaker_assortativity": measured["speaker", "assortativity"]["value"],
         "unlabelled": float((ends < 0).any(dim=0).double().mean()),
         "coverage": data.meta["graph"]["coverage"],
     }
-    return pd.Series({**figures, "text": _text(figures)}, name="card", dtype=object)
+    return pd.Series({**values, "text": _text(values)}, name="card", dtype=object)
 
 
 def _word(same: float, high: float) -> str:
@@ -99,7 +99,7 @@ def _word(same: float, high: float) -> str:
 
 def _text(card: dict[str, Any]) -> str:
     """The card in plain sentences."""
-    return " ".join([_on_emotion(card), *_on_voices(card), _on_reach(card), _CAVEAT])
+    return " ".join([_on_emotion(card), *_on_speakers(card), _on_reach(card), _CAVEAT])
 
 
 _CAVEAT = "This is a prediction: whether a student gains, training it beside its baseline (alpha = 0) shows."
@@ -120,14 +120,14 @@ def _on_emotion(card: dict[str, Any]) -> str:
     return f"The graph mostly agrees with the labels: {seen}; {pulls}"
 
 
-def _on_voices(card: dict[str, Any]) -> list[str]:
-    if card["hears_voices"] is None:
+def _on_speakers(card: dict[str, Any]) -> list[str]:
+    if card["joins_speakers"] is None:
         return []
     seen = f"{card['same_speaker']:.1%} of the edges join one speaker (shuffled: {card['same_speaker_high']:.1%})"
-    if not card["hears_voices"]:
-        return [f"It does not hear voices: {seen}."]
+    if not card["joins_speakers"]:
+        return [f"It does not join clips by speaker: {seen}."]
     more = card["speaker_assortativity"] > card["emotion_assortativity"]
-    return [f"It hears voices, {'more' if more else 'less'} than emotions: {seen}."]
+    return [f"It joins clips by speaker, {'more' if more else 'less'} than by emotion: {seen}."]
 
 
 def _on_reach(card: dict[str, Any]) -> str:

@@ -80,10 +80,10 @@ def nearest_clips(data: ClipGraph, k: int, emb: Tensor | None = None) -> tuple[T
     Returns:
         [N, k] ids, -1 = none, and similarities, as of `nearest_neighbours`.
     """
-    emb, own = data.emb if emb is None else emb, torch.from_numpy(originals(data.table))
-    if own.all():
+    emb, original = data.emb if emb is None else emb, torch.from_numpy(originals(data.table))
+    if original.all():
         return nearest_neighbours(emb, k)
-    rows = own.nonzero()[:, 0]
+    rows = original.nonzero()[:, 0]
     found, similar = nearest_neighbours(emb[rows], k)
     ids = torch.full((len(emb), found.shape[1]), -1)
     similarity = torch.full(ids.shape, -torch.inf)

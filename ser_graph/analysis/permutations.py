@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ser_graph.analysis.columns import column_codes
-from ser_graph.analysis.whole import nodes_in_scope
+from ser_graph.analysis.statistics import nodes_in_scope
 from ser_graph.graph.clip_graph import ClipGraph
 
 _BLOCK = 2**22  # labels of edges, or other numbers, held at a time

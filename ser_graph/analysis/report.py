@@ -9,17 +9,16 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ser_graph.analysis.assortativity import COLUMNS, homophily
 from ser_graph.analysis.bridges import bridge_clips, bridge_pairs
 from ser_graph.analysis.card import graph_card
 from ser_graph.analysis.columns import column_codes, text_columns
-from ser_graph.analysis.communities import community_statistics
 from ser_graph.analysis.duplicates import near_duplicates, nearest_clips
-from ser_graph.analysis.homophily import COLUMNS, homophily
-from ser_graph.analysis.leakage import leakage
+from ser_graph.analysis.groups import community_statistics, subgraph_statistics
 from ser_graph.analysis.mixing import MOST_VALUES, mixing_table
 from ser_graph.analysis.scores import score_clips
-from ser_graph.analysis.subgraphs import subgraph_statistics
-from ser_graph.analysis.whole import degree_distribution, graph_statistics
+from ser_graph.analysis.splits import leakage
+from ser_graph.analysis.statistics import degree_distribution, graph_statistics
 from ser_graph.graph.clip_graph import ClipGraph
 
 Report = dict[str, Any]

@@ -64,9 +64,9 @@ def read_rows(x: Tensor, rows: Tensor) -> Tensor:
         [M, ...] of the same type, in memory.
     """
     will_need(x, rows)
-    chosen = x[rows]
-    count_read(x, chosen.nbytes)
-    return chosen
+    selected = x[rows]
+    count_read(x, selected.nbytes)
+    return selected
 
 
 def write_array(path: str | Path, *parts: Tensor) -> None:

@@ -97,8 +97,8 @@ def open_sound(path: str | Path) -> Iterator[SoundReader]:
         if file.format == "RAW":  # taken for sound because of its name, as any .au without a header is
             raise SoundError(path, *_why_not_decoded(path, "there is no header"))
         if not FEWEST <= file.samplerate <= MOST:
-            said = f"its header says {file.samplerate:,} samples a second"
-            raise SoundError(path, "bad rate", f"{said}, expected {FEWEST:,} to {MOST:,}; fetch it again")
+            detail = f"its header says {file.samplerate:,} samples a second"
+            raise SoundError(path, "bad rate", f"{detail}, expected {FEWEST:,} to {MOST:,}; fetch it again")
         yield SoundReader(path, file)
 
 
@@ -174,14 +174,14 @@ def _check_file(path: Path) -> None:
         raise SoundError(path, "empty", "0 bytes; fetch it again")
 
 
-def _why_not_decoded(path: Path, said: str) -> tuple[str, str]:
+def _why_not_decoded(path: Path, reported: str) -> tuple[str, str]:
     """Problem and detail of a file that libsndfile refuses, or would take for sound because of its name."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_POINTER))
     except OSError as error:
         return "unreadable", f"it cannot be opened, {error.strerror}"
-    reason = said.rpartition(":")[2].strip().rstrip(".")
+    reason = reported.rpartition(":")[2].strip().rstrip(".")
     if start == _POINTER:
         return "pointer", "a git-lfs pointer in place of the sound; fetch it with 'git lfs pull'"
     if start.startswith(_KNOWN):

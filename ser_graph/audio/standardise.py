@@ -24,7 +24,7 @@ class Standardise(nn.Module):
       cepstral mean normalisation (Atal, JASA 1974) does the same to cepstra. The clip's own deviation is kept: how
       far loudness swings within an utterance is itself a sign of emotion.
     - ``"speaker"``: mean and deviation of all frames heard of the speaker so far, this clip included. What was
-      heard before comes as `voice`, see `hear`; without it, the clip is all that is known. The deviation is
+      heard before comes as `voice`, see `update_voice`; without it, the clip is all that is known. The deviation is
       shrunk towards that of the training speakers, as if one clip of them had been heard as well.
 
     Args:
@@ -64,7 +64,7 @@ class Standardise(nn.Module):
             return (x - self.mean) / self.std
         if self.normalise == "utterance":
             return (x - x.mean(-2, keepdim=True) - self.mean) / self.std
-        known = hear(x, voice)
+        known = update_voice(x, voice)
         count, prior = known[..., COUNT, :], x.shape[-2]
         variance = (count * known[..., VARIANCE, :] + prior * self.std.square()) / (count + prior)
         return (x - known[..., MEAN : MEAN + 1, :]) / variance.sqrt().unsqueeze(-2)
@@ -104,8 +104,9 @@ class Standardise(nn.Module):
             within = (voices[:, COUNT] * voices[:, VARIANCE]).sum(0) / voices[:, COUNT].sum(0)
             layer.std.copy_(within.sqrt().clamp_min(least))
             return layer
-        own = normalise == "utterance"
-        everything = speaker_voices(x, torch.zeros(len(x), dtype=torch.int64), rows, centred=own, group=group)[0]
+        centred = normalise == "utterance"
+        codes = torch.zeros(len(x), dtype=torch.int64)
+        everything = speaker_voices(x, codes, rows, centred=centred, group=group)[0]
         layer.mean.copy_(everything[MEAN])
         layer.std.copy_(everything[VARIANCE].sqrt().clamp_min(least))
         return layer
@@ -127,7 +128,7 @@ class Voices(NamedTuple):
         return self.table[self.speaker[rows]]
 
 
-def hear(x: Tensor, voice: Tensor | None = None) -> Tensor:
+def update_voice(x: Tensor, voice: Tensor | None = None) -> Tensor:
     """What is known of a voice after a clip: number, mean and variance of all frames heard so far.
 
     Args:
@@ -138,14 +139,14 @@ def hear(x: Tensor, voice: Tensor | None = None) -> Tensor:
         [..., 3, n_mels] float32. Two parts are joined by the formula of Chan, Golub and LeVeque, 1983.
 
     Examples:
-        >>> first = hear(torch.tensor([[0.0], [2.0]]))
-        >>> hear(torch.tensor([[4.0], [6.0]]), first).flatten()  # of 0, 2, 4, 6
+        >>> first = update_voice(torch.tensor([[0.0], [2.0]]))
+        >>> update_voice(torch.tensor([[4.0], [6.0]]), first).flatten()  # of 0, 2, 4, 6
         tensor([4., 3., 5.])
     """
     mean = x.mean(-2)
     variance = (x - mean.unsqueeze(-2)).square().mean(-2)
-    own = torch.stack([torch.full_like(mean, x.shape[-2]), mean, variance], -2)
-    return own if voice is None else joined(voice, own)
+    clip = torch.stack([torch.full_like(mean, x.shape[-2]), mean, variance], -2)
+    return clip if voice is None else joined(voice, clip)
 
 
 def joined(one: Tensor, other: Tensor) -> Tensor:
@@ -200,5 +201,5 @@ def speaker_voices(
 
 def _blocks(x: Tensor, speaker: Tensor, rows: Tensor, size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
     for start in range(0, len(rows), size):
-        chosen = rows[start : start + size]
-        yield read_rows(x, chosen).double(), speaker[chosen]
+        block = rows[start : start + size]
+        yield read_rows(x, block).double(), speaker[block]

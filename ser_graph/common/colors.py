@@ -55,8 +55,8 @@ def value_colors(column: str, values: Iterable[object]) -> dict[str, str]:
     """
     # NaN is the value that is not equal to itself; no pandas here, so that this module can be imported by all.
     names = sorted({str(value) for value in values if value is not None and value == value})
-    own = EMOTION_COLORS if column in _EMOTION_COLUMNS else {}
+    fixed = EMOTION_COLORS if column in _EMOTION_COLUMNS else {}
     spare = _OTHER_EMOTIONS if column in _EMOTION_COLUMNS else _VALUE_COLORS
-    others = [name for name in names if name not in own]
+    others = [name for name in names if name not in fixed]
     colors = {name: spare[place % len(spare)] for place, name in enumerate(others)}
-    return {name: own.get(name) or colors[name] for name in names}
+    return {name: fixed.get(name) or colors[name] for name in names}

@@ -39,7 +39,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise complaint(type(self), error) from None
+            raise first_error(type(self), error) from None
         # Not what a validator has filled in beside them.
         object.__setattr__(self, "__pydantic_fields_set__", set(values))
 
@@ -75,14 +75,14 @@ def names_of(settings: type[Settings], role: Role) -> set[str]:
 def without_effect_on(settings: type[Settings], method: str) -> set[str]:
     """The names of the settings that make no difference to a method, or to any of several joined by ``+``."""
     wanted = {name: _extra(field)["of"] for name, field in settings.model_fields.items()}
-    return {name for name, those in wanted.items() if those and not set(those) & set(method.split("+"))}
+    return {name for name, methods in wanted.items() if methods and not set(methods) & set(method.split("+"))}
 
 
 def _extra(field: Any) -> dict[str, Any]:
     return {"role": "method", "of": [], **(field.json_schema_extra or {})}
 
 
-def complaint(settings: type[BaseModel], error: ValidationError) -> InputError:
+def first_error(settings: type[BaseModel], error: ValidationError) -> InputError:
     """What is wrong with settings, in one line: the first thing that pydantic found."""
     first = error.errors()[0]
     if first["type"] == "value_error":
@@ -140,8 +140,8 @@ def changed(changes: dict[str, Any], *several: Settings) -> tuple[Any, ...]:
     known = [name for one in several for name in type(one).model_fields]
     if unknown := sorted(changes.keys() - set(known)):
         raise bad_value("setting", unknown[0], known)
-    own = [{name: changes[name] for name in type(one).model_fields if name in changes} for one in several]
-    return tuple(one.replace(**mine) for one, mine in zip(several, own, strict=True))
+    parts = [{name: changes[name] for name in type(one).model_fields if name in changes} for one in several]
+    return tuple(one.replace(**part) for one, part in zip(several, parts, strict=True))
 
 
 def with_settings(*several: type[Settings]) -> Callable[[F], F]:
@@ -153,13 +153,13 @@ def with_settings(*several: type[Settings]) -> Callable[[F], F]:
     def show(function: F) -> F:
         signature = inspect.signature(function)
         given = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-        own = [
+        added = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.annotation)
             for settings in several
             for name, one in settings.model_fields.items()
             if name not in signature.parameters
         ]
-        function.__signature__ = signature.replace(parameters=[*given, *own])  # type: ignore[attr-defined]
+        function.__signature__ = signature.replace(parameters=[*given, *added])  # type: ignore[attr-defined]
         lists = [f"{settings.__name__}:\n{indent(describe(settings), '    ')}\n" for settings in several]
         function.__doc__ = "\n\n".join([str(inspect.getdoc(function)), *lists])
         return function

@@ -142,7 +142,7 @@ def clip_table(adapter: Adapter, scan: Scan, root: str | Path) -> pd.DataFrame:
         table["language"] = adapter.language
     if adapter.enrich is not None:
         table = adapter.enrich(table, folder)
-    table = tidy(table)
+    table = as_clip_table(table).sort_index()
     table.attrs = {
         "corpus": adapter.name,
         "root": str(folder),
@@ -152,16 +152,11 @@ def clip_table(adapter: Adapter, scan: Scan, root: str | Path) -> pd.DataFrame:
     return table
 
 
-def tidy(table: pd.DataFrame) -> pd.DataFrame:
-    """The same rows as a clip table, sorted by file; see `in_form`."""
-    return in_form(table).sort_index()
-
-
-def in_form(table: pd.DataFrame) -> pd.DataFrame:
+def as_clip_table(table: pd.DataFrame) -> pd.DataFrame:
     """The same rows in the form of a clip table: fixed columns first, text or numbers, NaN. Attributes are kept.
 
     Examples:
-        >>> in_form(pd.DataFrame({"speaker": ["03"], "note": [""]}, index=["b.wav"])).isna().iloc[0].tolist()
+        >>> as_clip_table(pd.DataFrame({"speaker": ["03"], "note": [""]}, index=["b.wav"])).isna().iloc[0].tolist()
         [True, False, True, True, True, True]
     """
     extras = [column for column in table.columns if column not in COLUMNS]

@@ -234,15 +234,15 @@ def _examine(path: Path) -> _Clip:
 def _decode(sound: SoundReader, clip: _Clip) -> None:
     """Listen to a file as a model does, channels averaged."""
     digest = hashlib.blake2b(digest_size=16, person=f"{clip.rate}".encode())
-    heard, single = _Range(), _Range()
+    mono, single = _Range(), _Range()
     frames = 0
     for block in sound.blocks():
         frames += len(block)
         digest.update(block.tobytes())
-        heard.add(block.mean(axis=1))
+        mono.add(block.mean(axis=1))
         single.add(block[:, 0])
     clip.seconds = frames / clip.rate
-    if heard.extent < 2 * SILENCE:
+    if mono.extent < 2 * SILENCE:
         level = f"{20 * np.log10(SILENCE):.0f} dB of full scale"
         cancelled = f"its {clip.channels} channels cancel each other: averaged, " * (single.extent >= 2 * SILENCE)
         clip.problems.append(("silent", f"{cancelled}no sample is above {level}; leave it out"))
@@ -313,8 +313,8 @@ def _missing_parts(adapter: Adapter, table: pd.DataFrame) -> Iterator[dict[str, 
     short = speakers[speakers < usual]
     # Where most speakers have as many clips, the others are the incomplete ones; in DEMoS, say, no two agree.
     if len(short) and (speakers == usual).mean() > 0.5:
-        named = [f"{speaker} ({n} of {usual})" for speaker, n in short.items()]
-        detail += f"; short are the speakers {shorten(named, 10)}"
+        listed = [f"{speaker} ({n} of {usual})" for speaker, n in short.items()]
+        detail += f"; short are the speakers {shorten(listed, 10)}"
     else:
         detail += f", of {len(speakers)} speaker{'s' if len(speakers) > 1 else ''}"
     yield _problem("", "clips", detail, "warning")

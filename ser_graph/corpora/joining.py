@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from ser_graph.corpora.adapter import tidy
+from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.corpora.vocabulary import COLUMNS
 from ser_graph.errors import InputError, bad_value, shorten
 
@@ -62,7 +62,7 @@ def join_corpora(tables: Sequence[pd.DataFrame], labelled: Collection[str] | Non
     twice = joined.index[joined.index.duplicated()]
     if len(twice):
         raise InputError(f"{len(twice)} clips are in two of the tables ({shorten(twice)}); give each corpus once")
-    joined = tidy(joined)
+    joined = as_clip_table(joined).sort_index()
     joined.attrs = {"corpus": "+".join(names), "root": str(root), "unparsed": [], "skipped": {}}
     return joined
 

@@ -167,10 +167,10 @@ def check_split(table: pd.DataFrame, *, shared_speakers: bool = False) -> None:
         raise InputError("No clip is in the train split; split the table, by speaker_split for instance")
     shared = speaker_overlap(table)
     if len(shared) and not shared_speakers:
-        named = [f"{speaker} ({', '.join(row.index[row > 0])})" for speaker, row in shared.iterrows()]
+        listed = [f"{speaker} ({', '.join(row.index[row > 0])})" for speaker, row in shared.iterrows()]
         who = "1 speaker is" if len(shared) == 1 else f"{len(shared)} speakers are"
         raise InputError(
-            f"{who} in two splits: {shorten(named)}; split by speaker, or allow it with shared_speakers=True"
+            f"{who} in two splits: {shorten(listed)}; split by speaker, or allow it with shared_speakers=True"
         )
 
 

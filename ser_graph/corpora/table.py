@@ -33,7 +33,7 @@ import pandas as pd
 from ser_graph.audio.reading import clip_paths
 from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash, file_contents
-from ser_graph.corpora.adapter import in_form, read_durations, tidy
+from ser_graph.corpora.adapter import as_clip_table, read_durations
 from ser_graph.corpora.vocabulary import (
     COLUMN_ALIASES,
     COLUMNS,
@@ -89,7 +89,7 @@ def load_table(
             rows[column] = _respell(rows[column], column, aliases, expected)
     if "duration" in rows:
         rows["duration"] = _seconds(rows["duration"], name)
-    table = tidy(rows)
+    table = as_clip_table(rows).sort_index()
     table.attrs = {"corpus": "table", "root": str(folder), "unparsed": [], "skipped": {}}
     return _with_durations(table, folder, name)
 
@@ -139,7 +139,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
 
     Examples:
         >>> import tempfile
-        >>> table = tidy(pd.DataFrame({"emotion": [np.nan], "speaker": ["03"]}, index=["NA.wav"]))
+        >>> table = as_clip_table(pd.DataFrame({"emotion": [np.nan], "speaker": ["03"]}, index=["NA.wav"]))
         >>> path = Path(tempfile.mkdtemp()) / "clips.csv"
         >>> write_table(table, path)
         >>> pd.testing.assert_frame_equal(read_table(path), table)
@@ -165,7 +165,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
             f"{path} is no stored clip table: expected the columns {', '.join(wanted)}, "
             f"found {shorten(rows.columns, 6)}; read other tables with load_table"
         )
-    return in_form(rows.set_index("file"))
+    return as_clip_table(rows.set_index("file"))
 
 
 def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
@@ -354,13 +354,13 @@ def _with_durations(table: pd.DataFrame, folder: Path, name: str) -> pd.DataFram
 
 
 def _unknown_emotions(emotions: pd.Series, unknown: list[str]) -> InputError:
-    named = []
+    listed = []
     for spelling in unknown:
         files = emotions.index[emotions == spelling]
-        named.append(f"{spelling!r} ({len(files)} clip{'s' * (len(files) > 1)}, {shorten(files, 2)})")
+        listed.append(f"{spelling!r} ({len(files)} clip{'s' * (len(files) > 1)}, {shorten(files, 2)})")
     others = sorted(set(EMOTION_ALIASES) - set(EMOTIONS))
     return InputError(
-        f"Unknown emotions: {shorten(named, 5)}; accepted are {', '.join(EMOTIONS)}, also spelled "
+        f"Unknown emotions: {shorten(listed, 5)}; accepted are {', '.join(EMOTIONS)}, also spelled "
         f"{', '.join(others)}; rename them with labels={{{unknown[0]!r}: NAME}} "
         "(in a recipe under [target], or in load_corpus, which also takes labels='keep')"
     )

@@ -1,6 +1,6 @@
 from .backbones import BACKBONES as BACKBONES, make_backbone as make_backbone
 from .labels import labelled_nodes as labelled_nodes
-from .neighbour_loss import neighbour_loss as neighbour_loss
+from .losses import neighbour_loss as neighbour_loss
 from .prediction import predict_clips as predict_clips
 from .settings import TrainingSettings as TrainingSettings
 from .student import Student as Student, load_student as load_student

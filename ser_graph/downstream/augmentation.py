@@ -37,8 +37,8 @@ class Augmentation:
 
     def start_epoch(self, seed: int, epoch: int, rank: int = 0) -> None:
         """Begin the draws of an epoch, counted from 0; of several processes each has its own."""
-        asked = ("augmentation", seed, epoch, *([rank] if rank else []))
-        self._generator = torch.Generator().manual_seed(int(content_hash(*asked)[:15], 16))
+        key = ("augmentation", seed, epoch, *([rank] if rank else []))
+        self._generator = torch.Generator().manual_seed(int(content_hash(*key)[:15], 16))
 
     def distort(self, x: Tensor) -> Tensor:
         """[B, n_frames, n_mels] spectrograms as measured -> the same, distorted but not masked, float32."""

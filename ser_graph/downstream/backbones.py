@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ser_graph.downstream.narrow import NarrowConv2d
+from ser_graph.downstream.convolutions import MatmulConv2d
 from ser_graph.errors import InputError, bad_value
 
 FC1 = 256
@@ -237,7 +237,7 @@ def count_multiplications(call: Callable[[], object]) -> int:
 
 def _conv_norm(channels: int, wanted: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
     return [
-        NarrowConv2d(channels, wanted, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
+        MatmulConv2d(channels, wanted, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(wanted, eps=1e-3, momentum=0.01),
     ]
 

@@ -61,9 +61,9 @@ def labelled_nodes(data: ClipGraph, settings: TrainingSettings | None = None, **
         clips = _of_speakers(clips, speakers, settings, data)
     if settings.label_fraction < 1:
         clips = _fraction(clips, speakers, settings.label_fraction)
-    chosen = torch.zeros(data.num_nodes, dtype=torch.bool)
-    chosen[torch.tensor(clips.index.to_numpy())] = True
-    return _with_copies(data, chosen) & training
+    labelled = torch.zeros(data.num_nodes, dtype=torch.bool)
+    labelled[torch.tensor(clips.index.to_numpy())] = True
+    return _with_copies(data, labelled) & training
 
 
 def _with_copies(data: ClipGraph, rows: Tensor) -> Tensor:
@@ -83,14 +83,14 @@ def _of_speakers(
         raise InputError(
             f"Bad labelled_speakers {wanted}, expected at most {len(speakers)}, the training speakers with labels"
         )
-    chosen = clips[clips["speaker"].isin(speakers[:wanted])]
-    missing = sorted({*clips["y"]} - {*chosen["y"]})
+    selected = clips[clips["speaker"].isin(speakers[:wanted])]
+    missing = sorted({*clips["y"]} - {*selected["y"]})
     if missing:
         raise InputError(
             f"The {wanted} labelled speakers of label_seed {settings.label_seed} have no clip of "
             f"{shorten(data.emotions[code] for code in missing)}; take more speakers or another label_seed"
         )
-    return chosen
+    return selected
 
 
 def _fraction(clips: pd.DataFrame, speakers: np.ndarray, fraction: float) -> pd.DataFrame:

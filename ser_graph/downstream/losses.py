@@ -1,11 +1,84 @@
-"""What a student can learn from a teacher: relations, embeddings, near clips and class probabilities."""
+"""The losses beside cross entropy: neighbours, and what a teacher says of relations, embeddings and classes."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ser_graph.errors import bad_value
 
-def similarity_loss(outputs: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
+
+def _cosine(p: Tensor, q: Tensor) -> Tensor:
+    """1 - cos(p, q), the paper's distance."""
+    return 1 - functional.cosine_similarity(p, q, dim=-1)
+
+
+def _l2(p: Tensor, q: Tensor) -> Tensor:
+    """|p - q|^2."""
+    return (p - q).square().sum(-1)
+
+
+def _kl(p: Tensor, q: Tensor) -> Tensor:
+    """KL(softmax(p) || softmax(q)): the seed's distribution against its neighbour's."""
+    log_p, log_q = functional.log_softmax(p, -1), functional.log_softmax(q, -1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+DISTANCES = {"cosine": _cosine, "l2": _l2, "kl": _kl}
+REDUCTIONS = ("mean", "sum")
+
+
+def neighbour_loss(
+    outputs: Tensor,
+    edge_index: Tensor,
+    edge_weight: Tensor | None = None,
+    *,
+    neighbours: Tensor | None = None,
+    distance: str = "cosine",
+    reduction: str = "mean",
+) -> Tensor:
+    """The loss of neural structured learning: the outputs of neighbouring clips shall be close.
+
+    With seeds i of a batch, neighbours k of i, edge weights w_ik and the output p of a layer:
+
+        reduction="mean" (official code)      sum_ik w_ik d(p_i, p_k) / #{(i, k): w_ik != 0}
+        reduction="sum"  (paper, equation 2)  sum_ik w_ik d(p_i, p_k)
+
+    Gradients flow through both sides. Chang et al., "Knowledge transfer for on-device speech emotion recognition
+    with neural structured learning", 2022; Gopalan et al., "Neural structured learning", WSDM 2021.
+
+    Args:
+        outputs: [B, C] output of a layer for all nodes of a batch.
+        edge_index: [2, E] int64, neighbour -> seed, in rows of `neighbours` and of `outputs`.
+        edge_weight: [E] weight of each edge; None weighs all as 1.
+        neighbours: [M, C] outputs of the neighbours' side; `outputs` by default.
+        distance: ``"cosine"`` (1 - cos), ``"l2"`` (squared Euclidean), or ``"kl"`` (seed against neighbour,
+            on softmax).
+        reduction: ``"mean"`` over the edges of non-zero weight, or ``"sum"``.
+
+    Returns:
+        A float32 scalar; exactly 0 where there is no edge.
+
+    Examples:
+        >>> p = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
+        >>> neighbour_loss(p, torch.tensor([[1, 2], [0, 0]]))  # a right angle and none at all
+        tensor(0.5000)
+    """
+    if distance not in DISTANCES:
+        raise bad_value("distance", distance, DISTANCES)
+    if reduction not in REDUCTIONS:
+        raise bad_value("reduction", reduction, REDUCTIONS)
+    neighbour, seed = edge_index
+    others = outputs if neighbours is None else neighbours
+    distances = DISTANCES[distance](outputs[seed].float(), others[neighbour].float())
+    count = distances.numel()
+    if edge_weight is not None:
+        distances = distances * edge_weight
+        count = int(edge_weight.count_nonzero())
+    total = distances.sum()
+    return total / max(count, 1) if reduction == "mean" else total
+
+
+def relational_loss(outputs: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
     """The soft graph: the cosine similarities of all pairs of clips shall be the teacher's.
 
     (cos(p_i, p_j) - cos(h_i, h_j))^2 over the pairs i < j. A neighbour loss only pulls; here pairs that are
@@ -23,7 +96,7 @@ def similarity_loss(outputs: Tensor, teacher: Tensor, *, reduction: str = "mean"
 
     Examples:
         >>> p, h = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[1.0], [3.0]])
-        >>> similarity_loss(p, h)  # a right angle for the student, none for the teacher
+        >>> relational_loss(p, h)  # a right angle for the student, none for the teacher
         tensor(1.)
     """
     student, teacher = (functional.normalize(one.float(), dim=1) for one in (outputs, teacher))
@@ -89,7 +162,7 @@ def distribution_loss(
 
 
 def distillation_loss(
-    logits: Tensor, log_posteriors: Tensor, temperature: float, *, reduction: str = "mean"
+    logits: Tensor, teacher_log_probs: Tensor, temperature: float, *, reduction: str = "mean"
 ) -> Tensor:
     """The teacher's class probabilities, softened on both sides.
 
@@ -98,7 +171,7 @@ def distillation_loss(
 
     Args:
         logits: [B, K] z.
-        log_posteriors: [B, K] log q; -inf is a class that the teacher does not know. A clip of which it says
+        teacher_log_probs: [B, K] log q; -inf is a class that the teacher does not know. A clip of which it says
             nothing has a row of NaN and is left out.
         temperature: T > 0.
         reduction: ``"mean"`` or ``"sum"`` over the clips.
@@ -108,8 +181,8 @@ def distillation_loss(
         >>> float(distillation_loss(z, z.log_softmax(1), 3.0).abs()) < 1e-6
         True
     """
-    known = ~log_posteriors.isnan().any(1)
-    target = (log_posteriors[known] / temperature).softmax(1)
+    known = ~teacher_log_probs.isnan().any(1)
+    target = (teacher_log_probs[known] / temperature).softmax(1)
     student = (logits[known].float() / temperature).log_softmax(1)
     divergence = functional.kl_div(student, target, reduction="none").sum(1)
     return temperature**2 * _reduced(divergence, reduction)

@@ -21,8 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from ser_graph.downstream.backbones import FC1, Output, scaled
-from ser_graph.downstream.losses import distillation_loss, distribution_loss, regression_loss, similarity_loss
-from ser_graph.downstream.neighbour_loss import neighbour_loss
+from ser_graph.downstream.losses import (
+    distillation_loss,
+    distribution_loss,
+    neighbour_loss,
+    regression_loss,
+    relational_loss,
+)
 from ser_graph.downstream.settings import METHODS, TrainingSettings
 from ser_graph.downstream.spreading import Spread
 from ser_graph.downstream.strategies import Step, Strategy, make_strategy
@@ -102,14 +107,14 @@ class NeighbourLoss(_Comparing):
 
 
 class Relational(_Comparing):
-    """``"relational"``: see `similarity_loss`."""
+    """``"relational"``: see `relational_loss`."""
 
     def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
         super().__init__(view, settings, settings.layer)
 
     def loss(self, step: Step, batch: Any) -> Tensor:
         """See `Method.loss`."""
-        return similarity_loss(
+        return relational_loss(
             self.compared(step.outputs), batch.teacher[step.rows], reduction=self.settings.reduction
         )
 
@@ -134,7 +139,7 @@ class Distil(Method):
     def loss(self, step: Step, batch: Any) -> Tensor:
         """See `Method.loss`."""
         return distillation_loss(
-            step.outputs.logits, batch.log_posteriors[step.rows], TEMPERATURE, reduction=self.settings.reduction
+            step.outputs.logits, batch.teacher_log_probs[step.rows], TEMPERATURE, reduction=self.settings.reduction
         )
 
 
@@ -163,8 +168,8 @@ class GraphDistribution(_Comparing):
         """See `Method.loss`."""
         seeds = batch.n_id[: batch.batch_size].cpu()
         compared = self.compared(step.outputs)[: len(seeds)]  # where neighbours are forwarded, they come after
-        own = nn.functional.normalize(compared.float(), dim=1)
-        self.remembered[seeds] = own.detach()
+        outputs = nn.functional.normalize(compared.float(), dim=1)
+        self.remembered[seeds] = outputs.detach()
         generator = torch.Generator().manual_seed(int(self.step))
         self.step += 1
         others = self.nodes[torch.randint(len(self.nodes), (OTHERS,), generator=generator)]
@@ -173,9 +178,9 @@ class GraphDistribution(_Comparing):
         nodes = torch.cat([neighbour.unique(), others]).unique()
         known = self.remembered[nodes].any(1)
         nodes = nodes[known.cpu()]
-        student = own @ self.remembered[nodes].T
-        teacher = (self.teacher[seeds] @ self.teacher[nodes].T).to(own.device)
-        itself = (seeds[:, None] == nodes).to(own.device)
+        student = outputs @ self.remembered[nodes].T
+        teacher = (self.teacher[seeds] @ self.teacher[nodes].T).to(outputs.device)
+        itself = (seeds[:, None] == nodes).to(outputs.device)
         return distribution_loss(student, teacher, itself, **SHARPNESS, reduction=self.settings.reduction)
 
 

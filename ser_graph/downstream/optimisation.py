@@ -93,8 +93,8 @@ def count_statistics(
     with _counting(student):
         for block in rows.tensor_split(math.ceil(len(rows) / batch_size)):  # all count alike: of about one size
             with autocast(device, precision):
-                heard = None if voices is None else voices.of(block).to(device)
-                student.backbone(student.standardise(read_rows(x, block).to(device), heard))
+                voice = None if voices is None else voices.of(block).to(device)
+                student.backbone(student.standardise(read_rows(x, block).to(device), voice))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from ser_graph.downstream.student import Student
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.belonging import check_belongs
+from ser_graph.graph.compatibility import check_compatible
 
 _PART = 1024  # clips whose spectrograms are in memory at a time, where they are made from files
 
@@ -55,8 +55,8 @@ def predict_logits(
         block = rows[start : start + batch_size]
         beside = emb[block].to(device) if student.needs_teacher and emb is not None else None
         with autocast(device, precision):
-            heard = None if voices is None else voices.of(block).to(device)
-            logits.append(student(read_rows(x, block).to(device), beside, heard).logits.float().cpu())
+            voice = None if voices is None else voices.of(block).to(device)
+            logits.append(student(read_rows(x, block).to(device), beside, voice).logits.float().cpu())
     return torch.cat(logits)
 
 
@@ -114,12 +114,12 @@ def predict_clips(
     if isinstance(clips, ClipGraph):
         clips.check()
     table = clips.table if isinstance(clips, ClipGraph) else clips
-    chosen = pd.Series(True, index=table.index) if split is None else table["split"] == split
-    if not chosen.any():
+    selected = pd.Series(True, index=table.index) if split is None else table["split"] == split
+    if not selected.any():
         raise InputError(f"No clip to predict{'' if split is None else f' in the split {split!r}'}")
-    rows = torch.tensor(chosen.to_numpy(bool)).nonzero()[:, 0]
+    rows = torch.tensor(selected.to_numpy(bool)).nonzero()[:, 0]
     if isinstance(clips, ClipGraph):
-        check_belongs(clips.meta, student.features.model_dump(), student.emotions)
+        check_compatible(clips.meta, student.features.model_dump(), student.emotions)
         if student.needs_teacher:
             _check_teacher(student, clips)
         voices = known_voices(clips, student.standardise.normalise, heard)
@@ -130,9 +130,9 @@ def predict_clips(
             "which holds the teacher's embeddings, not on a clip table"
         )
     else:
-        logits = _predict_files(student, table[chosen], root, progress)
+        logits = _predict_files(student, table[selected], root, progress)
     probabilities = logits.double().softmax(1)
-    predictions = table.loc[chosen.to_numpy(), ["emotion", "speaker"]].copy()
+    predictions = table.loc[selected.to_numpy(), ["emotion", "speaker"]].copy()
     predictions["predicted"] = [student.emotions[code] for code in logits.argmax(1).tolist()]
     for code, emotion in enumerate(student.emotions):
         predictions[f"p_{emotion}"] = probabilities[:, code].numpy()
@@ -152,8 +152,8 @@ def _predict_files(student: Student, table: pd.DataFrame, root: str | Path | Non
 
 def _check_teacher(student: Student, data: ClipGraph) -> None:
     check_transfer(student.transfer, data.emb, student.width)
-    own, theirs = student.info.get("teacher"), (data.meta.get("upstream") or {}).get("fingerprint")
-    if own and theirs and own != theirs:
+    expected, given = student.info.get("teacher"), (data.meta.get("upstream") or {}).get("fingerprint")
+    if expected and given and expected != given:
         raise InputError(
             f"The graph's embeddings are of another upstream than the student was trained with "
             f"(transfer={student.transfer!r}); build the graph with that one"

@@ -99,7 +99,7 @@ class TrainingSettings(Settings):
         "output that is compared: fc1, fc2 (the logits) or a linear projection of fc1",
         of=("nsl", "relational"),
     )
-    strategy: Literal["forward", "detach", "bank"] = setting(
+    strategy: Literal["forward", "detach", "memory_bank"] = setting(
         "forward",
         "method",
         "where neighbours' outputs come from; see `ser_graph.downstream.strategies`",
@@ -165,14 +165,14 @@ class TrainingSettings(Settings):
         return tuple(sorted(set(self.method.split("+"))))
 
     @property
-    def own_weight(self) -> float:
+    def default_weight(self) -> float:
         """The weight where `alpha` is None: the method's own; 1 of several, each of which keeps its own."""
         return METHODS.get(self.method, 1.0)
 
     @property
     def weight(self) -> float:
         """The weight of the method."""
-        return self.own_weight if self.alpha is None or self.method == "baseline" else self.alpha
+        return self.default_weight if self.alpha is None or self.method == "baseline" else self.alpha
 
     @property
     def learns_from(self) -> str | None:

@@ -4,7 +4,7 @@
 |---|---|---|---|
 | ``"forward"`` | forwarded with the seeds, each clip once | 1 + n | both sides |
 | ``"detach"`` | forwarded without gradient | about 1 + n / 3 | the seed's side, twice |
-| ``"bank"`` | remembered from its last visit as a seed | 1 | the seed's side, twice |
+| ``"memory_bank"`` | remembered from its last visit as a seed | 1 | the seed's side, twice |
 
 On edges that both ends list, the gradient of the seeds' side is half of the whole one, summed over an epoch: the
 weight of the neighbour loss is therefore doubled where the other side has none. In a batch of all clips of such a
@@ -101,11 +101,12 @@ class Detach(Strategy):
         return Step(outputs, torch.arange(n), batch.edge_index, batch.edge_weight, torch.cat(sides), {})
 
 
-class Bank(Strategy):
-    """``"bank"``: each clip's output is remembered from its last visit as a seed, and compared with from then on.
+class MemoryBank(Strategy):
+    """``"memory_bank"``: each clip's output is remembered from its last visit as a seed.
 
-    Edges to clips that have not been visited yet are left out. A seed's own batch is written first: neighbours
-    that meet in it see each other as they are now.
+    Neighbours are compared as they are remembered (Wu et al., "Unsupervised feature learning via non-parametric
+    instance discrimination", CVPR 2018). Edges to clips that have not been visited yet are left out. A seed's own
+    batch is written first: neighbours that meet in it see each other as they are now.
 
     Args:
         sampler: of the seeds' neighbours.
@@ -167,7 +168,7 @@ def make_strategy(view: ClipGraph, settings: TrainingSettings, size: int) -> Str
     if settings.strategy == "detach":
         return Detach()
     sampler = TopNeighborSampler(view, [settings.n_neighbors or -1])
-    return Bank(sampler, view.edge_weight, len(view.y), size)
+    return MemoryBank(sampler, view.edge_weight, len(view.y), size)
 
 
 def _outputs(student: Student | Spread, batch: Any, rows: slice | Tensor = slice(None)) -> Output:

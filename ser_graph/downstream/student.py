@@ -129,12 +129,12 @@ def start_from(student: Student, other: Student) -> None:
     Raises:
         InputError: another backbone or width, or spectrograms of another rate or of other bins.
     """
-    own, given = student.features.model_dump(), other.features.model_dump()
-    differ = [name for name in own if name != "n_samples" and own[name] != given[name]]
+    expected, given = student.features.model_dump(), other.features.model_dump()
+    differ = [name for name in expected if name != "n_samples" and expected[name] != given[name]]
     for name, one, two in (
         ("backbone", student.info["backbone"], other.info["backbone"]),
         ("width", student.width, other.width),
-        *((f"features.{name}", own[name], given[name]) for name in differ),
+        *((f"features.{name}", expected[name], given[name]) for name in differ),
     ):
         if one != two:
             raise InputError(f"The initial student has {name} {two!r}, this one {one!r}; give it the same")

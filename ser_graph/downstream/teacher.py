@@ -28,7 +28,7 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
         A shallow copy with `y` -1 where the label may not be known and, where settings ask for it, only the
         edges of `same_label`, and what the method learns from: [N, D] float32 `teacher`, embeddings without the
         mean that `center` names, of unit variance, 0 for clips that are not learnt from; or [N, K] float32
-        `log_posteriors`, NaN for clips of which the teacher says nothing.
+        `teacher_log_probs`, NaN for clips of which the teacher says nothing.
     """
     view = copy.copy(data)
     view.y = torch.where(labelled, data.y, -1)
@@ -42,24 +42,26 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
     rows = torch.ones_like(seeds) if settings.transductive else seeds
     teacher = teacher_embeddings(data, rows, settings.center)
     if methods & {"distil", "propagate"}:
-        own = torch.from_numpy(originals(data.table))
-        known = torch.where(own, view.y, -1)
-        view.log_posteriors = log_posteriors(teacher, known, rows, len(data.emotions))
+        original = torch.from_numpy(originals(data.table))
+        known = torch.where(original, view.y, -1)
+        view.teacher_log_probs = probe_log_probs(teacher, known, rows, len(data.emotions))
     if "propagate" in methods:
         # Copies have no edges: of them the probe is all that there is to say.
-        view.log_posteriors = torch.where(own[:, None], smoothed(view, rows & own), view.log_posteriors)
+        view.teacher_log_probs = torch.where(
+            original[:, None], smoothed(view, rows & original), view.teacher_log_probs
+        )
     if methods & {"graph", "regress", "relational"}:
         view.teacher = unit_variance(teacher, rows)
     return view
 
 
-def own_clips(data: ClipGraph, rows: Tensor) -> Tensor:
+def corpus_clips(data: ClipGraph, rows: Tensor) -> Tensor:
     """[N] bool: the original clips of the corpora that some clips [N] bool are of; all where no corpus is named."""
-    own = originals(data.table)
+    original = originals(data.table)
     if "corpus" in data.table:
         corpus = data.table["corpus"]
-        own &= corpus.isin(set(corpus[rows.numpy()])).to_numpy(bool)
-    return torch.from_numpy(own)
+        original &= corpus.isin(set(corpus[rows.numpy()])).to_numpy(bool)
+    return torch.from_numpy(original)
 
 
 def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center = "none") -> Tensor:
@@ -72,10 +74,10 @@ def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center = "none") -
     """
     table = data.table[rows.numpy()]
     try:
-        chosen = centred(data.emb[rows], table, center)
+        emb = centred(data.emb[rows], table, center)
     except InputError as error:
         raise InputError(f"Bad center {center!r}: {error}") from None
-    return _spread(chosen.float(), rows)
+    return _spread(emb.float(), rows)
 
 
 def unit_variance(emb: Tensor, rows: Tensor) -> Tensor:
@@ -91,12 +93,12 @@ def unit_variance(emb: Tensor, rows: Tensor) -> Tensor:
         >>> unit_variance(torch.tensor([[0.0, 5.0], [4.0, 5.0]]), torch.tensor([True, True]))[:, 0]
         tensor([-1.4142,  1.4142])
     """
-    chosen = emb[rows].double()
-    centred = chosen - chosen.mean(0)
+    selected = emb[rows].double()
+    centred = selected - selected.mean(0)
     return _spread((centred / centred.square().mean().sqrt().clamp_min(1e-12)).float(), rows)
 
 
-def log_posteriors(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Tensor:
+def probe_log_probs(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Tensor:
     """Log probabilities of classes by a linear probe: logistic regression on standardised embeddings.
 
     Args:
@@ -113,14 +115,17 @@ def log_posteriors(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Tens
     """
     known = y >= 0
     if len(y[known].unique()) < 2:
-        raise InputError("posteriors need training clips of at least two labelled emotions to fit the probe on")
+        raise InputError(
+            "Methods distil and propagate fit a probe on training clips of at least two labelled emotions; the "
+            "graph has fewer, label more"
+        )
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     probe.fit(emb[known].double().numpy(), y[known].numpy())
-    chosen = torch.full((int(rows.sum()), n_classes), -torch.inf)
-    chosen[:, torch.from_numpy(probe.classes_)] = torch.from_numpy(
+    log_probs = torch.full((int(rows.sum()), n_classes), -torch.inf)
+    log_probs[:, torch.from_numpy(probe.classes_)] = torch.from_numpy(
         probe.predict_log_proba(emb[rows].double().numpy())
     ).float()
-    return _spread(chosen, rows, torch.nan)
+    return _spread(log_probs, rows, torch.nan)
 
 
 def smoothed(view: ClipGraph, rows: Tensor) -> Tensor:
@@ -131,7 +136,7 @@ def smoothed(view: ClipGraph, rows: Tensor) -> Tensor:
     probabilities themselves spread. Edges count in both directions.
 
     Args:
-        view: the graph with `y` of the labels that may be known, and [N, K] `log_posteriors`.
+        view: the graph with `y` of the labels that may be known, and [N, K] `teacher_log_probs`.
         rows: [N] bool, whose probabilities are wanted; edges to other clips are not used.
 
     Returns:
@@ -146,18 +151,18 @@ def smoothed(view: ClipGraph, rows: Tensor) -> Tensor:
     edge_index, weight = coalesce(both, torch.cat([weight, weight]), int(rows.sum()), reduce="max")
     # CorrectAndSmooth takes weights as they are: without D^-1/2 A D^-1/2 everything would grow into its bounds.
     edge_index, weight = gcn_norm(edge_index, weight.clamp_min(0), int(rows.sum()), add_self_loops=False)
-    probabilities, y = view.log_posteriors[rows].exp(), view.y[rows]
+    probabilities, y = view.teacher_log_probs[rows].exp(), view.y[rows]
     known = y >= 0
     spreading = CorrectAndSmooth(
         num_correction_layers=50, correction_alpha=0.8, num_smoothing_layers=50, smoothing_alpha=0.8
     )
     corrected = spreading.correct(probabilities, y[known], known, edge_index, weight)
-    said = spreading.smooth(corrected, y[known], known, edge_index, weight).clamp_min(1e-6)
-    return _spread((said / said.sum(1, keepdim=True)).log(), rows, torch.nan)
+    smooth = spreading.smooth(corrected, y[known], known, edge_index, weight).clamp_min(1e-6)
+    return _spread((smooth / smooth.sum(1, keepdim=True)).log(), rows, torch.nan)
 
 
-def _spread(chosen: Tensor, rows: Tensor, elsewhere: float = 0.0) -> Tensor:
-    """[N, .] with `chosen` in some rows."""
-    spread = chosen.new_full((len(rows), chosen.shape[1]), elsewhere)
-    spread[rows] = chosen
+def _spread(values: Tensor, rows: Tensor, elsewhere: float = 0.0) -> Tensor:
+    """[N, .] with `values` in some rows."""
+    spread = values.new_full((len(rows), values.shape[1]), elsewhere)
+    spread[rows] = values
     return spread

@@ -35,7 +35,7 @@ from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.spreading import Spread, join_batch_norms, part_batch_norms
 from ser_graph.downstream.student import Student, start_from, weights_hash
-from ser_graph.downstream.teacher import own_clips, training_view
+from ser_graph.downstream.teacher import corpus_clips, training_view
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
@@ -165,7 +165,7 @@ class _Run:
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: rate_at(settings.schedule, step, steps, settings.epochs)
         )
-        self.counted = self._drawn(seeds & own_clips(data, labelled))
+        self.counted = self._drawn(seeds & corpus_clips(data, labelled))
         self.dev = data.val_mask.nonzero()[:, 0] if settings.protocol == "clean" else torch.empty(0)
 
     def _check_group(self, n_seeds: int) -> None:
@@ -195,9 +195,9 @@ class _Run:
                 transfer=settings.transfer,
                 width=settings.width,
             )
-        own = seeds & own_clips(data, labelled)
+        rows = (seeds & corpus_clips(data, labelled)).nonzero()[:, 0]
         student.standardise = Standardise.fit(
-            data.x, own.nonzero()[:, 0], settings.normalise, speaker=data.speaker, group=self.group
+            data.x, rows, settings.normalise, speaker=data.speaker, group=self.group
         )
         if init is not None:
             start_from(student, init)
@@ -285,7 +285,7 @@ class _Run:
         labels = batch.y[:n]
         batch = batch.to(self.device)
         if self.voices is not None:
-            batch.voice = self._heard(batch.n_id.cpu()).to(self.device)
+            batch.voice = self._known_voices(batch.n_id.cpu()).to(self.device)
         with autocast(self.device, settings.precision):
             step = self.method(self.model, batch)
         supervised = functional.cross_entropy(
@@ -314,7 +314,7 @@ class _Run:
             **step.numbers,
         }
 
-    def _heard(self, nodes: Tensor) -> Tensor:
+    def _known_voices(self, nodes: Tensor) -> Tensor:
         """[R, 3, n_mels] what was heard of the clips' speakers: all, or as on a device at first, nothing."""
         voices = cast(Voices, self.voices).of(nodes)
         unknown = torch.rand(len(nodes), generator=self.generator) < _UNKNOWN_VOICES
@@ -364,12 +364,12 @@ class _Run:
         part_batch_norms(student)
         relu_first(student)
         student.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        chosen = len(self.history)
+        epoch = len(self.history)
         if self.best is not None:
             student.load_state_dict(self.best)
             scores = [row["dev_uar"] for row in self.history]
-            chosen = scores.index(max(scores)) + 1
-        student.info.update(history=self.history, epoch=chosen)
+            epoch = scores.index(max(scores)) + 1
+        student.info.update(history=self.history, epoch=epoch)
         student.augment = None
         return student.eval()
 

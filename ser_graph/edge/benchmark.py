@@ -60,30 +60,30 @@ def bench(
         raise InputError("No model to measure; give folders of students or .onnx files")
     if repeats < 1 or threads < 1:
         raise InputError(f"Bad repeats {repeats!r} or threads {threads!r}, expected at least 1")
-    asked = [{"model": str(model)} for model in models]
+    requests = [{"model": str(model)} for model in models]
     if teacher is not None:
-        asked.append({"teacher": str(teacher)})
+        requests.append({"teacher": str(teacher)})
     data = None if graph is None else _graph(graph)
     rows: list[dict[str, Any]] = []
-    for one in tqdm(asked, desc="measuring", unit="model", disable=not progress, delay=1):
+    for one in tqdm(requests, desc="measuring", unit="model", disable=not progress, delay=1):
         seconds = min((row["seconds"] for row in rows), default=None)
         row = _in_a_process({**one, "repeats": repeats, "threads": threads, "seconds": seconds})
         known = {"uar": None, "own_graph": None}
         if data is not None and "model" in one:
             known = _recognised(one["model"], data, threads)
         rows.append({**row, **known})
-    _tell_apart(rows, asked)
+    _tell_apart(rows, requests)
     table = pd.DataFrame(rows).set_index("model")
     notes = [NOTES.format(threads=threads, thread="thread" if threads == 1 else "threads"), *_notes(rows)]
-    table = table.drop(columns=["student", "own_graph", "seconds", "hears_voices"])
+    table = table.drop(columns=["student", "own_graph", "seconds", "normalises_by_speaker"])
     table.attrs["notes"] = notes
     return table
 
 
-def _tell_apart(rows: list[dict[str, Any]], asked: list[dict[str, str]]) -> None:
+def _tell_apart(rows: list[dict[str, Any]], requests: list[dict[str, str]]) -> None:
     """Models of one file name are called by the path that was given."""
     names = [row["model"] for row in rows]
-    for row, one in zip(rows, asked, strict=True):
+    for row, one in zip(rows, requests, strict=True):
         if "model" in one and (not row["model"] or names.count(row["model"]) > 1):
             row["model"] = one["model"]
 
@@ -112,7 +112,7 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
             )
         else:
             notes.append(f"{row['model']}: int8 takes {ratio:.2f} times the time of float32.")
-    voices = [row["model"] for row in rows if row["hears_voices"] and row["uar"] is not None]
+    voices = [row["model"] for row in rows if row["normalises_by_speaker"] and row["uar"] is not None]
     if voices:
         notes.append(
             "Normalised by speaker, so that the uar is with all clips of each speaker heard, no label looked at: "
@@ -125,43 +125,43 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
     return notes
 
 
-def _in_a_process(asked: dict[str, Any]) -> dict[str, Any]:
+def _in_a_process(request: dict[str, Any]) -> dict[str, Any]:
     """The row of one model, by a new Python: memory and threads of one do not touch those of another."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(asked["threads"])}
-    command = [sys.executable, "-m", "ser_graph.edge.benchmark", json.dumps(asked)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(request["threads"])}
+    command = [sys.executable, "-m", "ser_graph.edge.benchmark", json.dumps(request)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    said = done.stdout.strip().splitlines()
-    if done.returncode or not said:
-        name = asked.get("model") or asked["teacher"]
+    output = done.stdout.strip().splitlines()
+    if done.returncode or not output:
+        name = request.get("model") or request["teacher"]
         reason = (done.stderr.strip().splitlines() or ["it was killed, perhaps for want of memory"])[-1]
         raise InputError(f"{name} could not be measured ({reason})")
-    row = json.loads(said[-1])
+    row = json.loads(output[-1])
     if "error" in row:
         raise InputError(row["error"])
     return row
 
 
-def _measure(asked: dict[str, Any]) -> dict[str, Any]:
-    return _measure_teacher(asked) if "teacher" in asked else _measure_model(asked)
+def _measure(request: dict[str, Any]) -> dict[str, Any]:
+    return _measure_teacher(request) if "teacher" in request else _measure_model(request)
 
 
-def _measure_model(asked: dict[str, Any]) -> dict[str, Any]:
-    exported = asked["model"].endswith(".onnx")
+def _measure_model(request: dict[str, Any]) -> dict[str, Any]:
+    exported = request["model"].endswith(".onnx")
     if not exported:
         import torch
 
-        torch.set_num_threads(asked["threads"])
-    model = load_model(asked["model"], asked["threads"])
+        torch.set_num_threads(request["threads"])
+    model = load_model(request["model"], request["threads"])
     n_samples, rate = model.features["n_samples"], model.features["sample_rate"]
-    times = latencies_ms(model, n_samples, asked["repeats"])
+    times = latencies_ms(model, n_samples, request["repeats"])
     memory = peak_memory_mb()
     return {
-        "model": Path(asked["model"]).name,
+        "model": Path(request["model"]).name,
         "kind": f"{'onnx' if exported else 'torch'} {model.precision}",
-        **_costs(model.n_params, asked["model"], memory, times, n_samples / rate, model.macs),
+        **_costs(model.n_params, request["model"], memory, times, n_samples / rate, model.macs),
         "student": content_hash({key: value for key, value in model.info.items() if key != "history"}),
         "seconds": n_samples / rate,
-        "hears_voices": model.hears_voices,
+        "normalises_by_speaker": model.normalises_by_speaker,
     }
 
 
@@ -179,10 +179,10 @@ def _recognised(path: str, data: "ClipGraph", threads: int) -> dict[str, Any]:
     """UAR on the test clips of the graph, and whether it is the graph that the model was trained on."""
     from ser_graph.edge.prediction import predict
     from ser_graph.evaluation import uar
-    from ser_graph.graph.belonging import check_belongs
+    from ser_graph.graph.compatibility import check_compatible
 
     model = load_model(path, threads)
-    check_belongs(data.meta, model.features, model.emotions)
+    check_compatible(data.meta, model.features, model.emotions)
     predictions = predict(path, data, "test", threads=threads, progress=False)
     known = predictions[predictions["emotion"].notna()]
     return {
@@ -191,15 +191,15 @@ def _recognised(path: str, data: "ClipGraph", threads: int) -> dict[str, Any]:
     }
 
 
-def _measure_teacher(asked: dict[str, Any]) -> dict[str, Any]:
+def _measure_teacher(request: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from ser_graph.audio.settings import SAMPLE_RATE
     from ser_graph.downstream.backbones import count_multiplications
     from ser_graph.upstream import Upstream
 
-    torch.set_num_threads(asked["threads"])
-    upstream = Upstream.from_pretrained(asked["teacher"])
+    torch.set_num_threads(request["threads"])
+    upstream = Upstream.from_pretrained(request["teacher"])
     upstream.model.eval()
 
     @torch.no_grad()
@@ -208,17 +208,17 @@ def _measure_teacher(asked: dict[str, Any]) -> dict[str, Any]:
         inputs = upstream.extractor(waveform[0], sampling_rate=SAMPLE_RATE, padding=padding, return_tensors="pt")
         return upstream.model(**inputs).logits
 
-    n_samples = round(asked["seconds"] * SAMPLE_RATE)
-    times = latencies_ms(ask, n_samples, asked["repeats"])
+    n_samples = round(request["seconds"] * SAMPLE_RATE)
+    times = latencies_ms(ask, n_samples, request["repeats"])
     memory = peak_memory_mb()
     macs = count_multiplications(lambda: ask(np.zeros((1, n_samples), np.float32)))
     return {
-        "model": Path(asked["teacher"]).name,
+        "model": Path(request["teacher"]).name,
         "kind": "teacher float32",
-        **_costs(upstream.n_params, asked["teacher"], memory, times, asked["seconds"], macs),
+        **_costs(upstream.n_params, request["teacher"], memory, times, request["seconds"], macs),
         "student": None,
-        "seconds": asked["seconds"],
-        "hears_voices": False,
+        "seconds": request["seconds"],
+        "normalises_by_speaker": False,
     }
 
 

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel
-from ser_graph.audio.standardise import hear
+from ser_graph.audio.standardise import update_voice
 from ser_graph.common.environment import environment
 from ser_graph.common.extras import edge_package
 from ser_graph.common.files import atomic_file
@@ -35,11 +35,11 @@ from ser_graph.edge.onnx_student import (
 )
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.belonging import check_same_features
+from ser_graph.graph.compatibility import check_same_features
 
 OPSET = 18
 FORMATS = ("onnx", "executorch")
-_TALKATIVE = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir", "root")
+_LOGGERS = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir", "root")
 
 
 class Probabilities(nn.Module):
@@ -52,8 +52,8 @@ class Probabilities(nn.Module):
     def forward(self, spectrogram: Tensor, voice: Tensor | None = None) -> tuple[Tensor, ...]:
         """[B, n_frames, n_mels] float32 -> [B, K] and [B, F]; with [B, 3, n_mels] also [B, 3, n_mels]."""
         output = self.student(spectrogram, voice=voice)
-        said = output.logits.softmax(1), output.fc1
-        return said if voice is None else (*said, hear(spectrogram, voice))
+        outputs = output.logits.softmax(1), output.fc1
+        return outputs if voice is None else (*outputs, update_voice(spectrogram, voice))
 
 
 def export(
@@ -166,7 +166,7 @@ def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: P
     """Write a module as ONNX, with the names of what it is given, in the order of its arguments, and makes."""
     clips = torch.export.Dim("clips")
     edge_package("onnxscript")
-    with warnings.catch_warnings(), _quiet():
+    with warnings.catch_warnings(), _silence_libraries():
         warnings.simplefilter("ignore")  # of torch's own code, about torch's own code
         torch.onnx.export(
             module.eval(),
@@ -198,9 +198,9 @@ def _joined(front: Any, network: Any) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_libraries() -> Iterator[None]:
     """Say nothing of what the libraries do step by step."""
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -225,9 +225,9 @@ def calibration(
     if isinstance(clips, ClipGraph):
         check_same_features(clips.meta["features"], student.features.model_dump())
         rows = clips.train_mask.nonzero()[:, 0]
-        chosen = rows[_draw(len(rows), n_clips, seed)]
-        x, voices = clips.x[chosen], known_voices(clips, student.standardise.normalise)
-        known = None if voices is None else voices.of(chosen)
+        selected = rows[_draw(len(rows), n_clips, seed)]
+        x, voices = clips.x[selected], known_voices(clips, student.standardise.normalise)
+        known = None if voices is None else voices.of(selected)
     else:
         x = log_mels(clips.iloc[_draw(len(clips), n_clips, seed)], student.features, progress=progress)
         known = torch.zeros(len(x), 3, x.shape[-1]) if student.standardise.normalise == "speaker" else None
@@ -258,7 +258,7 @@ def _quantised(path: Path, given: dict[str, np.ndarray], progress: bool) -> Path
             clip = next(self.clips, None)
             return None if clip is None else {name: values[clip : clip + 1] for name, values in given.items()}
 
-    with _quiet():
+    with _silence_libraries():
         shapes.quant_pre_process(path, ready, skip_symbolic_shape=True)
         quantization.quantize_static(
             ready,

@@ -29,8 +29,8 @@ class Model(Protocol):
         """Multiplications of its convolutions and dense layers for a clip."""
 
     @property
-    def hears_voices(self) -> bool:
-        """Whether what was heard of a voice before makes a difference: it normalises by speaker."""
+    def normalises_by_speaker(self) -> bool:
+        """Whether it normalises by speaker, so that what was heard of a voice before makes a difference."""
 
     def __call__(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """[B, n_samples] float32 -> [B, K] probabilities and [B, F] `fc1`; `voice` as in `hear`."""
@@ -41,11 +41,11 @@ class Model(Protocol):
         Args:
             waveforms: [B, n_samples] float32.
             voice: [B, 3, n_mels] what is known of each voice: number, mean and variance of the frames that were
-                heard before. None or zeros is nothing. Not looked at by a model that hears no voices.
+                heard before. None or zeros is nothing. Not looked at by a model that does not normalise by speaker.
 
         Returns:
             [B, K] probabilities, [B, F] `fc1`, and [B, 3, n_mels] float32 what is known after, None of a model that
-            hears no voices.
+            does not normalise by speaker.
         """
 
     def of_spectrograms(

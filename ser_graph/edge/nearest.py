@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from ser_graph.edge.models import Model
 from ser_graph.errors import InputError
-from ser_graph.graph.belonging import check_belongs
+from ser_graph.graph.compatibility import check_compatible
 from ser_graph.graph.stored import read_stored_graph
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ class Nearest:
             table, spectrograms, meta = read_stored_graph(graph)
         else:
             table, spectrograms, meta = graph.table, graph.x.numpy(), graph.meta
-        check_belongs(meta, model.features, model.emotions)
+        check_compatible(meta, model.features, model.emotions)
         rows = np.flatnonzero((table["emotion"].notna() & (table["split"] == "train")).to_numpy(bool))
         if not len(rows):
             raise InputError("The graph has no labelled training clip to name; give the graph that was trained on")
         self.k = min(k, len(rows))
         self.files = [str(file) for file in table.index[rows]]
         self.emotions = [str(emotion) for emotion in table["emotion"].iloc[rows]]
-        voices = clip_voices(spectrograms, table["speaker"], rows) if model.hears_voices else None
+        voices = clip_voices(spectrograms, table["speaker"], rows) if model.normalises_by_speaker else None
         fc1 = []
         for start in tqdm(range(0, len(rows), BATCH), desc="clips of the graph", disable=not progress, delay=1):
             part = slice(start, start + BATCH)
@@ -76,11 +76,11 @@ def clip_voices(spectrograms: np.ndarray, speaker: pd.Series, rows: np.ndarray) 
     codes = pd.factorize(speaker)[0]  # -1 where there is none
     voices = np.zeros((len(rows), 3, spectrograms.shape[-1]), np.float32)
     for code in np.unique(codes[rows][codes[rows] >= 0]):
-        voices[codes[rows] == code] = _all_heard(spectrograms, np.flatnonzero(codes == code))
+        voices[codes[rows] == code] = _frame_statistics(spectrograms, np.flatnonzero(codes == code))
     return voices
 
 
-def _all_heard(spectrograms: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _frame_statistics(spectrograms: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """[3, n_mels] number, mean and variance of all frames of some clips, read one by one."""
     near = spectrograms[rows[0]].mean(axis=0, dtype=float)  # squares about 0 would lose digits
     total, squares = np.zeros_like(near), np.zeros_like(near)

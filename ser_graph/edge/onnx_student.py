@@ -66,8 +66,8 @@ class OnnxStudent:
         self.macs: int = meta["macs"]
 
     @property
-    def hears_voices(self) -> bool:
-        """Whether what was heard of a voice before makes a difference: it normalises by speaker."""
+    def normalises_by_speaker(self) -> bool:
+        """Whether it normalises by speaker, so that what was heard of a voice before makes a difference."""
         return self.normalise == "speaker"
 
     def __call__(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +85,7 @@ class OnnxStudent:
         return self._ask(self._network, SPECTROGRAM, spectrograms.astype(np.float32), voice)[:2]
 
     def _ask(self, session: Any, name: str, values: np.ndarray, voice: np.ndarray | None) -> Answer:
-        if not self.hears_voices:
+        if not self.normalises_by_speaker:
             return *session.run(OUTPUTS, {name: values}), None
         known = checked_voice(voice, len(values), self.features["n_mels"])
         return tuple(session.run([*OUTPUTS, VOICE_AFTER], {name: values, VOICE: known}))
@@ -94,7 +94,7 @@ class OnnxStudent:
     def _network(self) -> Any:
         """The same file without its front end."""
         onnx, utils = edge_package("onnx"), edge_package("onnx.utils")
-        given, made = ([VOICE], [VOICE_AFTER]) if self.hears_voices else ([], [])
+        given, made = ([VOICE], [VOICE_AFTER]) if self.normalises_by_speaker else ([], [])
         part = utils.Extractor(onnx.load(self.path)).extract_model([SPECTROGRAM, *given], [*OUTPUTS, *made])
         return _session(part.SerializeToString(), self._threads)
 
@@ -108,9 +108,9 @@ def _session(model: str | bytes, threads: int) -> Any:
 
 
 def _metadata(path: Path, session: Any) -> dict[str, Any]:
-    said = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    stored = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     try:
-        meta = json.loads(said or "{}")
+        meta = json.loads(stored or "{}")
     except ValueError:
         meta = {}
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:

@@ -16,11 +16,11 @@ from ser_graph.common.files import atomic_file
 from ser_graph.edge.models import Model, load_model
 from ser_graph.edge.nearest import BATCH, Nearest
 from ser_graph.edge.onnx_student import OnnxStudent
-from ser_graph.edge.recordings import named_files
-from ser_graph.edge.streaming import Heard, cut, hear_windows, window_samples
+from ser_graph.edge.recordings import files_by_name
+from ser_graph.edge.streaming import WindowPrediction, cut, predict_windows, window_samples
 from ser_graph.edge.streams import is_array_with_rate, mono_stream
 from ser_graph.errors import InputError
-from ser_graph.graph.belonging import check_belongs
+from ser_graph.graph.compatibility import check_compatible
 
 if TYPE_CHECKING:
     from ser_graph.downstream import Student
@@ -47,8 +47,8 @@ def predict(
 
     A student that normalises by speaker hears each speaker's clips of a table one after another, in the table's
     order: each with what was heard of the speaker before, and one without a speaker by itself. No label is looked
-    at. A recording is of one voice, of which it knows more from window to window, see `hear_windows`; with the next
-    recording it begins anew, but for `one_voice`.
+    at. A recording is of one voice, of which it knows more from window to window, see `predict_windows`; with
+    the next recording it begins anew, but for `one_voice`.
 
     Args:
         model: a student, its folder, or an exported ``.onnx`` file.
@@ -89,7 +89,7 @@ def predict(
         return _predict_clips(model, cast("ClipGraph", source), split, root, heard, threads, progress)
     _refuse("a graph or a clip table", split=split, root=root, heard=heard)
     found = load_model(model, threads)
-    if one_voice and not found.hears_voices:
+    if one_voice and not found.normalises_by_speaker:
         raise InputError(
             "one_voice (--one-voice) is for students that normalise by speaker, this one hears every window by "
             "itself; leave it out, or train one with normalise='speaker'"
@@ -120,7 +120,7 @@ def _recordings(source: Any, rate: int | None, sample_rate: int) -> dict[str, Ca
         return {name: partial(mono_stream, source, rate, sample_rate)}
     if rate is not None:
         raise InputError("rate is for streams of raw PCM, a sound file says its own; leave it out")
-    return {name: partial(mono_blocks, path, sample_rate) for name, path in named_files(source).items()}
+    return {name: partial(mono_blocks, path, sample_rate) for name, path in files_by_name(source).items()}
 
 
 def _predict_recordings(
@@ -134,17 +134,17 @@ def _predict_recordings(
     progress: bool,
 ) -> pd.DataFrame:
     length, step = window_samples(model, window, hop)
-    heard: dict[str, list[Heard]] = {}
+    predictions: dict[str, list[WindowPrediction]] = {}
     unreadable: dict[str, str] = {}
     voice: np.ndarray | None = None
     bar = tqdm(desc=f"recordings ({len(recordings)})", unit="window", disable=not progress, delay=1)
     for name, blocks in recordings.items():
-        said = []
+        windows = []
         try:
-            for one in hear_windows(model, cut(blocks(), length, step), nearest, voice):
-                said.append(one)
+            for window_and_voice in predict_windows(model, cut(blocks(), length, step), nearest, voice):
+                windows.append(window_and_voice)
                 bar.update()
-            if not said:
+            if not windows:
                 raise InputError("It ended without a sample")
         except InputError as error:
             if is_one:
@@ -152,28 +152,28 @@ def _predict_recordings(
             unreadable[name] = str(error) if isinstance(error, SoundError) else f"{name}: {error}"
             warnings.warn(unreadable[name], stacklevel=3)
         else:
-            heard[name] = [window_heard for window_heard, _ in said]
-            voice = said[-1][1] if one_voice else voice
+            predictions[name] = [prediction for prediction, _ in windows]
+            voice = windows[-1][1] if one_voice else voice
     bar.close()
     if not recordings:
         raise InputError("No recording to predict; give a sound file, a folder with some, or a list of such")
-    if not heard:
+    if not predictions:
         raise InputError(f"None of the {len(recordings)} sound files can be read; see the warnings")
-    table = heard_table(heard)
+    table = windows_table(predictions)
     table.attrs["unreadable"] = unreadable
     return table
 
 
-def heard_table(heard: Mapping[str, Sequence[Heard]]) -> pd.DataFrame:
-    """Windows by the name of what was heard, as the table that `predict` returns."""
-    rows = [{"file": name, **_row(window)} for name, windows in heard.items() for window in windows]
+def windows_table(predictions: Mapping[str, Sequence[WindowPrediction]]) -> pd.DataFrame:
+    """The windows of recordings, by the name of each, as the table that `predict` returns."""
+    rows = [{"file": name, **_row(window)} for name, windows in predictions.items() for window in windows]
     return pd.DataFrame(rows).set_index("file")
 
 
-def _row(heard: Heard) -> dict[str, Any]:
-    row = {"start": round(heard.start, 3), "end": round(heard.end, 3), "predicted": heard.predicted}
-    row |= {f"p_{emotion}": probability for emotion, probability in heard.probabilities.items()}
-    for place, (file, emotion, similarity) in enumerate(heard.nearest, start=1):
+def _row(window: WindowPrediction) -> dict[str, Any]:
+    row = {"start": round(window.start, 3), "end": round(window.end, 3), "predicted": window.predicted}
+    row |= {f"p_{emotion}": probability for emotion, probability in window.probabilities.items()}
+    for place, (file, emotion, similarity) in enumerate(window.nearest, start=1):
         row |= {f"near_{place}": file, f"near_{place}_emotion": emotion, f"near_{place}_similarity": similarity}
     return row
 
@@ -184,7 +184,7 @@ def write_predictions(table: pd.DataFrame, out: str | Path) -> None:
         _as_text(table).to_csv(part)
 
 
-def record(windows: Iterable[Heard], name: str, out: str | Path) -> Iterator[Heard]:
+def record(windows: Iterable[WindowPrediction], name: str, out: str | Path) -> Iterator[WindowPrediction]:
     """Pass windows of a stream on, each written to a CSV at once: what was heard outlasts the program.
 
     A file that is there is replaced when the first window has been heard.
@@ -193,13 +193,13 @@ def record(windows: Iterable[Heard], name: str, out: str | Path) -> Iterator[Hea
     if path.is_dir():
         raise InputError(f"{out} is a folder, expected the name of a file")
     windows = iter(windows)
-    heard = list(islice(windows, 1))
-    if not heard:
+    first = list(islice(windows, 1))
+    if not first:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        for n, window in enumerate(chain(heard, windows)):
-            _as_text(heard_table({name: [window]})).to_csv(file, header=n == 0)
+        for n, window in enumerate(chain(first, windows)):
+            _as_text(windows_table({name: [window]})).to_csv(file, header=n == 0)
             file.flush()
             yield window
 
@@ -241,10 +241,10 @@ def _predict_clips(
         model = model if isinstance(model, Student) else load_student(model)  # type: ignore[arg-type]
         if model.standardise.normalise != "speaker" or not isinstance(clips, pd.DataFrame):
             return predict_clips(model, clips, split, root=root, heard=heard, progress=progress)
-    return _ask_about(load_model(model, threads), clips, split, root, heard, progress)
+    return _predict_by(load_model(model, threads), clips, split, root, heard, progress)
 
 
-def _ask_about(
+def _predict_by(
     model: Model,
     clips: "ClipGraph | pd.DataFrame",
     split: str | None,
@@ -256,43 +256,47 @@ def _ask_about(
     rows = np.arange(len(table)) if split is None else np.flatnonzero(table["split"] == split)
     if not len(rows):
         raise InputError(f"No clip to predict{'' if split is None else f' in the split {split!r}'}")
-    chosen = table.iloc[rows]
+    selected = table.iloc[rows]
     if isinstance(clips, pd.DataFrame):
-        probabilities = _ask_files(model, chosen, root if root is not None else table.attrs.get("root"), progress)
+        probabilities = _predict_files(
+            model, selected, root if root is not None else table.attrs.get("root"), progress
+        )
     else:
-        probabilities = _ask_graph(model, clips, rows, heard, progress)
-    predictions = chosen[["emotion", "speaker"]].copy()
+        probabilities = _predict_graph(model, clips, rows, heard, progress)
+    predictions = selected[["emotion", "speaker"]].copy()
     predictions["predicted"] = [model.emotions[code] for code in probabilities.argmax(1)]
     for code, emotion in enumerate(model.emotions):
         predictions[f"p_{emotion}"] = probabilities[:, code]
     return predictions
 
 
-def _ask_files(model: Model, table: pd.DataFrame, root: str | Path | None, progress: bool) -> np.ndarray:
+def _predict_files(model: Model, table: pd.DataFrame, root: str | Path | None, progress: bool) -> np.ndarray:
     """[N, K] probabilities of clips, cut or repeated as in training; each speaker's one after another."""
     folder = Path(root or ".").expanduser()
     voices: dict[Any, np.ndarray | None] = {}
-    said = []
+    predictions = []
     clips = list(zip(table.index, table["speaker"], table["speaker"].notna(), strict=True))
     for file, speaker, is_known in tqdm(clips, unit="file", disable=not progress, delay=1):
         sound = read_mono(folder / str(file), model.features["sample_rate"])
         waveform = repeat_to(sound, model.features["n_samples"])
         probabilities, _, after = model.hear(waveform[None], voices.get(speaker))
-        said.append(probabilities)
+        predictions.append(probabilities)
         if is_known:
             voices[speaker] = after
-    return np.concatenate(said).astype(float)
+    return np.concatenate(predictions).astype(float)
 
 
-def _ask_graph(model: Model, data: "ClipGraph", rows: np.ndarray, heard: int | None, progress: bool) -> np.ndarray:
+def _predict_graph(
+    model: Model, data: "ClipGraph", rows: np.ndarray, heard: int | None, progress: bool
+) -> np.ndarray:
     """[N, K] probabilities of clips by their stored spectrograms."""
     from ser_graph.downstream.prediction import known_voices
 
-    check_belongs(data.meta, model.features, model.emotions)
+    check_compatible(data.meta, model.features, model.emotions)
     voices, spectrograms = known_voices(data, model.normalise, heard), data.x.numpy()
-    said = []
+    predictions = []
     for start in tqdm(range(0, len(rows), BATCH), desc="clips", disable=not progress, delay=1):
         part = rows[start : start + BATCH]
         known = None if voices is None else voices.table[voices.speaker[part]].numpy()
-        said.append(model.of_spectrograms(spectrograms[part], known)[0])
-    return np.concatenate(said).astype(float)
+        predictions.append(model.of_spectrograms(spectrograms[part], known)[0])
+    return np.concatenate(predictions).astype(float)

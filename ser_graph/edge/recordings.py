@@ -38,7 +38,7 @@ def sound_files(source: str | Path) -> list[Path]:
     return found
 
 
-def named_files(source: str | Path | Sequence[str | Path]) -> dict[str, Path]:
+def files_by_name(source: str | Path | Sequence[str | Path]) -> dict[str, Path]:
     """Sound files by their names: those of a folder as they lie in it, those of a list as they were given.
 
     Raises:
@@ -63,6 +63,6 @@ def _root(source: str | Path) -> Path:
 
 def recordings_table(folder: str | Path) -> pd.DataFrame:
     """The sound files of a folder as a clip table that says nothing of them."""
-    table = pd.DataFrame(index=pd.Index(list(named_files(folder)), name="file"))
+    table = pd.DataFrame(index=pd.Index(list(files_by_name(folder)), name="file"))
     table.attrs["root"] = str(_root(folder))
     return table

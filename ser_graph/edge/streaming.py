@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Heard:
+class WindowPrediction:
     """What a model says of a window.
 
     Attributes:
@@ -46,11 +46,11 @@ def listen(
     window: float | None = None,
     hop: float | None = None,
     nearest: "Nearest | None" = None,
-) -> Iterator[Heard]:
+) -> Iterator[WindowPrediction]:
     """What a model says of a stream, window by window, as soon as each is complete.
 
     A student that normalises by speaker takes the stream for one voice, of which it knows more from window to
-    window, see `hear_windows`.
+    window, see `predict_windows`.
 
     Args:
         model: a student, its folder, or an exported ``.onnx`` file.
@@ -65,33 +65,34 @@ def listen(
         nearest: a graph's clips, to name those that sound most alike to the model.
 
     Yields:
-        A `Heard` for each window: its `start` and `end` in seconds, `predicted`, `probabilities`, `nearest`.
+        A `WindowPrediction` for each window: its `start` and `end` in seconds, `predicted`, `probabilities`,
+        `nearest`.
 
     Raises:
         InputError: a stream of unknown rate, of no or of compressed sound, or a window that is too long.
 
     Examples:
         >>> with open("talk.wav", "rb") as file:  # doctest: +SKIP
-        ...     for heard in listen("student.onnx", file, hop=1.0):
-        ...         print(heard.start, heard.predicted)
+        ...     for prediction in listen("student.onnx", file, hop=1.0):
+        ...         print(prediction.start, prediction.predicted)
     """
     model = load_model(model)
     length, step = window_samples(model, window, hop)
     blocks = mono_stream(source, rate, model.features["sample_rate"])
     n = 0
-    for heard, _ in hear_windows(model, cut(blocks, length, step), nearest):
+    for prediction, _ in predict_windows(model, cut(blocks, length, step), nearest):
         n += 1
-        yield heard
+        yield prediction
     if not n:
         raise InputError("The stream ended without a sample; is the program that feeds it running?")
 
 
-def hear_windows(
+def predict_windows(
     model: Model,
     windows: Iterable[tuple[int, np.ndarray]],
     nearest: "Nearest | None" = None,
     voice: np.ndarray | None = None,
-) -> Iterator[tuple[Heard, np.ndarray | None]]:
+) -> Iterator[tuple[WindowPrediction, np.ndarray | None]]:
     """What a model says of the windows of one voice, in their order.
 
     A window is heard with what is known of the voice from before it began. Where windows overlap, only those count
@@ -104,26 +105,27 @@ def hear_windows(
         voice: [1, 3, n_mels] what is known of the voice before, see `Model.hear`.
 
     Yields:
-        What it says of the window, and what is known of the voice by then: None of a model that hears no voices.
+        What it says of the window, and what is known of the voice by then: None of a model
+        that does not normalise by speaker.
     """
     after, end = voice, 0
     for start, samples in windows:
         counts = start >= end
         if counts:
             voice, end = after, start + len(samples)
-        heard, known = hear(model, samples, start, nearest, voice)
+        prediction, known = predict_window(model, samples, start, nearest, voice)
         if counts:
             after = known
-        yield heard, after
+        yield prediction, after
 
 
-def hear(
+def predict_window(
     model: Model,
     samples: np.ndarray,
     start: int,
     nearest: "Nearest | None" = None,
     voice: np.ndarray | None = None,
-) -> tuple[Heard, np.ndarray | None]:
+) -> tuple[WindowPrediction, np.ndarray | None]:
     """What a model says of the samples of one window, which begins at sample `start`, and what it then knows.
 
     Raises:
@@ -139,27 +141,28 @@ def hear(
         )
     waveform = repeat_to(samples, model.features["n_samples"]).astype(np.float32)
     (probabilities,), fc1, after = model.hear(waveform[None], voice)
-    heard = Heard(
+    prediction = WindowPrediction(
         start=start / rate,
         end=end / rate,
         predicted=model.emotions[int(probabilities.argmax())],
         probabilities=dict(zip(model.emotions, probabilities.astype(float).tolist(), strict=True)),
         nearest=nearest(fc1)[0] if nearest else [],
     )
-    return heard, after
+    return prediction, after
 
 
-def format_heard(heard: Heard) -> str:
+def format_window(window: WindowPrediction) -> str:
     """A window as a line, the most probable emotion first.
 
     Examples:
-        >>> format_heard(Heard(0.0, 5.984, "fear", {"anger": 0.2, "fear": 0.8}, [("a.wav", "fear", 0.97)]))
+        >>> probabilities, nearest = {"anger": 0.2, "fear": 0.8}, [("a.wav", "fear", 0.97)]
+        >>> format_window(WindowPrediction(0.0, 5.984, "fear", probabilities, nearest))
         '0.00-5.98 s  fear 0.80  anger 0.20  | a.wav (fear 0.97)'
     """
-    order = sorted(heard.probabilities.items(), key=lambda item: -item[1])
-    said = "  ".join(f"{emotion} {probability:.2f}" for emotion, probability in order)
-    why = ", ".join(f"{file} ({emotion} {similarity:.2f})" for file, emotion, similarity in heard.nearest)
-    return f"{heard.start:.2f}-{heard.end:.2f} s  {said}{f'  | {why}' if why else ''}"
+    order = sorted(window.probabilities.items(), key=lambda item: -item[1])
+    emotions = "  ".join(f"{emotion} {probability:.2f}" for emotion, probability in order)
+    why = ", ".join(f"{file} ({emotion} {similarity:.2f})" for file, emotion, similarity in window.nearest)
+    return f"{window.start:.2f}-{window.end:.2f} s  {emotions}{f'  | {why}' if why else ''}"
 
 
 def window_samples(model: Model, window: float | None, hop: float | None) -> tuple[int, int]:

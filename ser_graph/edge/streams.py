@@ -51,10 +51,12 @@ def mono_stream(
 
 def _arrays(source: Any, rate: int | None) -> tuple[Iterator[np.ndarray], int]:
     if is_array_with_rate(source):
-        source, said = source
-        if rate is not None and rate != said:
-            raise InputError(f"The array comes with a rate of {said!r}, but rate={rate!r} was given; leave it out")
-        rate = said
+        source, array_rate = source
+        if rate is not None and rate != array_rate:
+            raise InputError(
+                f"The array comes with a rate of {array_rate!r}, but rate={rate!r} was given; leave it out"
+            )
+        rate = array_rate
     if rate is None:
         raise InputError("An array says nothing of its rate; give (samples, rate)")
     arrays = [source] if _is_array(source) else source

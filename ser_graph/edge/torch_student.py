@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ser_graph.audio.log_mel import LogMel
-from ser_graph.audio.standardise import hear as heard_after
+from ser_graph.audio.standardise import update_voice
 from ser_graph.downstream import Student
 from ser_graph.edge.models import Answer, checked_voice
 from ser_graph.errors import InputError
@@ -44,8 +44,8 @@ class TorchStudent:
         return self.student.macs
 
     @property
-    def hears_voices(self) -> bool:
-        """Whether what was heard of a voice before makes a difference: it normalises by speaker."""
+    def normalises_by_speaker(self) -> bool:
+        """Whether it normalises by speaker, so that what was heard of a voice before makes a difference."""
         return self.normalise == "speaker"
 
     def __call__(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -67,9 +67,9 @@ class TorchStudent:
     def _ask(self, x: Tensor, voice: np.ndarray | None) -> Answer:
         x = x.to(self.student.standardise.mean.device)
         before = after = None
-        if self.hears_voices:
+        if self.normalises_by_speaker:
             x = x.float()
             before = torch.from_numpy(checked_voice(voice, len(x), x.shape[-1])).to(x.device)
-            after = heard_after(x, before).cpu().numpy()
+            after = update_voice(x, before).cpu().numpy()
         output = self.student(x, voice=before)
         return output.logits.softmax(1).cpu().numpy(), output.fc1.cpu().numpy(), after

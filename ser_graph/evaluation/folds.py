@@ -77,8 +77,8 @@ def _dev(study: Study, setting: Setting, metric: str) -> list[float]:
 
 def _composed(study: Study, choices: list[Setting], seed: int) -> pd.DataFrame:
     """Each fold's test clips, as its own setting says."""
-    said = {setting: study.predictions(setting, seed) for setting in choices}
-    return pd.concat([said[setting].query("fold == @fold") for fold, setting in enumerate(choices)])
+    predictions = {setting: study.predictions(setting, seed) for setting in choices}
+    return pd.concat([predictions[setting].query("fold == @fold") for fold, setting in enumerate(choices)])
 
 
 def _value(predictions: pd.DataFrame, metric: str) -> float:

@@ -71,16 +71,16 @@ def uar_batchwise(
         0.5
     """
     classes = sorted(set(true))
-    said, meant = np.asarray(predicted, dtype=object), np.asarray(true, dtype=object)
+    predictions, targets = np.asarray(predicted, dtype=object), np.asarray(true, dtype=object)
     recalls = [
         recall_score(
-            meant[start : start + batch_size],
-            said[start : start + batch_size],
+            targets[start : start + batch_size],
+            predictions[start : start + batch_size],
             labels=classes,
             average="macro",
             zero_division=0,
         )
-        for start in range(0, len(meant), batch_size)
+        for start in range(0, len(targets), batch_size)
     ]
     return float(np.mean(recalls))
 

@@ -64,7 +64,7 @@ def teacher_probe(
         InputError: labels of fewer than two emotions, a mask of another shape or with test clips, no clip to
             predict, or a mean that clips do not have, see `centred`.
     """
-    y, chosen = _usable_labels(data, label_mask), _chosen(data, split)
+    y, selected = _usable_labels(data, label_mask), _selected(data, split)
     known, emb = y >= 0, centred(data.emb, data.table, center).double().numpy()
 
     def probabilities(strength: float) -> np.ndarray:
@@ -74,7 +74,7 @@ def teacher_probe(
 
     strength, dev_uar, found = _best_on_dev(data, known, STRENGTHS, 1.0, probabilities)
     made = {"method": "teacher_probe", "strength": strength, "dev_uar": dev_uar}
-    return _predictions(data, found, chosen, {**made, **_said(known, center, transductive=False)})
+    return _predictions(data, found, selected, {**made, **_attributes(known, center, transductive=False)})
 
 
 def label_propagation(
@@ -112,7 +112,7 @@ def label_propagation(
     """
     if alpha is not None and not 0 < alpha < 1:
         raise InputError(f"Bad alpha {alpha!r}, expected a number between 0 and 1, or None to choose on dev")
-    y, chosen = _usable_labels(data, label_mask), _chosen(data, split)
+    y, selected = _usable_labels(data, label_mask), _selected(data, split)
     known = y >= 0
     affinity = _affinity(data, centred(data.emb, data.table, center), n_neighbors)
     shares = np.bincount(y[known], minlength=len(data.emotions)) / known.sum()
@@ -127,7 +127,7 @@ def label_propagation(
     candidates = ALPHAS if alpha is None else (alpha,)
     alpha, dev_uar, found = _best_on_dev(data, known, candidates, 0.99 if alpha is None else alpha, probabilities)
     made = {"method": "label_propagation", "alpha": alpha, "n_neighbors": n_neighbors, "dev_uar": dev_uar}
-    return _predictions(data, found, chosen, {**made, **_said(known, center, transductive=True)})
+    return _predictions(data, found, selected, {**made, **_attributes(known, center, transductive=True)})
 
 
 def nearest_neighbours_vote(
@@ -157,13 +157,13 @@ def nearest_neighbours_vote(
     """
     if k < 1:
         raise InputError(f"Bad k {k!r}, expected at least one neighbour")
-    y, chosen = _usable_labels(data, label_mask), _chosen(data, split)
+    y, selected = _usable_labels(data, label_mask), _selected(data, split)
     known, unit = y >= 0, unit_rows(centred(data.emb, data.table, center)).double().numpy()
     # Of rows of length 1, the nearest are the most similar.
     model = KNeighborsClassifier(min(k, int(known.sum()))).fit(unit[known], y[known])
     found = _columns(model.predict_proba(unit), model.classes_, data)
     made = {"method": "nearest_neighbours_vote", "k": k}
-    return _predictions(data, found, chosen, {**made, **_said(known, center, transductive=False)})
+    return _predictions(data, found, selected, {**made, **_attributes(known, center, transductive=False)})
 
 
 def gap_closed(student: ArrayLike, baseline: ArrayLike, probe: ArrayLike) -> float | np.ndarray:
@@ -247,7 +247,7 @@ def _best_on_dev(
     return candidates[best], scores[best], found[best]
 
 
-def _said(known: np.ndarray, center: Center, *, transductive: bool) -> dict[str, Any]:
+def _attributes(known: np.ndarray, center: Center, *, transductive: bool) -> dict[str, Any]:
     return {
         "n_labels": int(known.sum()),
         "center": center,
@@ -256,22 +256,22 @@ def _said(known: np.ndarray, center: Center, *, transductive: bool) -> dict[str,
     }
 
 
-def _chosen(data: ClipGraph, split: str | None) -> np.ndarray:
+def _selected(data: ClipGraph, split: str | None) -> np.ndarray:
     """[N] bool: the clips of a split, or of dev and test."""
     masks = {"dev": data.val_mask, "test": data.test_mask}
     if split is not None and split not in masks:
         raise bad_value("split", split, masks)
-    chosen = masks[split] if split else data.val_mask | data.test_mask
-    if not chosen.any():
+    selected = masks[split] if split else data.val_mask | data.test_mask
+    if not selected.any():
         raise InputError(f"No clip to predict in the split {split or 'dev or test'}")
-    return chosen.numpy()
+    return selected.numpy()
 
 
-def _predictions(data: ClipGraph, found: np.ndarray, chosen: np.ndarray, attrs: dict[str, Any]) -> pd.DataFrame:
+def _predictions(data: ClipGraph, found: np.ndarray, selected: np.ndarray, attrs: dict[str, Any]) -> pd.DataFrame:
     """Probabilities [N, K] of all clips -> the table of some of them."""
-    predictions = data.table.loc[chosen, ["emotion", "speaker"]].copy()
-    predictions["predicted"] = [data.emotions[code] for code in found[chosen].argmax(1)]
+    predictions = data.table.loc[selected, ["emotion", "speaker"]].copy()
+    predictions["predicted"] = [data.emotions[code] for code in found[selected].argmax(1)]
     for code, emotion in enumerate(data.emotions):
-        predictions[f"p_{emotion}"] = found[chosen, code]
+        predictions[f"p_{emotion}"] = found[selected, code]
     predictions.attrs.update(attrs)
     return predictions

@@ -144,9 +144,9 @@ def _table3(study: Study, choose: str, metric: str, test: str) -> pd.DataFrame:
             "layer": layer,
         }
         for backbone in dict.fromkeys(settings.index.get_level_values("backbone")):
-            own = values.get((backbone, method, alpha, n, layer))
-            row[f"{backbone} dev"] = _both(own, "dev")
-            row[f"{backbone} {test}"] = _both(own, "test")
+            student = values.get((backbone, method, alpha, n, layer))
+            row[f"{backbone} dev"] = _both(student, "dev")
+            row[f"{backbone} {test}"] = _both(student, "test")
         table.append(row)
     return pd.DataFrame(table)
 
@@ -179,7 +179,7 @@ def _differences(table: pd.DataFrame) -> pd.DataFrame:
             "p, Holm": _p(row["p_holm"]),
             "speakers": row["speakers"],
         }
-        for row in _of_chosen(table)
+        for row in _rows_of_chosen(table)
     ]
     return pd.DataFrame(rows, columns=None if rows else ["backbone", "setting", "against", "difference", "p"])
 
@@ -223,12 +223,12 @@ def _tests(table: pd.DataFrame, metric: str) -> pd.DataFrame:
             "z-test p": _p(row["z_p"]),
             "z-test p, Holm": _p(row["z_p_holm"]),
         }
-        for row in _of_chosen(table)
+        for row in _rows_of_chosen(table)
     ]
     return pd.DataFrame(rows, columns=None if rows else ["backbone", "against", "seed", "McNemar p", "z-test p"])
 
 
-def _of_chosen(table: pd.DataFrame) -> list[dict[Any, Any]]:
+def _rows_of_chosen(table: pd.DataFrame) -> list[dict[Any, Any]]:
     return table[table["chosen"]].to_dict("records") if len(table) else []
 
 
@@ -259,13 +259,13 @@ def _confusion(study: Study, backbone: str, setting: Setting, test: str) -> Figu
     """The paper's Figure 3, and the baseline's beside it; clips of all seeds together."""
     keys = study.settings.index.tolist()
     rows = [key for key in keys if key[0] == backbone and key[1] == "baseline"] + [setting]
-    said = {key: [study.predictions(key, seed) for seed in study.seeds(key)] for key in rows}
-    said = {key: tables for key, tables in said.items() if tables}
-    if not said:
+    predictions = {key: [study.predictions(key, seed) for seed in study.seeds(key)] for key in rows}
+    predictions = {key: tables for key, tables in predictions.items() if tables}
+    if not predictions:
         return None
-    figure = Figure(figsize=(5.6 * len(said), 5.2), layout="constrained", dpi=150)
-    axes = figure.subplots(1, len(said), squeeze=False)[0]
-    for (key, tables), ax in zip(said.items(), axes, strict=True):
+    figure = Figure(figsize=(5.6 * len(predictions), 5.2), layout="constrained", dpi=150)
+    axes = figure.subplots(1, len(predictions), squeeze=False)[0]
+    for (key, tables), ax in zip(predictions.items(), axes, strict=True):
         seeds = f"{len(tables)} seed{'s' if len(tables) > 1 else ''}"
         plot_confusion_matrix(confusion_matrix(pd.concat(tables)), ax, f"{_words(key)}, {seeds}")
     figure.suptitle(f"{backbone}, {test}")
@@ -342,15 +342,15 @@ _TESTS_NOTE = (
 
 
 def _warnings(study: Study, test: str) -> list[str]:
-    said = []
+    warnings = []
     if test != "test":
-        said.append(f"Numbers on the test clips are: {test}.")
+        warnings.append(f"Numbers on the test clips are: {test}.")
     n_speakers = min(run["n_test_speakers"] for run in study.runs)
     if n_speakers == 1:
-        said.append("One test speaker: no interval can be given.")
+        warnings.append("One test speaker: no interval can be given.")
     elif n_speakers < FEW_SPEAKERS:
-        said.append(f"{n_speakers} test speakers only: intervals and p-values that draw speakers are coarse.")
-    return said
+        warnings.append(f"{n_speakers} test speakers only: intervals and p-values that draw speakers are coarse.")
+    return warnings
 
 
 def _how_trained(study: Study) -> str:

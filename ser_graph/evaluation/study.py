@@ -327,6 +327,6 @@ def _students(run: dict[str, Any], shared: set[str]) -> list[dict[str, Any]]:
         layer = ", ".join([*([] if "layer" in unused else [student["layer"]]), *terms]) or "-"
         n_neighbors = 0 if "n_neighbors" in unused else student["n_neighbors"] or 0
         backbone = ", ".join([student["backbone"], *conditions])
-        own = {"backbone": backbone, "method": method, "n_neighbors": n_neighbors, "layer": layer}
-        rows.append({"folder": folder, "protocol": run["protocol"], **student, **own})
+        shown = {"backbone": backbone, "method": method, "n_neighbors": n_neighbors, "layer": layer}
+        rows.append({"folder": folder, "protocol": run["protocol"], **student, **shown})
     return [{"dev_accuracy": math.nan, "dev_uar": math.nan, **row} for row in rows]

@@ -21,7 +21,7 @@ from ser_graph.corpora import (
     with_copies,
     write_table,
 )
-from ser_graph.corpora.adapter import in_form
+from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.corpora.checking import check_clips, usable_clips
 from ser_graph.errors import InputError, shorten
 from ser_graph.experiment.recipe import Corpus, Recipe
@@ -62,7 +62,7 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> p
 
 def _clips(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Each clip by its file: what the corpus says of it, and the hash of what is heard."""
-    said = in_form(table).astype(object)
+    said = as_clip_table(table).astype(object)
     rows = said.where(said.notna(), None).to_dict("records")
     contents = file_contents(clip_paths(table))
     return {

@@ -108,7 +108,7 @@ def essential(settings: TrainingSettings) -> TrainingSettings:
     hidden = without_effect_on(TrainingSettings, settings.learns_from or "baseline")
     if settings.label_fraction == 1 and settings.labelled_speakers is None:
         hidden |= {"label_seed"}
-    if settings.weight == settings.own_weight or settings.learns_from is None:
+    if settings.weight == settings.default_weight or settings.learns_from is None:
         hidden |= {"alpha"}
     values = {name: value for name, value in settings.given.items() if name not in hidden}
     if settings.semantics == "official":  # which may be hidden, but has filled these in

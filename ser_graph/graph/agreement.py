@@ -253,8 +253,8 @@ def _check_split(table: pd.DataFrame, tensors: Mapping[str, Tensor]) -> None:
         wrong = (_column(table, "split") == split).to_numpy(bool) != tensors[mask].numpy()
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
-            said, masked = _column(table, "split").iloc[row], bool(tensors[mask][row])
+            value, masked = _column(table, "split").iloc[row], bool(tensors[mask][row])
             raise InputError(
-                f"The split of clip {table.index[row]} is {said!r} in the table, but its {mask} is {masked}; to "
+                f"The split of clip {table.index[row]} is {value!r} in the table, but its {mask} is {masked}; to "
                 "change both, data.table = data.table.assign(split=...)"
             )

@@ -13,13 +13,13 @@ from ser_graph.common.environment import environment
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.settings import changed, names_of, with_settings
 from ser_graph.corpora import check_split
-from ser_graph.corpora.adapter import in_form
+from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.corpora.copies import originals
 from ser_graph.corpora.table import asked_of_clips
 from ser_graph.errors import InputError
 from ser_graph.graph.centring import centred, check_center
 from ser_graph.graph.clip_graph import ClipGraph
-from ser_graph.graph.epsilon import complain, edge_figures, epsilon_of_coverage, similarity_figures
+from ser_graph.graph.epsilon import check_epsilon, edge_figures, epsilon_of_coverage, similarity_figures
 from ser_graph.graph.neighbours import (
     compile_nndescent,
     nearest_neighbours,
@@ -83,7 +83,7 @@ def build_graph(
     settings, embedding, features = changed(
         changes, settings or GraphSettings(), embedding or EmbeddingSettings(), features or LogMelSettings()
     )
-    table = in_form(table)
+    table = as_clip_table(table)
     check_table(table, settings, shared_speakers=shared_speakers)
     nodes = scope_nodes(table, settings.scope)
     method = resolve_method(settings.method, len(nodes))
@@ -105,7 +105,7 @@ def build_graph(
         "method": method,
         **figures,
     }
-    complain(graph)
+    check_epsilon(graph)
     if x is None:
         x = log_mels(table, features, root=root, out=out, progress=progress)
     data = assemble(table, emb, x, nodes[edge_index], edge_weight)

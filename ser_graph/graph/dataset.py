@@ -79,7 +79,7 @@ class EmotionGraph(InMemoryDataset):
         self._how: dict[str, Any] = {"shared_speakers": shared_speakers, "cache": cache, "progress": progress}
         super().__init__(str(root), transform, force_reload=force_reload, log=False)
         self.data, self.slices = load_graph(self.processed_dir), None
-        self._check_built_as_asked()
+        self._check_built_as_requested()
 
     @property
     def raw_file_names(self) -> list[str]:
@@ -125,9 +125,9 @@ class EmotionGraph(InMemoryDataset):
     def _is_built(self) -> bool:
         return (Path(self.processed_dir) / MARK).exists()
 
-    def _check_built_as_asked(self) -> None:
+    def _check_built_as_requested(self) -> None:
         meta = self._data.meta
-        if self._upstream is not None and not self._is_named_so(meta["upstream"]):
+        if self._upstream is not None and not self._is_same_upstream(meta["upstream"]):
             fingerprint = self._loaded(self._upstream).fingerprint()
             if fingerprint != meta["upstream"]["fingerprint"]:
                 raise InputError(
@@ -149,12 +149,12 @@ class EmotionGraph(InMemoryDataset):
             before["split"], now["split"] = stored["split"], self._split
         refuse_difference(Path(self.processed_dir), before, plain(now), _WAY_OUT)
 
-    def _is_named_so(self, upstream: dict[str, Any]) -> bool:
+    def _is_same_upstream(self, upstream: dict[str, Any]) -> bool:
         """Whether the upstream is known by its name, so that nothing has to be fetched to compare it."""
-        asked = self._upstream
-        if isinstance(asked, Upstream) or Path(str(asked)).expanduser().is_dir():
+        requested = self._upstream
+        if isinstance(requested, Upstream) or Path(str(requested)).expanduser().is_dir():
             return False
-        return str(asked) == upstream.get("weights") and not upstream.get("finetuned")
+        return str(requested) == upstream.get("weights") and not upstream.get("finetuned")
 
     def _check_split(self) -> None:
         if not any(Path(self.raw_dir).iterdir()):

@@ -123,8 +123,8 @@ def _suggestion(quantile: float) -> float:
     return max(round((math.ceil(quantile * 10**digits) - 1) / 10**digits, digits), -1.0)
 
 
-def complain(figures: dict[str, Any]) -> None:
-    """Say in plain words when epsilon is of no use.
+def check_epsilon(figures: dict[str, Any]) -> None:
+    """Refuse an epsilon that leaves no edge, and warn of one that leaves few or decides little.
 
     Args:
         figures: ``meta["graph"]`` of a graph.

@@ -10,7 +10,7 @@ from ser_graph.audio.features import log_mels
 from ser_graph.audio.mapped import map_array, write_array
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.files import atomic_file
-from ser_graph.corpora.adapter import in_form
+from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.errors import InputError
 from ser_graph.graph.building import (
     build_graph,
@@ -57,7 +57,7 @@ def add_clips(
             see `ClipGraph.check`.
     """
     data.check()
-    table, made = in_form(table), data.meta
+    table, made = as_clip_table(table), data.meta
     already = data.table.index.intersection(table.index)
     if len(already):
         raise InputError(f"{len(already)} clips are in the graph already, e.g. {already[0]}")

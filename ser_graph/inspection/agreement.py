@@ -103,9 +103,9 @@ def _confusions(data: ClipGraph, predictions: pd.DataFrame) -> pd.DataFrame:
             f"{len(strange)} of {len(predictions)} predictions are of clips that are not in the graph, "
             f"e.g. {strange[0]}; give the predictions for this graph"
         )
-    said = {*predictions["emotion"].dropna(), *predictions["predicted"]} - set(data.emotions)
-    if said:
-        raise bad_value("emotion in the predictions", min(said, key=str), data.emotions)
+    unknown = {*predictions["emotion"].dropna(), *predictions["predicted"]} - set(data.emotions)
+    if unknown:
+        raise bad_value("emotion in the predictions", min(unknown, key=str), data.emotions)
     if not predictions["emotion"].notna().any():
         raise InputError("No clip with a known emotion among the predictions")
     counts = confusion_matrix(predictions)

@@ -32,19 +32,21 @@ def plot_ego(data: ClipGraph, clip: str | int, ax: Axes | None = None) -> Axes:
     """
     node = clip_node(data, clip)
     ax = ax or new_axes(7.4, 5.6)
-    own, own_similarities = neighbours_of(data, node)
-    pairs = [pair for pair in zip(*neighbours_of(data, node, reverse=True), strict=True) if pair[0] not in own]
-    around = list(zip(own, own_similarities, strict=True)) + pairs[:_MOST_SEEDS]
+    neighbours, similarities = neighbours_of(data, node)
+    pairs = [
+        pair for pair in zip(*neighbours_of(data, node, reverse=True), strict=True) if pair[0] not in neighbours
+    ]
+    around = list(zip(neighbours, similarities, strict=True)) + pairs[:_MOST_SEEDS]
     radii = _radii([similarity for _, similarity in around])
     for place, ((other, similarity), radius) in enumerate(zip(around, radii, strict=True)):
         angle = math.pi / 2 - 2 * math.pi * (place + 0.5) / len(around)  # clockwise, none straight up
-        _draw_clip(data, other, similarity, radius, angle, ax, mine=place < len(own))
+        _draw_clip(data, other, similarity, radius, angle, ax, mine=place < len(neighbours))
     ax.scatter(0, 0, s=260, color=clip_color(data, node), edgecolors="black", zorder=3)
     ax.set(xlim=(-2.3, 2.3), ylim=(-1.55, 1.4), aspect="equal")
     ax.set_axis_off()
     ax.set_title(describe(data, node), fontsize=10, parse_math=False)
-    _add_legend(ax, len(own), len(pairs))
-    if not own:
+    _add_legend(ax, len(neighbours), len(pairs))
+    if not neighbours:
         ax.text(0, -0.3, why_alone(data, node), ha="center", fontsize=9)
     return ax
 

@@ -142,11 +142,11 @@ def _draw_clips(
     splits = data.table["split"].astype(object).where(data.table["split"].isin(list(_MARKERS)), "no split")
     entries: Entries = []
     for name, marker in _MARKERS.items():
-        chosen = order[(splits == name).to_numpy()[order]]
-        if len(chosen):
-            x, y = places[chosen].T
-            ax.scatter(x, y, sizes[chosen], colors[chosen], marker=marker, edgecolors="white", linewidths=0.2)
-            entries.append((_entry(marker, "none", edge="black"), f"{name} ({len(chosen):,})"))
+        rows = order[(splits == name).to_numpy()[order]]
+        if len(rows):
+            x, y = places[rows].T
+            ax.scatter(x, y, sizes[rows], colors[rows], marker=marker, edgecolors="white", linewidths=0.2)
+            entries.append((_entry(marker, "none", edge="black"), f"{name} ({len(rows):,})"))
     return entries
 
 

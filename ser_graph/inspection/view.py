@@ -11,7 +11,7 @@ from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
 from ser_graph.inspection.page import page_html
 from ser_graph.inspection.page.audio import EMBED_UP_TO, encode_clip
-from ser_graph.inspection.page.contents import chosen_rows
+from ser_graph.inspection.page.contents import page_rows
 
 _AUDIO = ("auto", "embed", "none")  # a frame in a notebook cannot open the corpus's own files
 _LIVE = {"kind": "live", "note": "Sound comes from the notebook, while its kernel runs.", "sources": None}
@@ -56,7 +56,7 @@ def inspect(
     """
     if audio not in _AUDIO:
         raise bad_value("way to get audio in a notebook", audio, _AUDIO)
-    rows = chosen_rows(data, ego, hops, sample, seed)
+    rows = page_rows(data, ego, hops, sample, seed)
     table = data.table.iloc[rows]
     make_widget = _widget_maker()
     paths = _paths(table, root)

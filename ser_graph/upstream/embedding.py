@@ -144,8 +144,8 @@ def _batches(upstream: "Upstream", waveforms: dict[str, Tensor], size: int) -> I
     """
     by_length = sorted(waveforms, key=lambda key: len(waveforms[key]))
     over_time = getattr(upstream.model.config, "feat_extract_norm", "group") == "group"
-    told = bool(upstream.extractor.return_attention_mask)
-    mixed = upstream.max_samples is not None or (told and not over_time)
+    takes_mask = bool(upstream.extractor.return_attention_mask)
+    mixed = upstream.max_samples is not None or (takes_mask and not over_time)
     batch: list[str] = []
     for key in by_length:
         full = len(batch) == size
@@ -179,8 +179,8 @@ def _forward(
     frames = torch.cat([part.float() for part in parts], -1)  # [B, n_frames, D]
     lengths = torch.tensor([len(waveform) for waveform in waveforms], device=frames.device)
     n_frames = _frame_counts(upstream, lengths, frames.shape[1])
-    own = torch.arange(frames.shape[1], device=frames.device) < n_frames[:, None]
-    return (frames * own[..., None]).sum(1) / n_frames[:, None]
+    valid = torch.arange(frames.shape[1], device=frames.device) < n_frames[:, None]
+    return (frames * valid[..., None]).sum(1) / n_frames[:, None]
 
 
 def _frame_counts(upstream: "Upstream", lengths: Tensor, n_frames: int) -> Tensor:

@@ -25,8 +25,8 @@ from ser_graph.common.settings import with_settings
 from ser_graph.common.stages import working
 from ser_graph.errors import InputError
 from ser_graph.upstream.embedding import length_in_samples
-from ser_graph.upstream.quiet import quiet_transformers
 from ser_graph.upstream.settings import FinetuneSettings
+from ser_graph.upstream.transformers_logging import silence_transformers
 
 if TYPE_CHECKING:
     from ser_graph.upstream.model import Upstream
@@ -249,7 +249,7 @@ def _train(
     vars(upstream.model.config).update(config)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_epoch_bar(progress))
-    with quiet_transformers(), full_disk_named(folder):
+    with silence_transformers(), full_disk_named(folder):
         trainer.train(resume_from_checkpoint=_resume_point(folder))
         epochs = _history(trainer.state.log_history)
         tested = trainer.evaluate(sets["test"]) if len(sets.get("test", ())) else {}

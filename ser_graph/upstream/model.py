@@ -14,8 +14,8 @@ from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.files import atomic_folder, read_json, write_json
 from ser_graph.common.hashing import content_hash
 from ser_graph.errors import InputError
-from ser_graph.upstream.quiet import quiet_transformers
 from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
+from ser_graph.upstream.transformers_logging import silence_transformers
 
 INFO_FILE = "ser_graph.json"
 
@@ -67,7 +67,7 @@ class Upstream:
 
         name = str(Path(name_or_folder).expanduser()) if _is_folder(name_or_folder) else str(name_or_folder)
         try:
-            with quiet_transformers(), torch.random.fork_rng(devices=[]):
+            with silence_transformers(), torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 model, loading = AutoModelForAudioClassification.from_pretrained(
                     name, output_loading_info=True, use_safetensors=True
@@ -161,7 +161,7 @@ class Upstream:
 
 def write_upstream(upstream: Upstream, folder: Path) -> None:
     """Write an upstream's files into a folder; see `Upstream.save`."""
-    with quiet_transformers():
+    with silence_transformers():
         upstream.model.save_pretrained(folder)
         upstream.extractor.save_pretrained(folder)
         write_json(folder / INFO_FILE, {**upstream.info, "emotions": upstream.emotions})

@@ -58,14 +58,14 @@ def test_the_word_of_planted_graphs(toy_graph, share, word, said):
     assert "prediction" in card["text"] and "\n" not in card["text"]
 
 
-def test_it_says_whether_voices_are_heard(toy_graph):
-    assert graph_card(planted(toy_graph, 0.9, "speaker"), n_permutations=100)["hears_voices"] is True
-    assert "hears voices, more than emotions" in graph_card(toy_graph, n_permutations=100)["text"]
-    deaf = graph_card(planted(toy_graph, 0.2, "speaker"), n_permutations=100)  # five speakers
-    assert deaf["hears_voices"] is False and "does not hear voices" in deaf["text"]
+def test_it_says_whether_speakers_are_joined(toy_graph):
+    assert graph_card(planted(toy_graph, 0.9, "speaker"), n_permutations=100)["joins_speakers"] is True
+    assert "joins clips by speaker, more than by emotion" in graph_card(toy_graph, n_permutations=100)["text"]
+    apart = graph_card(planted(toy_graph, 0.2, "speaker"), n_permutations=100)  # five speakers
+    assert apart["joins_speakers"] is False and "does not join clips by speaker" in apart["text"]
     toy_graph.speaker[:] = -1
     unknown = graph_card(toy_graph, n_permutations=100)
-    assert unknown["hears_voices"] is None and "voices" not in unknown["text"]
+    assert unknown["joins_speakers"] is None and "one speaker" not in unknown["text"]
 
 
 def test_only_training_labels_are_looked_at(toy_graph):

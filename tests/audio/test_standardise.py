@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from ser_graph.audio import Standardise, standardise
-from ser_graph.audio.standardise import NORMALISATIONS, Voices, hear, joined, speaker_voices
+from ser_graph.audio.standardise import NORMALISATIONS, Voices, joined, speaker_voices, update_voice
 from ser_graph.common.distributed import Processes
 from ser_graph.errors import InputError
 
@@ -181,7 +181,7 @@ def test_a_speaker_heard_clip_by_clip_is_as_one_heard_at_once():
         np.testing.assert_allclose(found, by_speaker(own[number], before, std), atol=1e-4)
         at_once = speaker_voices(x, torch.zeros(8, dtype=torch.int64), torch.arange(number))[0]
         torch.testing.assert_close(layer(clip, at_once), found, rtol=1e-4, atol=1e-5)
-        voice = hear(clip, voice)
+        voice = update_voice(clip, voice)
     torch.testing.assert_close(voice, speaker_voices(x, torch.zeros(8, dtype=torch.int64))[0])
 
 
@@ -203,7 +203,7 @@ def of_all(parts):
 def test_hearing_in_any_parts_is_hearing_all_at_once(parts):
     voice = None
     for part in parts:
-        voice = hear(torch.tensor(part), voice)
+        voice = update_voice(torch.tensor(part), voice)
     np.testing.assert_allclose(voice, of_all(parts), rtol=1e-4, atol=1e-4)
     assert (voice[2] >= 0).all()
 
@@ -220,7 +220,7 @@ def test_parts_may_be_joined_in_any_order(parts, at):
 
 
 def test_nothing_joined_is_nothing():
-    voice, nothing = hear(spectrograms(1)[0]), torch.zeros(3, 6)
+    voice, nothing = update_voice(spectrograms(1)[0]), torch.zeros(3, 6)
     assert torch.equal(joined(nothing, nothing), nothing)
     for both in (joined(nothing, voice), joined(voice, nothing)):
         torch.testing.assert_close(both, voice)
@@ -309,7 +309,7 @@ def test_silence_stays_finite(normalise):
     for seen in (loud, silent, torch.cat([loud, silent])):
         layer = Standardise.fit(seen, normalise=normalise)
         for x in (loud, silent, silent.half()):
-            for voice in (None, torch.zeros(4, 3, 6), hear(silent), hear(loud)):
+            for voice in (None, torch.zeros(4, 3, 6), update_voice(silent), update_voice(loud)):
                 assert layer(x, voice).isfinite().all()
 
 

@@ -193,8 +193,8 @@ def test_who_uses_the_graph_and_who_unlabelled_clips():
         ({"augment": ""}, "Bad augment '', expected none or parts of shift+masks"),
         ({"transfer": "add"}, "transfer='add' is a baseline of its own; give alpha=0 with it"),
         (
-            {"semantics": "official", "strategy": "bank"},
-            "semantics='official' is of strategy 'forward', not 'bank'; drop one",
+            {"semantics": "official", "strategy": "memory_bank"},
+            "semantics='official' is of strategy 'forward', not 'memory_bank'; drop one",
         ),
     ],
 )

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from ser_graph.corpora import COLUMNS
-from ser_graph.corpora.adapter import clip_table, read_durations, scan_corpus, scan_names, tidy
+from ser_graph.corpora.adapter import as_clip_table, clip_table, read_durations, scan_corpus, scan_names
 from ser_graph.corpora.adapters import emovo, ravdess
 from ser_graph.errors import InputError
 
@@ -96,13 +96,13 @@ def test_the_table_has_its_columns_in_order(tmp_path):
     assert table.attrs == {"corpus": "emovo", "root": str(tmp_path), "unparsed": [], "skipped": {}}
 
 
-def test_tidy_keeps_text_text_and_numbers_numbers():
-    table = tidy(pd.DataFrame({"age": ["27", ""], "note": [1, None], "speaker": ["03", ""]}, ["b", "a"]))
-    assert table["age"].tolist()[1] == 27.0
-    assert table["speaker"].tolist()[1] == "03"
+def test_a_clip_table_keeps_text_text_and_numbers_numbers():
+    table = as_clip_table(pd.DataFrame({"age": ["27", ""], "note": [1, None], "speaker": ["03", ""]}, ["b", "a"]))
+    assert table.loc["b", "age"] == 27.0
+    assert table.loc["b", "speaker"] == "03"
     assert table.loc["a"].isna().all()
     with pytest.raises(InputError, match="Bad age 'old' of b"):
-        tidy(pd.DataFrame({"age": ["old"]}, index=["b"]))
+        as_clip_table(pd.DataFrame({"age": ["old"]}, index=["b"]))
 
 
 def test_durations_of_broken_and_missing_files_are_nan(make_clips):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ser_graph.corpora import COLUMNS, load_table, name_emotions, read_table, write_table
-from ser_graph.corpora.adapter import tidy
+from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.errors import InputError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
@@ -21,7 +21,7 @@ def clip_tables(draw):
     )
     column = {name: draw(st.lists(CELL, min_size=len(files), max_size=len(files))) for name in (*COLUMNS, "note")}
     column["duration"] = draw(st.lists(SECONDS, min_size=len(files), max_size=len(files)))
-    return tidy(pd.DataFrame(column, index=files))
+    return as_clip_table(pd.DataFrame(column, index=files)).sort_index()
 
 
 @settings(deadline=None, max_examples=60)
@@ -34,7 +34,7 @@ def test_a_stored_table_comes_back_exactly(tmp_path_factory, table):
 
 
 def test_an_interrupted_write_leaves_the_old_table(tmp_path, monkeypatch):
-    table = tidy(pd.DataFrame({"speaker": ["03"]}, index=["NA.wav"]))
+    table = as_clip_table(pd.DataFrame({"speaker": ["03"]}, index=["NA.wav"]))
     write_table(table, tmp_path / "clips.csv")
     monkeypatch.setattr(pd.DataFrame, "itertuples", lambda self: iter([None]))
     with pytest.raises(TypeError):

@@ -30,11 +30,6 @@ QUICK = {
 AUGMENTED = {"augment": "+".join(AUGMENTATIONS)}
 
 
-def weights_equal(one, other):
-    state = other.state_dict()
-    return all(torch.equal(value, state[name]) for name, value in one.state_dict().items())
-
-
 @pytest.fixture
 def wide_graph(toy_graph):
     """The toy graph with embeddings as wide as fc1 at width 0.25."""
@@ -47,7 +42,7 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize(("alpha", "normalise"), [(0, "corpus"), (0.5, "utterance"), (0.5, "speaker")])
-def test_an_augmented_run_is_resumed_bit_for_bit(toy_graph, tmp_path, monkeypatch, alpha, normalise):
+def test_an_augmented_run_is_resumed_bit_for_bit(toy_graph, tmp_path, monkeypatch, alpha, normalise, weights_equal):
     how = {**QUICK, **AUGMENTED, "alpha": alpha, "normalise": normalise}
     whole = train(toy_graph, **how)
     epoch = training_module._Run.epoch
@@ -82,7 +77,7 @@ def test_augmentation_does_not_touch_evaluation(toy_graph, normalise, schedule):
     assert torch.equal(predict_logits(student, toy_graph.x, rows), predict_logits(student, toy_graph.x, rows))
 
 
-def test_each_augmentation_reaches_the_training(toy_graph):
+def test_each_augmentation_reaches_the_training(toy_graph, weights_equal):
     how = {**QUICK, "epochs": 1}
     students = [train(toy_graph, **{**how, "augment": part}) for part in ("none", *AUGMENTATIONS, "shift+masks")]
     for number, one in enumerate(students):

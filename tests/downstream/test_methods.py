@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 from ser_graph.downstream import TrainingSettings, load_student, train, training as training_module
 from ser_graph.downstream.backbones import Output
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
-from ser_graph.downstream.losses import distillation_loss
+from ser_graph.downstream.losses import distillation_loss, neighbour_loss
 from ser_graph.downstream.methods import (
     HIDDEN,
     OTHERS,
@@ -25,11 +25,10 @@ from ser_graph.downstream.methods import (
     Method,
     make_method,
 )
-from ser_graph.downstream.neighbour_loss import neighbour_loss
 from ser_graph.downstream.prediction import predict_logits
 from ser_graph.downstream.settings import METHODS, METHODS_BESIDE
 from ser_graph.downstream.strategies import Step
-from ser_graph.downstream.teacher import log_posteriors, teacher_embeddings, training_view
+from ser_graph.downstream.teacher import probe_log_probs, teacher_embeddings, training_view
 from ser_graph.errors import InputError
 
 QUICK = {
@@ -58,14 +57,14 @@ def view():
     edges = torch.tensor([[1, 2, 0, 3, 4, 5, 0, 2], [0, 0, 1, 2, 2, 3, 4, 5]])
     teacher = torch.randn(N, 5, generator=generator)
     teacher[6:] = 0
-    log_posteriors = torch.randn(N, 3, generator=generator).log_softmax(1)
-    log_posteriors[6:], log_posteriors[0, 1] = torch.nan, -torch.inf
+    teacher_log_probs = torch.randn(N, 3, generator=generator).log_softmax(1)
+    teacher_log_probs[6:], teacher_log_probs[0, 1] = torch.nan, -torch.inf
     made = Data(
         edge_index=edges,
         edge_weight=torch.rand(8, generator=generator),
         y=torch.tensor([0, 1, 2, 0, -1, -1, -1, -1]),
         teacher=teacher,
-        log_posteriors=log_posteriors,
+        teacher_log_probs=teacher_log_probs,
         num_nodes=N,
     )
     made.emotions = EMOTIONS
@@ -87,7 +86,10 @@ def loss_of(method, view, nodes, seed=1, edges=None):
     edges = torch.empty(2, 0, dtype=torch.int64) if edges is None else edges
     weight = torch.linspace(0.5, 1, edges.shape[1])
     batch = SimpleNamespace(
-        n_id=nodes, batch_size=len(nodes), teacher=view.teacher[nodes], log_posteriors=view.log_posteriors[nodes]
+        n_id=nodes,
+        batch_size=len(nodes),
+        teacher=view.teacher[nodes],
+        teacher_log_probs=view.teacher_log_probs[nodes],
     )
     step = Step(out, torch.arange(len(nodes)), edges, weight, None, {})
     return method.loss(step, batch).detach(), out
@@ -154,7 +156,7 @@ def test_class_probabilities_in_numpy(view, method, reduction):
     """The clip of which the teacher says nothing, 6, is left out; a class without probability stays without."""
     loss, out = loss_of(make_method(view, settings_of(method, reduction=reduction)), view, [3, 6, 0, 5])
     (z,) = numpy_of(out.fc2[[0, 2, 3]])
-    said = view.log_posteriors[[3, 0, 5]].double().numpy()
+    said = view.teacher_log_probs[[3, 0, 5]].double().numpy()
     apart = 4 * rel_entr(softmax(said / 2, axis=1), softmax(z / 2, axis=1)).sum(1)
     assert float(loss) == pytest.approx(apart.mean() if reduction == "mean" else apart.sum(), rel=1e-4)
 
@@ -248,26 +250,21 @@ def test_weights_of_a_method_follow_from_the_seed(view, method):
     assert type(make_method(view, settings_of(method, alpha=0))) is Method
 
 
-def weights_equal(one, other):
-    state = other.state_dict()
-    return state.keys() == one.state_dict().keys() and all(
-        torch.equal(value, state[name]) for name, value in one.state_dict().items()
-    )
-
-
 @pytest.mark.parametrize("changes", [{}, {"label_fraction": 0.2}, {"schedule": "paper"}], ids=str)
-def test_the_baseline_is_the_same_for_all_methods(toy_graph, changes):
+def test_the_baseline_is_the_same_for_all_methods(toy_graph, changes, weights_equal):
     how = {**QUICK, **changes}
     baseline = train(toy_graph, **how, method="baseline")
     assert baseline.info["n_labelled"] == (15 if "label_fraction" in changes else 75)
     for method in METHODS:
         assert weights_equal(train(toy_graph, **how, method=method, alpha=0), baseline), method
     assert weights_equal(train(toy_graph, **how, method="baseline", alpha=0.5), baseline)
-    assert weights_equal(train(toy_graph, **how, method="nsl", alpha=0, center="none", strategy="bank"), baseline)
+    assert weights_equal(
+        train(toy_graph, **how, method="nsl", alpha=0, center="none", strategy="memory_bank"), baseline
+    )
 
 
 @pytest.mark.parametrize("method", METHODS_BESIDE)
-def test_each_method_trains(toy_graph, method, tmp_path):
+def test_each_method_trains(toy_graph, method, tmp_path, weights_equal):
     """And leaves an ordinary student, another one than the baseline and than with another weight."""
     student = train(toy_graph, **QUICK, method=method)
     assert student.info["settings"]["alpha"] is None
@@ -290,7 +287,7 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("changes", [{}, {"label_fraction": 0.2, "schedule": "paper"}], ids=["cosine", "paper"])
 @pytest.mark.parametrize("method", [*METHODS_BESIDE, "distil+regress+nsl", "graph+nsl"])
-def test_each_method_is_resumed_bit_for_bit(toy_graph, tmp_path, monkeypatch, method, changes):
+def test_each_method_is_resumed_bit_for_bit(toy_graph, tmp_path, monkeypatch, method, changes, weights_equal):
     """Heads, projections and memories are stored as well."""
     how = {**QUICK, "epochs": 3, "method": method, "layer": "projection", "augment": "shift+masks", **changes}
     whole = train(toy_graph, **how)
@@ -333,7 +330,7 @@ def test_the_space_of_the_teacher_is_learnt_where_labels_say_nothing_of_it(toy_g
 
 
 @pytest.mark.parametrize("method", ["nsl", "graph"])
-def test_only_the_strongest_neighbours_count(toy_graph, method):
+def test_only_the_strongest_neighbours_count(toy_graph, method, weights_equal):
     few, all_of_them = (train(toy_graph, **QUICK, method=method, n_neighbors=n) for n in (1, None))
     assert not weights_equal(few, all_of_them)
     made = make_method(
@@ -353,7 +350,7 @@ def test_only_the_strongest_neighbours_count(toy_graph, method):
     assert seed.bincount().max() == 1
 
 
-def test_methods_that_need_no_edge_do_without(toy_graph):
+def test_methods_that_need_no_edge_do_without(toy_graph, weights_equal):
     """Neighbours out of the training clips are not forbidden where nobody asks them."""
     other = copy.deepcopy(toy_graph)
     other.edge_index[0, :2] = 110
@@ -390,7 +387,7 @@ def test_joined_methods_add_their_terms_by_their_own_weights(view, names, reduct
     assert trained == set(names.split("+")) & {"nsl", "graph", "relational", "regress"}
 
 
-def test_the_order_of_names_and_their_repetition_make_no_difference(toy_graph):
+def test_the_order_of_names_and_their_repetition_make_no_difference(toy_graph, weights_equal):
     one, other, twice, single = (
         TrainingSettings(method=names)
         for names in ("distil+regress", "regress+distil", "regress+distil+regress", "regress+regress")
@@ -409,7 +406,7 @@ def test_the_order_of_names_and_their_repetition_make_no_difference(toy_graph):
     assert weights_equal(repeated, train(toy_graph, **{**QUICK, "epochs": 1}, method="regress"))
 
 
-def test_joined_methods_train_as_one(toy_graph):
+def test_joined_methods_train_as_one(toy_graph, weights_equal):
     how = {**QUICK, "method": "distil+regress"}
     student = train(toy_graph, **how)
     for row in student.info["history"]:
@@ -433,12 +430,12 @@ def new_run(data, **changes):
     return training_module._Run(data, seeds, labelled_nodes(data, settings), settings, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("strategy", ["forward", "detach", "bank", "official"])
+@pytest.mark.parametrize("strategy", ["forward", "detach", "memory_bank", "official"])
 def test_where_one_forwards_neighbours_its_pass_serves_all(toy_graph, strategy):
     how = {"semantics": "official"} if strategy == "official" else {"strategy": strategy}
     run = new_run(toy_graph, method="regress+nsl+distil", augment="none", batch_size=10, **how)
     assert run.method.leading == "nsl"
-    assert run.method.samples_neighbours is (strategy != "bank")
+    assert run.method.samples_neighbours is (strategy != "memory_bank")
     run.student.eval()  # so that a row says the same whatever is beside it
     for batch in run.loader:
         step = run.method(run.student, batch)
@@ -448,7 +445,7 @@ def test_where_one_forwards_neighbours_its_pass_serves_all(toy_graph, strategy):
     assert len(step.edge_weight) > 0
     with torch.no_grad():
         outputs = run.student(last.x[step.rows])
-        embeddings, said = last.teacher[step.rows], last.log_posteriors[step.rows]
+        embeddings, said = last.teacher[step.rows], last.teacher_log_probs[step.rows]
         predicted = run.method.parts["regress"].head(outputs.fc1)
         neighbours = None if step.neighbours is None else step.neighbours
         factor = 1 if strategy in ("forward", "official") else 2
@@ -501,18 +498,18 @@ def test_the_probe_is_fitted_on_originals_alone(toy_graph, copied_graph, method,
         training_view(data, data.train_mask, labelled_nodes(data, settings), settings)
         for data in (toy_graph, copied_graph)
     ]
-    of_originals = views[1].log_posteriors[:120]
-    torch.testing.assert_close(of_originals, views[0].log_posteriors, rtol=1e-5, atol=1e-5, equal_nan=True)
+    of_originals = views[1].teacher_log_probs[:120]
+    torch.testing.assert_close(of_originals, views[0].teacher_log_probs, rtol=1e-5, atol=1e-5, equal_nan=True)
     embeddings = teacher_embeddings(copied_graph, copied_graph.train_mask, "speaker")
     labelled = labelled_nodes(copied_graph, settings)
     known = torch.where(labelled & (torch.arange(240) < 120), copied_graph.y, -1)
-    expected = log_posteriors(embeddings, known, copied_graph.train_mask, 3)
-    torch.testing.assert_close(views[1].log_posteriors[COPIES], expected[COPIES], equal_nan=True)
+    expected = probe_log_probs(embeddings, known, copied_graph.train_mask, 3)
+    torch.testing.assert_close(views[1].teacher_log_probs[COPIES], expected[COPIES], equal_nan=True)
     assert torch.equal(views[1].y >= 0, labelled)  # whose labels the student is told all the same
     mistaken = copy.deepcopy(copied_graph)
     relabel(mistaken, COPIES, 0)
     other = training_view(mistaken, mistaken.train_mask, labelled, settings)
-    assert torch.equal(other.log_posteriors.nan_to_num(7), views[1].log_posteriors.nan_to_num(7))
+    assert torch.equal(other.teacher_log_probs.nan_to_num(7), views[1].teacher_log_probs.nan_to_num(7))
 
 
 @pytest.mark.parametrize("center", ["none", "corpus", "speaker"])
@@ -522,7 +519,7 @@ def test_the_teacher_speaks_of_copies_of_training_clips_alone(copied_graph, cent
     assert torch.equal(train_mask[COPIES], train_mask[:120])
     view = training_view(copied_graph, train_mask, labelled_nodes(copied_graph, settings), settings)
     assert torch.equal(view.teacher.any(1), train_mask)
-    assert torch.equal(~view.log_posteriors.isnan().any(1), train_mask)
+    assert torch.equal(~view.teacher_log_probs.isnan().any(1), train_mask)
     changed = copy.deepcopy(copied_graph)
     changed.emb[~train_mask] = 9
     other = training_view(changed, train_mask, labelled_nodes(changed, settings), settings)
@@ -560,7 +557,7 @@ def test_statistics_are_counted_on_originals_of_the_own_corpora(toy_graph, copie
 
 
 @pytest.mark.parametrize("method", ["baseline", "distil+regress", "graph+nsl"])
-def test_copies_are_trained_on(toy_graph, copied_graph, method, tmp_path, relabel):
+def test_copies_are_trained_on(toy_graph, copied_graph, method, tmp_path, relabel, weights_equal):
     student = train(copied_graph, **QUICK, method=method)
     assert not weights_equal(student, train(toy_graph, **QUICK, method=method))
     assert weights_equal(train(copied_graph, **QUICK, method=method), student)

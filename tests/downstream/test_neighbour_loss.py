@@ -5,7 +5,7 @@ import torch
 from torch.autograd import gradcheck
 
 from ser_graph.downstream import neighbour_loss
-from ser_graph.downstream.neighbour_loss import DISTANCES
+from ser_graph.downstream.losses import DISTANCES
 from ser_graph.errors import InputError
 
 P = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, -2.0]])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.audio.standardise import hear
+from ser_graph.audio.standardise import update_voice
 from ser_graph.downstream import Student, predict_clips, prediction
 from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.errors import InputError
@@ -106,7 +106,7 @@ def voice_of(data, clips):
     """What is known after some clips, one after the other."""
     voice = torch.zeros(3, 64)
     for clip in clips:
-        voice = hear(data.x[clip].float(), voice)
+        voice = update_voice(data.x[clip].float(), voice)
     return voice
 
 

@@ -35,10 +35,10 @@ CELLS = {
     "baseline": {"alpha": 0},
     "forward": {},
     "detach": {"strategy": "detach"},
-    "bank": {"strategy": "bank"},
+    "memory_bank": {"strategy": "memory_bank"},
     "official": {"semantics": "official"},
     "paper": {"schedule": "paper"},
-    "best": {"keep": "best", "strategy": "bank"},
+    "best": {"keep": "best", "strategy": "memory_bank"},
     "graph": {"method": "graph"},
     "relational": {"method": "relational"},
     "regress": {"method": "regress"},
@@ -47,7 +47,7 @@ CELLS = {
     "utterance": {"alpha": 0, "normalise": "utterance", "batch_size": 37},  # the last batch is one clip
     "speaker": {"alpha": 0, "normalise": "speaker"},
     "transfer": {"alpha": 0, "transfer": "add", "width": 0.0625},  # fc1 is as wide as the embeddings
-    "few labels": {"strategy": "bank", "label_fraction": 0.2},
+    "few labels": {"strategy": "memory_bank", "label_fraction": 0.2},
     "bfloat16": {"precision": "bfloat16"},  # what precision="auto" is on many machines
 }
 SCRIPT = Path(__file__).with_name("several_processes.py")
@@ -112,7 +112,7 @@ def test_two_processes_end_with_the_student_of_one(trained, name):
         )
 
 
-@pytest.mark.parametrize("name", ["bank", "graph"])
+@pytest.mark.parametrize("name", ["memory_bank", "graph"])
 def test_a_killed_process_ends_the_run_and_a_restart_goes_on(stored, trained, tmp_path, name):
     cell = {**QUICK, **CELLS[name], "checkpoint": "c"}
     killed = start(stored, tmp_path, {**cell, "die": 1})

@@ -10,7 +10,7 @@ from torch_geometric.utils import coalesce
 from ser_graph.downstream import TrainingSettings, train, training
 from ser_graph.downstream.backbones import Output
 from ser_graph.downstream.labels import labelled_nodes
-from ser_graph.downstream.strategies import Bank
+from ser_graph.downstream.strategies import MemoryBank
 from ser_graph.downstream.training import _Run
 from ser_graph.errors import InputError
 from ser_graph.graph import NeighborLoader, TopNeighborSampler
@@ -27,7 +27,7 @@ QUICK = {
 }
 # So that the gradients of a step are of nothing but the loss.
 PLAIN = {"augment": "none", "normalise": "corpus", "width": 0.25, "epoch_steps": 1, "precision": "float32"}
-CHEAP = ["detach", "bank"]
+CHEAP = ["detach", "memory_bank"]
 
 
 def mutual(data):
@@ -140,9 +140,9 @@ def found(step, nodes):
 
 @given(graphs_and_batches())
 @examples(max_examples=100, deadline=None)
-def test_the_bank_remembers_what_a_dictionary_does(case):
+def test_the_memory_bank_remembers_what_a_dictionary_does(case):
     data, batches = case
-    bank = Bank(TopNeighborSampler(data, [-1]), data.edge_weight, data.num_nodes, 2)
+    bank = MemoryBank(TopNeighborSampler(data, [-1]), data.edge_weight, data.num_nodes, 2)
     edges = list(zip(*data.edge_index.tolist(), data.edge_weight.tolist(), strict=True))
     memory = {}
     for number, nodes in enumerate(batches):
@@ -157,28 +157,29 @@ def test_the_bank_remembers_what_a_dictionary_does(case):
 
 
 def test_only_the_strongest_neighbours_count(toy_graph):
-    histories = [train(toy_graph, strategy="bank", n_neighbors=n, **QUICK).info["history"][-1] for n in (1, None)]
+    histories = [
+        train(toy_graph, strategy="memory_bank", n_neighbors=n, **QUICK).info["history"][-1] for n in (1, None)
+    ]
     assert histories[0]["staleness"] != histories[1]["staleness"]
-    settings = TrainingSettings(strategy="bank", n_neighbors=1, **PLAIN)
+    settings = TrainingSettings(strategy="memory_bank", n_neighbors=1, **PLAIN)
     run = _Run(toy_graph, toy_graph.train_mask, labelled_nodes(toy_graph, settings), settings, torch.device("cpu"))
     (_, seed), _ = run.method.strategy.sampler.neighbors_of(torch.arange(75))
     assert seed.bincount().max() == 1
 
 
 @pytest.mark.parametrize("strategy", CHEAP)
-def test_a_training_repeats_and_says_what_it_compared(toy_graph, strategy):
+def test_a_training_repeats_and_says_what_it_compared(toy_graph, strategy, weights_equal):
     first, second = (train(toy_graph, strategy=strategy, **QUICK) for _ in range(2))
-    state = second.state_dict()
-    assert all(torch.equal(value, state[name]) for name, value in first.state_dict().items())
+    assert weights_equal(first, second)
     rows = first.info["history"]
     assert all(row["nsl_loss"] > 0 and 0 < row["edge_coverage"] <= 1 for row in rows)
-    if strategy == "bank":  # 75 seeds in 5 steps; all have been visited when the second epoch begins
+    if strategy == "memory_bank":  # 75 seeds in 5 steps; all have been visited when the second epoch begins
         assert 0 < rows[0]["edges_used"] < rows[1]["edges_used"] == 1
         assert 0 < rows[0]["staleness"] < rows[1]["staleness"] < 10
 
 
 @pytest.mark.parametrize("strategy", CHEAP)
-def test_a_killed_training_ends_as_it_would_have(toy_graph, strategy, tmp_path, monkeypatch):
+def test_a_killed_training_ends_as_it_would_have(toy_graph, strategy, tmp_path, monkeypatch, weights_equal):
     whole = train(toy_graph, strategy=strategy, **{**QUICK, "epochs": 3})
     epoch = _Run.epoch
 
@@ -192,20 +193,18 @@ def test_a_killed_training_ends_as_it_would_have(toy_graph, strategy, tmp_path, 
         train(toy_graph, strategy=strategy, checkpoint=tmp_path / "c", **{**QUICK, "epochs": 3})
     monkeypatch.setattr(_Run, "epoch", epoch)
     again = train(toy_graph, strategy=strategy, checkpoint=tmp_path / "c", **{**QUICK, "epochs": 3})
-    state = again.state_dict()
-    assert all(torch.equal(value, state[name]) for name, value in whole.state_dict().items())
+    assert weights_equal(again, whole)
 
 
-def test_without_alpha_the_strategy_is_of_no_account(toy_graph):
-    baseline = train(toy_graph, alpha=0, **QUICK).state_dict()
+def test_without_alpha_the_strategy_is_of_no_account(toy_graph, weights_equal):
+    baseline = train(toy_graph, alpha=0, **QUICK)
     for strategy in CHEAP:
-        state = train(copy.copy(toy_graph), alpha=0, strategy=strategy, **QUICK).state_dict()
-        assert all(torch.equal(value, state[name]) for name, value in baseline.items())
+        assert weights_equal(train(copy.copy(toy_graph), alpha=0, strategy=strategy, **QUICK), baseline)
 
 
-def test_few_labels_and_a_bank(toy_graph):
+def test_few_labels_and_a_memory_bank(toy_graph):
     """Unlabelled clips are remembered like the others."""
-    rows = train(toy_graph, strategy="bank", label_fraction=0.2, **QUICK).info["history"]
+    rows = train(toy_graph, strategy="memory_bank", label_fraction=0.2, **QUICK).info["history"]
     assert 0 < rows[0]["edges_used"] <= rows[1]["edges_used"]
 
 
@@ -213,12 +212,12 @@ def test_few_labels_and_a_bank(toy_graph):
     ("changes", "message"),
     [
         (
-            {"strategy": "memory"},
-            r"^Bad strategy 'memory', expected one of \['bank', 'detach', 'forward'\]$",
+            {"strategy": "bank"},
+            r"^Bad strategy 'bank', expected one of \['detach', 'forward', 'memory_bank'\]$",
         ),
         (
-            {"strategy": "bank", "semantics": "official"},
-            "^semantics='official' is of strategy 'forward', not 'bank'",
+            {"strategy": "memory_bank", "semantics": "official"},
+            "^semantics='official' is of strategy 'forward', not 'memory_bank'",
         ),
     ],
 )

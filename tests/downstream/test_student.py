@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.audio.standardise import hear
+from ser_graph.audio.standardise import update_voice
 from ser_graph.downstream import Student, load_student
 from ser_graph.downstream.augmentation import AUGMENTATIONS, Augmentation
 from ser_graph.downstream.student import start_from, weights_hash
@@ -82,7 +82,7 @@ def test_its_normalisation_is_stored(normalise, tmp_path):
     made.standardise.std.fill_(2)
     loaded = load_student(made.save(tmp_path / "student"))
     assert loaded.standardise.normalise == normalise
-    x, voice = torch.randn(2, 31, 64), hear(torch.randn(2, 50, 64) - 1)
+    x, voice = torch.randn(2, 31, 64), update_voice(torch.randn(2, 50, 64) - 1)
     assert torch.equal(loaded(x, voice=voice).logits, made(x, voice=voice).logits)
     assert torch.equal(loaded(x).logits, loaded(x, voice=voice).logits) is (normalise != "speaker")
     z = made.standardise(x, voice)

@@ -10,8 +10,8 @@ from ser_graph.downstream import TrainingSettings
 from ser_graph.downstream.labels import labelled_nodes
 from ser_graph.downstream.settings import METHODS_BESIDE
 from ser_graph.downstream.teacher import (
-    log_posteriors,
-    own_clips,
+    corpus_clips,
+    probe_log_probs,
     smoothed,
     teacher_embeddings,
     training_view,
@@ -51,21 +51,23 @@ def test_unit_variance_keeps_the_shape_of_the_space(toy_graph):
     assert not same.any()
 
 
-def test_posteriors_are_a_probe_of_the_known_labels(toy_graph):
+def test_class_probabilities_are_a_probe_of_the_known_labels(toy_graph):
     rows = toy_graph.train_mask
     known = torch.zeros_like(rows).index_fill_(0, torch.arange(0, 40), True)
     y = torch.where(known, toy_graph.y, -1)
-    found = log_posteriors(toy_graph.emb, y, rows, 3)
+    found = probe_log_probs(toy_graph.emb, y, rows, 3)
     emb = toy_graph.emb.double().numpy()
     scaled = (emb - emb[:40].mean(0)) / emb[:40].std(0)
     probe = LogisticRegression(max_iter=1000, tol=1e-8).fit(scaled[:40], toy_graph.y[:40].numpy())
     np.testing.assert_allclose(found[:75].exp(), probe.predict_proba(scaled[:75]), atol=0.01)
     # Classes without a label have no probability, the others sum to 1.
-    of_two = log_posteriors(toy_graph.emb, torch.where(y == 1, -1, y), rows, 4)[:75].exp()
+    of_two = probe_log_probs(toy_graph.emb, torch.where(y == 1, -1, y), rows, 4)[:75].exp()
     assert not of_two[:, [1, 3]].any()
     torch.testing.assert_close(of_two.sum(1), torch.ones(75))
-    with pytest.raises(InputError, match="posteriors need training clips of at least two labelled emotions"):
-        log_posteriors(toy_graph.emb, torch.where(y == 1, 1, -1), rows, 3)
+    with pytest.raises(
+        InputError, match="distil and propagate fit a probe on training clips of at least two labelled emotions"
+    ):
+        probe_log_probs(toy_graph.emb, torch.where(y == 1, 1, -1), rows, 3)
 
 
 def correct_and_smooth(weight, probabilities, y):
@@ -101,7 +103,7 @@ def five_clips(weights=(0.9, 0.8, 0.7, 0.95, 0.6)):
     spread = torch.full((7, 3), torch.nan)
     spread[rows] = probabilities.log()
     view = SimpleNamespace(
-        edge_index=edges, edge_weight=weight, y=torch.tensor([0, 0, -1, -1, 1, -1, 2]), log_posteriors=spread
+        edge_index=edges, edge_weight=weight, y=torch.tensor([0, 0, -1, -1, 1, -1, 2]), teacher_log_probs=spread
     )
     dense = np.zeros((5, 5))
     for (source, target), value in zip(edges[:, :5].T.tolist(), weight.tolist(), strict=False):
@@ -139,7 +141,7 @@ def test_many_neighbours_do_not_drown_what_a_clip_says(toy_graph):
     noisy[torch.arange(120), toy_graph.y] += 1
     plain = torch.where(rows[:, None], noisy.log_softmax(1), torch.nan)
     view = SimpleNamespace(
-        edge_index=toy_graph.edge_index, edge_weight=toy_graph.edge_weight, y=y, log_posteriors=plain
+        edge_index=toy_graph.edge_index, edge_weight=toy_graph.edge_weight, y=y, teacher_log_probs=plain
     )
     linked = torch.zeros_like(rows)
     linked[toy_graph.edge_index.flatten()] = True
@@ -158,22 +160,22 @@ def test_what_each_method_is_told(toy_graph, method):
     view = training_view(toy_graph, rows, labelled, settings)
     assert torch.equal(view.y, torch.where(labelled, toy_graph.y, -1))
     assert ("teacher" in view) is (method in ("graph", "regress", "relational"))
-    assert ("log_posteriors" in view) is (method in ("distil", "propagate"))
+    assert ("teacher_log_probs" in view) is (method in ("distil", "propagate"))
     emb = torch.zeros(120, 16)
     emb[rows] = toy_graph.emb[rows] - toy_graph.emb[rows].mean(0)
     if "teacher" in view:
         torch.testing.assert_close(view.teacher, unit_variance(emb, rows), rtol=1e-4, atol=1e-5)
-    if "log_posteriors" in view:
-        expected = log_posteriors(emb, view.y, rows, 3)
+    if "teacher_log_probs" in view:
+        expected = probe_log_probs(emb, view.y, rows, 3)
         if method == "propagate":
             given = SimpleNamespace(
-                edge_index=view.edge_index, edge_weight=view.edge_weight, y=view.y, log_posteriors=expected
+                edge_index=view.edge_index, edge_weight=view.edge_weight, y=view.y, teacher_log_probs=expected
             )
             assert (smoothed(given, rows)[rows] - expected[rows]).abs().max() > 0.01
             expected = smoothed(given, rows)
-        torch.testing.assert_close(view.log_posteriors, expected, rtol=1e-3, atol=1e-3, equal_nan=True)
+        torch.testing.assert_close(view.teacher_log_probs, expected, rtol=1e-3, atol=1e-3, equal_nan=True)
     nothing = training_view(toy_graph, rows, labelled, settings.replace(alpha=0))
-    assert not {"teacher", "log_posteriors"} & set(nothing.keys())
+    assert not {"teacher", "teacher_log_probs"} & set(nothing.keys())
 
 
 @pytest.mark.parametrize("method", ["distil", "propagate"])
@@ -184,17 +186,17 @@ def test_the_probe_speaks_of_all_training_clips_and_learns_from_the_labels_alone
     for transductive, rows in ((False, toy_graph.train_mask), (True, torch.ones(120, dtype=torch.bool))):
         settings = TrainingSettings(method=method, transductive=transductive)
         view = training_view(toy_graph, toy_graph.train_mask, labelled, settings)
-        assert torch.equal(~view.log_posteriors.isnan().any(1), rows)
-        right = view.log_posteriors[rows].argmax(1) == toy_graph.y[rows]
+        assert torch.equal(~view.teacher_log_probs.isnan().any(1), rows)
+        right = view.teacher_log_probs[rows].argmax(1) == toy_graph.y[rows]
         assert float(right.double().mean()) > 0.9
 
 
 def test_which_clips_are_of_the_corpora_of_others(toy_graph):
     labelled = toy_graph.train_mask & (torch.arange(120) < 45)
-    assert own_clips(toy_graph, labelled).all()  # no corpus is named
+    assert corpus_clips(toy_graph, labelled).all()  # no corpus is named
     toy_graph.table["corpus"] = np.where(np.arange(120) % 75 < 45, "one", "other")
-    assert torch.equal(own_clips(toy_graph, labelled), torch.arange(120) % 75 < 45)
-    assert own_clips(toy_graph, toy_graph.train_mask).all()
+    assert torch.equal(corpus_clips(toy_graph, labelled), torch.arange(120) % 75 < 45)
+    assert corpus_clips(toy_graph, toy_graph.train_mask).all()
 
 
 @pytest.mark.parametrize("method", METHODS_BESIDE)
@@ -206,7 +208,7 @@ def test_a_hidden_label_is_nowhere_to_be_seen(toy_graph, method, relabel):
     relabel(other, ~labelled, 0)
     one, two = (training_view(data, data.train_mask, labelled, settings) for data in (toy_graph, other))
     assert one.keys() == two.keys()
-    for name in {"y", "edge_index", "edge_weight", "teacher", "log_posteriors"} & set(one.keys()):
+    for name in {"y", "edge_index", "edge_weight", "teacher", "teacher_log_probs"} & set(one.keys()):
         torch.testing.assert_close(one[name], two[name], rtol=0, atol=0, equal_nan=True)
     assert "teacher" not in toy_graph
     assert one.x is toy_graph.x

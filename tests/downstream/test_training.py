@@ -10,12 +10,12 @@ from ser_graph.common.hashing import content_hash
 from ser_graph.downstream import TrainingSettings, load_student, neighbour_loss, train, training as training_module
 from ser_graph.downstream.backbones import resnet9
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
-from ser_graph.downstream.losses import distillation_loss, regression_loss, similarity_loss
+from ser_graph.downstream.losses import distillation_loss, regression_loss, relational_loss
 from ser_graph.downstream.optimisation import rate_at
 from ser_graph.downstream.prediction import predict_logits
 from ser_graph.downstream.settings import METHODS_BESIDE
 from ser_graph.downstream.student import weights_hash
-from ser_graph.downstream.teacher import log_posteriors
+from ser_graph.downstream.teacher import probe_log_probs
 from ser_graph.downstream.training import asked_of_training
 from ser_graph.errors import InputError
 
@@ -43,11 +43,6 @@ STEP = {
     "learning_rate": 1e-3,
     "precision": "float32",
 }
-
-
-def weights_equal(one, other):
-    state = other.state_dict()
-    return all(torch.equal(value, state[name]) for name, value in one.state_dict().items())
 
 
 def without_times(history):
@@ -99,7 +94,7 @@ def without(settings, *names):
 
 
 @pytest.mark.parametrize("alpha", [0, 0.5])
-def test_the_seed_decides(toy_graph, alpha):
+def test_the_seed_decides(toy_graph, alpha, weights_equal):
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
     first = train(toy_graph, alpha=alpha, seed=1, **QUICK)
@@ -125,7 +120,9 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("changes", RUNS.values(), ids=RUNS)
-def test_a_resumed_run_ends_where_the_uninterrupted_one_does(toy_graph, tmp_path, monkeypatch, changes, precision):
+def test_a_resumed_run_ends_where_the_uninterrupted_one_does(
+    toy_graph, tmp_path, monkeypatch, changes, precision, weights_equal
+):
     how = {**QUICK, "epochs": 3, "precision": precision, **changes}
     whole = train(toy_graph, **how)
     epoch = training_module._Run.epoch
@@ -151,7 +148,7 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(toy_graph, tmp_path
     assert weights_equal(whole, again)
 
 
-def test_a_checkpoint_of_another_run_is_not_continued(toy_graph, tmp_path, relabel):
+def test_a_checkpoint_of_another_run_is_not_continued(toy_graph, tmp_path, relabel, weights_equal):
     how = {**QUICK, "epochs": 1}
     path = tmp_path / "c"
     train(toy_graph, checkpoint=path, **how)
@@ -265,9 +262,9 @@ def test_a_step_beside_the_teacher_by_hand(toy_graph, method, reduction):
     if method == "regress":
         term = regression_loss(beside.head(out.fc1), scaled[nodes], reduction=reduction)
     elif method == "relational":
-        term = similarity_loss(out.fc1, emb[nodes], reduction=reduction)
+        term = relational_loss(out.fc1, emb[nodes], reduction=reduction)
     else:
-        said = log_posteriors(emb, torch.where(labelled, toy_graph.y, -1), rows, 3)
+        said = probe_log_probs(emb, torch.where(labelled, toy_graph.y, -1), rows, 3)
         term = distillation_loss(out.logits, said[nodes], 2.0, reduction=reduction)
     assert terms["supervised_loss"] == pytest.approx(float(supervised.detach()), rel=1e-4)
     assert terms[f"{method}_loss"] == pytest.approx(float(term.detach()), rel=1e-3)
@@ -355,7 +352,7 @@ def test_a_student_learns_what_the_teacher_shows_without_its_labels(toy_graph, m
 
 
 @pytest.mark.parametrize("method", METHODS_BESIDE)
-def test_hidden_labels_and_clips_out_of_training_are_not_used(toy_graph, method, relabel):
+def test_hidden_labels_and_clips_out_of_training_are_not_used(toy_graph, method, relabel, weights_equal):
     how = {**QUICK, "method": method, "same_label": True, "protocol": "paper", "label_fraction": 0.2}
     student = train(toy_graph, **how)
     hidden = ~labelled_nodes(toy_graph, label_fraction=0.2, protocol="paper")
@@ -371,7 +368,7 @@ def test_hidden_labels_and_clips_out_of_training_are_not_used(toy_graph, method,
         assert weights_equal(student, train(relabelled, **how))
 
 
-def test_other_corpora_without_labels_teach_as_well(toy_graph):
+def test_other_corpora_without_labels_teach_as_well(toy_graph, weights_equal):
     """A joint graph: clips of speakers 3 and 4 stand for another corpus, whose emotions are unknown."""
     toy_graph.y[45:75] = -1
     how = {**QUICK, "method": "regress", "center": "speaker"}
@@ -429,7 +426,7 @@ def test_the_papers_learning_rate():
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "paper"])
-def test_the_baseline_has_no_neighbours(toy_graph, schedule):
+def test_the_baseline_has_no_neighbours(toy_graph, schedule, weights_equal):
     student = train(toy_graph, alpha=0, **QUICK, schedule=schedule)
     assert not any("nsl_loss" in row or row["edge_coverage"] for row in student.info["history"])
     toy_graph.edge_index, toy_graph.edge_weight = toy_graph.edge_index[:, :0], toy_graph.edge_weight[:0]
@@ -483,7 +480,7 @@ def test_the_best_epoch_is_kept_where_it_is_asked_for(toy_graph, monkeypatch, sc
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "paper"])
-def test_the_last_epoch_is_kept_whatever_dev_says(toy_graph, monkeypatch, schedule):
+def test_the_last_epoch_is_kept_whatever_dev_says(toy_graph, monkeypatch, schedule, weights_equal):
     plain = train(toy_graph, **{**QUICK, "epochs": 3}, schedule=schedule)
     states = scripted(monkeypatch, [0.9, 0.5, 0.1])
     student = train(toy_graph, **{**QUICK, "epochs": 3}, schedule=schedule)
@@ -492,7 +489,7 @@ def test_the_last_epoch_is_kept_whatever_dev_says(toy_graph, monkeypatch, schedu
     assert weights_equal(student, plain)
 
 
-def test_paper_trains_on_dev_too_and_keeps_the_last_epoch(toy_graph, monkeypatch):
+def test_paper_trains_on_dev_too_and_keeps_the_last_epoch(toy_graph, monkeypatch, weights_equal):
     student = train(toy_graph, protocol="paper", **QUICK)
     assert (student.info["n_train"], student.info["epoch"]) == (90, 2)
     assert not any("dev_uar" in row for row in student.info["history"])
@@ -511,7 +508,7 @@ def test_standardisation_sees_the_training_clips_alone(toy_graph, protocol, n):
     np.testing.assert_allclose(layer.std, seen.std(0), rtol=1e-5)
 
 
-def test_no_label_outside_the_training_clips_is_used(toy_graph, relabel):
+def test_no_label_outside_the_training_clips_is_used(toy_graph, relabel, weights_equal):
     student = train(toy_graph, protocol="paper", **QUICK)
     relabel(toy_graph, slice(90, None), 0)
     toy_graph.x[90:] = 3
@@ -532,12 +529,12 @@ def test_alpha_brings_neighbours_together(toy_graph, relabel):
         {"method": "regress"},
         {"method": "graph"},
         {"method": "relational", "layer": "projection"},
-        {"strategy": "bank", "layer": "fc1"},
-        {"strategy": "bank", "layer": "projection"},
+        {"strategy": "memory_bank", "layer": "fc1"},
+        {"strategy": "memory_bank", "layer": "projection"},
     ],
 )
-def test_a_width_goes_the_whole_way(toy_graph, tmp_path, changes):
-    """fc1 has 32 outputs: the bank, heads, projections and the stored student must know."""
+def test_a_width_goes_the_whole_way(toy_graph, tmp_path, changes, weights_equal):
+    """fc1 has 32 outputs: the memory bank, heads, projections and the stored student must know."""
     how = {**QUICK, "epochs": 1, "backbone": "mobilenet15", "width": 0.125, "alpha": 0.1, **changes}
     student, again = (train(toy_graph, **how) for _ in range(2))
     assert weights_equal(student, again)
@@ -602,7 +599,7 @@ def test_the_last_layer_of_other_emotions_is_new(toy_graph, grown_up):
         train(toy_graph, **{**QUICK, "width": 0.125}, init=grown_up)
 
 
-def test_a_checkpoint_from_another_beginning_is_not_continued(toy_graph, grown_up, tmp_path):
+def test_a_checkpoint_from_another_beginning_is_not_continued(toy_graph, grown_up, tmp_path, weights_equal):
     how = {**QUICK, "epochs": 1}
     path = tmp_path / "c"
     train(toy_graph, checkpoint=path, **how)

@@ -62,7 +62,7 @@ def test_voices_are_not_known_but_for_uar(hearing, hearing_exported, toy_graph, 
     table = bench([hearing_exported], graph=graph, repeats=1, progress=False)
     meant = predict_clips(hearing, toy_graph, "test")
     assert table["uar"].tolist() == pytest.approx([uar(meant["emotion"], meant["predicted"])])
-    assert (table["p50_ms"] > 0).all() and "hears_voices" not in table
+    assert (table["p50_ms"] > 0).all() and "normalises_by_speaker" not in table
     assert table.attrs["notes"][-1] == (
         "Normalised by speaker, so that the uar is with all clips of each speaker heard, no label looked at: "
         "hearing.onnx."
@@ -115,7 +115,7 @@ def test_int8_that_is_slower_is_said(monkeypatch):
             "size_mb": size,
             "student": "s",
             "seconds": 6.0,
-            "hears_voices": False,
+            "normalises_by_speaker": False,
         }
 
     monkeypatch.setattr("ser_graph.edge.benchmark._in_a_process", row)

@@ -14,8 +14,8 @@ from ser_graph.audio.sound import read_mono
 from ser_graph.corpora.table import load_table
 from ser_graph.downstream import Student, predict_clips
 from ser_graph.edge.nearest import Nearest
-from ser_graph.edge.prediction import format_predictions, heard_table, predict, write_predictions
-from ser_graph.edge.streaming import Heard
+from ser_graph.edge.prediction import format_predictions, predict, windows_table, write_predictions
+from ser_graph.edge.streaming import WindowPrediction
 from ser_graph.edge.torch_student import TorchStudent
 from ser_graph.errors import InputError
 from ser_graph.graph import save_graph
@@ -113,8 +113,8 @@ def test_what_cannot_be_heard_in_a_folder_is_named_and_nothing_is_waited_for(exp
 
 
 def test_late_times_keep_their_milliseconds(exported, tmp_path):
-    heard = Heard(12_094.464, 12_096.448, "fear", {"fear": 1.0}, [])
-    write_predictions(heard_table({"long.wav": [heard]}), tmp_path / "p.csv")
+    heard = WindowPrediction(12_094.464, 12_096.448, "fear", {"fear": 1.0}, [])
+    write_predictions(windows_table({"long.wav": [heard]}), tmp_path / "p.csv")
     assert (tmp_path / "p.csv").read_text().splitlines()[1] == "long.wav,12094.464,12096.448,fear,1"
 
 

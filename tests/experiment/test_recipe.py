@@ -142,7 +142,7 @@ def test_weights_span_the_grid_of_all_methods():
 )
 @pytest.mark.parametrize(
     "training",
-    [{}, {"strategy": ["bank", "forward"], "unlabelled_ratio": [2.0, 0.0], "center": ["none", "corpus"]}],
+    [{}, {"strategy": ["memory_bank", "forward"], "unlabelled_ratio": [2.0, 0.0], "center": ["none", "corpus"]}],
 )
 def test_the_baseline_is_trained_once_and_is_the_same_whatever_the_lists_are(lists, training):
     found = students(training, **lists)
@@ -203,7 +203,7 @@ OTHERS = {
     "augment": "masks",
     "seed": 1,
     "semantics": "official",
-    "strategy": "bank",
+    "strategy": "memory_bank",
     "same_label": True,
     "center": "none",
     "label_fraction": 0.1,

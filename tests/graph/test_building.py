@@ -11,7 +11,7 @@ from ser_graph.analysis import nodes_in_scope
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
-from ser_graph.graph import ClipGraph, build_graph, building, epsilon as epsilon_module
+from ser_graph.graph import ClipGraph, build_graph, building
 from ser_graph.graph.building import data_hash, scope_nodes
 from ser_graph.graph.epsilon import UselessEpsilon
 from ser_graph.graph.neighbours import nearest_neighbours
@@ -21,11 +21,7 @@ SHORT = LogMelSettings(n_samples=512, n_mels=4)
 SCOPES = {"train": ["train"], "train+dev": ["train", "dev"], "all": ["train", "dev", "test"]}
 
 
-@pytest.fixture(autouse=True)
-def few_random_pairs(monkeypatch):
-    """The histogram's 200,000 random pairs are most of the time of building a small graph."""
-    whole = epsilon_module._random_pairs
-    monkeypatch.setattr(epsilon_module, "_random_pairs", lambda unit, n, seed: whole(unit, min(n, 2000), seed))
+pytestmark = pytest.mark.usefixtures("few_random_pairs")
 
 
 def clips(n, split="train", **columns):

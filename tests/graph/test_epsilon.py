@@ -18,12 +18,7 @@ from ser_graph.graph.epsilon import (
 )
 from ser_graph.graph.neighbours import nearest_neighbours, unit_rows
 
-
-@pytest.fixture(autouse=True)
-def few_random_pairs(monkeypatch):
-    """The histogram's 200,000 random pairs are most of the time of building a small graph."""
-    whole = epsilon_module._random_pairs
-    monkeypatch.setattr(epsilon_module, "_random_pairs", lambda unit, n, seed: whole(unit, min(n, 2000), seed))
+pytestmark = pytest.mark.usefixtures("few_random_pairs")
 
 
 def build(emb, epsilon, table=None, **more):

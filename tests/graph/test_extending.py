@@ -8,16 +8,12 @@ from ser_graph.audio.mapped import _mapping_of, map_array
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
-from ser_graph.graph import add_clips, build_graph, epsilon as epsilon_module
+from ser_graph.graph import add_clips, build_graph
 
 SHORT = LogMelSettings(n_samples=512, n_mels=2)
 
 
-@pytest.fixture(autouse=True)
-def few_random_pairs(monkeypatch):
-    """The histogram's 200,000 random pairs are most of the time of building a small graph."""
-    whole = epsilon_module._random_pairs
-    monkeypatch.setattr(epsilon_module, "_random_pairs", lambda unit, n, seed: whole(unit, min(n, 2000), seed))
+pytestmark = pytest.mark.usefixtures("few_random_pairs")
 
 
 def clips(names, split="train"):

@@ -9,18 +9,14 @@ from hypothesis import given, settings, strategies as st
 
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
-from ser_graph.graph import GraphSettings, add_clips, build_graph, epsilon as epsilon_module
+from ser_graph.graph import GraphSettings, add_clips, build_graph
 from ser_graph.graph.building import find_edges
 from ser_graph.graph.neighbours import nearest_neighbours, sampled_recall
 
 SHORT = LogMelSettings(n_samples=512, n_mels=2)
 
 
-@pytest.fixture(autouse=True)
-def few_random_pairs(monkeypatch):
-    """The histogram's 200,000 random pairs are most of the time of building a small graph."""
-    whole = epsilon_module._random_pairs
-    monkeypatch.setattr(epsilon_module, "_random_pairs", lambda unit, n, seed: whole(unit, min(n, 2000), seed))
+pytestmark = pytest.mark.usefixtures("few_random_pairs")
 
 
 def table_of(n, **columns):

@@ -234,8 +234,8 @@ def _manner(
     spread = np.array(list(SPREAD.values()))
     intensity = rng.choice([0.85, 1.15])
     effect = _effect(preset, emotion) * who.strength * intensity * (1.1 - 0.5 * difficulty)
-    own = _rng("own way", seed, preset, speaker, emotion).standard_normal(len(spread))
-    stray = 0.8 * own + rng.standard_normal(len(spread))
+    deviation = _rng("own way", seed, preset, speaker, emotion).standard_normal(len(spread))
+    stray = 0.8 * deviation + rng.standard_normal(len(spread))
     cues = effect + who.habits * (0.5 + difficulty) + spread * stray * (0.02 + difficulty)
     return dict(zip(SPREAD, cues.tolist(), strict=True))
 

@@ -18,7 +18,7 @@ _EMOTIONS = ("emotion", "predicted", "suggested")  # columns that hold emotions
 _MOST_COLORED = 100  # a column of more values, e.g. a clip's transcript, is shown and searched but not coloured
 
 
-def chosen_rows(data: ClipGraph, ego: str | None, hops: int, sample: int | None, seed: int) -> np.ndarray:
+def page_rows(data: ClipGraph, ego: str | None, hops: int, sample: int | None, seed: int) -> np.ndarray:
     """The nodes that a page shows, ascending: all, those around a clip, or a sample.
 
     Args:

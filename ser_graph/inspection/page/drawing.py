@@ -13,7 +13,7 @@ _BACKEND = "canvas"
 _MARGIN = 0.06  # of the width, around the outermost points
 
 
-def drawing(xy: np.ndarray) -> Any:
+def page_map(xy: np.ndarray) -> Any:
     """The drawing as Bokeh's JSON, to be embedded where the page has an element ``drawing``.
 
     It is empty: the page's script fills its sources, which it knows by name (`everywhere`, `clips`, `edges`,

@@ -22,13 +22,13 @@ from ser_graph.inspection.layout import graph_layout
 from ser_graph.inspection.page.audio import page_audio
 from ser_graph.inspection.page.contents import (
     check_color_column,
-    chosen_rows,
     gradient,
     page_columns,
     page_edges,
+    page_rows,
     prediction_columns,
 )
-from ser_graph.inspection.page.drawing import drawing
+from ser_graph.inspection.page.drawing import page_map
 from ser_graph.inspection.page.spectrograms import spectrogram_sheets
 
 _SCRIPTS = ("state.js", "drawing.js", "listening.js", "panels.js", "main.js")
@@ -91,7 +91,7 @@ def page_html(
         InputError: an unknown column, clip or way of audio, predictions of other clips, or too many clips.
     """
     data.check()
-    rows = chosen_rows(data, ego, hops, sample, seed)
+    rows = page_rows(data, ego, hops, sample, seed)
     table = data.table.iloc[rows]
     extra = score_clips(data).reindex(data.table.index).drop(columns="emotion")
     if predictions is not None:
@@ -122,13 +122,13 @@ def page_html(
         "audio": {"kind": audio["kind"], "note": audio["note"]},
         "spectrograms": spectrograms,
     }
-    return _html(contents, late, drawing(xy))
+    return _html(contents, late, page_map(xy))
 
 
 def _html(contents: dict[str, Any], late: dict[str, Any], plot: Any) -> str:
     bokeh = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
-    own = "\n".join(_asset(name) for name in _SCRIPTS)
-    scripts = [bokeh, f'(() => {{\n"use strict";\n{own}\n}})();']
+    script_text = "\n".join(_asset(name) for name in _SCRIPTS)
+    scripts = [bokeh, f'(() => {{\n"use strict";\n{script_text}\n}})();']
     return Template(_asset("page.html")).substitute(
         title=escape(contents["title"]).encode("utf-8", "replace").decode(),
         # Only these two scripts may run: whatever text from a corpus may say, it is not one of them.

@@ -9,10 +9,10 @@ from ser_graph.errors import InputError
 from ser_graph.inspection.page import contents
 from ser_graph.inspection.page.contents import (
     check_color_column,
-    chosen_rows,
     gradient,
     page_columns,
     page_edges,
+    page_rows,
     prediction_columns,
 )
 
@@ -35,7 +35,7 @@ def values_of(column):
 
 
 def test_all_clips_by_default(toy_graph):
-    assert chosen_rows(toy_graph, None, 2, None, 0).tolist() == ALL.tolist()
+    assert page_rows(toy_graph, None, 2, None, 0).tolist() == ALL.tolist()
 
 
 @pytest.mark.parametrize("hops", [0, 1, 2, 3, 50])
@@ -44,18 +44,18 @@ def test_around_a_clip_is_the_ego_graph_of_networkx(toy_graph, hops):
     graph.add_nodes_from(range(120))
     sizes = set()
     for node in (0, 3, 40, 119):
-        rows = chosen_rows(toy_graph, toy_graph.table.index[node], hops, None, 0)
+        rows = page_rows(toy_graph, toy_graph.table.index[node], hops, None, 0)
         assert rows.tolist() == sorted(nx.ego_graph(graph, node, radius=hops))
         sizes.add(len(rows))
     assert 1 in sizes and (hops == 0 or max(sizes) > 1)
 
 
 def test_a_sample_is_sorted_and_the_same_again(toy_graph):
-    rows = chosen_rows(toy_graph, None, 2, 30, 5)
+    rows = page_rows(toy_graph, None, 2, 30, 5)
     assert len(set(rows)) == 30 and (np.diff(rows) > 0).all() and set(rows) <= set(range(120))
-    assert (rows == chosen_rows(toy_graph, None, 2, 30, 5)).all()
-    assert (rows != chosen_rows(toy_graph, None, 2, 30, 6)).any()
-    assert chosen_rows(toy_graph, None, 2, 500, 5).tolist() == ALL.tolist()
+    assert (rows == page_rows(toy_graph, None, 2, 30, 5)).all()
+    assert (rows != page_rows(toy_graph, None, 2, 30, 6)).any()
+    assert page_rows(toy_graph, None, 2, 500, 5).tolist() == ALL.tolist()
 
 
 @pytest.mark.parametrize(
@@ -69,22 +69,22 @@ def test_a_sample_is_sorted_and_the_same_again(toy_graph):
 )
 def test_what_cannot_be_shown_is_refused(toy_graph, ego, hops, sample, message):
     with pytest.raises(InputError, match=message):
-        chosen_rows(toy_graph, ego, hops, sample, 0)
+        page_rows(toy_graph, ego, hops, sample, 0)
 
 
 def test_more_clips_than_a_page_can_show_are_refused(toy_graph, monkeypatch):
-    near = len(chosen_rows(toy_graph, "s0/000.wav", 1, None, 0))
+    near = len(page_rows(toy_graph, "s0/000.wav", 1, None, 0))
     assert 1 < near < 20
     monkeypatch.setattr(contents, "MOST_CLIPS", near)
-    assert len(chosen_rows(toy_graph, "s0/000.wav", 1, None, 0)) == near
-    assert len(chosen_rows(toy_graph, None, 1, near, 0)) == near
+    assert len(page_rows(toy_graph, "s0/000.wav", 1, None, 0)) == near
+    assert len(page_rows(toy_graph, None, 1, near, 0)) == near
     for ego, hops, sample, n in (
         (None, 2, None, 120),
         (None, 2, near + 1, near + 1),
         ("s0/000.wav", 50, None, None),
     ):
         with pytest.raises(InputError, match=f"at most {near} clips, here are {n or ''}"):
-            chosen_rows(toy_graph, ego, hops, sample, 0)
+            page_rows(toy_graph, ego, hops, sample, 0)
 
 
 # Columns

@@ -1,4 +1,4 @@
-"""What the graph falls into by itself, and whether that is emotions, or rather speakers."""
+"""Groups of clips: those of one emotion, or other value, and those that the graph falls into by itself."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,60 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
+from ser_graph.analysis.assortativity import COLUMNS
 from ser_graph.analysis.columns import column_codes, text_columns
 from ser_graph.analysis.convert import undirected
-from ser_graph.analysis.homophily import COLUMNS
-from ser_graph.analysis.whole import nodes_in_scope
+from ser_graph.analysis.statistics import average_clustering, density, nodes_in_scope
 from ser_graph.graph.clip_graph import ClipGraph
+
+
+def subgraph_statistics(data: ClipGraph, by: str = "emotion") -> pd.DataFrame:
+    """The key figures of the graph among the clips of each value.
+
+    Args:
+        data: the graph.
+        by: a text column of the clip table, see `column_codes`.
+
+    Returns:
+        A row for each value, indexed by it, over the clips in scope:
+
+        - `clips`, and `coverage`, the share of them with a neighbour, of whatever value;
+        - `edges` among them, `density`, `components` (isolated clips count) and `clustering` of that subgraph,
+          as `graph_statistics` defines them;
+        - `internal_share`: of all edges into them from a clip of known value, the share from the same value;
+        - `internal_chance`: what neighbours drawn at random from the other clips of known value would give.
+
+        NaN where there is nothing to count.
+
+    Raises:
+        InputError: no such column.
+    """
+    names, codes = column_codes(data, by)
+    inside = nodes_in_scope(data)
+    source, target = codes[data.edge_index]
+    covered = data.degrees() > 0
+    known = int(((codes >= 0) & inside).sum())
+    rows = []
+    for code in range(len(names)):
+        clips = (codes == code) & inside
+        n = int(clips.sum())
+        into, within = (target == code) & (source >= 0), (target == code) & (source == code)
+        graph = undirected(data, clips)
+        rows.append(
+            {
+                "clips": n,
+                "coverage": _ratio(int((covered & clips).sum()), n),
+                "edges": int(within.sum()),
+                "density": density(int(within.sum()), n),
+                "components": nx.number_connected_components(graph),
+                "clustering": average_clustering(graph),
+                "internal_share": _ratio(int(within.sum()), int(into.sum())),
+                "internal_chance": _ratio(n - 1, known - 1) if n else np.nan,
+            }
+        )
+    columns = ["clips", "coverage", "edges", "density", "components", "clustering"]
+    columns += ["internal_share", "internal_chance"]
+    return pd.DataFrame(rows, index=pd.Index(names, name=by, dtype=object), columns=columns)
 
 
 def communities(data: ClipGraph, *, seed: int = 0) -> pd.Series:
@@ -80,13 +129,13 @@ def _joined(data: ClipGraph) -> nx.Graph:
 def _beside(joined: nx.Graph, values: pd.Series, numbers: pd.Series) -> dict[str, float]:
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score  # slow to import, seldom needed
 
-    figures = {"clips": len(values), "values": values.nunique(), "communities": numbers.nunique()}
+    counts = {"clips": len(values), "values": values.nunique(), "communities": numbers.nunique()}
     if not len(values):
-        return {**figures, **dict.fromkeys(("nmi", "ari", "modularity_values", "modularity_communities"), np.nan)}
+        return {**counts, **dict.fromkeys(("nmi", "ari", "modularity_values", "modularity_communities"), np.nan)}
     ends = pd.Index(values.index).get_indexer(np.array(joined.edges).ravel()).reshape(-1, 2)
     ends = ends[(ends >= 0).all(axis=1)]
     return {
-        **figures,
+        **counts,
         "nmi": float(normalized_mutual_info_score(values, numbers)),
         "ari": float(adjusted_rand_score(values, numbers)),
         "modularity_values": modularity(ends, values.to_numpy()),
@@ -110,3 +159,7 @@ def modularity(edges: np.ndarray, groups: np.ndarray) -> float:
     at = groups[edges]
     within = np.count_nonzero(at[:, 0] == at[:, 1]) / len(edges)
     return float(within - np.square(np.bincount(at.ravel()) / at.size).sum())
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else np.nan

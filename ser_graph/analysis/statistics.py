@@ -38,7 +38,7 @@ def graph_statistics(data: ClipGraph) -> pd.Series:
     data.check()
     graph = data.meta["graph"]
     inside = nodes_in_scope(data)
-    figures = {
+    statistics = {
         "n_clips": int(originals(data.table).sum()),
         "n_edges": data.edge_index.shape[1],
         "coverage": graph["coverage"],
@@ -48,11 +48,11 @@ def graph_statistics(data: ClipGraph) -> pd.Series:
         "same_speaker_chance": chance_homophily(data.speaker[inside]),
         "recall": graph["recall"],
         "n_in_scope": int(inside.sum()),
-        **_degree_figures(data, inside),
-        **_structure_figures(data, inside),
-        **_similarity_figures(data.edge_weight.numpy()),
+        **_degree_statistics(data, inside),
+        **_structure_statistics(data, inside),
+        **_similarity_statistics(data.edge_weight.numpy()),
     }
-    return pd.Series(figures, name="graph", dtype=object)
+    return pd.Series(statistics, name="graph", dtype=object)
 
 
 def degree_distribution(data: ClipGraph) -> pd.DataFrame:
@@ -72,7 +72,7 @@ def degree_distribution(data: ClipGraph) -> pd.DataFrame:
     return pd.DataFrame(counts, index=pd.RangeIndex(length, name="degree"))
 
 
-def _degree_figures(data: ClipGraph, inside: Tensor) -> dict[str, float]:
+def _degree_statistics(data: ClipGraph, inside: Tensor) -> dict[str, float]:
     from scipy.stats import skew  # slow to import, seldom needed
 
     ins = data.degrees()[inside].numpy()
@@ -87,7 +87,7 @@ def _degree_figures(data: ClipGraph, inside: Tensor) -> dict[str, float]:
     }
 
 
-def _structure_figures(data: ClipGraph, inside: Tensor) -> dict[str, float]:
+def _structure_statistics(data: ClipGraph, inside: Tensor) -> dict[str, float]:
     graph = undirected(data, inside)
     n, n_edges, n_joined = len(graph), data.edge_index.shape[1], graph.number_of_edges()
     sizes = [len(component) for component in nx.connected_components(graph)]
@@ -101,7 +101,7 @@ def _structure_figures(data: ClipGraph, inside: Tensor) -> dict[str, float]:
     }
 
 
-def _similarity_figures(similarity: np.ndarray) -> dict[str, float]:
+def _similarity_statistics(similarity: np.ndarray) -> dict[str, float]:
     names = ("min", "q25", "median", "q75", "max")
     values = np.quantile(similarity, [0, 0.25, 0.5, 0.75, 1]) if len(similarity) else np.full(5, np.nan)
     return {f"similarity_{name}": float(value) for name, value in zip(names, values, strict=True)}

@@ -3,7 +3,7 @@
 import pytest
 
 from ser_graph.errors import InputError
-from ser_graph.graph.belonging import check_belongs
+from ser_graph.graph.compatibility import check_compatible
 
 FEATURES = {"n_samples": 8192, "n_mels": 64}
 
@@ -14,13 +14,13 @@ def meta(emotions, **changes):
 
 def test_emotions_that_it_knows():
     for emotions in (["anger", "fear"], ["fear"], []):
-        check_belongs(meta(emotions), FEATURES, ["anger", "fear"])
+        check_compatible(meta(emotions), FEATURES, ["anger", "fear"])
     with pytest.raises(InputError, match=r"^The graph does not belong to the model: its emotions are fear, joy"):
-        check_belongs(meta(["fear", "joy"]), FEATURES, ["anger", "fear"])
+        check_compatible(meta(["fear", "joy"]), FEATURES, ["anger", "fear"])
 
 
 def test_spectrograms_of_the_same_settings():
     with pytest.raises(
         InputError, match=r"^The graph's spectrograms have n_mels=40, the student expects 64; predict"
     ):
-        check_belongs(meta(["fear"], n_mels=40), FEATURES, ["fear"])
+        check_compatible(meta(["fear"], n_mels=40), FEATURES, ["fear"])

@@ -1,12 +1,12 @@
-"""transformers without its own bars and reports: ours say it in one place."""
+"""Silence transformers' own bars and reports: ours say it in one place."""
 
 import contextlib
 from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Without transformers' own report of untrained heads and its bars: `info` and our bars say it."""
+def silence_transformers() -> Iterator[None]:
+    """Silence transformers' report of untrained heads and its bars: `info` and our bars say it."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

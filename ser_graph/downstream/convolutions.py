@@ -1,14 +1,14 @@
-"""Narrow convolutions as one matrix product: in training on the CPU the same sums for half the time."""
+"""Convolutions of few columns as one matrix product: in training on the CPU the same sums for half the time."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-NARROW = 2
+MAX_COLUMNS = 2
 """Columns of the output up to which the product is faster."""
 
 
-class NarrowConv2d(nn.Conv2d):
+class MatmulConv2d(nn.Conv2d):
     """A convolution that trains as one matrix product where its output has one or two columns.
 
     oneDNN's bfloat16 convolutions work on rows of pixels; in the last block of ResNet-9, two pixels wide and 512
@@ -21,12 +21,12 @@ class NarrowConv2d(nn.Conv2d):
         """[B, C, h, w] -> [B, C', h', w']."""
         width = (x.shape[3] + 2 * int(self.padding[0]) - self.kernel_size[1]) // self.stride[1] + 1
         fast = self.training and x.device.type == "cpu" and x.dtype == torch.bfloat16
-        if fast and width <= NARROW and self.groups == 1 and self.bias is None:
-            return convolve_by_product(x, self.weight, self.stride[0], int(self.padding[0]))
+        if fast and width <= MAX_COLUMNS and self.groups == 1 and self.bias is None:
+            return conv2d_by_matmul(x, self.weight, self.stride[0], int(self.padding[0]))
         return super().forward(x)
 
 
-def convolve_by_product(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+def conv2d_by_matmul(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
     """What `torch.nn.functional.conv2d` returns, as one matrix product.
 
     Args:
@@ -40,7 +40,7 @@ def convolve_by_product(x: Tensor, weight: Tensor, stride: int = 1, padding: int
 
     Examples:
         >>> x, weight = torch.arange(9.0).reshape(1, 1, 3, 3), torch.ones(1, 1, 2, 2)
-        >>> convolve_by_product(x, weight)[0, 0].tolist()
+        >>> conv2d_by_matmul(x, weight)[0, 0].tolist()
         [[8.0, 12.0], [20.0, 24.0]]
     """
     kernel = weight.shape[2]

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from ser_graph.downstream.backbones import make_backbone
-from ser_graph.downstream.narrow import NARROW, NarrowConv2d, convolve_by_product
+from ser_graph.downstream.convolutions import MAX_COLUMNS, MatmulConv2d, conv2d_by_matmul
 
 
 @given(
@@ -21,7 +21,7 @@ def test_the_product_is_the_convolution_and_so_are_its_gradients(size, kernel, s
     torch.manual_seed(0)
     x = torch.randn(2, channels[0], *size, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(channels[1], channels[0], kernel, kernel, dtype=torch.float64, requires_grad=True)
-    mine = convolve_by_product(x, weight, stride, padding)
+    mine = conv2d_by_matmul(x, weight, stride, padding)
     theirs = functional.conv2d(x, weight, stride=stride, padding=padding)
     torch.testing.assert_close(mine, theirs)
     weights = torch.randn_like(theirs)
@@ -35,7 +35,7 @@ def test_the_product_is_the_convolution_and_so_are_its_gradients(size, kernel, s
 
 def layer_and_input(width, dtype=torch.bfloat16, **options):
     torch.manual_seed(0)
-    layer = NarrowConv2d(8, 8, 3, padding=1, bias=False, **options).to(dtype)
+    layer = MatmulConv2d(8, 8, 3, padding=1, bias=False, **options).to(dtype)
     return layer, torch.randn(2, 8, 5, width, dtype=dtype)
 
 
@@ -46,19 +46,19 @@ def products(monkeypatch):
 
     def counted(*arguments):
         made.append(arguments)
-        return convolve_by_product(*arguments)
+        return conv2d_by_matmul(*arguments)
 
-    monkeypatch.setattr("ser_graph.downstream.narrow.convolve_by_product", counted)
+    monkeypatch.setattr("ser_graph.downstream.convolutions.conv2d_by_matmul", counted)
     return made
 
 
 def test_only_narrow_outputs_in_bfloat16_while_training(products):
-    layer, x = layer_and_input(NARROW)
+    layer, x = layer_and_input(MAX_COLUMNS)
     assert layer(x).shape == x.shape and len(products) == 1
     for other, wave in (
-        layer_and_input(NARROW + 1),
-        layer_and_input(NARROW, torch.float32),
-        layer_and_input(NARROW, groups=8),
+        layer_and_input(MAX_COLUMNS + 1),
+        layer_and_input(MAX_COLUMNS, torch.float32),
+        layer_and_input(MAX_COLUMNS, groups=8),
         (layer.eval(), x),
     ):
         other(wave)
@@ -78,7 +78,7 @@ def test_training_in_bfloat16_has_the_gradients_of_plain_convolutions():
     model = make_backbone("resnet9", 3, width=0.25)
     plain = copy.deepcopy(model)
     for module in plain.modules():
-        if isinstance(module, NarrowConv2d):
+        if isinstance(module, MatmulConv2d):
             module.__class__ = nn.Conv2d
     x, y = torch.randn(8, 128, 64), torch.arange(8) % 3
 

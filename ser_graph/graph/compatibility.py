@@ -1,4 +1,4 @@
-"""Whether a graph belongs to a student; asked without torch, on the device too."""
+"""Whether a student can predict the clips of a graph; checked without torch, on the device too."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from ser_graph.errors import InputError
 
 
-def check_belongs(meta: Mapping[str, Any], features: Mapping[str, Any], emotions: Sequence[str]) -> None:
+def check_compatible(meta: Mapping[str, Any], features: Mapping[str, Any], emotions: Sequence[str]) -> None:
     """Refuse a graph of other spectrograms than a student's, or of emotions that it does not know.
 
     Args:
@@ -26,17 +26,17 @@ def check_belongs(meta: Mapping[str, Any], features: Mapping[str, Any], emotions
         )
 
 
-def check_same_features(graph: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+def check_same_features(graph: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Refuse a graph whose spectrograms are of other settings than a student's.
 
     Args:
         graph: the graph's settings, ``meta["features"]``.
-        own: the student's.
+        expected: the student's.
 
     Raises:
         InputError: names the first setting that differs.
     """
-    for key, value in own.items():
+    for key, value in expected.items():
         if graph.get(key) != value:
             raise InputError(
                 f"The graph's spectrograms have {key}={graph.get(key)!r}, the student expects {value!r}; predict "
