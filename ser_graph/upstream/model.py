@@ -84,7 +84,8 @@ class Upstream:
             read_json(stored) if stored.exists() else {"weights": str(name_or_folder), "finetuned": False}
         )
         info["untrained"] = sorted(loading["missing_keys"])
-        return cls(model, extractor, info.get("emotions", ()), info)
+        emotions = info.pop("emotions", ())  # `info` is then that of the model which was stored
+        return cls(model, extractor, emotions, info)
 
     @classmethod
     def small(cls, *, seed: int = 0) -> "Upstream":

@@ -112,3 +112,19 @@ def test_a_process_that_was_killed_before_it_could_say_who_it_is(tmp_path, text)
     with lock(tmp_path):
         record = json.loads((tmp_path / LOCK).read_text())
         assert record["pid"] == os.getpid()
+
+
+def test_a_lock_that_its_holder_removes_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    """Otherwise two would hold a folder: one by the old file, which has no name any more, one by the new."""
+    try_lock, tried = locks.try_lock, []
+
+    def after_it_is_released(fd):
+        tried.append(fd)
+        if len(tried) == 1:
+            (tmp_path / LOCK).unlink()
+        return try_lock(fd)
+
+    monkeypatch.setattr(locks, "try_lock", after_it_is_released)
+    with lock(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    assert len(tried) == 2

@@ -147,7 +147,7 @@ def test_a_fine_tuned_upstream_is_stored_with_its_history(table, tmp_path):
     upstream = finetune(tiny(), table, epochs=1)
     found = Upstream.from_pretrained(upstream.save(tmp_path / "upstream"))
     assert found.fingerprint() == upstream.fingerprint()
-    assert found.info["history"] == upstream.info["history"]
+    assert found.info == upstream.info
     assert found.emotions == upstream.emotions
 
 
