@@ -1,11 +1,11 @@
-"""Train a student on a graph of clips, the loop written out: copy this file to start your own.
+"""Train a student on a graph of clips with a plain training loop. Copy this file to start your own.
 
     python examples/train_nsl.py                                          built-in, synthetic speech
     python examples/train_nsl.py --root data/emovo --name emovo --epsilon 0.99 --upstream models/ravdess
 
-The clips are expected in ROOT/raw, the graph is kept in ROOT/processed. --alpha 0 trains the baseline. Built-in
-speech is made on the spot; its upstream is a small wav2vec 2.0, fine-tuned for a moment on built-in speech of
-another made-up language. It shows the way: its numbers are synthetic.
+The script reads the clips from ROOT/raw and stores the graph in ROOT/processed. --alpha 0 trains the baseline. For
+built-in speech, the script makes the clips. It also fine-tunes a small wav2vec 2.0 as the upstream, on speech of
+another made-up language. Numbers on built-in speech are synthetic.
 """
 
 import argparse
@@ -20,10 +20,10 @@ import ser_graph as sg
 parser = argparse.ArgumentParser(description="Train a student on a graph of clips.")
 parser.add_argument("--root", type=Path, default=Path("data/synthetic"))
 parser.add_argument("--name", default="synthetic", help="a corpus of data/README.md")
-parser.add_argument("--upstream", help="name or folder of a fine-tuned upstream, needed until the graph is built")
-parser.add_argument("--source-clips", type=int, default=384, help="synthetic: clips to fine-tune the upstream on")
-parser.add_argument("--upstream-epochs", type=int, default=8, help="synthetic: epochs of that fine-tuning")
-parser.add_argument("--epsilon", type=float, default=0.9, help="least similarity; 0.99 suits wav2vec 2.0 base")
+parser.add_argument("--upstream", help="name or folder of a fine-tuned upstream; needed to build the graph")
+parser.add_argument("--source-clips", type=int, default=384, help="synthetic: clips for fine-tuning the upstream")
+parser.add_argument("--upstream-epochs", type=int, default=8, help="synthetic: epochs of the fine-tuning")
+parser.add_argument("--epsilon", type=float, default=0.9, help="least similarity; 0.99 fits wav2vec 2.0 base")
 parser.add_argument("--n-neighbors", type=int, default=3)
 parser.add_argument("--backbone", default="resnet9", help="cnn6, mobilenet15, resnet9 or vgg15")
 parser.add_argument("--alpha", type=float, default=0.1, help="weight of the neighbour loss")
@@ -33,7 +33,7 @@ device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 torch.manual_seed(0)
 
 graph, upstream = {"epsilon": args.epsilon, "n_neighbors": args.n_neighbors}, args.upstream
-if args.name == "synthetic":  # shorter clips, and an upstream of its own
+if args.name == "synthetic":  # shorter clips and a small upstream
     graph |= {"features": sg.LogMelSettings(n_samples=32_000), "seconds": 2.0}
     upstream = upstream or args.root / "upstream"
     if not Path(upstream).exists():
@@ -48,9 +48,9 @@ loader = sg.NeighborLoader(data, [args.n_neighbors], input_nodes=data.train_mask
 
 
 def train() -> list[float]:
-    """One epoch; its mean loss and neighbour loss."""
+    """Train for one epoch; return the mean loss and the mean neighbour loss."""
     losses = []
-    for batch in loader:  # the first batch_size clips are the seeds, the others their neighbours
+    for batch in loader:  # the first batch_size clips are the seeds, the others are their neighbours
         batch, n = batch.to(device), batch.batch_size
         output = student.train()(batch.x)
         neighbour = sg.downstream.neighbour_loss(output.fc2, batch.edge_index, batch.edge_weight)
@@ -64,7 +64,7 @@ def train() -> list[float]:
 
 @torch.inference_mode()
 def test(mask: torch.Tensor) -> tuple[float, float]:
-    """Accuracy and UAR (which scikit-learn calls balanced accuracy)."""
+    """Return accuracy and UAR (scikit-learn calls UAR balanced accuracy)."""
     parts = mask.nonzero()[:, 0].split(64)
     predicted = torch.cat([student.eval()(data.x[part].to(device)).logits.argmax(1).cpu() for part in parts])
     return accuracy_score(data.y[mask], predicted), balanced_accuracy_score(data.y[mask], predicted)

@@ -1,4 +1,4 @@
-"""The command line: a thin skin over the library. Heavy imports stay inside the commands: --help is fast."""
+"""The command line: a thin layer over the library. Commands import heavy packages themselves: --help is fast."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from ser_graph.common.memory import keep_freed_memory
 from ser_graph.errors import InputError, bad_value, one_line, shorten
 
 app = typer.Typer(
-    help="Speech emotion recognition on the device, by knowledge transfer through a graph.",
+    help="On-device speech emotion recognition: a large speech model teaches a small network through a graph.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -27,28 +27,31 @@ Graph = Annotated[Path, typer.Argument(help="Folder of a stored graph (with meta
 Model = Annotated[Path, typer.Argument(help="Folder of a trained student (with model.safetensors).")]
 AnyModel = Annotated[Path, typer.Argument(help="Folder of a trained student, or an exported .onnx file.")]
 UpstreamName = Annotated[
-    str, typer.Option(help="A folder in the Hugging Face layout, a model of its hub, or 'small'.")
+    str,
+    typer.Option(help="Folder in the Hugging Face layout, name of a model on the Hugging Face hub, or 'small'."),
 ]
 CorpusName = Annotated[str, typer.Argument(help="Name of the corpus, e.g. ravdess, or 'table' for a CSV.")]
-Folder = Annotated[Path, typer.Argument(help="Folder of the corpus, or the CSV of 'table'.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out clips that cannot be used, and list them.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default the GPU where there is one.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of the corpus; for 'table', the CSV file.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out unusable clips, and list them.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the GPU if there is one.")]
 EmbeddingLayer = Annotated[
     str | None,
-    typer.Option(help="Layer of the upstream that embeds: projector, or a number: 0, 1, ..., -1 for the last."),
+    typer.Option(help="Layer of the upstream that gives the embeddings: projector, 0, 1, ..., or -1 for the last."),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Any other setting: KEY=VALUE, e.g. --set precision=float32. Repeatable."),
+    typer.Option(
+        "--set", help="Another setting: KEY=VALUE, e.g. --set precision=float32. Repeat it for several settings."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on standard error and exit code 1."""
+    """Run the command line; an error of the user is one line on standard error and exit code 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for talkative in ("httpx", "huggingface_hub"):  # what matters of theirs stands in our one line
+    for talkative in ("httpx", "huggingface_hub"):  # our one line of error says what matters
         logging.getLogger(talkative).setLevel(logging.ERROR)
     warnings.showwarning = lambda message, *_, **__: print(f"Warning: {one_line(message)}", file=sys.stderr)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -79,31 +82,35 @@ def _fail(message: str) -> None:
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/demo"),
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Change the recipe: KEY=VALUE.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a key of the recipe: KEY=VALUE. Repeatable.")
+    ] = None,
 ) -> None:
-    """The whole way on built-in, synthetic speech, in two minutes on two cores, without any download."""
+    """Run every step on built-in synthetic speech: two minutes on two cores, no download."""
     run_recipe("demo", out, settings or [])
 
 
 @app.command("run")
 def run_recipe(
     recipe: Annotated[
-        str, typer.Argument(help="A TOML file, or a recipe that ships with ser_graph: demo, emovo, nemo, paper.")
+        str, typer.Argument(help="A TOML file, or a recipe of ser_graph: best, demo, emovo, nemo, paper.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the run; the same folder continues it.")],
+    out: Annotated[Path, typer.Option(help="Folder for the run. A folder of an earlier run resumes that run.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change the recipe: KEY=VALUE, e.g. --set upstream.model=FOLDER. Repeatable."),
+        typer.Option(
+            "--set", help="Change a key of the recipe: KEY=VALUE, e.g. --set upstream.model=FOLDER. Repeatable."
+        ),
     ] = None,
     skip_bad: SkipBad = False,
     device: Device = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Students to train side by side, each in a process with one CPU thread.")
+        int, typer.Option(min=1, help="Students to train at the same time, each in a process with one CPU thread.")
     ] = 1,
 ) -> None:
-    """Run a recipe: every stage from the clips to the students' numbers.
+    """Run a recipe: every stage, from the clips to the results of the students.
 
-    Finished stages are not done again, interrupted ones continue: after a stop, give the same command again.
+    To resume an interrupted run, run the same command again. It skips the stages that are finished.
     """
     from ser_graph.common.settings import parse_changes
     from ser_graph.evaluation.tables import format_results
@@ -117,7 +124,7 @@ def run_recipe(
 
 @app.command()
 def check(corpus: CorpusName, folder: Folder, as_json: Json = False) -> None:
-    """What is there in a corpus folder, and what is wrong with it."""
+    """Check a corpus: count its clips and list their problems."""
     from ser_graph.corpora.checking import check_corpus, format_report
 
     report = check_corpus(corpus, folder)
@@ -136,9 +143,9 @@ def finetune(
     skip_bad: SkipBad = False,
     device: Device = None,
 ) -> None:
-    """Fine-tune an upstream on the emotions of a source corpus. An interrupted training continues.
+    """Fine-tune an upstream on the emotions of a source corpus.
 
-    All settings: ser-graph settings finetune
+    To resume an interrupted training, run the same command again. All settings: ser-graph settings finetune
     """
     from ser_graph.common.stages import Stage
     from ser_graph.experiment.graph import asked_of_upstream
@@ -165,14 +172,14 @@ def embed(
     corpus: CorpusName,
     folder: Folder,
     upstream: UpstreamName,
-    out: Annotated[Path, typer.Option(help="CSV to write: a row a clip, a column a dimension.")],
+    out: Annotated[Path, typer.Option(help="CSV to write: one row per clip, one column per dimension.")],
     layer: EmbeddingLayer = None,
     settings: Set = None,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings by content.")] = None,
     skip_bad: SkipBad = False,
     device: Device = None,
 ) -> None:
-    """Embed the clips of a corpus, and write the embeddings as a table for any other program.
+    """Embed the clips of a corpus, and write the embeddings as a CSV for other programs.
 
     All settings: ser-graph settings embed
     """
@@ -193,7 +200,7 @@ def embed(
 def show_settings(
     command: Annotated[str, typer.Argument(help="finetune, embed, build or train.")],
 ) -> None:
-    """All settings of a command: name, default and meaning. Give them by --set KEY=VALUE."""
+    """List all settings of a command: name, default and meaning. Change them with --set KEY=VALUE."""
     from ser_graph.audio import LogMelSettings
     from ser_graph.common.settings import Settings, describe
     from ser_graph.downstream import TrainingSettings
@@ -218,15 +225,19 @@ def build(
     upstream: UpstreamName,
     out: Annotated[Path, typer.Option(help="Folder for the graph.")],
     epsilon: Annotated[
-        str | None, typer.Option(help="Least similarity of an edge; or none, or coverage:0.8 to choose it.")
+        str | None,
+        typer.Option(
+            help="Similarity that an edge must exceed; none keeps all nearest neighbours, coverage:0.8 "
+            "chooses the value."
+        ),
     ] = None,
-    n_neighbors: Annotated[int | None, typer.Option(help="Most neighbours of a clip.")] = None,
+    n_neighbors: Annotated[int | None, typer.Option(help="Maximum number of neighbours of a clip.")] = None,
     layer: EmbeddingLayer = None,
     scope: Annotated[
-        str | None, typer.Option(help="Clips that have and are neighbours: train, train+dev or all.")
+        str | None, typer.Option(help="Clips that can be neighbours: train, train+dev or all.")
     ] = None,
     center: Annotated[
-        str | None, typer.Option(help="Mean to take off the embeddings: none, corpus or speaker.")
+        str | None, typer.Option(help="Mean to subtract from the embeddings: none, corpus or speaker.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     settings: Set = None,
@@ -234,9 +245,9 @@ def build(
     skip_bad: SkipBad = False,
     device: Device = None,
 ) -> None:
-    """Build the graph of a corpus, and say what it can teach.
+    """Build the graph of a corpus, and print what the graph can teach.
 
-    All settings, of the graph, of the embedding and of the spectrograms: ser-graph settings build
+    All settings of the graph, the embeddings and the spectrograms: ser-graph settings build
     """
     from ser_graph.analysis import format_figures, graph_card, graph_statistics
     from ser_graph.audio import LogMelSettings
@@ -268,12 +279,12 @@ def build(
 def stats(
     graph: Graph,
     by: Annotated[
-        str, typer.Option(help="Column of the clip table that clips are grouped by: emotion, speaker, ...")
+        str, typer.Option(help="Column of the clip table that groups the clips: emotion, speaker, ...")
     ] = "emotion",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Everything about a graph in numbers: whom it joins, what leaks, which clips are suspicious."""
+    """Print the numbers of a graph: which clips it joins, leaks between splits, suspicious labels."""
     from ser_graph.analysis import format_report, graph_report, report_json
     from ser_graph.graph import load_graph
 
@@ -289,22 +300,25 @@ def inspect(
     graph: Graph,
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
     student: Annotated[
-        Path | None, typer.Option(help="Folder of a trained student, whose predictions are shown too.")
+        Path | None, typer.Option(help="Folder of a trained student: show its predictions too.")
     ] = None,
-    by: Annotated[str, typer.Option(help="Column that colours the clips at first.")] = "emotion",
-    ego: Annotated[str | None, typer.Option(help="File of a clip: show only what is around it.")] = None,
-    hops: Annotated[int, typer.Option(min=0, help="How far around it, in steps along edges.")] = 2,
-    sample: Annotated[int | None, typer.Option(min=1, help="Show so many clips, drawn at random.")] = None,
+    by: Annotated[str, typer.Option(help="Column of the clip table that colours the clips first.")] = "emotion",
+    ego: Annotated[
+        str | None, typer.Option(help="File of a clip: show only this clip and the clips around it.")
+    ] = None,
+    hops: Annotated[int, typer.Option(min=0, help="With --ego: greatest distance from the clip, in edges.")] = 2,
+    sample: Annotated[int | None, typer.Option(min=1, help="Number of clips to show, drawn at random.")] = None,
     audio: Annotated[
         str,
         typer.Option(
-            help="embed (in the page), reference (the corpus's files), none, or auto: embed up to 1,000 clips."
+            help="Sound: embed (inside the page), reference (play the files of the corpus), none, or auto "
+            "(embed up to 1,000 clips, else reference)."
         ),
     ] = "auto",
-    root: Annotated[Path | None, typer.Option(help="Folder of the corpus, where it has been moved.")] = None,
+    root: Annotated[Path | None, typer.Option(help="New folder of the corpus, if you have moved it.")] = None,
     seed: Seed = 0,
 ) -> None:
-    """Write a page to see and hear the graph: one HTML file that a browser opens, without any network."""
+    """Write a page to see and hear the graph: one HTML file that a browser opens without a network."""
     from ser_graph.downstream import load_student, predict_clips
     from ser_graph.graph import load_graph
     from ser_graph.inspection.page import write_page
@@ -332,26 +346,31 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the trained student.")],
     backbone: Annotated[str | None, typer.Option(help="cnn6, mobilenet15, resnet9 or vgg15.")] = None,
     width: Annotated[
-        float | None, typer.Option(help="Multiplier of its channels: 0.5 makes about a quarter of the size.")
+        float | None, typer.Option(help="Multiplier of the channels: 0.5 makes about a quarter of the size.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="What it learns beside the labels: baseline (nothing), nsl, regress, ...")
+        str | None,
+        typer.Option(
+            help="What the student learns in addition to the labels: baseline (nothing), nsl, regress, ..."
+        ),
     ] = None,
-    alpha: Annotated[float | None, typer.Option(help="Weight of the method.")] = None,
-    n_neighbors: Annotated[int | None, typer.Option(help="Neighbours of a clip.")] = None,
-    layer: Annotated[str | None, typer.Option(help="What nsl compares: fc1, fc2 or projection.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Weight of the loss of the method.")] = None,
+    n_neighbors: Annotated[int | None, typer.Option(help="Neighbours per clip.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Output that nsl compares: fc1, fc2 or projection.")] = None,
     protocol: Annotated[str | None, typer.Option(help="clean or paper.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the labelled clips.")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     settings: Set = None,
-    init: Annotated[Path | None, typer.Option(help="Folder of a student to start from.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Folder of a student whose weights are the initial weights.")
+    ] = None,
     device: Device = None,
 ) -> None:
-    """Train a student on a graph. An interrupted training continues.
+    """Train a student on a graph.
 
-    All settings and their defaults: ser-graph settings train
+    To resume an interrupted training, run the same command again. All settings: ser-graph settings train
 
-    Several processes share each batch: torchrun --nproc-per-node 2 -m ser_graph train GRAPH --out STUDENT
+    To share each batch between processes: torchrun --nproc-per-node 2 -m ser_graph train GRAPH --out STUDENT
     """
     from ser_graph.common.distributed import is_first
     from ser_graph.common.stages import Stage
@@ -385,10 +404,12 @@ def evaluate(
     model: Model,
     graph: Graph,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    predictions: Annotated[Path | None, typer.Option(help="CSV to write: a row a clip.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="CSV of the predictions to write: one row per clip.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Accuracy and UAR of a student on a split of a graph, with intervals over speakers."""
+    """Print accuracy and UAR of a student on a split of a graph, with intervals over speakers."""
     from ser_graph.common.files import atomic_file
     from ser_graph.downstream import load_student, predict_clips
     from ser_graph.evaluation import confusion_matrix, evaluate as measure
@@ -411,17 +432,17 @@ def export(
     model: Model,
     out: Annotated[Path, typer.Option(help="File to write.")],
     format: Annotated[str, typer.Option(help="onnx, or executorch (.pte, float32).")] = "onnx",
-    int8: Annotated[bool, typer.Option("--int8", help="Compute in 8 bits: a quarter of the size.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Use 8-bit integers: a quarter of the size.")] = False,
     graph: Annotated[
         Path | None,
-        typer.Option(help="Graph whose training clips set the ranges of int8; by default that of the same run."),
+        typer.Option(help="Graph whose training clips calibrate int8; default: the graph of the same run."),
     ] = None,
     clips: Annotated[
-        Path | None, typer.Option(help="Folder of recordings that set them instead, of any kind of speech.")
+        Path | None, typer.Option(help="Folder of recordings of any speech that calibrate int8 instead.")
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Write a student as one file for a device: from the waveform to probabilities, without Python."""
+    """Write a student as one file for a device. Input: a waveform; output: probabilities. No Python is needed."""
     from ser_graph.edge.exporting import export as write
 
     path = write(model, out, format=format, int8=int8, clips=_calibration(model, graph, clips, int8), seed=seed)
@@ -435,7 +456,7 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="source",
-            help="Sound files, folders of such, or - for raw 16-bit mono PCM or WAV on standard input.",
+            help="Sound files, folders of sound files, or - for raw 16-bit mono PCM or WAV on standard input.",
         ),
     ] = None,
     microphone: Annotated[
@@ -443,29 +464,32 @@ def predict(
     ] = False,
     graph: Annotated[
         Path | None,
-        typer.Option(help="Graph that it was trained on: name the labelled clips that sound most alike."),
+        typer.Option(help="Graph of the training: name the labelled clips that are most similar for the student."),
     ] = None,
     window: Annotated[
-        float | None, typer.Option(help="Seconds to hear at once; all that it can by default.")
+        float | None, typer.Option(help="Length of a window in seconds; default: the input length of the student.")
     ] = None,
-    hop: Annotated[float | None, typer.Option(help="Seconds to the next window; a window by default.")] = None,
+    hop: Annotated[
+        float | None,
+        typer.Option(help="Seconds from the start of one window to the next; default: the length of a window."),
+    ] = None,
     rate: Annotated[int | None, typer.Option(help="Sampling rate of raw PCM in Hz.")] = None,
     one_voice: Annotated[
         bool,
         typer.Option(
             "--one-voice",
-            help="All recordings are of one speaker: what was heard of the voice is kept from file to file.",
+            help="All recordings are of one speaker: keep the statistics of the voice from file to file.",
         ),
     ] = False,
-    n_nearest: Annotated[int, typer.Option(min=1, help="How many clips of the graph to name.")] = 3,
+    n_nearest: Annotated[int, typer.Option(min=1, help="Number of clips of the graph to name.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of an exported model.")] = 1,
     out: Annotated[Path | None, typer.Option(help="CSV to write instead of a table on the screen.")] = None,
 ) -> None:
-    """What a model hears: the probability of each emotion, file by file, or window by window as they come.
+    """Predict the probability of each emotion: for each file, or for each window of a stream.
 
-    An exported model (.onnx) needs no torch. A file of a folder that cannot be read is named, the others are
-    predicted, and the exit code is 1. A student that normalises by speaker takes each file, and each stream, for
-    one voice, of which it knows more from window to window.
+    An exported model (.onnx) needs no torch. If the command cannot read a file, it predicts the other files, names
+    the bad file and exits with code 1. A student with normalise=speaker treats each file and each stream as one
+    speaker, and updates the statistics of the speaker with each window.
     """
     given = sources or []
     if bool(given) == microphone or ("-" in given and len(given) > 1):
@@ -500,13 +524,13 @@ def predict(
 @app.command()
 def bench(
     models: Annotated[list[Path], typer.Argument(help="Folders of students, and exported .onnx files.")],
-    graph: Annotated[Path | None, typer.Option(help="Graph whose test clips give UAR.")] = None,
-    teacher: Annotated[Path | None, typer.Option(help="Folder of the upstream, to set beside them.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Measurements of time.")] = 50,
+    graph: Annotated[Path | None, typer.Option(help="Graph whose test clips measure UAR.")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Folder of the upstream: measure it too.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of time measurements.")] = 50,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each model.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Size, memory, time of one clip, multiplications and UAR of models side by side, on this machine."""
+    """Compare models on this machine: size, memory, time per clip, multiplications and UAR."""
     from ser_graph.edge.benchmark import bench as measure, format_bench
 
     table = measure(models, graph=graph, teacher=teacher, repeats=repeats, threads=threads)
@@ -525,12 +549,17 @@ def report(
     ],
     out: Annotated[Path, typer.Option(help="Folder for report.md, its figures, and the tables as LaTeX.")],
     choose: Annotated[
-        str, typer.Option(help="Split that chooses a setting: dev, or test (then nothing is called a test result).")
+        str,
+        typer.Option(
+            help="Split that chooses a setting: dev, or test (then the report calls no number a test result)."
+        ),
     ] = "dev",
-    metric: Annotated[str, typer.Option(help="What chooses and is compared: uar or accuracy.")] = "uar",
+    metric: Annotated[
+        str, typer.Option(help="Metric that chooses a setting and that the tables compare: uar or accuracy.")
+    ] = "uar",
     seed: Seed = 0,
 ) -> None:
-    """Tables, figures and tests of significance of stored runs, in Markdown, LaTeX and PNG."""
+    """Write tables, figures and significance tests of stored runs as Markdown, LaTeX and PNG."""
     from ser_graph.evaluation.report import write_report
 
     written = write_report(runs, out, choose=choose, metric=metric, seed=seed)

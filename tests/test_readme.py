@@ -107,6 +107,20 @@ def test_python_names_exist() -> None:
                 assert node.attr in ser_graph.__all__
 
 
+def mentioned_names() -> list[str]:
+    """Every `sg.name`, `sg.room.name` and `sg.Class.method` of the documents, the code of notebooks included."""
+    texts = [document.read_text("utf-8") for document in DOCUMENTS]
+    return sorted({name for text in texts for name in re.findall(r"\bsg\.([A-Za-z_]+(?:\.[A-Za-z_]+)*)", text)})
+
+
+@pytest.mark.parametrize("name", mentioned_names())
+def test_mentioned_name_is_public(name: str) -> None:
+    thing: Any = ser_graph
+    for part in name.split("."):
+        assert part in getattr(thing, "__all__", dir(thing))
+        thing = getattr(thing, part)
+
+
 @pytest.mark.parametrize("block", blocks("toml"))
 def test_recipe_is_valid(block: str) -> None:
     assert len(make_recipe(tomllib.loads(block)).training_settings()) == 9

@@ -1,4 +1,4 @@
-"""`LogMelSettings`: everything that decides what a spectrogram looks like; without torch."""
+"""`LogMelSettings`: all settings of the log-mel spectrograms; imports no torch."""
 
 from typing import Literal
 
@@ -8,11 +8,11 @@ from ser_graph.common.settings import Settings, setting
 from ser_graph.errors import InputError
 
 SAMPLE_RATE = 16_000
-"""In Hz: what wav2vec 2.0 and the paper's students hear."""
+"""In Hz: the rate of wav2vec 2.0 and of the paper's students."""
 
 
 class LogMelSettings(Settings):
-    """Everything that decides what a spectrogram looks like.
+    """All settings of the log-mel spectrograms.
 
     The defaults are the paper's: clips repeated or cut to 95,744 samples (5.984 s, the longest DEMoS clip),
     windows of 512 samples every 256, 64 mel bins, no padding at the edges, natural logarithm.
@@ -22,14 +22,18 @@ class LogMelSettings(Settings):
         373
     """
 
-    n_samples: int = setting(95_744, "condition", "length of every clip in samples", ge=1)
-    sample_rate: int = setting(SAMPLE_RATE, "condition", "in Hz", ge=1)
-    n_fft: int = setting(512, "condition", "length of a window in samples (periodic Hann)", ge=1)
-    hop_length: int = setting(256, "condition", "samples from one window to the next", ge=1)
+    n_samples: int = setting(
+        95_744, "condition", "samples per clip: longer clips are cut, shorter clips are repeated", ge=1
+    )
+    sample_rate: int = setting(SAMPLE_RATE, "condition", "sampling rate in Hz", ge=1)
+    n_fft: int = setting(512, "condition", "samples per window (periodic Hann)", ge=1)
+    hop_length: int = setting(
+        256, "condition", "samples from the start of one window to the start of the next", ge=1
+    )
     n_mels: int = setting(64, "condition", "number of mel bins", ge=1)
     f_min: float = setting(0.0, "condition", "lower edge of the lowest bin in Hz", ge=0)
     f_max: float | None = setting(
-        None, "condition", "upper edge of the highest bin in Hz; None is half the sample_rate", gt=0
+        None, "condition", "upper edge of the highest bin in Hz; None means half the sample_rate", gt=0
     )
     mel_scale: Literal["slaney", "htk"] = setting(
         "slaney", "condition", "slaney is linear below 1 kHz, as in librosa; htk is logarithmic throughout"
@@ -37,7 +41,7 @@ class LogMelSettings(Settings):
     floor: float = setting(
         1e-6,
         "condition",
-        "power added before the logarithm: silence becomes log(floor), about the noise of a quiet recording",
+        "power added before the logarithm; silence becomes log(floor), about the noise of a quiet recording",
         gt=0,
     )
 

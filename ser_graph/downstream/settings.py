@@ -1,4 +1,4 @@
-"""`TrainingSettings`: everything that decides how a student is trained."""
+"""`TrainingSettings`: how a student is trained."""
 
 from typing import Any, Literal
 
@@ -13,14 +13,14 @@ from ser_graph.errors import InputError, bad_value
 
 METHODS = {
     "baseline": 0.0,  # labels alone
-    "nsl": 0.1,  # the paper's: outputs of neighbours shall be close
-    "graph": 1.0,  # the distribution of similarities over neighbours and others shall be the teacher's
-    "regress": 5.0,  # the teacher's embedding shall be predicted from fc1
-    "relational": 5.0,  # similarities of all pairs of a batch shall be the teacher's
-    "distil": 1.0,  # class probabilities of the teacher's probe
-    "propagate": 1.0,  # the same, corrected and smoothed along the graph
+    "nsl": 0.1,  # the paper's: bring the outputs of neighbours together
+    "graph": 1.0,  # match the teacher's similarities of a clip to its neighbours and to other clips
+    "regress": 5.0,  # predict the teacher's embedding from fc1
+    "relational": 5.0,  # match the teacher's similarities of all pairs of a batch
+    "distil": 1.0,  # predict the class probabilities of the teacher's probe
+    "propagate": 1.0,  # predict these probabilities after correction and smoothing along the edges
 }
-"""Names of the methods and the weight that each has where `alpha` is None."""
+"""The methods, each with its default weight (`alpha` = None)."""
 
 METHODS_BESIDE = tuple(name for name in METHODS if name != "baseline")
 
@@ -32,14 +32,14 @@ PAPER = {
     "augment": "none",
     "normalise": "corpus",
 }
-"""The paper's training: the defaults where `protocol` is ``"paper"`` or `semantics` is ``"official"``."""
+"""The paper's training: the defaults if `protocol` is ``"paper"`` or `semantics` is ``"official"``."""
 
 
 class TrainingSettings(Settings):
     """How a student is trained.
 
-    The loss is the cross entropy of the labelled clips plus `alpha` times what the `method` adds. With
-    ``alpha=0`` the student learns from labels alone: it is the baseline of every method.
+    The loss is the cross entropy of the labelled clips plus `alpha` times the loss of the `method`. With
+    ``alpha=0``, the student learns from labels alone: it is the baseline of every method.
     """
 
     backbone: str = setting("resnet9", "condition", "cnn6, mobilenet15, resnet9 or vgg15")
@@ -47,83 +47,104 @@ class TrainingSettings(Settings):
         1.0, "condition", "multiplier of the channels: 0.5 makes about a quarter of the size", gt=0, le=MAX_WIDTH
     )
     method: str = setting(
-        "nsl", "method", "what the student learns beside the labels: names of `METHODS`, joined by +, or baseline"
+        "nsl",
+        "method",
+        "what the student learns in addition to the labels: nsl, graph, regress, relational, distil, propagate, "
+        "several joined by +, or baseline (nothing)",
     )
     alpha: float | None = setting(
-        None, "method", "weight of the method; None is its own, 0 trains the baseline", ge=0
+        None,
+        "method",
+        "weight of the method's loss; None means the default of the method, 0 trains the baseline",
+        ge=0,
     )
     protocol: Literal["clean", "paper"] = setting(
-        "clean", "run", "clean trains on train and looks at dev; paper trains on train + dev, as the paper does"
+        "clean",
+        "run",
+        "clean trains on train and evaluates on dev; paper trains on train and dev, as the paper does",
     )
     epochs: int = setting(30, "run", "passes over the labelled clips", ge=1)
     epoch_steps: int = setting(
-        100, "run", "fewest steps of an epoch: where fewer clips are labelled, they come again", ge=1
+        100, "run", "minimum number of steps per epoch; labelled clips are repeated if they are too few", ge=1
     )
-    batch_size: int = setting(16, "run", "labelled clips in a step", ge=1)
-    learning_rate: float = setting(2e-3, "condition", "highest rate of the schedule", gt=0)
+    batch_size: int = setting(16, "run", "labelled clips per step", ge=1)
+    learning_rate: float = setting(2e-3, "condition", "highest learning rate of the schedule", gt=0)
     schedule: Literal["cosine", "paper"] = setting(
         "cosine",
         "condition",
         "cosine: AdamW, warm-up, cosine decay, averaged weights, fresh BatchNorm statistics; paper: Adam, x 0.9 "
         "every 5 epochs, lagging BatchNorm statistics",
     )
-    keep: Literal["last", "best"] = setting("last", "condition", "the epoch to keep: the last, or the best on dev")
+    keep: Literal["last", "best"] = setting("last", "condition", "epoch to keep: the last, or the best on dev")
     augment: str = setting(
-        DEFAULT_AUGMENTATION, "condition", "what is done to spectrograms in training: parts joined by +, or none"
+        DEFAULT_AUGMENTATION,
+        "condition",
+        "augmentation of the spectrograms in training: shift, masks, shift+masks or none",
     )
     normalise: Normalisation = setting(
-        "utterance", "condition", "what is taken off spectrograms: corpus, utterance or speaker"
+        "utterance",
+        "condition",
+        "statistics that standardise the spectrograms: those of the corpus, the utterance (clip) or the speaker",
     )
-    seed: int = setting(0, "run", "of the initial weights and of all random order", ge=0, lt=2**63)
-    precision: Precision = setting("auto", "run", "auto is bfloat16 where the hardware gains by it")
-    label_fraction: float = setting(1.0, "condition", "share of the training labels that are used", gt=0, le=1)
+    seed: int = setting(0, "run", "random seed of the initial weights and of every random order", ge=0, lt=2**63)
+    precision: Precision = setting(
+        "auto", "run", "number format: float32, bfloat16, or auto (bfloat16 if it is faster for this training)"
+    )
+    label_fraction: float = setting(1.0, "condition", "share of the training labels to use", gt=0, le=1)
     labelled_speakers: int | None = setting(
-        None, "condition", "training speakers whose labels are used; None is all", ge=1
+        None, "condition", "number of training speakers whose labels are used; None means all", ge=1
     )
-    label_seed: int = setting(0, "condition", "of the choice of labels", ge=0, lt=2**63)
+    label_seed: int = setting(0, "condition", "random seed of the choice of labels", ge=0, lt=2**63)
     unlabelled_ratio: float = setting(
-        1.0, "method", "unlabelled clips in a step for each labelled one", of=METHODS_BESIDE, ge=0
+        1.0, "method", "unlabelled clips per labelled clip in a step", of=METHODS_BESIDE, ge=0
     )
     center: Literal["none", "corpus", "speaker"] = setting(
         "speaker",
         "method",
-        "mean that is taken off the teacher's embeddings; edges stay as the graph has them",
+        "mean that is subtracted from the teacher's embeddings; the edges of the graph do not change",
         of=("graph", "regress", "relational", "distil", "propagate"),
     )
     n_neighbors: int | None = setting(
-        None, "method", "neighbours of a clip; None is all that the graph holds", of=("nsl", "graph"), ge=1
+        None, "method", "neighbours per clip; None means all neighbours in the graph", of=("nsl", "graph"), ge=1
     )
     layer: Literal["fc1", "fc2", "projection"] = setting(
         "fc2",
         "method",
-        "output that is compared: fc1, fc2 (the logits) or a linear projection of fc1",
+        "output in which neighbours are compared: fc1, fc2 (the logits), or projection (a linear map of fc1)",
         of=("nsl", "relational"),
     )
     strategy: Literal["forward", "detach", "memory_bank"] = setting(
         "forward",
         "method",
-        "where neighbours' outputs come from; see `ser_graph.downstream.strategies`",
+        "source of the neighbours' outputs: forward computes them with gradients, detach computes them without, "
+        "bank remembers them",
         of=("nsl",),
     )
-    distance: Literal["cosine", "l2", "kl"] = setting("cosine", "method", "of two neighbours", of=("nsl",))
+    distance: Literal["cosine", "l2", "kl"] = setting(
+        "cosine", "method", "distance between the outputs of two neighbours", of=("nsl",)
+    )
     reduction: Literal["mean", "sum"] = setting(
-        "mean", "condition", "mean of each term (official code) or sum (the paper's equation 2)"
+        "mean", "condition", "mean of each term of the loss (the paper's code) or sum (the paper's equation 2)"
     )
-    edge_weights: bool = setting(
-        True, "method", "weigh the neighbour loss by the similarity of the edge", of=("nsl",)
-    )
+    edge_weights: bool = setting(True, "method", "multiply the loss of each edge by its similarity", of=("nsl",))
     semantics: Literal["together", "official"] = setting(
         "together",
         "method",
-        "neighbours pass BatchNorm with the seeds, or apart as in the paper's code",
+        "together: neighbours and seeds pass BatchNorm in one batch; official: in two batches, as in the "
+        "paper's code",
         of=("nsl",),
     )
     same_label: bool = setting(
-        False, "method", "keep edges of one known label only: the upper bound of a graph", of=("nsl",)
+        False,
+        "method",
+        "keep only edges whose two clips have the same known label: the upper bound of a graph",
+        of=("nsl",),
     )
-    transductive: bool = setting(False, "run", "allow neighbours that are not training clips")
+    transductive: bool = setting(False, "run", "allow neighbours from outside the training clips")
     transfer: Literal["none", "add", "max", "avg"] = setting(
-        "none", "method", "how the teacher's embedding joins fc1, also at inference: not for a device"
+        "none",
+        "method",
+        "how the teacher's embedding joins fc1; needs the teacher at inference, so it is not for a device",
     )
 
     @model_validator(mode="before")
@@ -138,7 +159,7 @@ class TrainingSettings(Settings):
     @field_validator("method")
     @classmethod
     def _in_order(cls, method: str) -> str:
-        """Joined methods by name, each once: whoever names them in another order means the same."""
+        """Sort joined methods and drop repetitions: their order does not matter."""
         names = sorted(set(method.split("+")))
         return "+".join(names) if names == ["baseline"] or set(names) <= set(METHODS_BESIDE) else method
 
@@ -161,27 +182,27 @@ class TrainingSettings(Settings):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods that are joined, by name and without repetition."""
+        """The joined methods, sorted, without repetitions."""
         return tuple(sorted(set(self.method.split("+"))))
 
     @property
     def default_weight(self) -> float:
-        """The weight where `alpha` is None: the method's own; 1 of several, each of which keeps its own."""
+        """The weight if `alpha` is None: the default of the method; 1 for joined methods (each keeps its own)."""
         return METHODS.get(self.method, 1.0)
 
     @property
     def weight(self) -> float:
-        """The weight of the method."""
+        """The weight of the method's loss."""
         return self.default_weight if self.alpha is None or self.method == "baseline" else self.alpha
 
     @property
     def learns_from(self) -> str | None:
-        """The method, or None where the student learns from labels alone."""
+        """The method, or None if the student learns from labels alone."""
         return "+".join(self.methods) if self.weight > 0 else None
 
     @property
     def is_baseline(self) -> bool:
-        """Whether the student learns from labels alone, nothing from the graph or the teacher."""
+        """Whether the student learns from labels alone, without graph and teacher."""
         return self.learns_from is None and self.transfer == "none"
 
     @property

@@ -1,4 +1,4 @@
-"""The students of a recipe: lists of settings, the grid that they span, and the students' names."""
+"""The students of a recipe: lists of settings, their grid, and the names of the students."""
 
 from itertools import product
 from typing import Any, Literal
@@ -15,15 +15,19 @@ _FIRST_IN_NAME = ("backbone", "method", "transfer")
 
 
 class Students(BaseModel):
-    """The students: one for each combination of the lists; the baseline is trained once for all methods.
+    """The students: one for each combination of the lists. All methods share one baseline.
 
     Attributes:
-        method: what they learn from, see `METHODS`.
-        alpha: weights of the methods; none is each method's own, 0 is the baseline.
-        n_neighbors: none is all that the graph holds.
-        transfer: ``"add"``, ``"max"``, ``"avg"``: further baselines, with alpha = 0, for each backbone and seed.
-        training: further settings, see `TrainingSettings`; a list is one more dimension of the grid, e.g.
-            ``{epochs = 20, label_fraction = [0.02, 0.1, 1.0]}``.
+        backbone: names of the networks.
+        method: what the students learn in addition to the labels, see `METHODS`.
+        alpha: weights of the methods. An empty list means the default of each method; 0 is the baseline.
+        n_neighbors: neighbours per clip. An empty list means all neighbours in the graph.
+        layer: outputs in which the neighbour loss compares neighbours.
+        seed: random seeds.
+        transfer: ``"add"``, ``"max"``, ``"avg"``: further baselines with alpha = 0, for each backbone and seed.
+        training: further settings, see `TrainingSettings`. A list adds a dimension to the grid, e.g.
+            ``{epochs = 20, label_fraction = [0.02, 0.1, 1.0]}``, but not for settings that all students of a run
+            share, such as `epochs`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,7 +43,7 @@ class Students(BaseModel):
 
 
 def training_settings(students: Students, protocol: str) -> list[TrainingSettings]:
-    """One for each student of the grid, baselines first."""
+    """The settings of each student of the grid, baselines first."""
     grid = {name: values for name in _GRID if (values := getattr(students, name))}
     grid |= _training_lists(students.training)
     transfers = {**grid, "method": ["baseline"], "transfer": students.transfer}
@@ -52,7 +56,7 @@ def training_settings(students: Students, protocol: str) -> list[TrainingSetting
 
 
 def _training_lists(training: dict[str, Any]) -> dict[str, list[Any]]:
-    """Each of `students.training` as the list of its values."""
+    """Each setting of `students.training` with the list of its values."""
     for name, value in training.items():
         if name in Students.model_fields:
             raise InputError(f"students.training.{name} is set elsewhere, write students.{name} = [...]")
@@ -70,10 +74,10 @@ def _training_lists(training: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def student_name(settings: TrainingSettings) -> str:
-    """The folder and row name of a student: what it learns from, and whatever else is not the default.
+    """The name of a student's folder and row: backbone, method, settings other than the default, and seed.
 
-    What all students of a run share (epochs, batch size, precision, protocol) is not in the name, nor what makes
-    no difference to it, such as the layer of a baseline; see `unusual`.
+    The name leaves out settings that all students of a run share (epochs, batch size, precision, protocol). It also
+    leaves out settings without effect, such as the layer of a baseline; see `unusual`.
 
     Examples:
         >>> student_name(TrainingSettings(n_neighbors=6))
@@ -92,10 +96,10 @@ def student_name(settings: TrainingSettings) -> str:
 
 
 def unusual(settings: TrainingSettings) -> dict[str, Any]:
-    """What tells a student from the usual one: settings that make a difference to it and are not the default.
+    """The settings of a student that have an effect and differ from the default.
 
-    What all students of a run share is left out. Beside ``schedule="paper"``, the default is what belongs to it, in
-    both protocols, so that students of both have the same names.
+    Settings that all students of a run share are left out. With ``schedule="paper"``, the defaults are those of the
+    paper in both protocols, so that students of both protocols have the same names.
     """
     of_paper: dict[str, Any] = PAPER if settings.schedule == "paper" else {}
     default = {**TrainingSettings(**of_paper).model_dump(), "schedule": TrainingSettings().schedule}
@@ -104,7 +108,7 @@ def unusual(settings: TrainingSettings) -> dict[str, Any]:
 
 
 def essential(settings: TrainingSettings) -> TrainingSettings:
-    """The same training, with the default wherever a value makes no difference beside the others."""
+    """The same training, with the default for every setting that has no effect."""
     hidden = without_effect_on(TrainingSettings, settings.learns_from or "baseline")
     if settings.label_fraction == 1 and settings.labelled_speakers is None:
         hidden |= {"label_seed"}

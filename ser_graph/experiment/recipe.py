@@ -1,4 +1,4 @@
-"""A recipe: everything that decides a run."""
+"""A recipe: all settings of a run."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,19 +19,20 @@ class _Part(BaseModel):
 
 
 class Corpus(_Part):
-    """A folder of clips and how it is split.
+    """A folder of clips and its split.
 
     Attributes:
         corpus: name of a corpus, or ``"table"``.
-        root: its folder, relative to where the command runs; for ``"table"`` the table's file.
-        split: ``"default"`` (the corpus's own norm; a table's own column) or ``"speaker-independent"``.
-        fractions: of speakers in train, dev and test, for ``"speaker-independent"``.
-        seed: of the split.
+        root: the folder of the corpus, relative to the current folder; for ``"table"``, the file of the table.
+        split: ``"default"`` (the usual split of the corpus, or the column ``split`` of a table) or
+            ``"speaker-independent"``.
+        fractions: shares of the speakers in train, dev and test, for ``"speaker-independent"``.
+        seed: random seed of the split.
         shared_speakers: allow a speaker in two splits.
-        emotions: which clips to use: ``"default"``, ``"all"``, or a list of emotions; see `load_corpus`.
-        labels: other names of emotions, e.g. ``{calm = "neutral"}``.
-        make: for ``"synthetic"``: how to make it, e.g. ``{preset = "source", n_clips = 576}``; what is in
-            `root` is taken as it is without.
+        emotions: the clips to use: ``"default"``, ``"all"``, or a list of emotions; see `load_corpus`.
+        labels: new names of emotions, e.g. ``{calm = "neutral"}``.
+        make: for ``"synthetic"``: arguments of `make_corpus`, e.g. ``{preset = "source", n_clips = 576}``; without
+            them, the run uses the clips that are in `root`.
     """
 
     corpus: str
@@ -53,12 +54,16 @@ class Corpus(_Part):
 
 
 class UpstreamPart(FinetuneSettings):
-    """The upstream, and how it is fine-tuned on the source corpora."""
+    """The upstream and its fine-tuning on the source corpora."""
 
     model: str = setting(
-        "facebook/wav2vec2-base", "condition", "a model of the Hugging Face hub, a local folder, or small"
+        "facebook/wav2vec2-base",
+        "condition",
+        "a model of the Hugging Face hub, a local folder, or small (an untrained toy model)",
     )
-    finetune: bool = setting(True, "condition", "train it on the source corpora; false takes the model as it is")
+    finetune: bool = setting(
+        True, "condition", "fine-tune the model on the source corpora; false uses the model unchanged"
+    )
 
     @property
     def finetuning(self) -> FinetuneSettings:
@@ -70,18 +75,26 @@ class Recipe(_Part):
     """A whole run: source -> upstream -> target -> graph -> students.
 
     Attributes:
-        source: one corpus, or several as ``[[source]]``: their clips are joined, with all of their labels, whose
-            emotions must be among those of the first (see `Corpus.labels`).
-        folds: train every student once for each group of target speakers, left out in turn, instead of once on the
-            target's split: a number of groups, or ``"speakers"`` for one speaker at a time; see `cross_validate`.
-        dev_speakers: with `folds`, how many speakers of the next group are dev, while the others train; by default
-            all.
-        chosen_by: the split that chose these settings in earlier runs, ``"dev"`` or ``"test"``, if any did: where
-            it was test, a report calls no number a test result.
-        copies: of every clip of target and unlabelled corpora, at other speeds, to train on; see `with_copies`.
-        graph: see `GraphSettings`; by default, its scope is what the protocol trains on.
-        unlabelled: corpora that lend their clips to the graph, without their labels: ``[[unlabelled]]``; see
-            `join_corpora`.
+        name: name of the run.
+        protocol: ``"clean"`` trains on train and evaluates on dev and test; ``"paper"`` trains on train and dev.
+        folds: leave out groups of target speakers in turn, and train every student once for each group. A number
+            of groups, or ``"speakers"`` for one speaker at a time; see `cross_validate`. By default, the run uses
+            the split of the target.
+        dev_speakers: with `folds`: number of speakers of the next group that are dev; the others of that group
+            train. By default, all speakers of the next group are dev.
+        chosen_by: the split that chose these settings in earlier runs, ``"dev"`` or ``"test"``. With ``"test"``, a
+            report calls no number a test result.
+        source: one corpus, or several as ``[[source]]``. The run joins their clips and uses all labels. The
+            emotions of each must be among the emotions of the first; rename them with `Corpus.labels`.
+        target: the corpus that the students learn.
+        unlabelled: corpora that add their clips without labels, as ``[[unlabelled]]``; see `join_corpora`.
+        copies: number of copies at other speeds of each clip of target and unlabelled corpora; copies are used
+            only in training; see `with_copies`.
+        upstream: see `UpstreamPart`.
+        embedding: see `EmbeddingSettings`.
+        features: see `LogMelSettings`.
+        graph: see `GraphSettings`; by default, its scope is the training clips of the protocol.
+        students: see `Students`.
     """
 
     name: str
@@ -108,7 +121,7 @@ class Recipe(_Part):
         return {**values, "graph": {"scope": scope, **values.get("graph", {})}}
 
     def model_post_init(self, _: Any) -> None:
-        """Check what only the whole recipe can tell."""
+        """Check settings that must fit together."""
         if self.upstream.finetune and not self.source:
             raise InputError("upstream.finetune = true needs a [source] corpus")
         if self.dev_speakers is not None and self.folds is None:

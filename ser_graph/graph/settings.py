@@ -1,4 +1,4 @@
-"""`GraphSettings`: everything that decides which clips are neighbours."""
+"""`GraphSettings`: the rules that make clips neighbours."""
 
 import math
 from typing import Any, Literal
@@ -12,53 +12,58 @@ from ser_graph.graph.centring import Center
 Scope = Literal["train", "train+dev", "all"]
 Search = Literal["auto", "exact", "nndescent"]
 SPLITS_OF: dict[str, tuple[str, ...]] = {"train": ("train",), "train+dev": ("train", "dev"), "all": ()}
-"""The splits whose clips a scope holds; none named is all clips."""
+"""The splits of each scope; an empty tuple means all clips."""
 
 _EPSILON = "a cosine similarity from -1 to below 1, 'none', or 'coverage:0.8'"
 
 
 class GraphSettings(Settings):
-    """Which clips are neighbours.
+    """The rules that make clips neighbours.
 
-    A clip's neighbours are the most similar clips in scope, at most `n_neighbors`, of a similarity above `epsilon`.
-    The similarity is the cosine of two embeddings without the mean that `center` names.
+    The neighbours of a clip are the most similar clips in scope: at most `n_neighbors` clips, each with a
+    similarity above `epsilon`. The similarity is the cosine of two embeddings, after subtraction of the mean that
+    `center` names.
     """
 
     epsilon: float | str | None = setting(
         0.99,
         "method",
-        "an edge needs a cosine similarity above this (0.99 is the paper's, for its wav2vec 2.0); None or 'none' "
-        "keeps every nearest neighbour; 'coverage:0.8' takes the largest one that leaves 80 % of the clips in "
-        "scope a neighbour",
+        "an edge needs a cosine similarity above epsilon (the paper uses 0.99 for its wav2vec 2.0); None or 'none' "
+        "keeps every nearest neighbour; 'coverage:0.8' takes the largest value with which 80 % of the clips in "
+        "scope have a neighbour",
     )
-    n_neighbors: int = setting(6, "method", "most neighbours of a clip, the most similar ones", ge=1)
+    n_neighbors: int = setting(
+        6, "method", "maximum number of neighbours of a clip; the most similar clips come first", ge=1
+    )
     center: Center = setting(
         "none",
         "method",
-        "whose mean is taken off the embeddings before they are compared: none, corpus or speaker; of the clips in "
-        "scope; the graph's `emb` stays as the upstream made it",
+        "mean that is subtracted from the embeddings before the comparison: none, corpus or speaker; the mean is "
+        "that of the clips in scope; the graph's `emb` does not change",
     )
     across: tuple[str, ...] = setting(
         (),
         "method",
-        "text columns of the clip table in which neighbours differ, e.g. speaker, sentence; a missing value "
-        "differs from all",
+        "text columns of the clip table in which two neighbours must differ, e.g. speaker, sentence; a missing "
+        "value differs from every value",
     )
     mutual: bool = setting(
-        False, "method", "keep an edge only if its opposite is one too: each clip is among the other's nearest"
+        False, "method", "keep an edge only if each of its two clips is among the nearest neighbours of the other"
     )
     scope: Scope = setting(
         "train",
         "method",
-        "clips that have and are neighbours: train (protocol clean), train+dev (protocol paper), or all (to look "
-        "at: test clips then are neighbours of training clips)",
+        "clips that can have neighbours and be neighbours: train (protocol clean), train+dev (protocol paper), or "
+        "all (only to look at the graph: edges then join test clips and training clips)",
     )
     method: Search = setting(
-        "auto", "run", "how neighbours are searched: exact, nndescent, or auto, which is exact below 80,000 clips"
+        "auto", "run", "search for neighbours: exact, nndescent, or auto, which is exact below 80,000 clips"
     )
-    seed: int = setting(0, "run", "of NN-descent and of the sample on which recall is measured", ge=0, lt=2**63)
+    seed: int = setting(
+        0, "run", "random seed of NN-descent and of the sample that measures its recall", ge=0, lt=2**63
+    )
     n_jobs: int | None = setting(
-        None, "run", "threads of NN-descent, on which its result depends; None is all", ge=1
+        None, "run", "threads of NN-descent; its result depends on them; None means all threads", ge=1
     )
 
     @field_validator("epsilon", mode="before")
