@@ -232,7 +232,7 @@ def build(
 
     All settings, of the graph, of the embedding and of the spectrograms: ser-graph settings build
     """
-    from ser_graph.analysis import format_figures, graph_card, graph_statistics
+    from ser_graph.analysis import format_statistics, graph_card, graph_statistics
     from ser_graph.audio import LogMelSettings
     from ser_graph.common.settings import changed
     from ser_graph.graph import GraphSettings, build_graph, save_graph
@@ -255,7 +255,7 @@ def build(
         device=device,
     )
     save_graph(data, out, x_file=x_file)
-    print(f"{format_figures(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
+    print(f"{format_statistics(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
 
 
 @app.command()

@@ -80,13 +80,13 @@ def _joined(data: ClipGraph) -> nx.Graph:
 def _beside(joined: nx.Graph, values: pd.Series, numbers: pd.Series) -> dict[str, float]:
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score  # slow to import, seldom needed
 
-    figures = {"clips": len(values), "values": values.nunique(), "communities": numbers.nunique()}
+    counts = {"clips": len(values), "values": values.nunique(), "communities": numbers.nunique()}
     if not len(values):
-        return {**figures, **dict.fromkeys(("nmi", "ari", "modularity_values", "modularity_communities"), np.nan)}
+        return {**counts, **dict.fromkeys(("nmi", "ari", "modularity_values", "modularity_communities"), np.nan)}
     ends = pd.Index(values.index).get_indexer(np.array(joined.edges).ravel()).reshape(-1, 2)
     ends = ends[(ends >= 0).all(axis=1)]
     return {
-        **figures,
+        **counts,
         "nmi": float(normalized_mutual_info_score(values, numbers)),
         "ari": float(adjusted_rand_score(values, numbers)),
         "modularity_values": modularity(ends, values.to_numpy()),

@@ -11,7 +11,7 @@ from ser_graph.graph.clip_graph import ClipGraph
 
 
 def subgraph_statistics(data: ClipGraph, by: str = "emotion") -> pd.DataFrame:
-    """The key figures of the graph among the clips of each value.
+    """The key numbers of the graph among the clips of each value.
 
     Args:
         data: the graph.

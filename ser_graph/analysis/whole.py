@@ -1,4 +1,4 @@
-"""Figures of a graph: how much of the corpus it reaches, and whether like is joined to like."""
+"""Numbers of a graph: how much of the corpus it reaches, and whether like is joined to like."""
 
 import networkx as nx
 import numpy as np
@@ -12,7 +12,7 @@ from ser_graph.graph.clip_graph import ClipGraph
 
 
 def graph_statistics(data: ClipGraph) -> pd.Series:
-    """The key figures of a graph, over the clips in scope: those that may have and be neighbours.
+    """The key numbers of a graph, over the clips in scope: those that may have and be neighbours.
 
     Returns:
         A Series; NaN where there is nothing to count:
@@ -36,23 +36,22 @@ def graph_statistics(data: ClipGraph) -> pd.Series:
         - `similarity_min`, `similarity_q25`, `similarity_median`, `similarity_q75`, `similarity_max`: of edges.
     """
     data.check()
-    graph = data.meta["graph"]
     inside = nodes_in_scope(data)
-    figures = {
+    statistics = {
         "n_clips": int(originals(data.table).sum()),
         "n_edges": data.edge_index.shape[1],
-        "coverage": graph["coverage"],
+        "coverage": data.meta.measured.coverage,
         "homophily": edge_homophily(data.edge_index, data.y),
         "homophily_chance": chance_homophily(data.y[inside]),
         "same_speaker": edge_homophily(data.edge_index, data.speaker),
         "same_speaker_chance": chance_homophily(data.speaker[inside]),
-        "recall": graph["recall"],
+        "recall": data.meta.measured.recall,
         "n_in_scope": int(inside.sum()),
-        **_degree_figures(data, inside),
-        **_structure_figures(data, inside),
-        **_similarity_figures(data.edge_weight.numpy()),
+        **_degree_statistics(data, inside),
+        **_structure_statistics(data, inside),
+        **_similarity_statistics(data.edge_weight.numpy()),
     }
-    return pd.Series(figures, name="graph", dtype=object)
+    return pd.Series(statistics, name="graph", dtype=object)
 
 
 def degree_distribution(data: ClipGraph) -> pd.DataFrame:
@@ -72,7 +71,7 @@ def degree_distribution(data: ClipGraph) -> pd.DataFrame:
     return pd.DataFrame(counts, index=pd.RangeIndex(length, name="degree"))
 
 
-def _degree_figures(data: ClipGraph, inside: Tensor) -> dict[str, float]:
+def _degree_statistics(data: ClipGraph, inside: Tensor) -> dict[str, float]:
     from scipy.stats import skew  # slow to import, seldom needed
 
     ins = data.degrees()[inside].numpy()
@@ -87,7 +86,7 @@ def _degree_figures(data: ClipGraph, inside: Tensor) -> dict[str, float]:
     }
 
 
-def _structure_figures(data: ClipGraph, inside: Tensor) -> dict[str, float]:
+def _structure_statistics(data: ClipGraph, inside: Tensor) -> dict[str, float]:
     graph = undirected(data, inside)
     n, n_edges, n_joined = len(graph), data.edge_index.shape[1], graph.number_of_edges()
     sizes = [len(component) for component in nx.connected_components(graph)]
@@ -101,7 +100,7 @@ def _structure_figures(data: ClipGraph, inside: Tensor) -> dict[str, float]:
     }
 
 
-def _similarity_figures(similarity: np.ndarray) -> dict[str, float]:
+def _similarity_statistics(similarity: np.ndarray) -> dict[str, float]:
     names = ("min", "q25", "median", "q75", "max")
     values = np.quantile(similarity, [0, 0.25, 0.5, 0.75, 1]) if len(similarity) else np.full(5, np.nan)
     return {f"similarity_{name}": float(value) for name, value in zip(names, values, strict=True)}
@@ -124,7 +123,7 @@ def nodes_in_scope(data: ClipGraph) -> Tensor:
         "train+dev": data.train_mask | data.val_mask,
         "all": torch.ones(data.num_nodes, dtype=torch.bool),
     }
-    return masks[data.meta["graph"]["settings"]["scope"]] & torch.from_numpy(originals(data.table))
+    return masks[data.meta.settings.scope] & torch.from_numpy(originals(data.table))
 
 
 def edge_homophily(edge_index: Tensor, codes: Tensor) -> float:

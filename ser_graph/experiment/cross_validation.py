@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.files import atomic_folder, content_hash, read_json, write_json
 from ser_graph.corpora import leave_speakers_out
 from ser_graph.downstream import TrainingSettings, predict_clips, train
@@ -103,7 +102,10 @@ def cross_validate(
             done.append(make())
         else:
             asked = content_hash(
-                settings.model_dump(), graph.model_dump(), data.meta["features"], data_hash(fold.table, data.emb)
+                settings.model_dump(),
+                graph.model_dump(),
+                data.meta.features.model_dump(),
+                data_hash(fold.table, data.emb),
             )
             done.append(_stored(Path(out).expanduser() / f"fold-{fold.number:02d}", asked, make))
     predictions = _in_order([said["test"] for said, _ in done], data)
@@ -177,8 +179,7 @@ def _made(
     settings: TrainingSettings,
     **how: Any,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    features = LogMelSettings(**data.meta["features"])
-    built = build_graph(fold.table, settings=graph, emb=data.emb, x=data.x, features=features)
+    built = build_graph(fold.table, settings=graph, emb=data.emb, x=data.x, features=data.meta.features)
     student = train(built, settings, **how)
     splits = ("test", "dev") if settings.protocol == "clean" else ("test",)
     said = {split: predict_clips(student, built, split) for split in splits}
@@ -187,8 +188,8 @@ def _made(
         "dev_speakers": fold.speakers("dev"),
         "n_train": student.info["n_train"],
         "n_test": len(said["test"]),
-        "n_edges": built.meta["graph"]["n_edges"],
-        "coverage": built.meta["graph"]["coverage"],
+        "n_edges": built.meta.measured.n_edges,
+        "coverage": built.meta.measured.coverage,
         "n_params": student.n_params,
         "epoch": student.info["epoch"],
     }
@@ -197,7 +198,7 @@ def _made(
 
 def _graph_settings(data: ClipGraph, settings: TrainingSettings) -> GraphSettings:
     """How `data` was built, but for the scope, which is what is trained on."""
-    made = GraphSettings(**data.meta["graph"]["settings"])
+    made = data.meta.settings
     if settings.transductive and made.scope == "all":
         return made
     return made.replace(scope="train+dev" if settings.protocol == "paper" else "train")

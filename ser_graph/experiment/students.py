@@ -177,15 +177,16 @@ def _is_trained(data: ClipGraph, settings: TrainingSettings, out: Path, folds: F
     if not is_finished(folder, _asked(data, settings, folds)):
         return False
     model = folder / "model.json"
-    if model.exists() and read_json(model)["features"] != data.meta["features"]:
+    if model.exists() and read_json(model)["features"] != data.meta.features.model_dump():
         raise InputError(f"{folder} was trained on other spectrograms; delete it to train it anew")
     return True
 
 
 def _asked(data: ClipGraph, settings: TrainingSettings, folds: Folds | None = None) -> str:
     """What decides a student; of folds, which store no model, the spectrograms too."""
-    by_folds = [] if folds is None else [folds, data.meta["features"]]
-    return content_hash(essential(settings).model_dump(), data.meta["data_hash"], data.meta["graph"], *by_folds)
+    by_folds = [] if folds is None else [folds, data.meta.features.model_dump()]
+    graph = [data.meta.settings.model_dump(mode="json"), data.meta.measured.model_dump()]
+    return content_hash(essential(settings).model_dump(), data.meta.data_hash, graph, *by_folds)
 
 
 def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) -> pd.DataFrame | None:

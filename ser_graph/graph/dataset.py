@@ -11,6 +11,7 @@ from ser_graph.common.settings import changed, names_of
 from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.building import build_graph
+from ser_graph.graph.meta import UpstreamMeta
 from ser_graph.graph.settings import GraphSettings
 from ser_graph.graph.storage import load_graph, save_graph
 from ser_graph.graph.stored import FILES
@@ -106,7 +107,7 @@ class EmotionGraph(InMemoryDataset):
         table = load_corpus(self.name, self.raw_dir, split=self._split)
         x_file, how = Path(self.root) / ".x.npy", {"embedding": self._embedding, "features": self._features}
         data = build_graph(table, self._upstream, self._settings, out=x_file, **how, **self._how)
-        data.meta["split"] = _name_of(self._split)
+        data.meta = data.meta.replace(split=_name_of(self._split))
         save_graph(data, self.processed_dir, x_file=x_file)
 
     @staticmethod
@@ -118,22 +119,21 @@ class EmotionGraph(InMemoryDataset):
 
     def _check_built_as_asked(self) -> None:
         meta = self._data.meta
-        if self._upstream is not None and not self._is_named_so(meta["upstream"]):
+        if self._upstream is not None and not self._is_named_so(meta.upstream):
             fingerprint = self._loaded(self._upstream).fingerprint()
-            if fingerprint != meta["upstream"]["fingerprint"]:
+            if meta.upstream is None or fingerprint != meta.upstream.fingerprint:
                 raise InputError(
                     f"The graph in {self.processed_dir} was built with another upstream; pass force_reload=True to "
                     "build it anew"
                 )
-        built = (meta["graph"]["settings"], meta["embedding"], meta["features"])
-        for asked, values in zip((self._settings, self._embedding, self._features), built, strict=True):
-            stored = type(asked)(**values)
+        built = (meta.settings, meta.embedding, meta.features)
+        for asked, stored in zip((self._settings, self._embedding, self._features), built, strict=True):
             for name in asked.given.keys() - names_of(type(asked), "cost"):
                 self._check_same(name, getattr(stored, name), getattr(asked, name))
         if callable(self._split):
             self._check_split()
         elif self._split != "default":
-            self._check_same("split", meta["split"], self._split)
+            self._check_same("split", meta.split, self._split)
 
     def _check_same(self, name: str, built: Any, asked: Any) -> None:
         if built != asked:
@@ -142,12 +142,12 @@ class EmotionGraph(InMemoryDataset):
                 "force_reload=True to build it anew"
             )
 
-    def _is_named_so(self, upstream: dict[str, Any]) -> bool:
+    def _is_named_so(self, upstream: UpstreamMeta | None) -> bool:
         """Whether the upstream is known by its name, so that nothing has to be fetched to compare it."""
         asked = self._upstream
-        if isinstance(asked, Upstream) or Path(str(asked)).expanduser().is_dir():
+        if upstream is None or isinstance(asked, Upstream) or Path(str(asked)).expanduser().is_dir():
             return False
-        return str(asked) == upstream.get("weights") and not upstream.get("finetuned")
+        return str(asked) == upstream.weights and not upstream.finetuned
 
     def _check_split(self) -> None:
         if not any(Path(self.raw_dir).iterdir()):
