@@ -35,7 +35,7 @@ os.link(f"{folder}/x.npy", f"{folder}/new.npy")
 x = map_array(f"{folder}/new.npy")
 data = sg.build_graph(table, emb=emb, x=x, epsilon=0.95, method=method, features=features)
 sg.save_graph(data, f"{folder}/{method}", x_file=f"{folder}/new.npy")
-print(data.num_edges, data.meta["graph"]["method"], data.meta["graph"]["recall"])
+print(data.num_edges, data.meta.measured.method, data.meta.measured.recall)
 """
 
 

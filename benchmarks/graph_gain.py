@@ -151,7 +151,7 @@ def with_graph(data: ClipGraph, options: dict[str, Any], **parts: Any) -> ClipGr
         "epsilon": None,
         "n_neighbors": 6,
         "scope": "all",
-        "features": sg.LogMelSettings(**data.meta["features"]),
+        "features": data.meta.features,
     }
     return sg.build_graph(parts.pop("table"), **parts, **{**settings, **options}, progress=False)
 
@@ -218,14 +218,14 @@ def chosen_on_dev(found: dict[str, dict[int, Folds]]) -> tuple[dict[int, pd.Data
     return {seed: pd.concat(parts) for seed, parts in tables.items()}, names
 
 
-def graph_figures(arm: Arm, recipe: Recipe, out: Path) -> dict[str, float]:
+def graph_measures(arm: Arm, recipe: Recipe, out: Path) -> dict[str, float]:
     """Shares of edges that join one emotion and one speaker, and coverage, in the mean over the folds' graphs."""
     data = clips(out, arm)
     options = {**arm.graph, "scope": "train"}
     rows = []
     for _, table in leave_speakers_out(data.table, n_folds(recipe), dev=True, n_dev=recipe.dev_speakers):
-        figures = sg.graph_statistics(with_graph(data, options, table=table))
-        rows.append({name: figures[name] for name in ("homophily", "homophily_chance", "same_speaker", "coverage")})
+        found = sg.graph_statistics(with_graph(data, options, table=table))
+        rows.append({name: found[name] for name in ("homophily", "homophily_chance", "same_speaker", "coverage")})
     return pd.DataFrame(rows).mean().to_dict()
 
 
@@ -274,7 +274,7 @@ def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:
                 "gap": gap_closed(np.mean(values), np.mean([base[s] for s in seeds]), best),
             }
         if arm in ARMS and ARMS[arm].has_graph:
-            row |= graph_figures(ARMS[arm], recipe, out)
+            row |= graph_measures(ARMS[arm], recipe, out)
         rows.append(row)
     table = pd.DataFrame(rows)
     compared = table["arm"].isin(ARMS)  # what dev chose is one comparison, not one of many

@@ -34,7 +34,7 @@ from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.training import _Run
 from ser_graph.graph import GraphSettings, load_graph, save_graph
 from ser_graph.graph.building import assemble
-from ser_graph.upstream import EmbeddingSettings
+from ser_graph.graph.meta import GraphMeasures
 
 MODES = ("mapped", "memory")
 STRATEGIES = get_args(TrainingSettings.model_fields["strategy"].annotation)
@@ -55,11 +55,15 @@ def made_up_graph(folder: Path, n: int, n_neighbors: int, dtype: str) -> Path:
     neighbour = (seed + torch.randint(1, n, seed.shape, generator=torch.Generator().manual_seed(0))) % n
     edges = torch.stack([neighbour, seed])
     table = table[["emotion", "speaker", "gender", "duration", "split"]]
-    data = assemble(table, emb, map_array(folder / "x.npy"), edges, torch.rand(len(seed)))
-    settings = GraphSettings(epsilon=None, n_neighbors=n_neighbors).model_dump(mode="json")
-    graph = {"settings": settings, "epsilon": None, "n_edges": len(seed)}
-    data.meta.update(
-        graph=graph, features=features.model_dump(), upstream=None, embedding=EmbeddingSettings().model_dump()
+    data = assemble(
+        table,
+        emb,
+        map_array(folder / "x.npy"),
+        edges,
+        torch.rand(len(seed)),
+        features=features,
+        settings=GraphSettings(epsilon=None, n_neighbors=n_neighbors),
+        measured=GraphMeasures(n_edges=len(seed)),
     )
     return save_graph(data, folder / "graph", x_file=folder / "x.npy")
 

@@ -203,28 +203,28 @@ METHODS: dict[str, Callable[[Fold], Any]] = {
 
 def agreement(fold: Fold, seeds: np.ndarray) -> dict[str, float]:
     """What share of each seed's six nearest training and known source clips is like it; chance: of all pairs."""
-    inside, figures = fold.train | (fold.known & fold.source), {}
+    inside, numbers = fold.train | (fold.known & fold.source), {}
     ids = nearest_neighbours(torch.from_numpy(fold.emb[inside]), 6, method="exact")[0].numpy()
     rows = np.flatnonzero(seeds[inside])[:, None]
     for name, every in {"emotion": fold.y, "speaker": fold.speaker, "corpus": fold.source}.items():
         codes = every[inside]
         for words, others in (("same", ids[rows[:, 0]]), ("chance", np.arange(len(codes))[None])):
             counted = (others != rows) & (codes[others] >= 0) & (codes[rows] >= 0)
-            figures[f"{words}_{name}"] = (codes[others] == codes[rows])[counted].mean()
-    return figures
+            numbers[f"{words}_{name}"] = (codes[others] == codes[rows])[counted].mean()
+    return numbers
 
 
 def measure(table: pd.DataFrame, method: str, parts: Iterator[Fold]) -> pd.DataFrame:
-    """Test clips as the variant says that is best on dev, and the figures of their fold; may be empty."""
+    """Test clips as the variant says that is best on dev, and the numbers of their fold; may be empty."""
     said, names = [table.loc[[], ["emotion", "speaker"]]], pd.Categorical(table["emotion"]).categories
     for number, fold in enumerate(parts):
         found = [(*probe(variant), variant) for variant in METHODS[method](fold) if variant.known.any()]
         for dev, values, best in sorted(found, key=lambda one: -one[0])[:1]:
             new = fold.train & ~fold.known & (fold.y >= 0)
             seen = fold._replace(emb=best.emb, known=best.known)  # with the true labels
-            figures = {"dev": dev, **agreement(seen, new if new.any() else fold.train)}
-            figures["pseudo"] = uar(fold.y[new], best.y[new]) if best.known[new].any() else np.nan
-            rows = table.loc[fold.test, ["emotion", "speaker"]].assign(fold=number, **figures)
+            numbers = {"dev": dev, **agreement(seen, new if new.any() else fold.train)}
+            numbers["pseudo"] = uar(fold.y[new], best.y[new]) if best.known[new].any() else np.nan
+            rows = table.loc[fold.test, ["emotion", "speaker"]].assign(fold=number, **numbers)
             said.append(rows.assign(predicted=names[values[fold.test].argmax(1)]))
     return pd.concat(said[1:] or said)
 
@@ -250,11 +250,11 @@ def wide(rows: pd.DataFrame, index: str, at: float) -> str:
     """A column for each share of labels; of the share `at` whom neighbours are like (chance), and pseudo-labels."""
     texts = rows.pivot_table("text", index, "labels", aggfunc="first", sort=False)[[*dict.fromkeys(rows["labels"])]]
     texts.columns = [f"{share:.0%} of the labels" for share in texts]
-    figures = 100 * rows[rows["labels"] == at].set_index(index).select_dtypes("number")
-    figures = figures.map("{:.1f}".format, na_action="ignore")
+    numbers = 100 * rows[rows["labels"] == at].set_index(index).select_dtypes("number")
+    numbers = numbers.map("{:.1f}".format, na_action="ignore")
     for name in ("emotion", "speaker", "corpus") if index == "method" else ("emotion", "speaker"):
-        texts[f"same {name}, {at:.0%}"] = figures[f"same_{name}"] + " (" + figures[f"chance_{name}"] + ")"
-    texts[f"pseudo-labels, {at:.0%}"] = figures["pseudo"]
+        texts[f"same {name}, {at:.0%}"] = numbers[f"same_{name}"] + " (" + numbers[f"chance_{name}"] + ")"
+    texts[f"pseudo-labels, {at:.0%}"] = numbers["pseudo"]
     return markdown_table(texts.dropna(axis=1, how="all").fillna("").reset_index())
 
 

@@ -249,7 +249,7 @@ def build(
 
     All settings of the graph, the embeddings and the spectrograms: ser-graph settings build
     """
-    from ser_graph.analysis import format_figures, graph_card, graph_statistics
+    from ser_graph.analysis import format_statistics, graph_card, graph_statistics
     from ser_graph.audio import LogMelSettings
     from ser_graph.common.settings import changed
     from ser_graph.common.stages import Stage
@@ -272,7 +272,7 @@ def build(
             with stage.write() as part:
                 write_graph(made, part, x_file=work / "x.npy")
     data = load_graph(out)
-    print(f"{format_figures(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
+    print(f"{format_statistics(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
 
 
 @app.command()

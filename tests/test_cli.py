@@ -55,8 +55,8 @@ def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
     build = ("build", "synthetic", corpus, "--upstream", upstream, "--out", graph, "--epsilon", "none")
     assert call(*build, "--n-neighbors", 3)[0] == 0
     code, out, _ = call("stats", graph, "--json")
-    figures = json.loads(out)["figures"]
-    assert code == 0 and figures["n_clips"] == 63 and figures["coverage"] == 1
+    statistics = json.loads(out)["statistics"]
+    assert code == 0 and statistics["n_clips"] == 63 and statistics["coverage"] == 1
     short = ("--epochs", 1, "--set", "epoch_steps=1")
     few = ("--set", "label_fraction=0.5", "--set", "augment=none")
     trained = call("train", graph, "--out", student, *short, "--method", "regress", "--alpha", 2, *few)
@@ -212,7 +212,7 @@ def test_bad_clips_are_named_and_left_out_on_request(call, upstream, tmp_path):
     code, _, error = call(*build)
     assert code == 1 and "--skip-bad" in one_line(error) and "2 of 63" in error
     assert call(*build, "--skip-bad")[0] == 0
-    assert json.loads(call("stats", tmp_path / "g", "--json")[1])["figures"]["n_clips"] == 61
+    assert json.loads(call("stats", tmp_path / "g", "--json")[1])["statistics"]["n_clips"] == 61
 
 
 def test_help_is_fast_and_complete():

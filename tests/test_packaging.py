@@ -155,6 +155,15 @@ def test_nothing_is_unpickled() -> None:
                 assert not [word for word in forbidden if word in text], path
 
 
+def test_meta_is_not_indexed() -> None:
+    """What a graph knows of its making are attributes that are checked, not texts that are looked up."""
+    indexed = re.compile(r"\bmeta(\[|\.get\()")
+    for folder in ("ser_graph", "examples", "benchmarks", "notebooks"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in {".py", ".ipynb"}:
+                assert not indexed.search(path.read_text("utf-8")), path
+
+
 def test_command_is_installed() -> None:
     module, _, function = PROJECT["scripts"]["ser-graph"].partition(":")
     assert callable(getattr(importlib.import_module(module), function))

@@ -11,8 +11,8 @@ from .groups import (
 )
 from .mixing import mixing_matrix as mixing_matrix, mixing_table as mixing_table
 from .report import (
-    format_figures as format_figures,
     format_report as format_report,
+    format_statistics as format_statistics,
     graph_report as graph_report,
     report_json as report_json,
 )

@@ -73,7 +73,7 @@ def graph_card(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) ->
     same, high = emotion["value"], emotion["chance_high"]
     joins_speakers = None if np.isnan(speaker["value"]) else speaker["value"] > speaker["chance_high"]
     ends = known.y[data.edge_index]
-    values: dict[str, Any] = {
+    numbers: dict[str, Any] = {
         "word": _word(same, high),
         "same_emotion": same,
         "same_emotion_low": emotion["chance_low"],
@@ -86,9 +86,9 @@ def graph_card(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) ->
         "emotion_assortativity": measured["emotion", "assortativity"]["value"],
         "speaker_assortativity": measured["speaker", "assortativity"]["value"],
         "unlabelled": float((ends < 0).any(dim=0).double().mean()),
-        "coverage": data.meta["graph"]["coverage"],
+        "coverage": data.meta.measured.coverage,
     }
-    return pd.Series({**values, "text": _text(values)}, name="card", dtype=object)
+    return pd.Series({**numbers, "text": _text(numbers)}, name="card", dtype=object)
 
 
 def _word(same: float, high: float) -> str:

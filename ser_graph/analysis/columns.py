@@ -20,7 +20,7 @@ def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tenso
             besides, e.g. `sentence`, `intensity`, `language`.
 
     Returns:
-        names: the values in code order; for `emotion`, `speaker` and `gender` those of ``data.meta["names"]``,
+        names: the values in code order; for `emotion`, `speaker` and `gender` those of ``data.meta.names``,
             for other columns those that occur, sorted.
         codes: [N] int64, -1 = unknown.
 
@@ -35,7 +35,7 @@ def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tenso
     """
     table = data.table  # which refuses codes that are not those of the names
     if by in CODES:
-        return list(data.meta["names"][by]), data[CODES[by]]
+        return list(data.meta.names[by]), data[CODES[by]]
     if by not in text_columns(data):
         raise bad_value("column", by, text_columns(data))
     names, codes = text_codes(table[by])

@@ -53,7 +53,7 @@ def graph_report(
         progress: show a bar if it takes longer than two seconds.
 
     Returns:
-        By name: `settings`, what was asked for; `card` (`graph_card`); `figures` (`graph_statistics`); `degrees`
+        By name: `settings`, what was asked for; `card` (`graph_card`); `statistics` (`graph_statistics`); `degrees`
         (`degree_distribution`); `subgraphs` (`subgraph_statistics`); `mixing` (`mixing_table`) and `bridge_pairs`,
         both without rows if the column has more than 500 values; `homophily`; `bridge_clips`; `communities`
         (`community_statistics`); `near_duplicates`; `leakage`; `scores` (`score_clips`).
@@ -90,7 +90,7 @@ def report_parts(data: ClipGraph, report: Report) -> dict[str, Callable[[], pd.S
     has_pairs = len(column_codes(data, by)[0]) <= MOST_VALUES
     return {
         "card": lambda: graph_card(data, n_permutations=n_permutations or 1000, seed=seed),
-        "figures": lambda: graph_statistics(data),
+        "statistics": lambda: graph_statistics(data),
         "degrees": lambda: degree_distribution(data),
         "subgraphs": lambda: subgraph_statistics(data, by),
         "mixing": lambda: mixing_table(data, by, **chance) if has_pairs else pd.DataFrame(),
@@ -107,7 +107,7 @@ def report_parts(data: ClipGraph, report: Report) -> dict[str, Callable[[], pd.S
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """A report for other programs: figures as objects, tables as lists of rows, null where there is nothing.
+    """A report for other programs: statistics as objects, tables as lists of rows, null where there is nothing.
 
     Examples:
         >>> report_json({"degrees": pd.DataFrame({"in_degree": [1.5, np.nan]}).rename_axis("degree")})
@@ -131,26 +131,26 @@ def _with_index(table: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index(names=[f"{name}{'_' * (name in table)}" for name in table.index.names])
 
 
-def format_figures(figures: pd.Series) -> str:
-    """Figures in three columns, at most 110 characters wide.
+def format_statistics(statistics: pd.Series) -> str:
+    """Statistics in three columns, at most 110 characters wide.
 
     Examples:
-        >>> print(format_figures(pd.Series({"n_clips": 1200, "hubness": np.nan}, dtype=object)))
+        >>> print(format_statistics(pd.Series({"n_clips": 1200, "hubness": np.nan}, dtype=object)))
         n_clips                     1,200     hubness                         -
     """
-    cells = [f"{name:22} {_number(value):>10}" for name, value in figures.items()]
+    cells = [f"{name:22} {_number(value):>10}" for name, value in statistics.items()]
     height = -(-len(cells) // 3)
     return "\n".join("     ".join(cells[row::height]) for row in range(height))
 
 
 def format_report(report: Report) -> str:
-    """A report as text of at most 110 columns: the figures, and of each table what stands out."""
+    """A report as text of at most 110 columns: the statistics, and of each table what stands out."""
     settings = report["settings"]
     by = settings["by"]
     shuffled = f"{settings['n_permutations']:,} shufflings"
     sections = {
         "What it can teach": fill(report["card"]["text"], _WIDTH),
-        "Graph": format_figures(report["figures"]),
+        "Graph": format_statistics(report["statistics"]),
         f"Clips of each {by}": _table(report["subgraphs"]),
         f"Edges from neighbour (across) to clip (down), observed / expected; * p < 0.05 by {shuffled}": _mixing(
             report["mixing"], by
@@ -171,7 +171,7 @@ def format_report(report: Report) -> str:
 
 
 def _bridges_title(report: Report) -> str:
-    sources, n = report["bridge_clips"].attrs["betweenness_sources"], report["figures"]["n_in_scope"]
+    sources, n = report["bridge_clips"].attrs["betweenness_sources"], report["statistics"]["n_in_scope"]
     sampled = f"betweenness sampled from {sources:,} of {n:,} clips" if sources < n else "betweenness is exact"
     return f"Clips that connect; {sampled}"
 

@@ -1,4 +1,4 @@
-"""Figures of a graph: how much of the corpus it reaches, and whether like is joined to like."""
+"""Numbers of a graph: how much of the corpus it reaches, and whether like is joined to like."""
 
 import networkx as nx
 import numpy as np
@@ -12,7 +12,7 @@ from ser_graph.graph.clip_graph import ClipGraph
 
 
 def graph_statistics(data: ClipGraph) -> pd.Series:
-    """The key figures of a graph, over the clips in scope: those that may have and be neighbours.
+    """The key numbers of a graph, over the clips in scope: those that may have and be neighbours.
 
     Returns:
         A Series; NaN where there is nothing to count:
@@ -36,17 +36,16 @@ def graph_statistics(data: ClipGraph) -> pd.Series:
         - `similarity_min`, `similarity_q25`, `similarity_median`, `similarity_q75`, `similarity_max`: of edges.
     """
     data.check()
-    graph = data.meta["graph"]
     inside = nodes_in_scope(data)
     statistics = {
         "n_clips": int(originals(data.table).sum()),
         "n_edges": data.edge_index.shape[1],
-        "coverage": graph["coverage"],
+        "coverage": data.meta.measured.coverage,
         "homophily": edge_homophily(data.edge_index, data.y),
         "homophily_chance": chance_homophily(data.y[inside]),
         "same_speaker": edge_homophily(data.edge_index, data.speaker),
         "same_speaker_chance": chance_homophily(data.speaker[inside]),
-        "recall": graph["recall"],
+        "recall": data.meta.measured.recall,
         "n_in_scope": int(inside.sum()),
         **_degree_statistics(data, inside),
         **_structure_statistics(data, inside),
@@ -124,7 +123,7 @@ def nodes_in_scope(data: ClipGraph) -> Tensor:
         "train+dev": data.train_mask | data.val_mask,
         "all": torch.ones(data.num_nodes, dtype=torch.bool),
     }
-    return masks[data.meta["graph"]["settings"]["scope"]] & torch.from_numpy(originals(data.table))
+    return masks[data.meta.settings.scope] & torch.from_numpy(originals(data.table))
 
 
 def edge_homophily(edge_index: Tensor, codes: Tensor) -> float:

@@ -1,21 +1,24 @@
 """Where and how precisely to compute: the same choice for the upstream and the students."""
 
 import contextlib
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from ser_graph.errors import InputError, bad_value
+
+if TYPE_CHECKING:
+    import torch  # imported where it is used: `Precision` is asked for without it
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-def pick_device(name: str | None = None) -> torch.device:
+def pick_device(name: str | None = None) -> "torch.device":
     """The device of that name, or the first GPU where there is one, else the CPU.
 
     Raises:
         InputError: `name` is not a device of this machine.
     """
+    import torch
+
     if name is None or name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -26,8 +29,10 @@ def pick_device(name: str | None = None) -> torch.device:
     return device
 
 
-def gains_by_bfloat16(device: torch.device) -> bool:
+def gains_by_bfloat16(device: "torch.device") -> bool:
     """Whether bfloat16 is computed by the hardware itself: there it is 1.7 to 3 times faster than float32."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
@@ -36,7 +41,7 @@ def gains_by_bfloat16(device: torch.device) -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))
 
 
-def uses_bfloat16(device: torch.device, precision: Precision) -> bool:
+def uses_bfloat16(device: "torch.device", precision: Precision) -> bool:
     """Whether a precision means bfloat16 on this device.
 
     Raises:
@@ -47,8 +52,10 @@ def uses_bfloat16(device: torch.device, precision: Precision) -> bool:
     return precision == "bfloat16" or (precision == "auto" and gains_by_bfloat16(device))
 
 
-def autocast(device: torch.device, precision: Precision = "auto") -> contextlib.AbstractContextManager[object]:
+def autocast(device: "torch.device", precision: Precision = "auto") -> contextlib.AbstractContextManager[object]:
     """A context in which matrix products and convolutions run in the chosen precision."""
+    import torch
+
     if uses_bfloat16(device, precision):
         return torch.autocast(device.type, torch.bfloat16)
     return contextlib.nullcontext()

@@ -102,7 +102,7 @@ def _acquire(path: Path, shown: Path) -> int:
             return fd
         os.close(fd)
         if time.monotonic() > deadline:
-            raise InputError(_complaint(shown, record))
+            raise InputError(_who_holds_it(shown, record))
         time.sleep(0.1)
 
 
@@ -151,7 +151,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and "machine" in record else None
 
 
-def _complaint(shown: Path, record: dict[str, Any] | None) -> str:
+def _who_holds_it(shown: Path, record: dict[str, Any] | None) -> str:
     who = "another process"
     if record is not None:
         who = f"process {record.get('pid')} on {record.get('host')} since {record.get('since')}"

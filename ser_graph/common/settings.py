@@ -1,4 +1,4 @@
-"""`Settings`: frozen values that are checked when they are made, and say in one line what is wrong with them."""
+"""`Record` and `Settings`: frozen values, checked when they are made, that say in one line what is wrong."""
 
 import inspect
 import tomllib
@@ -17,24 +17,24 @@ Role = Literal["condition", "method", "run", "cost"]
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
-class Settings(BaseModel):
-    """The base of all settings: frozen, no unknown names, no silent conversion.
+class Record(BaseModel):
+    """Values under fixed names: frozen, no unknown names, no silent conversion.
 
     A wrong name or value raises `InputError`, one line that says what was given and what was expected.
 
     Examples:
         >>> from pydantic import Field
-        >>> class Cooking(Settings):
-        ...     minutes: int = Field(10, ge=1, description="how long")
-        >>> Cooking(minutes=0)
+        >>> class Meal(Record):
+        ...     guests: int = Field(10, ge=1, description="how many ate")
+        >>> Meal(guests=0)
         Traceback (most recent call last):
         ...
-        ser_graph.errors.InputError: Bad minutes 0, expected a whole number, at least 1
+        ser_graph.errors.InputError: Bad guests 0, expected a whole number, at least 1
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, strict=True, allow_inf_nan=False)
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         values = {name: one.item() if isinstance(one, np.generic) else one for name, one in values.items()}
         try:
             super().__init__(**values)
@@ -44,13 +44,17 @@ class Settings(BaseModel):
         object.__setattr__(self, "__pydantic_fields_set__", set(values))
 
     def replace(self, **changes: Any) -> Self:
-        """The same settings with some changed, checked anew."""
+        """The same with some values changed, checked anew."""
         return type(self)(**{**self.given, **changes})
 
     @property
     def given(self) -> dict[str, Any]:
-        """The settings that were given by name, so that defaults which depend on others can follow a change."""
+        """The values that were given by name, so that defaults which depend on others can follow a change."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class Settings(Record):
+    """The base of all settings: what somebody chooses; each field is a `setting`."""
 
 
 def setting(default: Any, role: Role, description: str, of: tuple[str, ...] = (), **limits: Any) -> Any:
@@ -82,20 +86,27 @@ def _extra(field: Any) -> dict[str, Any]:
     return {"role": "method", "of": [], **(field.json_schema_extra or {})}
 
 
-def first_error(settings: type[BaseModel], error: ValidationError) -> InputError:
-    """What is wrong with settings, in one line: the first thing that pydantic found."""
+def first_error(record: type[Record], error: ValidationError) -> InputError:
+    """What is wrong with values, in one line: the first thing that pydantic found."""
     first = error.errors()[0]
     if first["type"] == "value_error":
         return InputError(str(first["ctx"]["error"]))
     name = str(first["loc"][0])  # what follows names a place in a list, or one of several types
     if first["type"] == "extra_forbidden":
-        return bad_value("setting", name, settings.model_fields)
-    given, field = first["input"], settings.model_fields[name]
+        return bad_value("setting" if issubclass(record, Settings) else "field", name, record.model_fields)
+    given, field = first["input"], record.model_fields[name]
+    if first["type"] == "missing":
+        return InputError(f"No {name}, expected {field.description}")
     if first["type"] == "literal_error" and len(first["loc"]) == 1 and "None" not in str(field.annotation):
         return bad_value(name, given, get_args(field.annotation))
     of_several_types = len(first["loc"]) > 1 or "|" in str(field.annotation)
     otherwise = field.description if of_several_types else str(first["msg"]).removeprefix("Input should be ")
-    return InputError(f"Bad {name} {given!r}, expected {_range(field) or otherwise}")
+    return InputError(f"Bad {name} {_cut(repr(given))}, expected {_range(field) or otherwise}")
+
+
+def _cut(text: str, most: int = 200) -> str:
+    """A text of one line, without the end of a long one."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _range(field: FieldInfo) -> str:

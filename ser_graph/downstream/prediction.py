@@ -152,8 +152,8 @@ def _predict_files(student: Student, table: pd.DataFrame, root: str | Path | Non
 
 def _check_teacher(student: Student, data: ClipGraph) -> None:
     check_transfer(student.transfer, data.emb, student.width)
-    expected, given = student.info.get("teacher"), (data.meta.get("upstream") or {}).get("fingerprint")
-    if expected and given and expected != given:
+    expected, given = student.info.get("teacher"), data.meta.upstream
+    if expected and given and expected != given.fingerprint:
         raise InputError(
             f"The graph's embeddings are of another upstream than the student was trained with "
             f"(transfer={student.transfer!r}); build the graph with that one"

@@ -12,7 +12,8 @@ from ser_graph.corpora import originals
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.centring import Center, centred
+from ser_graph.graph.centring import centred
+from ser_graph.graph.settings import Center
 
 
 def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import Standardise, Voices
 from ser_graph.common.devices import autocast, pick_device
 from ser_graph.common.distributed import is_first, processes
@@ -101,9 +100,10 @@ def asked_of_training(data: ClipGraph, settings: TrainingSettings, init: Student
     """Everything that decides what a training ends with, as JSON values."""
     return {
         "settings": settings.model_dump(mode="json"),
-        "data": data.meta["data_hash"],
-        "graph": data.meta["graph"],
-        "features": data.meta["features"],
+        "data": data.meta.data_hash,
+        "graph": data.meta.settings.model_dump(mode="json"),
+        "measured": data.meta.measured.model_dump(mode="json"),
+        "features": data.meta.features.model_dump(mode="json"),
         "init": None if init is None else weights_hash(init),
     }
 
@@ -177,20 +177,23 @@ class _Run:
         original = torch.from_numpy(originals(data.table))
         info = {
             "settings": settings.model_dump(),
-            "data_hash": data.meta["data_hash"],
-            "corpus": data.meta["corpus"],
-            "graph": {key: data.meta["graph"][key] for key in ("settings", "epsilon", "n_edges")},
+            "data_hash": data.meta.data_hash,
+            "corpus": data.meta.corpus,
+            "graph": {
+                "settings": data.meta.settings.model_dump(mode="json"),
+                "epsilon": data.meta.measured.epsilon,
+                "n_edges": data.meta.measured.n_edges,
+            },
             "n_train": int((seeds & original).sum()),
             "n_labelled": int((labelled & original).sum()),
             "n_unlabelled": int((seeds & ~labelled & original).sum()),
         }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            features = LogMelSettings(**data.meta["features"])
             student = Student(
                 settings.backbone,
                 data.emotions,
-                features,
+                data.meta.features,
                 info,
                 transfer=settings.transfer,
                 width=settings.width,
@@ -202,7 +205,7 @@ class _Run:
         if init is not None:
             start_from(student, init)
         if student.needs_teacher:
-            student.info["teacher"] = (data.meta.get("upstream") or {}).get("fingerprint")
+            student.info["teacher"] = data.meta.upstream and data.meta.upstream.fingerprint
         if settings.augment != "none":
             student.augment = Augmentation(settings.augment)
         return student
@@ -417,13 +420,13 @@ def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingS
     check_transfer(settings.transfer, data.emb, settings.width)
     if not settings.uses_graph:
         return
-    graph = data.meta["graph"]["settings"]
-    if (settings.n_neighbors or 0) > graph["n_neighbors"]:
+    graph = data.meta.settings
+    if (settings.n_neighbors or 0) > graph.n_neighbors:
         raise InputError(
-            f"Bad n_neighbors {settings.n_neighbors}, expected at most {graph['n_neighbors']}, which the graph "
+            f"Bad n_neighbors {settings.n_neighbors}, expected at most {graph.n_neighbors}, which the graph "
             "holds; build one with more"
         )
-    if settings.protocol == "paper" and graph["scope"] == "train":
+    if settings.protocol == "paper" and graph.scope == "train":
         warnings.warn(
             "protocol='paper' trains on dev too, whose clips have no edge in this graph; build it with "
             "scope='train+dev'",

@@ -187,7 +187,7 @@ def _recognised(path: str, data: "ClipGraph", threads: int) -> dict[str, Any]:
     known = predictions[predictions["emotion"].notna()]
     return {
         "uar": uar(known["emotion"], known["predicted"]),
-        "own_graph": data.meta["data_hash"] == model.info.get("data_hash"),
+        "own_graph": data.meta.data_hash == model.info.get("data_hash"),
     }
 
 

@@ -223,7 +223,7 @@ def calibration(
     if n_clips < 1:
         raise InputError(f"Bad n_clips {n_clips!r}, expected at least 1")
     if isinstance(clips, ClipGraph):
-        check_same_features(clips.meta["features"], student.features.model_dump())
+        check_same_features(clips.meta.features, student.features.model_dump())
         rows = clips.train_mask.nonzero()[:, 0]
         selected = rows[_draw(len(rows), n_clips, seed)]
         x, voices = clips.x[selected], known_voices(clips, student.standardise.normalise)

@@ -56,14 +56,14 @@ class OnnxStudent:
                 f"{self.path} cannot be read as an ONNX model ({reason}); it may be truncated: copy or export it "
                 "again"
             ) from None
-        meta = _metadata(self.path, self._session)
-        self.emotions: list[str] = meta["emotions"]
-        self.features: dict[str, Any] = meta["features"]
-        self.normalise: str = meta["normalise"]
-        self.info: dict[str, Any] = meta["info"]
-        self.precision: str = meta["precision"]
-        self.n_params: int = meta["n_params"]
-        self.macs: int = meta["macs"]
+        metadata = _metadata(self.path, self._session)
+        self.emotions: list[str] = metadata["emotions"]
+        self.features: dict[str, Any] = metadata["features"]
+        self.normalise: str = metadata["normalise"]
+        self.info: dict[str, Any] = metadata["info"]
+        self.precision: str = metadata["precision"]
+        self.n_params: int = metadata["n_params"]
+        self.macs: int = metadata["macs"]
 
     @property
     def normalises_by_speaker(self) -> bool:
@@ -110,14 +110,14 @@ def _session(model: str | bytes, threads: int) -> Any:
 def _metadata(path: Path, session: Any) -> dict[str, Any]:
     stored = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     try:
-        meta = json.loads(stored or "{}")
+        metadata = json.loads(stored or "{}")
     except ValueError:
-        meta = {}
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        metadata = {}
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise InputError(f"{path} was not made by 'ser-graph export'; export a student with it")
-    if meta.get("version") != FORMAT_VERSION or not meta.keys() >= _NEEDED:
+    if metadata.get("version") != FORMAT_VERSION or not metadata.keys() >= _NEEDED:
         raise InputError(
-            f"{path} was exported by another version of ser_graph (format {meta.get('version')}, expected "
+            f"{path} was exported by another version of ser_graph (format {metadata.get('version')}, expected "
             f"{FORMAT_VERSION}); export the student again with this one"
         )
-    return meta
+    return metadata

@@ -13,7 +13,7 @@ from ser_graph.common.colors import UNKNOWN_COLOR, value_colors
 
 
 def plot_confusion_matrix(counts: pd.DataFrame, ax: Axes | None = None, title: str = "") -> Axes:
-    """Recall in colour, counts in figures: rows are true emotions, columns predicted ones.
+    """Recall in colour, counts in digits: rows are true emotions, columns predicted ones.
 
     Args:
         counts: result of `confusion_matrix`.

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ser_graph.evaluation.metrics import scores, speaker_confusions
 from ser_graph.evaluation.significance import bootstrap_difference
-from ser_graph.evaluation.study import Setting, Study, is_candidate
+from ser_graph.evaluation.study import Setting, Study, is_candidate, settings_in
 
 
 def fold_choices(study: Study, metric: str = "uar") -> dict[str, list[Setting]]:
@@ -24,9 +24,9 @@ def fold_choices(study: Study, metric: str = "uar") -> dict[str, list[Setting]]:
     if study.test_protocol != "clean" or any(run["recipe"].get("folds") is None for run in study.runs):
         return {}
     rivals: dict[str, list[Setting]] = {}
-    for setting in study.settings.index.tolist():
-        if is_candidate(setting[1]):
-            rivals.setdefault(setting[0], []).append(setting)
+    for setting in settings_in(study.settings):
+        if is_candidate(setting.method):
+            rivals.setdefault(setting.backbone, []).append(setting)
     return {
         backbone: [settings[best] for best in np.argmax([_dev(study, one, metric) for one in settings], axis=0)]
         for backbone, settings in rivals.items()
@@ -44,7 +44,7 @@ def compare_fold_choices(
     """
     rows: list[dict[str, Any]] = []
     for backbone, choices in fold_choices(study, metric).items():
-        baselines = [key for key in study.settings.index.tolist() if key[:2] == (backbone, "baseline")]
+        baselines = [key for key in settings_in(study.settings) if key[:2] == (backbone, "baseline")]
         for baseline in baselines:
             seeds = sorted(set.intersection(*(set(study.seeds(key)) for key in [baseline, *choices])))
             if not seeds:

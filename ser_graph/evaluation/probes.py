@@ -24,8 +24,9 @@ from ser_graph.corpora import originals
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.metrics import uar
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.centring import Center, centred
+from ser_graph.graph.centring import centred
 from ser_graph.graph.neighbours import unit_rows
+from ser_graph.graph.settings import Center
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse regularisation of the probe that is tried on dev, the simplest first."""

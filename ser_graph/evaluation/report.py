@@ -27,6 +27,7 @@ from ser_graph.evaluation.study import (
     is_candidate,
     is_test_selected,
     load_study,
+    settings_in,
 )
 from ser_graph.evaluation.tables import latex_table, markdown_table
 
@@ -128,7 +129,7 @@ def _table3(study: Study, choose: str, metric: str, test: str) -> pd.DataFrame:
     """As the paper's Table 3: baselines, and for each method and n the best alpha and layer over all backbones."""
     settings = study.settings
     column = f"{choose}_{metric}"
-    means: dict[Any, float] = settings.groupby(SETTING[1:], sort=False)[column].mean().fillna(-1).model_dump()
+    means: dict[Any, float] = settings.groupby(SETTING[1:], sort=False)[column].mean().fillna(-1).to_dict()
     rows = [key for key in means if not is_candidate(key[0])]
     groups: dict[Any, list[Any]] = {}
     for key in means:
@@ -153,8 +154,8 @@ def _table3(study: Study, choose: str, metric: str, test: str) -> pd.DataFrame:
 
 def _settings(study: Study, chosen: dict[str, Setting], test: str) -> pd.DataFrame:
     rows = []
-    for setting, values in zip(study.settings.index.tolist(), study.settings.to_dict("records"), strict=True):
-        columns = {"backbone": setting[0], "setting": _words(setting)}
+    for setting, values in zip(settings_in(study.settings), study.settings.to_dict("records"), strict=True):
+        columns = {"backbone": setting.backbone, "setting": _words(setting)}
         for split, name in (("dev", "dev"), ("test", test)):
             for metric, word in _NAMES.items():
                 columns[f"{word}, {name}"] = _mean(values[f"{split}_{metric}"], values[f"{split}_{metric}_sd"])
@@ -168,7 +169,7 @@ def _differences(table: pd.DataFrame) -> pd.DataFrame:
     rows = [
         {
             "backbone": row["backbone"],
-            "setting": _words(tuple(row[key] for key in SETTING)),
+            "setting": _words(Setting(*(row[key] for key in SETTING))),
             "against": row["baseline"],
             "seeds": row["seeds"],
             "difference": _mean(row["difference"], row["sd"]),
@@ -257,8 +258,8 @@ def _sensitivity(study: Study, backbone: str, metric: str, test: str) -> Figure 
 
 def _confusion(study: Study, backbone: str, setting: Setting, test: str) -> Figure | None:
     """The paper's Figure 3, and the baseline's beside it; clips of all seeds together."""
-    keys = study.settings.index.tolist()
-    rows = [key for key in keys if key[0] == backbone and key[1] == "baseline"] + [setting]
+    keys = settings_in(study.settings)
+    rows = [key for key in keys if key.backbone == backbone and key.method == "baseline"] + [setting]
     predictions = {key: [study.predictions(key, seed) for seed in study.seeds(key)] for key in rows}
     predictions = {key: tables for key, tables in predictions.items() if tables}
     if not predictions:
@@ -386,7 +387,7 @@ def _not_compared(study: Study, chosen: dict[str, Setting]) -> dict[str, str]:
     missing = {}
     for backbone, setting in chosen.items():
         baselines = [
-            key for key in study.settings.index.tolist() if key[0] == backbone and not is_candidate(key[1])
+            key for key in settings_in(study.settings) if key.backbone == backbone and not is_candidate(key.method)
         ]
         if not study.seeds(setting):
             missing[backbone] = f"its chosen setting has no student of protocol {study.test_protocol}"

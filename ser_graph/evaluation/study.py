@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -22,13 +22,23 @@ from ser_graph.evaluation.significance import (
     two_proportion_z,
 )
 
-SETTING = ["backbone", "method", "alpha", "n_neighbors", "layer"]
 BASELINE, NSL = "baseline", "nsl"
 TEST_SELECTED = "test-selected, not a test result"
 FEW_SPEAKERS = 10
 _LENGTH = ("epochs", "epoch_steps", "batch_size")  # of a training, the same for all students of a schedule
 
-Setting = tuple[Any, ...]  # the values of SETTING: text, text, number, number, text
+
+class Setting(NamedTuple):
+    """What tells students apart but for their seeds, in words; see `Study.students`."""
+
+    backbone: str
+    method: str
+    alpha: float
+    n_neighbors: float
+    layer: str
+
+
+SETTING = list(Setting._fields)
 
 
 @dataclass(frozen=True)
@@ -156,7 +166,7 @@ def choose_settings(study: Study, choose: str = "dev", metric: str = "uar") -> d
                 f"{len(rows)} settings of {backbone} and no number on {choose} to choose one by: protocol paper "
                 "trains on dev; add a run of protocol clean, or give --choose test, which makes no test result"
             )
-        chosen[str(backbone)] = rows.index.tolist()[int(values.fillna(-1).to_numpy().argmax())]
+        chosen[str(backbone)] = settings_in(rows)[int(values.fillna(-1).to_numpy().argmax())]
     return chosen
 
 
@@ -198,18 +208,18 @@ def compare(
         `chosen`.
     """
     differences, tests = [], []
-    settings = candidates(study).index.tolist() if all_settings else list(chosen.values())
+    settings = settings_in(candidates(study)) if all_settings else list(chosen.values())
     for setting in settings:
-        for baseline in study.settings.index.tolist():
-            if baseline[0] != setting[0] or is_candidate(baseline[1]):
+        for baseline in settings_in(study.settings):
+            if baseline.backbone != setting.backbone or is_candidate(baseline.method):
                 continue
             seeds = sorted({*study.seeds(setting)} & {*study.seeds(baseline)})
             if not seeds:
                 continue
             names = {
-                **dict(zip(SETTING, setting, strict=True)),
-                "baseline": baseline[1],
-                "chosen": chosen[setting[0]] == setting,
+                **setting._asdict(),
+                "baseline": baseline.method,
+                "chosen": chosen[setting.backbone] == setting,
             }
             pairs = [(study.predictions(baseline, one), study.predictions(setting, one)) for one in seeds]
             rows = [{**names, "seed": one, **_test(*pair, metric)} for one, pair in zip(seeds, pairs, strict=True)]
@@ -261,9 +271,14 @@ def _baselines_first(level: pd.Index) -> pd.Index:
     return level.map(lambda name: f"{is_candidate(name)} {name}") if level.name == "method" else level
 
 
+def settings_in(table: pd.DataFrame) -> list[Setting]:
+    """The index of a table like `Study.settings`, in its order."""
+    return [Setting(*key) for key in table.index]
+
+
 def candidates(study: Study) -> pd.DataFrame:
     """The rows of `Study.settings` that are no baselines."""
-    return study.settings[[is_candidate(key[1]) for key in study.settings.index.tolist()]]
+    return study.settings[[is_candidate(setting.method) for setting in settings_in(study.settings)]]
 
 
 def _load(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.files import read_json, write_json
 from ser_graph.common.settings import names_of
 from ser_graph.common.stages import Stage
@@ -179,8 +178,7 @@ def _made(
     settings: TrainingSettings,
     **how: Any,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    features = LogMelSettings(**data.meta["features"])
-    built = build_graph(fold.table, settings=graph, emb=data.emb, x=data.x, features=features)
+    built = build_graph(fold.table, settings=graph, emb=data.emb, x=data.x, features=data.meta.features)
     student = train(built, settings, **how)
     splits = ("test", "dev") if settings.protocol == "clean" else ("test",)
     said = {split: predict_clips(student, built, split) for split in splits}
@@ -189,8 +187,8 @@ def _made(
         "dev_speakers": fold.speakers("dev"),
         "n_train": student.info["n_train"],
         "n_test": len(said["test"]),
-        "n_edges": built.meta["graph"]["n_edges"],
-        "coverage": built.meta["graph"]["coverage"],
+        "n_edges": built.meta.measured.n_edges,
+        "coverage": built.meta.measured.coverage,
         "n_params": student.n_params,
         "epoch": student.info["epoch"],
     }
@@ -199,7 +197,7 @@ def _made(
 
 def _graph_settings(data: ClipGraph, settings: TrainingSettings) -> GraphSettings:
     """How `data` was built, but for the scope, which is what is trained on."""
-    made = GraphSettings(**data.meta["graph"]["settings"])
+    made = data.meta.settings
     if settings.transductive and made.scope == "all":
         return made
     return made.replace(scope="train+dev" if settings.protocol == "paper" else "train")

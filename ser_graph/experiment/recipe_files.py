@@ -42,7 +42,7 @@ def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"{where}: {_first_complaint(error)}") from None
+        raise InputError(f"{where}: {_first_error(error)}") from None
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 
@@ -79,7 +79,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
     values[last] = value
 
 
-def _first_complaint(error: ValidationError) -> str:
+def _first_error(error: ValidationError) -> str:
     """One line for the first thing that is wrong, with the key as it stands in the file."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])

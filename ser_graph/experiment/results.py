@@ -41,8 +41,8 @@ def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) ->
         "students": students,
         "graph": {
             **_finite(graph_statistics(data).to_dict()),
-            "n_in_scope": data.meta["graph"]["n_in_scope"],
-            "epsilon": data.meta["graph"]["epsilon"],
+            "n_in_scope": data.meta.measured.n_in_scope,
+            "epsilon": data.meta.measured.epsilon,
             "card": _finite(graph_card(data).to_dict()),
         },
         "upstream": {
@@ -55,7 +55,7 @@ def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) ->
         "n_test": students[0]["n_test"],
         "n_test_speakers": students[0]["n_test_speakers"],
         "shared_speakers": sorted(map(str, overlap.index)),
-        "data_hash": data.meta["data_hash"],
+        "data_hash": data.meta.data_hash,
         "recipe": recipe_values(recipe),
         "environment": environment(),
     }
@@ -77,7 +77,7 @@ def _student_row(settings: TrainingSettings, out: Path) -> dict[str, Any]:
 
 def _title(recipe: Recipe, upstream: Upstream, data: ClipGraph, synthetic: bool) -> str:
     source = upstream.info.get("corpus") or "upstream as it is"
-    corpora = "synthetic speech" if synthetic else f"{source} -> {data.meta['corpus']}"
+    corpora = "synthetic speech" if synthetic else f"{source} -> {data.meta.corpus}"
     if recipe.folds is None:
         return f"{corpora}, protocol {recipe.protocol}"
     groups = "each speaker" if recipe.folds == "speakers" else f"{recipe.folds} groups of speakers"

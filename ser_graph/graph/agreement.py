@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ser_graph.errors import InputError
+from ser_graph.graph.meta import Names
 
 CODES = {"emotion": "y", "speaker": "speaker", "gender": "gender"}
 """The columns of the clip table that are codes in the graph, and the names of the codes."""
@@ -26,7 +27,6 @@ TIED = ("clip", *CODES.values(), *MASKS.values())
 """The node tensors that say what the clip table says."""
 
 _COLUMNS = (*CODES, "split")
-Names = dict[str, list[str]]
 Edges = tuple[Tensor | None, Tensor | None]
 
 

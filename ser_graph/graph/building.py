@@ -19,7 +19,13 @@ from ser_graph.corpora.table import asked_of_clips
 from ser_graph.errors import InputError
 from ser_graph.graph.centring import centred, check_center
 from ser_graph.graph.clip_graph import ClipGraph
-from ser_graph.graph.epsilon import check_epsilon, edge_figures, epsilon_of_coverage, similarity_figures
+from ser_graph.graph.epsilon import (
+    check_epsilon,
+    edge_measures,
+    epsilon_of_coverage,
+    similarity_measures,
+)
+from ser_graph.graph.meta import CODED, GraphMeasures, GraphMeta, UpstreamMeta
 from ser_graph.graph.neighbours import (
     compile_nndescent,
     nearest_neighbours,
@@ -30,9 +36,6 @@ from ser_graph.graph.neighbours import (
 from ser_graph.graph.rules import group_codes, mutual_edges
 from ser_graph.graph.settings import SPLITS_OF, GraphSettings, coverage_of
 from ser_graph.upstream import EmbeddingSettings, Upstream
-
-_CODED = ("emotion", "speaker", "gender")
-_MASKS = {"train": "train_mask", "dev": "val_mask", "test": "test_mask"}
 
 
 @with_settings(GraphSettings, EmbeddingSettings, LogMelSettings)
@@ -72,9 +75,9 @@ def build_graph(
         **changes: single settings of these three by name, e.g. ``epsilon=0.9, layer=4, n_samples=48_000``.
 
     Returns:
-        The graph. ``meta["graph"]`` holds its `settings` and what was measured: the `epsilon` and the search
-        `method` that were used, number of edges, coverage, recall of a sample and the similarity histogram. A
-        useless epsilon is called out with a Python warning.
+        The graph. ``meta.settings`` are its settings, and ``meta.measured`` is what was measured: the `epsilon` and
+        the search `method` that were used, number of edges, coverage, recall of a sample and the similarity
+        histogram. A useless epsilon is called out with a Python warning.
 
     Raises:
         InputError: a bad setting, a speaker in two splits, no clip in scope, neither `upstream` nor `emb`, shapes
@@ -86,36 +89,34 @@ def build_graph(
     table = as_clip_table(table)
     check_table(table, settings, shared_speakers=shared_speakers)
     nodes = scope_nodes(table, settings.scope)
-    method = resolve_method(settings.method, len(nodes))
     if emb is None:
         if upstream is None:
             raise InputError("build_graph needs an upstream to embed the clips, or their embeddings as emb=")
-        if method == "nndescent":
+        if resolve_method(settings.method, len(nodes)) == "nndescent":
             compile_nndescent()
         emb = upstream.embed(table, embedding, cache=cache, root=root, device=device, progress=progress)
     _check_rows("emb", emb, table)
     if x is not None:
         check_spectrograms(x, features, table)
 
-    edge_index, edge_weight, figures = find_edges(emb[nodes], table.iloc[nodes.numpy()], settings)
-    graph = {
-        "settings": settings.model_dump(mode="json"),
-        "shared_speakers": shared_speakers,
-        "n_clips": int(originals(table).sum()),
-        "method": method,
-        **figures,
-    }
-    check_epsilon(graph)
+    edge_index, edge_weight, measured = find_edges(emb[nodes], table.iloc[nodes.numpy()], settings)
+    measured = measured.replace(n_clips=int(originals(table).sum()))
+    check_epsilon(measured)
     if x is None:
         x = log_mels(table, features, root=root, out=out, progress=progress)
-    data = assemble(table, emb, x, nodes[edge_index], edge_weight)
-    data.meta.update(
-        graph=graph,
-        features=features.model_dump(),
-        upstream={"fingerprint": upstream.fingerprint(), **upstream.info} if upstream else None,
-        embedding=embedding.model_dump(),
+    return assemble(
+        table,
+        emb,
+        x,
+        nodes[edge_index],
+        edge_weight,
+        features=features,
+        settings=settings,
+        embedding=embedding,
+        shared_speakers=shared_speakers,
+        upstream=UpstreamMeta.of(upstream.fingerprint(), upstream.info) if upstream else None,
+        measured=measured,
     )
-    return data
 
 
 def asked_of_graph(
@@ -128,7 +129,7 @@ def asked_of_graph(
     shared_speakers: bool = False,
 ) -> dict[str, Any]:
     """Everything that decides what `build_graph` makes, as JSON values."""
-    columns = dict.fromkeys([*_CODED, "split", *settings.across])
+    columns = dict.fromkeys([*CODED, "split", *settings.across])
     objects = {"graph": settings, "embedding": embedding, "features": features}
     return {
         "upstream": upstream.fingerprint(),
@@ -166,16 +167,28 @@ def top_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, n_neighbor
     return torch.stack([ids[kept], seeds[kept]]), similarity[kept]
 
 
-def assemble(table: pd.DataFrame, emb: Tensor, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> ClipGraph:
-    """Put the parts of a graph together: codes and masks come from the table."""
+def assemble(
+    table: pd.DataFrame, emb: Tensor, x: Tensor, edge_index: Tensor, edge_weight: Tensor, **made: Any
+) -> ClipGraph:
+    """Put the parts of a graph together: codes and masks come from the table.
+
+    Args:
+        table: clip table of N clips.
+        emb: [N, D] float32.
+        x: [N, n_frames, n_mels].
+        edge_index: [2, E] int64, neighbour -> seed.
+        edge_weight: [E] float32.
+        **made: fields of `GraphMeta`: how they were made, and what was measured.
+    """
     data = ClipGraph(x=x, emb=emb, edge_index=edge_index, edge_weight=edge_weight, num_nodes=len(table))
-    data.meta = {
-        "corpus": table.attrs.get("corpus"),
-        "root": table.attrs.get("root"),
-        "names": {},
-        "data_hash": data_hash(table, emb),
-        "environment": environment(),
-    }
+    root = table.attrs.get("root")
+    data.meta = GraphMeta(
+        corpus=table.attrs.get("corpus"),
+        root=None if root is None else str(root),
+        data_hash=data_hash(table, emb),
+        environment=environment(),
+        **made,
+    )
     data.table = table
     return data
 
@@ -189,8 +202,8 @@ def data_hash(table: pd.DataFrame, emb: Tensor) -> str:
     return content_hash(values, emb[torch.from_numpy(order)].contiguous().numpy().data.cast("B"))
 
 
-def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """The edges among the clips in scope, and the figures of how they were found.
+def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tuple[Tensor, Tensor, GraphMeasures]:
+    """The edges among the clips in scope, and what was measured as they were found.
 
     Args:
         emb: [N, D] embeddings of the clips in scope.
@@ -199,7 +212,7 @@ def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tup
 
     Returns:
         edge_index [2, E] in rows of `emb`, sorted by seed and then by descending similarity; edge_weight [E]; and
-        the figures, among them the `epsilon` that was used.
+        what was measured, but for `n_clips`, as `table` may lack some.
     """
     rows = centred(emb, table, settings.center)
     groups = group_codes(table, settings.across)
@@ -210,13 +223,14 @@ def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tup
         edges = _kept_edges(ids, similarity, None, mutual=settings.mutual)
         epsilon = epsilon_of_coverage(*edges, len(ids), coverage_of(epsilon))
     edge_index, edge_weight = _kept_edges(ids, similarity, epsilon, mutual=settings.mutual)
-    figures = {
-        "epsilon": epsilon,
-        "recall": sampled_recall(rows, ids, seed=settings.seed, groups=groups),
-        **edge_figures(edge_index, ids),
-        **similarity_figures(unit_rows(rows), similarity, epsilon, seed=settings.seed),
-    }
-    return edge_index, edge_weight, figures
+    measured = GraphMeasures(
+        method=resolve_method(settings.method, len(rows)),
+        epsilon=epsilon,
+        recall=sampled_recall(rows, ids, seed=settings.seed, groups=groups),
+        **edge_measures(edge_index, ids),
+        **similarity_measures(unit_rows(rows), similarity, epsilon, seed=settings.seed),
+    )
+    return edge_index, edge_weight, measured
 
 
 def _kept_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, *, mutual: bool) -> tuple[Tensor, Tensor]:

@@ -1,14 +1,13 @@
 """Embeddings without what all clips, or all clips of a voice, have in common: it says nothing of emotion."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from ser_graph.errors import InputError, bad_value, shorten
-
-Center = Literal["none", "corpus", "speaker"]
+from ser_graph.graph.settings import Center
 
 
 def centred(emb: Tensor, table: pd.DataFrame, center: Center) -> Tensor:

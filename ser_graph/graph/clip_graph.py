@@ -10,9 +10,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import coalesce
 
-from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
 from ser_graph.graph.agreement import TIED, AgreedTable, clip_numbers, encode, names_of
+from ser_graph.graph.meta import GraphMeta
 
 _DTYPES = {
     "x": (torch.float16, torch.float32),
@@ -38,7 +38,8 @@ class ClipGraph(Data):
         edge_weight: [E] float32 cosine similarity.
         num_nodes: N.
         table: the clip table, a row per node in node order. Not a PyG attribute: names stay out of batches.
-        meta: how the graph was made, and the names behind the codes (``meta["names"]["emotion"]``).
+        meta: how the graph was made, and the names behind the codes (``meta.names["emotion"]``). It is frozen; a
+            change is ``data.meta = data.meta.replace(corpus="emovo")``.
 
     Whatever PyG does to the nodes, the table follows: ``data.subgraph(rows)`` has the rows of its clips, and after
     ``RandomNodeSplit`` the column `split` says what the masks say. Where it cannot follow, because there are nodes
@@ -58,7 +59,7 @@ class ClipGraph(Data):
         agreed: AgreedTable = self._beside("_agreed", "clip table")
         tensors = {name: self._node_tensor(name) for name in TIED}
         try:
-            now = agreed.follow(tensors, self.meta["names"], self._edges())
+            now = agreed.follow(tensors, self.meta.names, self._edges())
         except InputError:
             if agreed.is_edited():
                 self.__dict__["_agreed"] = agreed.put_back()
@@ -73,27 +74,32 @@ class ClipGraph(Data):
         if table.index.has_duplicates:
             twice = table.index[table.index.duplicated()][0]
             raise InputError(f"The clip {twice} stands in the table twice; keep one row a clip")
-        known = self.__dict__.get("_meta", {})
-        names = names_of(table, known.get("names", {}))
+        known: GraphMeta = self.__dict__.get("_meta", GraphMeta())
+        names = names_of(table, known.names)
         tensors = {"clip": clip_numbers(table.index), **encode(table, names)}
         for name, tensor in tensors.items():
             self[name] = tensor
-        self.meta = {**known, "names": names}
+        self.meta = known.replace(names=names)
         self.__dict__["_agreed"] = AgreedTable.of(table, tensors, names, self._edges())
 
     @property
-    def meta(self) -> dict[str, Any]:
+    def meta(self) -> GraphMeta:
         """How the graph was made."""
         return self._beside("_meta", "meta")
 
     @meta.setter
-    def meta(self, meta: dict[str, Any]) -> None:
+    def meta(self, meta: GraphMeta) -> None:
+        if not isinstance(meta, GraphMeta):
+            raise InputError(
+                f"Bad meta of type {type(meta).__name__}, expected a GraphMeta, e.g. "
+                "data.meta.replace(corpus='emovo')"
+            )
         self.__dict__["_meta"] = meta
 
     @property
     def emotions(self) -> list[str]:
         """The emotion names in code order."""
-        return self.meta["names"]["emotion"]
+        return self.meta.names["emotion"]
 
     def node(self, file: str) -> int:
         """The number of the node of a clip.
@@ -196,12 +202,9 @@ class ClipGraph(Data):
             )
 
     def _check_frames(self) -> None:
-        features = self.meta.get("features")
-        if features is None:
-            return
-        expected, found = LogMelSettings(**features), tuple(self.x.shape[1:])
+        expected, found = self.meta.features, tuple(self.x.shape[1:])
         if found != (expected.n_frames, expected.n_mels):
             raise InputError(
                 f"x of the graph has spectrograms of {list(found)}, expected "
-                f"{[expected.n_frames, expected.n_mels]} as its features say"
+                f"{[expected.n_frames, expected.n_mels]} as data.meta.features say"
             )

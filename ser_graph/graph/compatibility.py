@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
+from ser_graph.graph.meta import GraphMeta
 
 
-def check_compatible(meta: Mapping[str, Any], features: Mapping[str, Any], emotions: Sequence[str]) -> None:
+def check_compatible(meta: GraphMeta, features: Mapping[str, Any], emotions: Sequence[str]) -> None:
     """Refuse a graph of other spectrograms than a student's, or of emotions that it does not know.
 
     Args:
@@ -17,8 +19,8 @@ def check_compatible(meta: Mapping[str, Any], features: Mapping[str, Any], emoti
     Raises:
         InputError: names what differs.
     """
-    check_same_features(meta["features"], features)
-    theirs = meta["names"]["emotion"]
+    check_same_features(meta.features, features)
+    theirs = meta.names["emotion"]
     if not set(theirs) <= set(emotions):
         raise InputError(
             f"The graph does not belong to the model: its emotions are {', '.join(theirs)}, those of the model "
@@ -26,19 +28,20 @@ def check_compatible(meta: Mapping[str, Any], features: Mapping[str, Any], emoti
         )
 
 
-def check_same_features(graph: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def check_same_features(graph: LogMelSettings, expected: Mapping[str, Any]) -> None:
     """Refuse a graph whose spectrograms are of other settings than a student's.
 
     Args:
-        graph: the graph's settings, ``meta["features"]``.
+        graph: those of the graph.
         expected: the student's.
 
     Raises:
         InputError: names the first setting that differs.
     """
+    given = graph.model_dump()
     for key, value in expected.items():
-        if graph.get(key) != value:
+        if given.get(key) != value:
             raise InputError(
-                f"The graph's spectrograms have {key}={graph.get(key)!r}, the student expects {value!r}; predict "
+                f"The graph's spectrograms have {key}={given.get(key)!r}, the student expects {value!r}; predict "
                 "from the clip table or sound files instead, or give the graph that it was trained on"
             )

@@ -12,6 +12,7 @@ from ser_graph.common.stages import MARK, Stage, asked_of, plain, refuse_differe
 from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.building import asked_of_graph, build_graph
+from ser_graph.graph.meta import UpstreamMeta
 from ser_graph.graph.settings import GraphSettings
 from ser_graph.graph.storage import load_graph, write_graph
 from ser_graph.graph.stored import FILES
@@ -127,9 +128,9 @@ class EmotionGraph(InMemoryDataset):
 
     def _check_built_as_requested(self) -> None:
         meta = self._data.meta
-        if self._upstream is not None and not self._is_same_upstream(meta["upstream"]):
+        if self._upstream is not None and not self._is_same_upstream(meta.upstream):
             fingerprint = self._loaded(self._upstream).fingerprint()
-            if fingerprint != meta["upstream"]["fingerprint"]:
+            if meta.upstream is None or fingerprint != meta.upstream.fingerprint:
                 raise InputError(
                     f"The graph in {self.processed_dir} was built with another upstream; pass force_reload=True to "
                     "build it anew"
@@ -149,12 +150,12 @@ class EmotionGraph(InMemoryDataset):
             before["split"], now["split"] = stored["split"], self._split
         refuse_difference(Path(self.processed_dir), before, plain(now), _WAY_OUT)
 
-    def _is_same_upstream(self, upstream: dict[str, Any]) -> bool:
+    def _is_same_upstream(self, upstream: UpstreamMeta | None) -> bool:
         """Whether the upstream is known by its name, so that nothing has to be fetched to compare it."""
         requested = self._upstream
-        if isinstance(requested, Upstream) or Path(str(requested)).expanduser().is_dir():
+        if upstream is None or isinstance(requested, Upstream) or Path(str(requested)).expanduser().is_dir():
             return False
-        return str(requested) == upstream.get("weights") and not upstream.get("finetuned")
+        return str(requested) == upstream.weights and not upstream.finetuned
 
     def _check_split(self) -> None:
         if not any(Path(self.raw_dir).iterdir()):

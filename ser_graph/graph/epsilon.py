@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ser_graph.errors import InputError
+from ser_graph.graph.meta import GraphMeasures, SimilarityHistogram
 from ser_graph.graph.neighbours import pair_similarity
 
 _SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
@@ -50,8 +51,8 @@ def epsilon_of_coverage(edge_index: Tensor, similarity: Tensor, n: int, share: f
     return float(torch.nextafter(last, torch.tensor(-torch.inf)))
 
 
-def edge_figures(edge_index: Tensor, ids: Tensor) -> dict[str, Any]:
-    """Edges, and the share of clips in scope with at least one neighbour.
+def edge_measures(edge_index: Tensor, ids: Tensor) -> dict[str, Any]:
+    """Edges, and the share of clips in scope with at least one neighbour; see `GraphMeasures`.
 
     Args:
         edge_index: [2, E] edges that were kept.
@@ -65,7 +66,7 @@ def edge_figures(edge_index: Tensor, ids: Tensor) -> dict[str, Any]:
     }
 
 
-def similarity_figures(
+def similarity_measures(
     unit: Tensor, nearest: Tensor, epsilon: float | None, *, seed: int = 0, n_pairs: int = 200_000
 ) -> dict[str, Any]:
     """The similarities of nearest neighbours beside those of random pairs.
@@ -78,13 +79,12 @@ def similarity_figures(
         n_pairs: size of that sample.
 
     Returns:
-        ``similarity_quantiles`` of the nearest neighbours, ``similarity_histogram`` (edges from `low` to
-        `high`, counts of `nearest` and of random `pairs`), and ``pairs_above_epsilon``, a share.
+        ``similarity_quantiles``, ``similarity_histogram`` and ``pairs_above_epsilon`` of `GraphMeasures`.
     """
     near = nearest[nearest > -torch.inf].double()
     pairs = _random_pairs(unit, n_pairs, seed)
     if not len(near):
-        return {"similarity_quantiles": {}, "similarity_histogram": {}, "pairs_above_epsilon": 0.0}
+        return {"similarity_quantiles": {}, "similarity_histogram": None, "pairs_above_epsilon": 0.0}
     low, high = float(min(near.min(), pairs.min())), float(max(near.max(), pairs.max())) + 1e-9
     some = near
     if len(near) > _QUANTILES_OF:
@@ -92,12 +92,12 @@ def similarity_figures(
     quantiles = some.quantile(torch.tensor(_SHARES, dtype=torch.float64)).tolist()
     return {
         "similarity_quantiles": dict(zip(map(str, _SHARES), quantiles, strict=True)),
-        "similarity_histogram": {
-            "low": low,
-            "high": high,
-            "nearest": near.histc(_BINS, low, high).long().tolist(),
-            "pairs": pairs.histc(_BINS, low, high).long().tolist(),
-        },
+        "similarity_histogram": SimilarityHistogram(
+            low=low,
+            high=high,
+            nearest=near.histc(_BINS, low, high).long().tolist(),
+            pairs=pairs.histc(_BINS, low, high).long().tolist(),
+        ),
         "pairs_above_epsilon": 1.0 if epsilon is None else float((pairs > epsilon).double().mean()),
     }
 
@@ -123,33 +123,30 @@ def _suggestion(quantile: float) -> float:
     return max(round((math.ceil(quantile * 10**digits) - 1) / 10**digits, digits), -1.0)
 
 
-def check_epsilon(figures: dict[str, Any]) -> None:
+def check_epsilon(measured: GraphMeasures) -> None:
     """Refuse an epsilon that leaves no edge, and warn of one that leaves few or decides little.
-
-    Args:
-        figures: ``meta["graph"]`` of a graph.
 
     Raises:
         InputError: no edge is left.
     """
-    epsilon, quantiles = figures["epsilon"], figures["similarity_quantiles"]
+    epsilon, quantiles = measured.epsilon, measured.similarity_quantiles
     if epsilon is None or not quantiles:
         return
     seen = (
         f"nearest neighbours have a median similarity of {quantiles['0.5']:.3f} and a 99th percentile of "
         f"{quantiles['0.99']:.3f}; try epsilon={_suggestion(quantiles['0.25']):g}, or None for no threshold"
     )
-    if figures["n_edges"] == 0:
+    if measured.n_edges == 0:
         raise InputError(f"epsilon={epsilon} leaves no edge: {seen}")
-    if figures["coverage"] < 0.1:
+    if measured.coverage < 0.1:
         warnings.warn(
-            f"epsilon={epsilon} leaves only {figures['coverage']:.1%} of the clips a neighbour: {seen}",
+            f"epsilon={epsilon} leaves only {measured.coverage:.1%} of the clips a neighbour: {seen}",
             UselessEpsilon,
             stacklevel=3,
         )
-    elif figures["pairs_above_epsilon"] > 0.5:
+    elif measured.pairs_above_epsilon > 0.5:
         warnings.warn(
-            f"epsilon={epsilon} decides little: {figures['pairs_above_epsilon']:.0%} of random pairs are above "
+            f"epsilon={epsilon} decides little: {measured.pairs_above_epsilon:.0%} of random pairs are above "
             f"it; {seen}",
             UselessEpsilon,
             stacklevel=3,

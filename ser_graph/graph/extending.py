@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.mapped import map_array, write_array
-from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.files import atomic_file
 from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.errors import InputError
@@ -18,8 +17,7 @@ from ser_graph.graph.building import (
     check_table,
 )
 from ser_graph.graph.clip_graph import ClipGraph
-from ser_graph.graph.settings import GraphSettings
-from ser_graph.upstream import EmbeddingSettings, Upstream
+from ser_graph.upstream import Upstream
 
 
 def add_clips(
@@ -61,35 +59,32 @@ def add_clips(
     already = data.table.index.intersection(table.index)
     if len(already):
         raise InputError(f"{len(already)} clips are in the graph already, e.g. {already[0]}")
-    made_by = (made["upstream"] or {}).get("fingerprint")
-    if upstream and made_by and upstream.fingerprint() != made_by:
+    made_by = made.upstream
+    if upstream and made_by and upstream.fingerprint() != made_by.fingerprint:
         raise InputError("This upstream is not the one that the graph was made with; build the graph anew")
-    settings, features = GraphSettings(**made["graph"]["settings"]), LogMelSettings(**made["features"])
-    embedding = EmbeddingSettings(**made["embedding"])
-    shared_speakers = made["graph"]["shared_speakers"]
     joined = pd.concat([data.table, table])
     joined.attrs = dict(data.table.attrs)
-    check_table(joined, settings, shared_speakers=shared_speakers)
+    check_table(joined, made.settings, shared_speakers=made.shared_speakers)
     if emb is None:
         if upstream is None:
             raise InputError("add_clips needs the graph's upstream to embed the clips, or their embeddings as emb=")
-        emb = upstream.embed(table, embedding, cache=cache, root=root, progress=progress)
+        emb = upstream.embed(table, made.embedding, cache=cache, root=root, progress=progress)
     if emb.shape[1] != data.emb.shape[1]:
         raise InputError(f"emb has {emb.shape[1]} dimensions, expected {data.emb.shape[1]} as in the graph")
     if x is None:
-        x = log_mels(table, features, root=root, progress=progress)
-    check_spectrograms(x, features, table)
+        x = log_mels(table, made.features, root=root, progress=progress)
+    check_spectrograms(x, made.features, table)
     result = build_graph(
         joined,
         upstream,
-        settings,
+        made.settings,
         emb=torch.cat([data.emb, emb]),
         x=_joined(data.x, x, out),
-        features=features,
-        shared_speakers=shared_speakers,
-        embedding=embedding,
+        features=made.features,
+        shared_speakers=made.shared_speakers,
+        embedding=made.embedding,
     )
-    result.meta = {**made, **result.meta, "upstream": result.meta["upstream"] or made["upstream"]}
+    result.meta = result.meta.replace(upstream=result.meta.upstream or made.upstream, split=made.split)
     return result
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -197,11 +197,10 @@ def nearest_neighbours(
     return rank(unit, candidates, k, groups)
 
 
-def resolve_method(method: str, n: int) -> str:
+def resolve_method(method: str, n: int) -> Literal["exact", "nndescent"]:
     """The method that ``"auto"`` stands for at this number of rows."""
-    if method != "auto":
-        return method
-    return "exact" if n < EXACT_BELOW else "nndescent"
+    exact = n < EXACT_BELOW if method == "auto" else method == "exact"
+    return "exact" if exact else "nndescent"
 
 
 def unit_rows(emb: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from pydantic import field_serializer, field_validator
 
 from ser_graph.common.settings import Settings, setting
 from ser_graph.errors import InputError
-from ser_graph.graph.centring import Center
 
+Center = Literal["none", "corpus", "speaker"]
 Scope = Literal["train", "train+dev", "all"]
 Search = Literal["auto", "exact", "nndescent"]
 SPLITS_OF: dict[str, tuple[str, ...]] = {"train": ("train",), "train+dev": ("train", "dev"), "all": ()}

@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -16,6 +15,7 @@ from ser_graph.corpora.table import write_table
 from ser_graph.errors import InputError
 from ser_graph.graph.agreement import CODES, MASKS, TIED
 from ser_graph.graph.clip_graph import TENSORS as ATTRIBUTES, ClipGraph
+from ser_graph.graph.meta import GraphMeta
 from ser_graph.graph.stored import FORMAT, FORMAT_VERSION, TENSORS, damaged, read_stored_graph
 
 _STORED = tuple(name for name in ATTRIBUTES if name != "x")
@@ -48,7 +48,8 @@ def write_graph(data: ClipGraph, folder: Path, *, x_file: str | Path | None = No
     _check_finite(data)
     if x_file is not None:
         _check_same_kind(x_file, data.x)
-    write_json(folder / "meta.json", {"format": FORMAT, "version": FORMAT_VERSION, **data.meta})
+    meta = data.meta.model_dump(mode="json")
+    write_json(folder / "meta.json", {"format": FORMAT, "version": FORMAT_VERSION, **meta})
     write_table(data.table, folder / "clips.csv")
     save_file({name: data[name].contiguous() for name in _STORED}, folder / TENSORS)
     if x_file is None:
@@ -80,18 +81,18 @@ def load_graph(folder: str | Path) -> ClipGraph:
         data = _agreed(ClipGraph(x=x, **tensors, num_nodes=len(table)), table, meta)
         data.check()
         _check_finite(data)
-    except (InputError, TypeError, AttributeError) as error:  # the last two: meta.json of another make
+    except InputError as error:
         raise damaged(folder, error) from None
     return data
 
 
-def _agreed(data: ClipGraph, table: pd.DataFrame, meta: dict[str, Any]) -> ClipGraph:
+def _agreed(data: ClipGraph, table: pd.DataFrame, meta: GraphMeta) -> ClipGraph:
     """The graph with its table, whose rows, names and splits are those of the tensors."""
     data.meta = meta
     data.check_tensors()
     stored = {name: data[name] for name in TIED}
     data.table = table  # which makes these tensors anew
-    if data.meta["names"] != meta["names"]:
+    if data.meta.names != meta.names:
         raise InputError("the names in meta.json are not those of clips.csv")
     if not torch.equal(stored["clip"], data.clip):
         raise InputError("the rows of clips.csv are not those of the tensors, or stand in another order")

@@ -9,9 +9,10 @@ import pandas as pd
 from ser_graph.common.files import check_readable, read_json
 from ser_graph.corpora.table import read_table
 from ser_graph.errors import InputError
+from ser_graph.graph.meta import GraphMeta, parse_meta
 
 FORMAT = "ser_graph.graph"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TENSORS = "graph.safetensors"
 FILES = ("meta.json", "clips.csv", TENSORS, "x.npy")
 
@@ -27,7 +28,7 @@ class StoredGraph(NamedTuple):
 
     table: pd.DataFrame
     x: np.ndarray
-    meta: dict[str, Any]
+    meta: GraphMeta
 
 
 def read_stored_graph(folder: str | Path) -> StoredGraph:
@@ -49,7 +50,12 @@ def read_stored_graph(folder: str | Path) -> StoredGraph:
         raise damaged(folder, error) from None
     if len(x) != len(table):
         raise damaged(folder, "its parts differ in length")
-    table.attrs.update(corpus=meta["corpus"], root=meta["root"])
+    expected = (meta.features.n_frames, meta.features.n_mels)
+    if x.shape[1:] != expected:
+        raise damaged(
+            folder, f"x.npy is {list(x.shape)}, expected [N, {expected[0]}, {expected[1]}] as meta.json says"
+        )
+    table.attrs.update(corpus=meta.corpus, root=meta.root)
     return StoredGraph(table, x, meta)
 
 
@@ -58,16 +64,17 @@ def damaged(folder: Path, why: object) -> InputError:
     return InputError(f"The graph in {folder} is damaged ({str(why).splitlines()[0]}); build it anew")
 
 
-def _read_meta(folder: Path) -> dict[str, Any]:
+def _read_meta(folder: Path) -> GraphMeta:
     if not (folder / "meta.json").exists():
         raise InputError(f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'")
-    meta = read_json(folder / "meta.json")
-    if not isinstance(meta, dict) or meta.pop("format", None) != FORMAT:
+    content = read_json(folder / "meta.json")
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
-    _check_version(meta.pop("version", None), folder)
-    if not {"corpus", "root", "names"} <= meta.keys():
-        raise damaged(folder, "meta.json does not say what the codes mean")
-    return meta
+    _check_version(content.pop("version", None), folder)
+    try:
+        return parse_meta(content)
+    except InputError as error:
+        raise damaged(folder, f"meta.json: {error}") from None
 
 
 def _check_version(version: Any, folder: Path) -> None:

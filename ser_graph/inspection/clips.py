@@ -38,12 +38,11 @@ def neighbours_of(data: ClipGraph, node: int, *, reverse: bool = False) -> tuple
 
 def why_alone(data: ClipGraph, node: int) -> str:
     """Why a clip has no neighbours, for a picture."""
-    graph = data.meta["graph"]
     if not originals(data.table)[node]:
         return "no neighbours: a copy at another speed, which has no edges"
     if not nodes_in_scope(data)[node]:
-        return f"no neighbours: not among the {graph['settings']['scope']} clips, which alone have edges"
-    return f"no neighbours: no clip is more similar than epsilon {graph['epsilon']}"
+        return f"no neighbours: not among the {data.meta.settings.scope} clips, which alone have edges"
+    return f"no neighbours: no clip is more similar than epsilon {data.meta.measured.epsilon}"
 
 
 def describe(data: ClipGraph, node: int, similarity: float | None = None) -> str:

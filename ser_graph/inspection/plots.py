@@ -20,19 +20,18 @@ def plot_similarities(data: ClipGraph, ax: Axes | None = None) -> Axes:
         ax: where to draw; a new figure by default.
     """
     ax = ax or new_axes(6.0, 3.4)
-    graph = data.meta["graph"]
-    histogram = graph["similarity_histogram"]
-    if not histogram:
+    measured, histogram = data.meta.measured, data.meta.measured.similarity_histogram
+    if histogram is None:
         raise InputError("No similarities to plot: the graph has fewer than two clips in scope")
-    n_neighbors = graph["settings"]["n_neighbors"]
-    edges = np.linspace(histogram["low"], histogram["high"], len(histogram["nearest"]) + 1)
+    edges = np.linspace(histogram.low, histogram.high, len(histogram.nearest) + 1)
     width = edges[1] - edges[0]
-    for key, label in (("pairs", "random pairs"), ("nearest", f"nearest {n_neighbors} neighbours")):
-        counts = np.asarray(histogram[key], dtype=float)
+    nearest = f"nearest {data.meta.settings.n_neighbors} neighbours"
+    for values, label in ((histogram.pairs, "random pairs"), (histogram.nearest, nearest)):
+        counts = np.asarray(values, dtype=float)
         ax.stairs(counts / counts.sum() / width, edges, fill=True, alpha=0.55, label=label)
-    if graph["epsilon"] is not None:
-        kept = f"epsilon {graph['epsilon']:g}: {graph['coverage']:.0%} of clips have a neighbour"
-        ax.axvline(graph["epsilon"], color="black", linestyle="--", linewidth=1, label=kept)
+    if measured.epsilon is not None:
+        kept = f"epsilon {measured.epsilon:g}: {measured.coverage:.0%} of clips have a neighbour"
+        ax.axvline(measured.epsilon, color="black", linestyle="--", linewidth=1, label=kept)
     ax.set_xlabel("cosine similarity of embeddings")
     ax.set_ylabel("density")
     ax.legend(fontsize=8)

@@ -99,7 +99,7 @@ def _limits(decibels: np.ndarray) -> tuple[float, float]:
 
 
 def _draw(data: ClipGraph, node: int, decibels: np.ndarray, ax: Axes, low: float, high: float) -> AxesImage:
-    settings = LogMelSettings(**data.meta["features"])
+    settings = data.meta.features
     n_frames, n_mels = decibels.shape
     hop = settings.hop_length / settings.sample_rate
     start = (settings.n_fft - settings.hop_length) / 2 / settings.sample_rate  # a frame lies about its middle

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from ser_graph.graph import ClipGraph
+from ser_graph.audio.settings import LogMelSettings
+from ser_graph.graph import ClipGraph, GraphSettings
 from ser_graph.graph.building import assemble
+from ser_graph.graph.meta import GraphMeasures
 
 
 @pytest.fixture
@@ -33,10 +35,16 @@ def make_graph() -> Callable[..., ClipGraph]:
         edge_weight = torch.linspace(0.99, 0.9, edge_index.shape[1])
         emb = torch.from_numpy(rng.normal(size=(n, 8))).float() if emb is None else emb
         x = torch.from_numpy(rng.normal(size=(n, 5, 4))).half() if x is None else x
-        data = assemble(table, emb, x, edge_index, edge_weight)
-        covered = float((data.degrees() > 0).double().mean())
-        data.meta["graph"] = {"coverage": covered, "recall": 1.0, "settings": {"scope": scope}}
-        return data
+        return assemble(
+            table,
+            emb,
+            x,
+            edge_index,
+            edge_weight,
+            features=LogMelSettings(n_samples=512 + 256 * (x.shape[1] - 1), n_mels=x.shape[2]),
+            settings=GraphSettings(scope=scope),
+            measured=GraphMeasures(coverage=len(edge_index[1].unique()) / n),
+        )
 
     return make
 

@@ -35,7 +35,7 @@ def test_shares_are_counted_by_hand(toy_graph):
     assert card["contradicting"] == pytest.approx(1 - same)
     assert card["same_speaker"] == pytest.approx(np.mean([speaker.iloc[a] == speaker.iloc[b] for a, b in pairs]))
     assert card["unlabelled"] == 0
-    assert card["coverage"] == toy_graph.meta["graph"]["coverage"]
+    assert card["coverage"] == toy_graph.meta.measured.coverage
     expected = homophily(toy_graph, ["emotion"], n_permutations=50).loc["emotion"]
     assert card["same_emotion_high"] == expected.loc["edge", "chance_high"]
     assert card["emotion_assortativity"] == expected.loc["assortativity", "value"]
@@ -70,7 +70,7 @@ def test_it_says_whether_speakers_are_joined(toy_graph):
 
 def test_only_training_labels_are_looked_at(toy_graph):
     toy_graph.edge_index = torch.cat([toy_graph.edge_index, torch.tensor([[80, 0], [1, 110]])], dim=1)
-    toy_graph.meta["graph"]["settings"]["scope"] = "all"
+    toy_graph.meta = toy_graph.meta.replace(settings=toy_graph.meta.settings.replace(scope="all"))
     card = graph_card(toy_graph, n_permutations=50)
     toy_graph.table = toy_graph.table.assign(
         emotion=toy_graph.table["emotion"].where(toy_graph.train_mask.numpy(), "sadness")

@@ -23,9 +23,9 @@ from ser_graph.evaluation.probes import label_propagation, nearest_neighbours_vo
 
 
 @pytest.mark.parametrize("scope", ["train", "train+dev", "all"])
-def test_figures_of_the_graph_are_those_without_copies(toy_graph, copied_graph, scope):
+def test_statistics_of_the_graph_are_those_without_copies(toy_graph, copied_graph, scope):
     for data in (toy_graph, copied_graph):
-        data.meta["graph"]["settings"]["scope"] = scope
+        data.meta = data.meta.replace(settings=data.meta.settings.replace(scope=scope))
     assert not nodes_in_scope(copied_graph)[120:].any()
     pd.testing.assert_series_equal(graph_statistics(copied_graph), graph_statistics(toy_graph))
     assert graph_statistics(copied_graph)["n_clips"] == 120
@@ -77,7 +77,7 @@ def test_a_recording_that_leaks_is_found_beside_copies(toy_graph, copied_graph):
 
 def test_the_report(toy_graph, copied_graph):
     report, plain = (graph_report(data, n_permutations=20, progress=False) for data in (copied_graph, toy_graph))
-    for name in ("figures", "degrees", "subgraphs", "mixing", "bridge_pairs", "near_duplicates", "leakage"):
+    for name in ("statistics", "degrees", "subgraphs", "mixing", "bridge_pairs", "near_duplicates", "leakage"):
         assert report[name].equals(plain[name]), name
     assert len(report["scores"]) == 240
     assert report["scores"].iloc[:120].equals(plain["scores"])

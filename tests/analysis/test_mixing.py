@@ -20,7 +20,7 @@ def test_mixing_matrix_by_hand(four_clips):
 def test_mixing_matrix_is_a_cross_table(toy_graph, column):
     values = toy_graph.table[column].to_numpy()
     source, target = toy_graph.edge_index.numpy()
-    names = toy_graph.meta["names"][column]
+    names = toy_graph.meta.names[column]
     expected = pd.crosstab(values[target], values[source]).reindex(index=names, columns=names, fill_value=0)
     assert mixing_matrix(toy_graph, column).to_numpy().tolist() == expected.to_numpy().tolist()
 

@@ -12,7 +12,7 @@ from ser_graph.errors import InputError
 PARTS = [
     "settings",
     "card",
-    "figures",
+    "statistics",
     "degrees",
     "subgraphs",
     "mixing",
@@ -37,7 +37,7 @@ def test_as_json_it_holds_everything(toy_graph):
     report = graph_report(toy_graph, n_permutations=20)
     content = json.loads(json.dumps(report_json(report), allow_nan=False))
     assert list(content) == PARTS
-    assert content["figures"] == report["figures"].to_dict()
+    assert content["statistics"] == report["statistics"].to_dict()
     assert pd.DataFrame(content["scores"])["file"].tolist() == report["scores"].index.tolist()
     cells = {(row["emotion"], row["neighbour"]): row["edges"] for row in content["mixing"]}
     assert cells == report["mixing"]["edges"].to_dict()
@@ -52,7 +52,7 @@ def test_as_text_it_fits_the_screen(toy_graph, by):
     text = format_report(report)
     assert max(map(len, text.splitlines())) <= 110
     assert "nan" not in text.lower().replace("nant", "")
-    assert f"{report['figures']['n_edges']:,}" in text
+    assert f"{report['statistics']['n_edges']:,}" in text
     assert "betweenness sampled from 32 of 75 clips" in text
     assert report["scores"].index[0] in text
 
@@ -65,18 +65,18 @@ def without_edges(data):
 
 
 def without_labels(data):
-    table, data.meta["names"] = data.table, {}
+    table, data.meta = data.table, data.meta.replace(names={})
     data.table = table.assign(emotion=np.nan, speaker=np.nan, gender=np.nan)
 
 
 def with_one_class(data):
-    table, data.meta["names"] = data.table, {}
+    table, data.meta = data.table, data.meta.replace(names={})
     data.table = table.assign(emotion="joy")
 
 
 def without_a_split(data):
     data.table["split"] = np.nan
-    data.meta["graph"]["settings"]["scope"] = "all"
+    data.meta = data.meta.replace(settings=data.meta.settings.replace(scope="all"))
 
 
 def with_empty_columns(data):
@@ -105,7 +105,7 @@ def test_graphs_of_few_clips(make_graph, n, label):
         report = graph_report(data, n_permutations=20)
         assert format_report(report)
     assert json.dumps(report_json(report), allow_nan=False)
-    assert report["figures"]["n_clips"] == n
+    assert report["statistics"]["n_clips"] == n
 
 
 def test_too_many_values_for_pairs_leave_the_rest(toy_graph, monkeypatch):

@@ -91,7 +91,7 @@ def test_duplicates_point_at_each_other(toy_graph):
 def test_edges_and_scope_play_no_part(toy_graph):
     table = score_clips(toy_graph)
     toy_graph.edge_index, toy_graph.edge_weight = torch.empty(2, 0, dtype=torch.int64), torch.empty(0)
-    toy_graph.meta["graph"]["settings"]["scope"] = "all"
+    toy_graph.meta = toy_graph.meta.replace(settings=toy_graph.meta.settings.replace(scope="all"))
     assert score_clips(toy_graph).equals(table)
     assert table[SCORES].min().min() >= 0 and table[SCORES].max().max() <= 1
     assert sorted(table.index) == sorted(toy_graph.table.index)

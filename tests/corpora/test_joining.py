@@ -87,7 +87,7 @@ def test_no_label_of_a_lent_clip_is_left():
     target, emb = corpus("target", 6), noise(12, 0)
     one = build(join_corpora([target, corpus("source", 6)]), emb)
     other = build(join_corpora([target, corpus("source", 6, emotions=["guilt", "joy"])]), emb)
-    assert one.meta["data_hash"] == other.meta["data_hash"]
+    assert one.meta.data_hash == other.meta.data_hash
     assert torch.equal(one.y, other.y)
 
 

@@ -15,6 +15,7 @@ from ser_graph.downstream import (
 from ser_graph.downstream.augmentation import AUGMENTATIONS
 from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.errors import InputError
+from ser_graph.graph.meta import UpstreamMeta
 
 QUICK = {
     "epochs": 2,
@@ -177,14 +178,14 @@ def test_transfer_is_a_baseline_of_its_own(wide_graph):
 
 
 def test_another_teacher_than_the_one_of_the_training(wide_graph):
-    wide_graph.meta["upstream"] = {"fingerprint": "one"}
+    wide_graph.meta = wide_graph.meta.replace(upstream=UpstreamMeta(fingerprint="one"))
     student = train(wide_graph, **{**QUICK, "epochs": 1}, alpha=0, transfer="add")
     predict_clips(student, wide_graph, "test")
-    wide_graph.meta["upstream"] = {"fingerprint": "other"}
+    wide_graph.meta = wide_graph.meta.replace(upstream=UpstreamMeta(fingerprint="other"))
     with pytest.raises(InputError, match="embeddings are of another upstream than the student was trained with"):
         predict_clips(student, wide_graph, "test")
     predict_clips(train(wide_graph, **{**QUICK, "epochs": 1}, alpha=0), wide_graph, "test")
-    wide_graph.meta["upstream"] = None  # embeddings that somebody made: nothing to compare
+    wide_graph.meta = wide_graph.meta.replace(upstream=None)  # embeddings that somebody made: nothing to compare
     predict_clips(student, wide_graph, "test")
 
 

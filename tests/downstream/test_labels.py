@@ -7,6 +7,7 @@ from hypothesis import given, settings as examples, strategies as st
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
+from ser_graph.graph.meta import GraphMeta
 
 
 def of(data, **changes):
@@ -78,7 +79,7 @@ def joined(data, order):
     other = data.table.iloc[:30].rename(index=lambda file: f"other/{file}").assign(emotion=None)
     other["speaker"] = "other/" + other["speaker"]
     graph = ClipGraph(num_nodes=n + 30)
-    graph.meta = {"names": {"emotion": ["aversion"]}}  # one more emotion, before the others
+    graph.meta = GraphMeta(names={"emotion": ["aversion"]})  # one more emotion, before the others
     graph.table = pd.concat([table, other])
     return graph
 

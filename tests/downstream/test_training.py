@@ -155,12 +155,12 @@ def test_a_checkpoint_of_another_run_is_not_continued(toy_graph, tmp_path, relab
     other = train(toy_graph, alpha=1, checkpoint=path, **how)
     assert weights_equal(other, train(toy_graph, alpha=1, **how))
     relabelled = shuffled_labels(copy.deepcopy(toy_graph), relabel)
-    relabelled.meta["data_hash"] = "other"
+    relabelled.meta = relabelled.meta.replace(data_hash="other")
     assert weights_equal(train(relabelled, alpha=1, checkpoint=path, **how), train(relabelled, alpha=1, **how))
     # Other spectrograms of the same clips, of which neither the settings nor the data hash know.
     respoken = copy.deepcopy(relabelled)
     respoken.x = -respoken.x
-    respoken.meta["features"]["floor"] = 1e-3
+    respoken.meta = respoken.meta.replace(features=respoken.meta.features.replace(floor=1e-3))
     assert weights_equal(train(respoken, alpha=1, checkpoint=path, **how), train(respoken, alpha=1, **how))
 
 
@@ -615,7 +615,7 @@ def test_learns(toy_graph):
     assert student.info["history"][-1]["dev_uar"] > 0.9
     assert student.emotions == ["anger", "fear", "sadness"]
     assert student.info["corpus"] == "toy"
-    assert student.info["data_hash"] == toy_graph.meta["data_hash"]
+    assert student.info["data_hash"] == toy_graph.meta.data_hash
 
 
 @pytest.mark.parametrize(

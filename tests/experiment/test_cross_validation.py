@@ -24,7 +24,7 @@ def four_speakers(toy_graph):
     table = toy_graph.table.iloc[order.numpy()]
     table = table.assign(split=np.where(table["speaker"] == "s3", "test", "train"))
     x = toy_graph.x[order] + toy_graph.speaker[order][:, None, None]  # speakers differ in their mean
-    emb, features = toy_graph.emb[order], cross_validation.LogMelSettings(**toy_graph.meta["features"])
+    emb, features = toy_graph.emb[order], toy_graph.meta.features
     return build_graph(table, emb=emb, x=x, epsilon=0.9, n_neighbors=3, features=features)
 
 
@@ -97,7 +97,7 @@ def test_the_split_of_the_graph_does_not_matter(four_speakers, method):
         x=four_speakers.x,
         epsilon=0.9,
         n_neighbors=3,
-        features=cross_validation.LogMelSettings(**four_speakers.meta["features"]),
+        features=four_speakers.meta.features,
     )
     one, two = (cross_validate(data, method=method, **QUICK) for data in (four_speakers, other))
     pd.testing.assert_frame_equal(one.predictions, two.predictions)
@@ -214,7 +214,7 @@ def test_no_fold_hears_a_copy_of_whom_it_is_tested_on(four_speakers, watched, pr
         x=torch.cat([x, x + 1, x - 1]),
         epsilon=0.9,
         n_neighbors=3,
-        features=cross_validation.LogMelSettings(**four_speakers.meta["features"]),
+        features=four_speakers.meta.features,
     )
     found = cross_validate(copied, protocol=protocol, method=method, **QUICK)
     plain = cross_validate(four_speakers, protocol=protocol, method=method, **QUICK)

@@ -75,7 +75,7 @@ def test_a_run_builds_the_graph_that_the_library_builds(plain, tmp_path):
     data = graph_of(recipe, tmp_path)
     same = build_graph(data.table, emb=data.emb, x=data.x, features=recipe.features, **graph)
     assert torch.equal(data.edge_index, same.edge_index)
-    assert data.meta["graph"] == same.meta["graph"]
+    assert (data.meta.settings, data.meta.measured) == (same.meta.settings, same.meta.measured)
     speaker = data.speaker[data.edge_index]
     assert (speaker[0] != speaker[1]).all()
 
@@ -113,8 +113,8 @@ def test_the_command_builds_with_options_and_shows_the_card(call, corpora, tmp_p
     data = load_graph(graph)
     across = ("speaker", "sentence")
     wanted = GraphSettings(epsilon="coverage:0.3", center="speaker", across=across, mutual=True)
-    assert GraphSettings(**data.meta["graph"]["settings"]) == wanted
-    assert data.meta["graph"]["coverage"] >= 0.3
+    assert data.meta.settings == wanted
+    assert data.meta.measured.coverage >= 0.3
     said = graph_card(data)["text"]
     assert " ".join(out.split()).endswith(said)
     code, out, _ = call("stats", graph, "--json")
@@ -141,7 +141,7 @@ def test_copies_join_the_graph_of_a_run(corpora, plain, tmp_path):
     own = originals(data.table)
     assert (data.num_nodes, int(own.sum())) == (222, 111)
     assert data.table["corpus"][~own].value_counts().to_dict() == {"synthetic": 63, "synthetic-1": 48}
-    assert data.meta["graph"]["n_clips"] == 111
+    assert data.meta.measured.n_clips == 111
     without = graph_of(plain(unlabelled=lent), tmp_path / "plain")
     assert torch.equal(data.edge_index, without.edge_index)
     torch.testing.assert_close(data.emb[:111], without.emb, atol=1e-4, rtol=1e-4)

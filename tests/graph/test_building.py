@@ -14,8 +14,10 @@ from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, build_graph, building
 from ser_graph.graph.building import data_hash, scope_nodes
 from ser_graph.graph.epsilon import UselessEpsilon
+from ser_graph.graph.meta import UpstreamMeta, parse_meta
 from ser_graph.graph.neighbours import nearest_neighbours
 from ser_graph.graph.settings import GraphSettings
+from ser_graph.upstream import EmbeddingSettings
 
 SHORT = LogMelSettings(n_samples=512, n_mels=4)
 SCOPES = {"train": ["train"], "train+dev": ["train", "dev"], "all": ["train", "dev", "test"]}
@@ -53,9 +55,9 @@ def test_four_clips_by_hand():
     assert data.edge_index.tolist() == [[1, 2, 0, 2, 1, 0], [0, 0, 1, 1, 2, 2]]  # neighbours above, seeds below
     expected = [cosine(10), cosine(30), cosine(10), cosine(20), cosine(20), cosine(30)]
     torch.testing.assert_close(data.edge_weight, torch.tensor(expected))
-    figures = data.meta["graph"]
-    assert (figures["n_edges"], figures["n_clips"], figures["n_in_scope"]) == (6, 4, 4)
-    assert (figures["coverage"], figures["recall"], figures["method"]) == (0.75, 1.0, "exact")
+    measured = data.meta.measured
+    assert (measured.n_edges, measured.n_clips, measured.n_in_scope) == (6, 4, 4)
+    assert (measured.coverage, measured.recall, measured.method) == (0.75, 1.0, "exact")
     assert data.degrees().tolist() == [2, 2, 2, 0]
 
 
@@ -120,7 +122,7 @@ def test_scope(scope):
     data = build(table, at_degrees(*range(9)), epsilon=None, scope=scope, n_neighbors=8)
     ends = {table["split"].iloc[node] for node in data.edge_index.flatten().tolist()}
     assert ends == set(SCOPES[scope])
-    assert data.meta["graph"]["n_in_scope"] == 3 * len(SCOPES[scope])
+    assert data.meta.measured.n_in_scope == 3 * len(SCOPES[scope])
     assert scope_nodes(table, scope).tolist() == [row for row in range(9) if table["split"].iloc[row] in ends]
 
 
@@ -160,7 +162,7 @@ def test_data_hash():
 
 def test_order_of_rows_does_not_matter(toy_graph, mixed_graph):
     assert list(mixed_graph.table.index) != list(toy_graph.table.index)
-    assert mixed_graph.meta["data_hash"] == toy_graph.meta["data_hash"]
+    assert mixed_graph.meta.data_hash == toy_graph.meta.data_hash
 
     def named(data):
         files = data.table.index
@@ -227,7 +229,7 @@ class FakeUpstream:
     """Stands in for the large model: embeds nothing, remembers what it was asked."""
 
     def __init__(self):
-        self.info = {"weights": "fake"}
+        self.info = {"weights": "fake", "corpus": "made up"}
 
     def embed(self, table, settings, **how):
         self.asked = {**settings.given, **how}
@@ -241,14 +243,13 @@ def test_what_made_the_graph_is_recorded():
     upstream = FakeUpstream()
     x = torch.zeros(5, 1, 4)
     data = build_graph(clips(5), upstream, x=x, features=SHORT, epsilon=None, seconds=2.0, progress=False)
-    assert upstream.asked == {"cache": None, "root": None, "progress": False, "seconds": 2.0}
-    assert data.meta["upstream"] == {"fingerprint": "f00", "weights": "fake"}
-    assert data.meta["embedding"] == {"seconds": 2.0}
-    graph = data.meta["graph"]
-    assert GraphSettings(**graph["settings"]) == GraphSettings(epsilon=None)
-    assert json.loads(json.dumps(graph)) == graph  # as it is read back from a stored graph
-    assert LogMelSettings(**data.meta["features"]) == SHORT
-    assert data.meta["environment"]["packages"]["torch"]
+    assert upstream.asked == {"cache": None, "root": None, "device": None, "progress": False, "seconds": 2.0}
+    assert data.meta.upstream == UpstreamMeta(fingerprint="f00", weights="fake", info={"corpus": "made up"})
+    assert data.meta.embedding == EmbeddingSettings(seconds=2.0)
+    assert data.meta.settings == GraphSettings(epsilon=None)
+    assert parse_meta(json.loads(json.dumps(data.meta.model_dump(mode="json")))) == data.meta
+    assert data.meta.features == SHORT
+    assert data.meta.environment["packages"]["torch"]
 
 
 def test_settings_are_an_object_or_single_fields():
@@ -258,7 +259,7 @@ def test_settings_are_an_object_or_single_fields():
     other = build(table, emb, epsilon=0.8, n_neighbors=2)
     assert one.edge_index.shape[1] == 6
     assert torch.equal(one.edge_index, other.edge_index)
-    assert one.meta["graph"] == other.meta["graph"]
+    assert (one.meta.settings, one.meta.measured) == (other.meta.settings, other.meta.measured)
 
 
 def test_spectrograms_are_made_where_none_are_given(make_clips):
@@ -277,7 +278,7 @@ def test_a_speaker_in_two_splits_is_refused_unless_asked_for():
     with pytest.raises(InputError, match=r"1 speaker is in two splits: b \(train, test\)"):
         build(table, at_degrees(0, 1, 2, 3), epsilon=None)
     data = build(table, at_degrees(0, 1, 2, 3), epsilon=None, shared_speakers=True)
-    assert data.meta["graph"]["shared_speakers"] is True
+    assert data.meta.shared_speakers is True
     assert build(table, at_degrees(0, 1, 2, 3), epsilon=None, scope="all").num_nodes == 4
 
 
@@ -321,11 +322,11 @@ def test_copies_are_nobodys_neighbours_and_have_none(scope, options):
     assert data.edge_index.shape[1] >= 9
     assert torch.equal(data.edge_index, plain.edge_index)
     assert torch.equal(data.edge_weight, plain.edge_weight)
-    assert data.meta["graph"] == plain.meta["graph"]
-    assert data.meta["graph"]["n_clips"] == 36
+    assert (data.meta.settings, data.meta.measured) == (plain.meta.settings, plain.meta.measured)
+    assert data.meta.measured.n_clips == 36
     assert torch.equal(scope_nodes(data.table, scope), scope_nodes(table, scope))
     assert torch.equal(nodes_in_scope(data).nonzero()[:, 0], scope_nodes(table, scope))
-    assert data.meta["data_hash"] != plain.meta["data_hash"]
+    assert data.meta.data_hash != plain.meta.data_hash
     # They are there to train on where their originals are, and nowhere else.
     assert data.num_nodes == 108
     for copy in (slice(36, 72), slice(72, 108)):

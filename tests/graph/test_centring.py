@@ -63,7 +63,7 @@ def test_clips_out_of_scope_decide_nothing(center):
     assert torch.equal(one.edge_index, other.edge_index)
     assert torch.equal(one.edge_weight, other.edge_weight)
     assert torch.equal(one.emb, emb)  # the graph keeps them as the upstream made them
-    assert one.meta["graph"]["settings"]["center"] == center
+    assert one.meta.settings.center == center
 
 
 def test_labels_decide_nothing():

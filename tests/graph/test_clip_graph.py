@@ -11,10 +11,12 @@ from torch_geometric import transforms as T  # noqa: N812
 from torch_geometric.data import Batch, Data, InMemoryDataset
 from torch_geometric.loader import ClusterData
 
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, NeighborLoader
 from ser_graph.graph.agreement import CODES, MASKS
 from ser_graph.graph.building import assemble
+from ser_graph.graph.meta import GraphMeta
 
 
 def test_a_node_is_found_by_its_file(toy_graph):
@@ -61,7 +63,8 @@ def small_graph(n: int, pairs: list[tuple[int, int]], seed: int) -> ClipGraph:
     edge_index = torch.tensor(sorted(set(pairs), key=lambda pair: pair[::-1]), dtype=torch.int64).view(-1, 2).T
     emb, x = (torch.from_numpy(rng.normal(size=shape)).float() for shape in ((n, 3), (n, 2, 2)))
     weight = torch.from_numpy(rng.random(edge_index.shape[1])).float()
-    data = assemble(pd.DataFrame(columns, files), emb, x, edge_index, weight)
+    features = LogMelSettings(n_samples=768, n_mels=2)
+    data = assemble(pd.DataFrame(columns, files), emb, x, edge_index, weight, features=features)
     data.pos = torch.from_numpy(rng.normal(size=(n, 3))).float()
     return data
 
@@ -342,10 +345,28 @@ def test_columns_added_in_place_stay(toy_graph):
 def test_a_clone_shares_nothing(toy_graph):
     other = toy_graph.clone()
     other.table["note"] = 1
-    other.meta["names"]["emotion"].append("joy")
+    other.meta.names["emotion"].append("joy")
     other.y[0] = -1
     assert "note" not in toy_graph.table and toy_graph.emotions == ["anger", "fear", "sadness"]
     assert toy_graph.y[0] == 0
+
+
+def test_meta_changes_as_a_whole(toy_graph):
+    toy_graph.meta = toy_graph.meta.replace(corpus="other")
+    assert toy_graph.meta.corpus == "other" and toy_graph.emotions == ["anger", "fear", "sadness"]
+    for wrong in ({"corpus": "third"}, None, "third"):
+        with pytest.raises(InputError, match=r"^Bad meta of type \w+, expected a GraphMeta, e.g. data") as caught:
+            toy_graph.meta = wrong
+        assert "\n" not in str(caught.value)
+    assert toy_graph.meta.corpus == "other"
+
+
+def test_a_graph_that_is_put_together_by_hand():
+    """Names are those of the table; whoever says nothing of the spectrograms has made the usual ones."""
+    data = ClipGraph(num_nodes=2)
+    data.table = pd.DataFrame({"emotion": ["joy", "fear"]}, ["a", "b"])
+    assert data.meta == GraphMeta(names={"emotion": ["fear", "joy"]})
+    assert data.meta.features == LogMelSettings()
 
 
 def test_labels_may_be_hidden(toy_graph):

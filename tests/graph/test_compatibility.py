@@ -2,14 +2,17 @@
 
 import pytest
 
+from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
 from ser_graph.graph.compatibility import check_compatible
+from ser_graph.graph.meta import GraphMeta
 
-FEATURES = {"n_samples": 8192, "n_mels": 64}
+SHORT = LogMelSettings(n_samples=8192)
+FEATURES = SHORT.model_dump()
 
 
 def meta(emotions, **changes):
-    return {"features": {**FEATURES, **changes}, "names": {"emotion": emotions}}
+    return GraphMeta(features=SHORT.replace(**changes), names={"emotion": emotions})
 
 
 def test_emotions_that_it_knows():

@@ -10,7 +10,7 @@ from ser_graph.corpora import speaker_split
 from ser_graph.corpora.synthetic import making
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, EmotionGraph, GraphSettings, dataset as dataset_module
-from ser_graph.upstream import Upstream
+from ser_graph.upstream import EmbeddingSettings, Upstream
 
 SETTINGS = {
     "features": LogMelSettings(n_samples=8192),
@@ -53,12 +53,12 @@ def test_a_pyg_dataset_of_one_graph(built, never_builds):
     assert len(data.table) == 42
     assert dataset.num_classes == data.y.max() + 1
     assert torch.equal(next(iter(dataset)).edge_index, data.edge_index)
-    assert data.meta["embedding"] == {"seconds": 0.6}
+    assert data.meta.embedding == EmbeddingSettings(seconds=0.6)
     assert len(list((built / "raw").rglob("*.wav"))) == 42
 
 
 def test_a_built_graph_needs_no_settings(built, never_builds):
-    assert EmotionGraph(built)[0].meta["graph"]["settings"]["n_neighbors"] == 3
+    assert EmotionGraph(built)[0].meta.settings.n_neighbors == 3
     assert EmotionGraph(built, upstream="small", layer="projector")[0].num_nodes == 42
     seen = EmotionGraph(str(built), "synthetic", transform=lambda data: data.num_nodes)
     assert seen[0] == 42
@@ -109,10 +109,10 @@ def test_force_reload_builds_anew(built, tmp_path):
     with pytest.raises(InputError, match="give the upstream to build it with"):
         EmotionGraph(root, force_reload=True)
     dataset = EmotionGraph(root, upstream=Upstream.small(), force_reload=True, **{**SETTINGS, "n_neighbors": 2})
-    assert dataset[0].meta["graph"]["settings"]["n_neighbors"] == 2
+    assert dataset[0].meta.settings.n_neighbors == 2
     assert dataset[0].degrees().max() == 2
     assert not (root / ".x.npy").exists()
-    assert EmotionGraph(root)[0].meta["graph"]["settings"]["n_neighbors"] == 2
+    assert EmotionGraph(root)[0].meta.settings.n_neighbors == 2
 
 
 def test_no_clips_and_unknown_names(tmp_path):

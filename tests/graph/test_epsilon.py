@@ -12,9 +12,9 @@ from ser_graph.errors import InputError
 from ser_graph.graph import build_graph, epsilon as epsilon_module
 from ser_graph.graph.epsilon import (
     UselessEpsilon,
-    edge_figures,
+    edge_measures,
     epsilon_of_coverage,
-    similarity_figures,
+    similarity_measures,
 )
 from ser_graph.graph.neighbours import nearest_neighbours, unit_rows
 
@@ -44,8 +44,7 @@ def test_the_suggested_epsilon_leaves_edges(spread, n, seed):
     with pytest.raises(InputError, match=r"^epsilon=0.99999999 leaves no edge: ") as caught:
         build(emb, 0.99999999)
     suggested = re.search(r"try epsilon=(-?[\d.]+), or None", str(caught.value)).group(1)
-    figures = build(emb, float(suggested)).meta["graph"]
-    assert figures["n_edges"] >= 0.5 * n * min(6, n - 1)
+    assert build(emb, float(suggested)).meta.measured.n_edges >= 0.5 * n * min(6, n - 1)
 
 
 @pytest.mark.filterwarnings("ignore::ser_graph.graph.epsilon.UselessEpsilon")
@@ -53,7 +52,7 @@ def test_the_suggestion_for_equal_and_for_opposite_clips():
     for emb, shown in ((torch.tensor([[1.0, 0.0], [0.5, 0.75**0.5]]), "0.49"), (torch.eye(2), "-0.01")):
         with pytest.raises(InputError, match=f"try epsilon={shown}, or None"):
             build(emb, 0.9)
-        assert build(emb, float(shown)).meta["graph"]["n_edges"] == 2
+        assert build(emb, float(shown)).meta.measured.n_edges == 2
     assert build(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), None).edge_weight.tolist() == [-1, -1]
 
 
@@ -64,7 +63,7 @@ def test_low_coverage_is_called_out():
         UselessEpsilon, match=r"epsilon=0.999 leaves only 5.9% of the clips a neighbour.*try"
     ) as told:
         data = build(emb, 0.999)
-    assert data.meta["graph"]["coverage"] == 2 / 34
+    assert data.meta.measured.coverage == 2 / 34
     assert told[0].filename == build.__code__.co_filename
 
 
@@ -77,42 +76,41 @@ def test_a_useful_epsilon_and_none_are_silent(toy_graph):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for epsilon in (0.96, None):
-            graph = build(toy_graph.emb, epsilon).meta["graph"]
-            assert graph["epsilon"] == epsilon
+            assert build(toy_graph.emb, epsilon).meta.measured.epsilon == epsilon
         build(blob(40, 0.001), None)
 
 
-def test_figures_by_hand():
+def test_measures_by_hand():
     edge_index = torch.tensor([[1, 2, 0], [0, 0, 3]])
-    assert edge_figures(edge_index, torch.zeros(8, 2)) == {"n_in_scope": 8, "n_edges": 3, "coverage": 0.25}
-    assert edge_figures(edge_index[:, :0], torch.zeros(0, 2)) == {"n_in_scope": 0, "n_edges": 0, "coverage": 0.0}
+    assert edge_measures(edge_index, torch.zeros(8, 2)) == {"n_in_scope": 8, "n_edges": 3, "coverage": 0.25}
+    assert edge_measures(edge_index[:, :0], torch.zeros(0, 2)) == {"n_in_scope": 0, "n_edges": 0, "coverage": 0.0}
 
 
 def test_histogram_and_quantiles():
     emb = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
     unit, nearest = unit_rows(emb), nearest_neighbours(emb, 5)[1]
-    figures = similarity_figures(unit, nearest, 0.4, n_pairs=2000)
-    histogram = figures["similarity_histogram"]
-    assert sum(histogram["nearest"]) == 1000
-    assert sum(histogram["pairs"]) == 2000
-    edges = np.linspace(histogram["low"], histogram["high"], 61)
+    measured = similarity_measures(unit, nearest, 0.4, n_pairs=2000)
+    histogram = measured["similarity_histogram"]
+    assert sum(histogram.nearest) == 1000
+    assert sum(histogram.pairs) == 2000
+    edges = np.linspace(histogram.low, histogram.high, 61)
     expected = np.histogram(nearest.double().numpy(), edges)[0]
-    assert np.abs(np.array(histogram["nearest"]) - expected).sum() <= 2  # a value on an edge may round either way
+    assert np.abs(np.array(histogram.nearest) - expected).sum() <= 2  # a value on an edge may round either way
     assert edges[0] <= float(nearest.min())
     assert edges[-1] > float(nearest.max())
-    quantiles = figures["similarity_quantiles"]
+    quantiles = measured["similarity_quantiles"]
     for share, value in quantiles.items():
         assert value == pytest.approx(np.quantile(nearest.double().numpy(), float(share)))
     # Random pairs are pairs of two different clips: the share above epsilon is that of all pairs.
     similarity = (unit @ unit.T)[~torch.eye(200, dtype=torch.bool)]
-    assert figures["pairs_above_epsilon"] == pytest.approx(float((similarity > 0.4).double().mean()), abs=0.03)
-    assert similarity_figures(unit, nearest, None)["pairs_above_epsilon"] == 1.0
+    assert measured["pairs_above_epsilon"] == pytest.approx(float((similarity > 0.4).double().mean()), abs=0.03)
+    assert similarity_measures(unit, nearest, None)["pairs_above_epsilon"] == 1.0
 
 
 def test_quantiles_of_very_many_look_at_all_columns(monkeypatch):
     monkeypatch.setattr(epsilon_module, "_QUANTILES_OF", 5_000)
     nearest = torch.linspace(0.9, 0.4, 6).repeat(10_000, 1)
-    quantiles = similarity_figures(torch.eye(3), nearest, None)["similarity_quantiles"]
+    quantiles = similarity_measures(torch.eye(3), nearest, None)["similarity_quantiles"]
     assert quantiles["0.5"] in (pytest.approx(0.6), pytest.approx(0.7))
     assert (quantiles["0.25"], quantiles["0.99"]) == (pytest.approx(0.5), pytest.approx(0.9))
 
@@ -120,19 +118,20 @@ def test_quantiles_of_very_many_look_at_all_columns(monkeypatch):
 def test_missing_neighbours_are_not_counted():
     unit = torch.eye(3)
     nearest = torch.tensor([[0.5, -torch.inf], [0.5, 0.25], [-torch.inf, -torch.inf]])
-    figures = similarity_figures(unit, nearest, 0.4, n_pairs=10)
-    assert sum(figures["similarity_histogram"]["nearest"]) == 3
-    assert figures["similarity_quantiles"]["0.5"] == 0.5
+    measured = similarity_measures(unit, nearest, 0.4, n_pairs=10)
+    assert sum(measured["similarity_histogram"].nearest) == 3
+    assert measured["similarity_quantiles"]["0.5"] == 0.5
 
 
 @pytest.mark.filterwarnings("ignore::ser_graph.graph.epsilon.UselessEpsilon")
 def test_two_clips_and_one():
-    graph = build(blob(2, 0.001), 0.9).meta["graph"]
-    assert (graph["n_edges"], graph["coverage"]) == (2, 1.0)
-    assert sum(graph["similarity_histogram"]["nearest"]) == 2
+    measured = build(blob(2, 0.001), 0.9).meta.measured
+    assert (measured.n_edges, measured.coverage) == (2, 1.0)
+    assert sum(measured.similarity_histogram.nearest) == 2
     alone = build(blob(1, 0.1), 0.9)
     assert alone.edge_index.shape == (2, 0)
-    assert alone.meta["graph"]["similarity_quantiles"] == {}
+    assert alone.meta.measured.similarity_quantiles == {}
+    assert alone.meta.measured.similarity_histogram is None
 
 
 @settings(deadline=None, max_examples=50)
@@ -152,12 +151,12 @@ def test_epsilon_of_coverage_is_the_largest_that_covers_so_many(n, share, seed):
 
 def test_a_chosen_epsilon_is_noted_and_covers(toy_graph):
     data = build(toy_graph.emb, "coverage:0.6", toy_graph.table)
-    graph = data.meta["graph"]
-    assert graph["settings"]["epsilon"] == "coverage:0.6"
-    assert graph["coverage"] >= 0.6
-    again = build(toy_graph.emb, graph["epsilon"], toy_graph.table)
+    epsilon = data.meta.measured.epsilon
+    assert data.meta.settings.epsilon == "coverage:0.6"
+    assert data.meta.measured.coverage >= 0.6
+    again = build(toy_graph.emb, epsilon, toy_graph.table)
     assert torch.equal(again.edge_index, data.edge_index)
-    assert again.meta["graph"]["settings"]["epsilon"] == again.meta["graph"]["epsilon"] == graph["epsilon"]
+    assert again.meta.settings.epsilon == again.meta.measured.epsilon == epsilon
 
 
 @pytest.mark.parametrize(

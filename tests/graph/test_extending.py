@@ -9,6 +9,7 @@ from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
 from ser_graph.graph import add_clips, build_graph
+from ser_graph.upstream import EmbeddingSettings
 
 SHORT = LogMelSettings(n_samples=512, n_mels=2)
 
@@ -70,11 +71,11 @@ def test_adding_a_part_equals_building_the_whole(corpus, n_neighbors, epsilon, s
     assert torch.equal(grown.edge_index, whole.edge_index)
     assert torch.equal(grown.edge_weight, whole.edge_weight)
     assert named_edges(grown) == named_edges(whole)
-    assert grown.meta["data_hash"] == whole.meta["data_hash"]
+    assert grown.meta.data_hash == whole.meta.data_hash
     assert torch.equal(grown.x, x)
     assert torch.equal(grown.emb, emb)
     pd.testing.assert_frame_equal(grown.table, table)
-    assert grown.meta["graph"] == whole.meta["graph"]
+    assert (grown.meta.settings, grown.meta.measured) == (whole.meta.settings, whole.meta.measured)
     assert named_edges(old) == before
     assert old.num_nodes == first
 
@@ -129,10 +130,10 @@ def test_another_upstream_is_refused():
         add_clips(old, clips("d"), FakeUpstream("two"), x=spectrograms(1))
     grown = add_clips(old, clips("d"), upstream, x=spectrograms(1))
     assert upstream.asked == [3.0, 3.0]  # the new clips are embedded as the old ones were
-    assert grown.meta["upstream"]["fingerprint"] == "one"
-    assert grown.meta["embedding"] == {"seconds": 3.0}
+    assert grown.meta.upstream.fingerprint == "one"
+    assert grown.meta.embedding == EmbeddingSettings(seconds=3.0)
     by_hand = add_clips(old, clips("d"), emb=torch.ones(1, 4), x=spectrograms(1))
-    assert by_hand.meta["upstream"]["fingerprint"] == "one"
+    assert by_hand.meta.upstream.fingerprint == "one"
     with pytest.raises(InputError, match="add_clips needs the graph's upstream"):
         add_clips(old, clips("d"), x=spectrograms(1))
 
@@ -190,4 +191,4 @@ def test_copies_of_old_and_new_clips(scope, copied):
     data = add_clips(build_graph(old, **values, **how), new, **added)
     assert data.num_nodes == len(old) + len(new)
     assert named_edges(data) == pytest.approx(named_edges(whole))
-    assert (data.meta["graph"]["n_clips"], data.meta["graph"]["coverage"]) == (16, whole.meta["graph"]["coverage"])
+    assert (data.meta.measured.n_clips, data.meta.measured.coverage) == (16, whole.meta.measured.coverage)

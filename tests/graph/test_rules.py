@@ -31,8 +31,8 @@ def build(table, emb, **how):
 
 def search(table, emb, k, epsilon=None, **rules):
     """The edges as `build_graph` finds them, without the rest of a graph."""
-    edge_index, _, figures = find_edges(emb, table, GraphSettings(epsilon=epsilon, n_neighbors=k, **rules))
-    return [tuple(edge) for edge in edge_index.T.tolist()], figures
+    edge_index, _, measured = find_edges(emb, table, GraphSettings(epsilon=epsilon, n_neighbors=k, **rules))
+    return [tuple(edge) for edge in edge_index.T.tolist()], measured
 
 
 def edges_of(data):
@@ -74,9 +74,9 @@ def test_across_is_the_top_of_those_who_differ(corpus, k, epsilon, across):
             and (epsilon is None or similarity[seed, other] > np.float32(epsilon))
         ]
         expected += [(other, seed) for other in sorted(others, key=lambda o, s=seed: (-similarity[s, o], o))[:k]]
-    edges, figures = search(table, emb, k, epsilon, across=across)
+    edges, measured = search(table, emb, k, epsilon, across=across)
     assert edges == expected
-    assert figures["recall"] == 1
+    assert measured.recall == 1
 
 
 def differ(one, other):
@@ -94,10 +94,10 @@ def test_missing_values_differ_from_all():
 def test_mutual_edges_are_those_networkx_finds_in_both_directions(corpus, k):
     table, emb = corpus
     both = nx.DiGraph(search(table, emb, k)[0]).to_undirected(reciprocal=True)
-    edges, figures = search(table, emb, k, mutual=True)
+    edges, measured = search(table, emb, k, mutual=True)
     assert {frozenset(edge) for edge in edges} == {frozenset(edge) for edge in both.edges}
     assert len(edges) == 2 * both.number_of_edges()
-    assert figures["coverage"] == sum(degree > 0 for _, degree in both.degree) / len(table)
+    assert measured.coverage == sum(degree > 0 for _, degree in both.degree) / len(table)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_mistakes_are_found_before_the_long_work(how):
 def test_one_speaker_alone_has_no_other_speakers():
     data = build(table_of(4), torch.eye(4) + 0.1, across=("speaker",))
     assert data.edge_index.shape == (2, 0)
-    assert data.meta["graph"]["coverage"] == 0
+    assert data.meta.measured.coverage == 0
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_adding_clips_equals_building_the_whole(how):
     grown = add_clips(build(table[:16], emb[:16], **how), table[16:], emb=emb[16:], x=torch.zeros(8, 1, 2))
     assert torch.equal(grown.edge_index, whole.edge_index)
     assert torch.equal(grown.edge_weight, whole.edge_weight)
-    assert grown.meta["graph"] == whole.meta["graph"]
+    assert (grown.meta.settings, grown.meta.measured) == (whole.meta.settings, whole.meta.measured)
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def test_round_trip(toy_graph, tmp_path):
         assert loaded[name].dtype == toy_graph[name].dtype
         assert torch.equal(loaded[name], toy_graph[name])
     assert loaded.num_nodes == 120
-    assert loaded.meta == json.loads(json.dumps(toy_graph.meta))
+    assert loaded.meta == toy_graph.meta
     pd.testing.assert_frame_equal(loaded.table, toy_graph.table, check_dtype=False)
     assert loaded.table.attrs["corpus"] == "toy"
     assert loaded.validate()
@@ -45,7 +45,7 @@ def test_the_order_of_clips_comes_back(toy_graph, mixed_graph, tmp_path):
     assert list(loaded.table.index) == list(mixed_graph.table.index) != list(toy_graph.table.index)
     order = [toy_graph.table.index.get_loc(file) for file in mixed_graph.table.index]
     assert torch.equal(loaded.emb, toy_graph.emb[order])
-    speakers = loaded.meta["names"]["speaker"]
+    speakers = loaded.meta.names["speaker"]
     assert [speakers[code] for code in loaded.speaker.tolist()] == loaded.table["speaker"].tolist()
 
 
@@ -58,7 +58,7 @@ def test_a_table_made_by_hand_is_stored(tmp_path):
     data = build_graph(
         table, emb=torch.eye(3) + 1, x=x, epsilon=None, n_neighbors=1, features=LogMelSettings(n_samples=8192)
     )
-    assert data.speaker.tolist() == [1, 0, 1] and data.meta["names"]["speaker"] == ["1", "2"]
+    assert data.speaker.tolist() == [1, 0, 1] and data.meta.names["speaker"] == ["1", "2"]
     loaded = load_graph(save_graph(data, tmp_path / "graph"))
     pd.testing.assert_frame_equal(loaded.table, data.table)
     assert loaded.table["duration"].isna().all()
@@ -117,9 +117,9 @@ def test_an_older_graph_is_replaced_even_by_itself(toy_graph, tmp_path):
     folder = save_graph(toy_graph, tmp_path / "graph")
     (folder / "stray").write_text("of the old one")
     loaded = load_graph(folder)
-    loaded.meta["note"] = "new"
+    loaded.meta = loaded.meta.replace(split="new")
     save_graph(loaded, folder)
-    assert load_graph(folder).meta["note"] == "new"
+    assert load_graph(folder).meta.split == "new"
     assert torch.equal(load_graph(folder).x, toy_graph.x)
     assert len(list(folder.iterdir())) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["graph"]
@@ -243,6 +243,26 @@ def meta_with(**changes):
     return lambda folder: edit_meta(**changes)(folder / "meta.json")
 
 
+def meta_part_with(part, **changes):
+    def edit(folder):
+        content = json.loads((folder / "meta.json").read_text("utf-8"))
+        content[part] |= changes
+        (folder / "meta.json").write_text(json.dumps(content), "utf-8")
+
+    return edit
+
+
+def meta_without(*names):
+    def edit(folder):
+        content = part = json.loads((folder / "meta.json").read_text("utf-8"))
+        for name in names[:-1]:
+            part = part[name]
+        del part[names[-1]]
+        (folder / "meta.json").write_text(json.dumps(content), "utf-8")
+
+    return edit
+
+
 NONSENSE = {
     "an edge to -1": (tensors_with("edge_index", put(-1, 0, 3)), "runs from -1 to"),
     "an edge to N": (tensors_with("edge_index", put(120, 1, 3)), "to 120, expected nodes from 0 to 119"),
@@ -283,12 +303,17 @@ NONSENSE = {
     "a clip twice": (rows_of_clips([0, 0, *range(2, 120)]), "stands in the table twice"),
     "names reversed": (names_reversed, "names in meta.json are not those of clips.csv"),
     "another label": (other_label, "y of clip s0/000.wav is 0, but its emotion in the table is 'fear'"),
-    "no names": (meta_with(names=None), "damaged"),
-    "names of another make": (meta_with(names=["anger"]), "damaged"),
+    "no names": (meta_with(names=None), r"damaged \(meta.json: Bad names None"),
+    "names of another make": (meta_with(names=["anger"]), r"meta.json: Bad names \['anger'\]"),
     "no version": (meta_with(version="1"), "meta.json names no version"),
-    "unknown features": (meta_with(features={"n_samples": 8192, "n_bins": 3}), "n_bins"),
-    "other frames": (spectrograms(120, 30, 64), r"spectrograms of \[30, 64\], expected \[31, 64\]"),
-    "flat x": (spectrograms(120, 31), "x of the graph is"),
+    "unknown features": (meta_with(features={"n_samples": 8192, "n_bins": 3}), "meta.json: Bad setting 'n_bins'"),
+    "features of another size": (meta_part_with("features", n_samples=10**15), r"\[N, 3906249999999, 64\] as meta"),
+    "no settings": (meta_without("settings"), r"meta.json: No settings in it"),
+    "a setting is missing": (meta_without("settings", "scope"), "meta.json: No settings.scope in it"),
+    "a key of another make": (meta_with(graph={}), "meta.json: Bad field 'graph'"),
+    "coverage of 2": (meta_part_with("measured", coverage=2), "meta.json: Bad coverage 2, expected at least 0"),
+    "other frames": (spectrograms(120, 30, 64), r"x.npy is \[120, 30, 64\], expected \[N, 31, 64\]"),
+    "flat x": (spectrograms(120, 31), r"x.npy is \[120, 31\]"),
     "double x": (spectrograms(120, 31, 64, dtype="float64"), "x of the graph is float64"),
 }
 

@@ -1,5 +1,6 @@
 """A stored graph without torch is the same as with it. Damage is tested with `load_graph`, which builds on it."""
 
+import json
 import subprocess
 import sys
 
@@ -9,11 +10,12 @@ import pytest
 
 from ser_graph.errors import InputError
 from ser_graph.graph import load_graph, save_graph
+from ser_graph.graph.meta import parse_meta
 from ser_graph.graph.stored import FILES, read_stored_graph
 
 
 def test_what_is_read_is_what_load_graph_reads(toy_graph, tmp_path):
-    toy_graph.table.loc["s0/000.wav", "emotion"] = np.nan
+    toy_graph.table = toy_graph.table.assign(emotion=[np.nan, *toy_graph.table["emotion"][1:]])
     toy_graph.table["note"] = "a, b\nNA"
     folder = save_graph(toy_graph, tmp_path / "graph")
     assert {path.name for path in folder.iterdir()} == set(FILES)
@@ -31,8 +33,20 @@ def test_parts_that_do_not_fit_each_other(toy_graph, tmp_path):
         read_stored_graph(folder)
 
 
-def test_torch_is_not_needed():
+@pytest.mark.parametrize("module", ["graph.stored", "graph.meta", "graph.belonging", "common.devices"])
+def test_torch_is_not_imported(module):
+    program = f"import sys, ser_graph.{module}; print([name for name in ('torch', 'scipy') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_graph_is_read_without_torch(toy_graph, tmp_path):
+    """Its meta too, which holds settings of what is done with torch."""
+    folder = save_graph(toy_graph, tmp_path / "graph")
     program = (
-        "import sys, ser_graph.graph.stored; sys.exit(any(name in sys.modules for name in ('torch', 'scipy')))"
+        "import sys; sys.modules['torch'] = None\n"
+        "from ser_graph.graph.stored import read_stored_graph\n"
+        f"print(read_stored_graph({str(folder)!r}).meta.model_dump_json())"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert parse_meta(json.loads(done.stdout)) == toy_graph.meta

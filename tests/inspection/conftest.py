@@ -98,4 +98,4 @@ def _sounding_graph(tmp_path_factory) -> ClipGraph:
 @pytest.fixture
 def corpus_folder(sounding_graph: ClipGraph) -> Path:
     """Where the clips of `sounding_graph` are."""
-    return Path(sounding_graph.meta["root"])
+    return Path(sounding_graph.meta.root)

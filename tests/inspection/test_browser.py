@@ -362,11 +362,12 @@ def test_the_list_puts_the_most_suspicious_first(page):
 
 
 def test_text_of_a_corpus_is_shown_as_text(sounding_graph, open_page, tmp_path):
-    table = sounding_graph.table
-    table["speaker"] = table["speaker"].replace("02", NASTY)
-    table["language"] = "</script><script>document.title='hacked'</script>"
-    sounding_graph.meta["names"]["speaker"][2] = NASTY
-    sounding_graph.meta["corpus"] = NASTY
+    table, sounding_graph.meta = sounding_graph.table, sounding_graph.meta.replace(names={})
+    sounding_graph.table = table.assign(
+        speaker=table["speaker"].replace("02", NASTY),
+        language="</script><script>document.title='hacked'</script>",
+    )
+    sounding_graph.meta = sounding_graph.meta.replace(corpus=NASTY)
     page = open_page(write_page(sounding_graph, tmp_path / "page.html"))
     page.mouse.click(*place(page, 2))
     page.mouse.move(*place(page, 6))

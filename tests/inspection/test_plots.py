@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 def test_plot_mixing(toy_graph, column):
     ax = plot_mixing(toy_graph, column)
     ax.figure.canvas.draw()
-    names = toy_graph.meta["names"][column]
+    names = toy_graph.meta.names[column]
     assert [label.get_text() for label in ax.get_yticklabels()] == names
     assert len(ax.texts) == len(names) ** 2
 
@@ -62,14 +62,14 @@ def test_plot_similarities(toy_graph):
     ax = plot_similarities(toy_graph)
     ax.figure.canvas.draw()
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    coverage = toy_graph.meta["graph"]["coverage"]
+    coverage = toy_graph.meta.measured.coverage
     kept = f"epsilon 0.96: {coverage:.0%} of clips have a neighbour"
     assert labels == ["random pairs", "nearest 4 neighbours", kept]
     for patch in ax.patches:  # densities: both have the same area
         values, edges, _ = patch.get_data()
         assert (values * np.diff(edges)).sum() == pytest.approx(1)
     assert ax.lines[0].get_xdata() == [0.96, 0.96]
-    toy_graph.meta["graph"]["epsilon"] = None
+    toy_graph.meta = toy_graph.meta.replace(measured=toy_graph.meta.measured.replace(epsilon=None))
     own = new_axes(3, 2)
     assert plot_similarities(toy_graph, own) is own
     assert isinstance(own, Axes)
@@ -77,6 +77,6 @@ def test_plot_similarities(toy_graph):
 
 
 def test_a_graph_without_pairs_is_refused(toy_graph):
-    toy_graph.meta["graph"]["similarity_histogram"] = {}
+    toy_graph.meta = toy_graph.meta.replace(measured=toy_graph.meta.measured.replace(similarity_histogram=None))
     with pytest.raises(InputError, match="fewer than two clips"):
         plot_similarities(toy_graph)

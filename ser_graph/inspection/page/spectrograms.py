@@ -32,7 +32,7 @@ def spectrogram_sheets(data: ClipGraph, rows: np.ndarray, progress: bool = True)
         pixels; `seconds` that the width shows; `shown`: seconds of each clip before its repetition or padding;
         `hertz`: lower and upper edge of the mel bins; `palette`: 256 colours for the greys.
     """
-    settings = data.meta["features"]
+    settings = data.meta.features
     n_frames, n_mels = data.x.shape[1:]
     width = min(n_frames, 94 if len(rows) > _MANY else 187)
     low, high = _scale(data, rows)
@@ -43,7 +43,7 @@ def spectrogram_sheets(data: ClipGraph, rows: np.ndarray, progress: bool = True)
         shares = np.nan_to_num(np.clip((pooled - low) / (high - low), 0, 1))
         greys = np.rint(shares * 255).astype(np.uint8)
         sheets.append(_picture(greys.transpose(0, 2, 1)[:, ::-1].reshape(-1, width)))  # low frequencies below
-    seconds = settings["n_samples"] / settings["sample_rate"]
+    seconds = settings.n_samples / settings.sample_rate
     duration = data.table["duration"].to_numpy(float)[rows]
     return {
         "sheets": sheets,
@@ -52,7 +52,7 @@ def spectrogram_sheets(data: ClipGraph, rows: np.ndarray, progress: bool = True)
         "height": n_mels,
         "seconds": seconds,
         "shown": np.round(np.minimum(np.where(duration > 0, duration, seconds), seconds), 3).tolist(),
-        "hertz": [settings["f_min"], settings["f_max"] or settings["sample_rate"] / 2],
+        "hertz": [settings.f_min, settings.f_max or settings.sample_rate / 2],
         "palette": (colormaps["magma"](np.arange(256), bytes=True)[:, :3]).tolist(),
     }
 

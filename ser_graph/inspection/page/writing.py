@@ -103,10 +103,9 @@ def page_html(
     spectrograms = spectrogram_sheets(data, rows, progress)
     # What is needed when a clip is chosen, megabytes: it stands behind the scripts, which don't wait for it.
     late = {"sheets": spectrograms.pop("sheets"), "sounds": audio["sources"]}
-    graph = data.meta["graph"]
     xy = graph_layout(data, seed=seed)[rows]
     contents = {
-        "title": str(data.meta.get("corpus") or "clips"),
+        "title": data.meta.corpus or "clips",
         "by": by,
         "ego": ego,
         "files": [str(file) for file in table.index],
@@ -114,8 +113,8 @@ def page_html(
         "columns": columns,
         "searched": [str(name) for name in data.table],
         "edges": page_edges(data, rows),
-        "epsilon": graph["epsilon"],
-        "scope": graph["settings"]["scope"],
+        "epsilon": data.meta.measured.epsilon,
+        "scope": data.meta.settings.scope,
         "n_in_graph": data.num_nodes,
         "unknown_color": UNKNOWN_COLOR,
         "gradient": gradient(),

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import with_copies
 from ser_graph.graph import build_graph
 from ser_graph.inspection.ego import plot_ego
@@ -19,7 +18,7 @@ from ser_graph.inspection.view import inspect
 def copied(sounding_graph):
     """Twelve clips that can be heard, and a copy of each."""
     emb = torch.cat([sounding_graph.emb, sounding_graph.emb + 0.01])
-    features = LogMelSettings(**sounding_graph.meta["features"])
+    features = sounding_graph.meta.features
     table = with_copies(sounding_graph.table, 1)
     return build_graph(table, emb=emb, epsilon=None, n_neighbors=3, scope="all", features=features, progress=False)
 

@@ -118,8 +118,9 @@ def test_what_is_not_a_number_is_black_and_spoils_nothing_else(smooth_graph):
 
 def test_edges_of_the_bins_and_colours_of_the_greys(toy_graph):
     result = spectrogram_sheets(toy_graph, np.arange(2), progress=False)
-    assert result["hertz"] == [toy_graph.meta["features"]["f_min"], 8000]
-    toy_graph.meta["features"].update(f_min=50.0, f_max=4000.0)
+    assert result["hertz"] == [toy_graph.meta.features.f_min, 8000]
+    features = toy_graph.meta.features.replace(f_min=50.0, f_max=4000.0)
+    toy_graph.meta = toy_graph.meta.replace(features=features)
     assert spectrogram_sheets(toy_graph, np.arange(2), progress=False)["hertz"] == [50, 4000]
     lightness = np.array(result["palette"]) @ [0.2126, 0.7152, 0.0722]
     assert len(lightness) == 256 and (np.diff(lightness) > -1).all() and lightness[-1] > lightness[0] + 200

@@ -12,7 +12,6 @@ from bokeh.resources import Resources
 from hypothesis import given, settings, strategies as st
 
 from ser_graph.analysis import score_clips
-from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.colors import UNKNOWN_COLOR
 from ser_graph.errors import InputError
 from ser_graph.graph import build_graph
@@ -34,7 +33,7 @@ def page_of(read_page):
 def small_graph(toy_graph, n, **changes):
     """The first n clips of the toy graph, with other columns, and what edges they have."""
     table = toy_graph.table.iloc[:n].assign(**changes)
-    features = LogMelSettings(**toy_graph.meta["features"])
+    features = toy_graph.meta.features
     emb, x = toy_graph.emb[:n], toy_graph.x[:n]
     return build_graph(table, emb=emb, x=x, epsilon=None, n_neighbors=2, features=features)
 
@@ -102,7 +101,7 @@ def test_hostile_text_survives_and_stays_text(toy_graph, page_of):
     speakers = [f"x{text}" for text in NASTY]
     data = renamed(small_graph(toy_graph, n), NASTY)
     data.table = data.table.assign(speaker=speakers, sentence=NASTY)
-    data.meta["corpus"] = NASTY[0]
+    data.meta = data.meta.replace(corpus=NASTY[0])
     page = page_of(data)
     assert page.contents["files"] == NASTY
     columns = {column["name"]: column for column in page.contents["columns"]}
@@ -185,7 +184,7 @@ def test_graphs_of_hardly_any_clip(toy_graph, page_of, n):
 def test_a_graph_of_which_nothing_is_known(toy_graph, page_of):
     unknown = {"emotion": None, "speaker": None, "gender": None, "duration": np.nan}
     data = small_graph(toy_graph, 10, **unknown)
-    data.meta["corpus"] = None
+    data.meta = data.meta.replace(corpus=None)
     data.edge_index, data.edge_weight = data.edge_index[:, :0], data.edge_weight[:0]
     page = page_of(data)
     columns = {column["name"]: column for column in page.contents["columns"]}
