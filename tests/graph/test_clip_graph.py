@@ -274,7 +274,7 @@ def keeps_or_refuses(made: object, whole: ClipGraph) -> bool:
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(graphs())
 def test_every_transform_keeps_or_refuses(name, whole):
     before = copy.deepcopy(whole)

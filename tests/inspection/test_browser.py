@@ -362,11 +362,9 @@ def test_the_list_puts_the_most_suspicious_first(page):
 
 
 def test_text_of_a_corpus_is_shown_as_text(sounding_graph, open_page, tmp_path):
-    table, sounding_graph.meta = sounding_graph.table, sounding_graph.meta.replace(names={})
-    sounding_graph.table = table.assign(
-        speaker=table["speaker"].replace("02", NASTY),
-        language="</script><script>document.title='hacked'</script>",
-    )
+    table = sounding_graph.table
+    language = "</script><script>document.title='hacked'</script>"
+    sounding_graph.table = table.assign(speaker=table["speaker"].replace("02", NASTY), language=language)
     sounding_graph.meta = sounding_graph.meta.replace(corpus=NASTY)
     page = open_page(write_page(sounding_graph, tmp_path / "page.html"))
     page.mouse.click(*place(page, 2))
