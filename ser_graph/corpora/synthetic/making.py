@@ -94,24 +94,24 @@ def make_corpus(
     difficulty: float = 0.5,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Make a corpus of built-in speech in a folder, or complete one that was interrupted.
+    """Make a corpus of built-in speech in a folder, or complete an interrupted one.
 
-    A clip that is there is not made again. The folder remembers its parameters and is not continued with
-    others.
+    The function does not make existing clips again. The folder stores its parameters; a call with other parameters
+    is refused.
 
     Args:
-        root: the folder; made where it is missing.
+        root: the folder; created if it is missing.
         preset: ``"source"`` or ``"target"``.
-        n_clips: how many clips, balanced over emotions, speakers and genders; None: the preset's number.
-        n_speakers: how many speakers, half of them women, at least 3; None: the preset's number.
-        difficulty: 0 (emotions far apart, quiet room) to 1 (overlapping, noisy).
-        seed: another seed, another corpus.
+        n_clips: number of clips, balanced over emotions, speakers and genders; None means the number of the preset.
+        n_speakers: number of speakers, half of them women, at least 3; None means the number of the preset.
+        difficulty: 0 (emotions far apart, quiet room) to 1 (overlapping emotions, noisy room).
+        seed: random seed of the corpus.
 
     Returns:
         The clip table, as ``load_corpus("synthetic", root)`` returns it.
 
     Raises:
-        InputError: a parameter is out of range, or the folder holds clips made with other parameters.
+        InputError: a parameter is out of range, or the folder contains clips made with other parameters.
 
     Examples:
         >>> import tempfile
