@@ -18,15 +18,16 @@ def subgraph_statistics(data: ClipGraph, by: str = "emotion") -> pd.DataFrame:
         by: a text column of the clip table, see `column_codes`.
 
     Returns:
-        A row for each value, indexed by it, over the clips in scope:
+        One row for each value, indexed by the value, over the clips in scope:
 
-        - `clips`, and `coverage`, the share of them with a neighbour, of whatever value;
-        - `edges` among them, `density`, `components` (isolated clips count) and `clustering` of that subgraph,
-          as `graph_statistics` defines them;
-        - `internal_share`: of all edges into them from a clip of known value, the share from the same value;
-        - `internal_chance`: what neighbours drawn at random from the other clips of known value would give.
+        - `clips`, and `coverage`, the share of clips with a neighbour of any value;
+        - `edges` among these clips, and `density`, `components` (isolated clips count) and `clustering` of their
+          subgraph, as in `graph_statistics`;
+        - `internal_share`: of all edges into these clips from a clip with a known value, the share from the same
+          value;
+        - `internal_chance`: this share for neighbours drawn at random from the other clips with a known value.
 
-        NaN where there is nothing to count.
+        NaN if there is nothing to count.
 
     Raises:
         InputError: no such column.

@@ -44,19 +44,19 @@ def neighbour_loss(
     distance: str = "cosine",
     reduction: str = "mean",
 ) -> Tensor:
-    """How far the outputs of neighbours are apart. Gradients flow through both sides.
+    """The distance between the outputs of neighbours. Gradients flow through both sides.
 
     Args:
         outputs: [B, C] output of a layer for all nodes of a batch.
         edge_index: [2, E] int64, neighbour -> seed, in rows of `neighbours` and of `outputs`.
-        edge_weight: [E] weight of each edge; None weighs all as 1.
-        neighbours: [M, C] outputs of the neighbours' side; `outputs` by default.
-        distance: ``"cosine"`` (1 - cos), ``"l2"`` (squared Euclidean), or ``"kl"`` (seed against neighbour,
-            on softmax).
-        reduction: ``"mean"`` over the edges of non-zero weight, or ``"sum"``.
+        edge_weight: [E] weight of each edge; None means 1 for all edges.
+        neighbours: [M, C] outputs of the neighbours; `outputs` by default.
+        distance: ``"cosine"`` (1 - cos), ``"l2"`` (squared Euclidean), or ``"kl"`` (of the seed from the neighbour,
+            after softmax).
+        reduction: ``"mean"`` over the edges with non-zero weight, or ``"sum"``.
 
     Returns:
-        A float32 scalar; exactly 0 where there is no edge.
+        A float32 scalar; exactly 0 without edges.
 
     Examples:
         >>> import torch
