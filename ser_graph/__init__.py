@@ -1,8 +1,8 @@
 """On-device speech emotion recognition by knowledge transfer through a graph.
 
-A large speech model embeds the clips of a corpus; clips whose embeddings are close become neighbours; a small CNN
-learns emotions from log-mel spectrograms with a loss that keeps neighbours close. The CNN alone is used on the
-device.
+A large speech model embeds the clips of a corpus. Clips with close embeddings become neighbours. A small CNN learns
+emotions from log-mel spectrograms, with a loss that brings the outputs of neighbours together. The device uses only
+the CNN.
 
     import ser_graph as sg
 

@@ -1,4 +1,4 @@
-"""The graph -> tables: what it reaches, whom it joins, which clips are suspicious, what leaks."""
+"""The graph -> tables: coverage, joined clips, suspicious labels, leaks between splits."""
 
 import lazy_loader
 

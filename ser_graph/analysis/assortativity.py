@@ -20,33 +20,33 @@ COLUMNS = ("emotion", "speaker", "gender", "sentence")
 def homophily(
     data: ClipGraph, columns: Sequence[str] | None = None, *, n_permutations: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """How much clips of the same emotion, speaker, gender or sentence are joined, and how much by chance.
+    """How often edges join the same emotion, speaker, gender or sentence, and how often they do by chance.
 
-    Four measures, over edges between clips of known value:
+    Four measures, over edges between clips with a known value:
 
-    - ``edge``: the share of edges that join equal values. High by itself where one value is frequent.
-    - ``node``: the same share of each clip's neighbours, averaged over the clips that have neighbours
-      (Pei et al. 2020, Geom-GCN); isolated clips are left out, not counted as 0.
-    - ``class_insensitive``: by how much the share exceeds the value's share of clips, averaged over values,
-      0 where it does not (Lim et al. 2021, "New benchmarks for learning on non-homophilous graphs"). From 0 to 1.
+    - ``edge``: the share of edges that join equal values. It is high in any graph if one value is frequent.
+    - ``node``: the share of equal values among the neighbours of each clip, averaged over the clips with neighbours
+      (Pei et al. 2020, Geom-GCN). Isolated clips are left out, not counted as 0.
+    - ``class_insensitive``: the excess of the share of equal values over the value's share of clips, averaged over
+      values, 0 if negative (Lim et al. 2021, "New benchmarks for learning on non-homophilous graphs"). From 0 to 1.
     - ``assortativity``: Newman's coefficient for attributes (Newman 2003): 0 for the configuration model, 1 if
-      only equal values are joined.
+      edges join only equal values.
 
-    Chance is measured: the values are permuted among the clips in scope that have one, and the graph stays as it
-    is, with its degrees, hubs and clusters. What one column owes to another is not taken out: where every speaker
-    has an emotion of their own, the likeness of speakers is that of emotions.
+    Chance is measured: the values are permuted among the clips in scope that have one. The graph does not change,
+    so it keeps its degrees, hubs and clusters. The columns are not separated from each other: if every speaker has
+    only one emotion, a graph of speakers is also a graph of emotions.
 
     Args:
         data: the graph.
-        columns: text columns of the clip table; by default those of emotion, speaker, gender and sentence that
-            it has.
-        n_permutations: 0 leaves what is said about chance NaN.
-        seed: of the permutations.
+        columns: text columns of the clip table; by default emotion, speaker, gender and sentence, as far as the
+            table has them.
+        n_permutations: number of permutations; 0 leaves the values about chance NaN.
+        seed: random seed of the permutations.
 
     Returns:
-        A row for each column and measure, indexed by (`column`, `measure`): `value`; `chance`, the mean of the
-        permutations; `chance_low` and `chance_high`, between which 95 % of them lie; `p_value`, two-sided. NaN
-        where there is nothing to count, or only one value.
+        One row for each column and measure, indexed by (`column`, `measure`): `value`; `chance`, the mean of the
+        permutations; `chance_low` and `chance_high`, which enclose 95 % of the permutations; `p_value`, two-sided.
+        NaN if there is nothing to count, or only one value.
 
     Raises:
         InputError: no such column.

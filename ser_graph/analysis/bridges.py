@@ -13,19 +13,19 @@ from ser_graph.graph.clip_graph import ClipGraph
 
 
 def bridge_pairs(data: ClipGraph, by: str = "emotion") -> pd.DataFrame:
-    """Every two values and how many edges join them, in either direction.
+    """The number of edges between every two values, in either direction.
 
     Args:
         data: the graph.
         by: a text column of the clip table, see `column_codes`.
 
     Returns:
-        A row for each pair of different values, indexed by (`by`, `other`), most edges first: `edges`, how many
-        the configuration model has `expected` (see `mixing_table`), and their `ratio`, NaN where none is
-        expected.
+        One row for each pair of different values, indexed by (`by`, `other`), most edges first: `edges`;
+        `expected`, the number of edges in the configuration model (see `mixing_table`); and their `ratio`, NaN if
+        none is expected.
 
     Raises:
-        InputError: no such column, or one of too many values.
+        InputError: no such column, or a column with too many values.
     """
     table = mixing_table(data, by, n_permutations=0)
     names, _ = column_codes(data, by)
@@ -45,25 +45,27 @@ def bridge_pairs(data: ClipGraph, by: str = "emotion") -> pd.DataFrame:
 
 
 def bridge_clips(data: ClipGraph, by: str = "emotion", *, n_sources: int = 32, seed: int = 0) -> pd.DataFrame:
-    """The clips through which two values are connected, the strongest bridge first.
+    """The clips that connect different values, the strongest bridge first.
 
-    A bridge is joined to clips of its own value and to clips of others: a clip that is joined to others alone is
-    no bridge, it is suspicious (see `score_clips`). Two clips are joined when either is the other's neighbour.
+    A bridge is joined to clips of its own value and to clips of other values. A clip that is joined only to other
+    values is not a bridge but suspicious (see `score_clips`). Two clips are joined if either is a neighbour of the
+    other.
 
     Args:
         data: the graph.
         by: a text column of the clip table, see `column_codes`.
-        n_sources: clips that betweenness is sampled from, as it costs a tenth of a second for each of them in a
-            graph of 60,000 edges; 0 leaves it NaN.
-        seed: of that sample.
+        n_sources: number of clips from which betweenness is sampled. Each takes a tenth of a second in a graph of
+            60,000 edges. 0 leaves betweenness NaN.
+        seed: random seed of that sample.
 
     Returns:
-        A row for each clip in scope of known value, indexed by `file`: its value under the name of the column;
-        `own` and `others`, to how many clips of its own and of other values it is joined; `towards`, the other
-        value that it is joined to most; `paths`, ``own * others``, how many clips of its own value it connects
-        with clips of another one; `betweenness`, the share of shortest paths that lead through it (networkx's,
-        Brandes 2008). By descending `paths`, then betweenness. ``attrs["betweenness_sources"]`` says how many
-        clips betweenness was sampled from; where it is the number of clips in scope, it is exact.
+        One row for each clip in scope with a known value, indexed by `file`: the value, under the name of the
+        column; `own` and `others`, the numbers of joined clips with the same value and with other values;
+        `towards`, the other value to which the clip is joined most; `paths`, ``own * others``, the number of pairs
+        of clips of different values that it connects; and `betweenness`, the share of shortest paths that contain
+        the clip (networkx's, Brandes 2008). The rows are sorted by descending `paths`, then betweenness.
+        ``attrs["betweenness_sources"]`` is the number of clips from which betweenness was sampled; if this is the
+        number of clips in scope, betweenness is exact.
 
     Raises:
         InputError: no such column.

@@ -13,40 +13,40 @@ from ser_graph.graph.clip_graph import ClipGraph
 
 
 def graph_card(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) -> pd.Series:
-    """Whether the neighbour loss can teach emotions by this graph, from the labels of training clips alone.
+    """Whether the neighbour loss can teach emotions with this graph, according to the labels of training clips.
 
-    It is a prediction of what the graph holds, not of what a student gains. An edge pulls the outputs of its two
-    clips together: that is right where they have one emotion, and contradicts the labels where they have two. The
-    word has three values, and two thresholds:
+    The card describes the graph. It does not predict the gain of a student. An edge brings the outputs of its two
+    clips together. This is right if both clips have the same emotion, and contradicts the labels if they have two
+    emotions. `word` has three values:
 
-    - ``"nothing"``: no edge joins two labelled training clips, or edges join one emotion no more often than 97.5 %
-      of the shuffled labels do (see `homophily`): there are no emotions in the graph.
-    - ``"contradictory"``: more often than that, but in at most half of the edges: most of what the loss pulls
-      together, the labels hold apart.
-    - ``"agreeing"``: in more than half of the edges.
+    - ``"nothing"``: no edge joins two labelled training clips, or edges join the same emotion no more often than
+      97.5 % of the shuffled labels do (see `homophily`). The graph contains no emotions.
+    - ``"contradictory"``: edges join the same emotion more often than that, but at most half of the edges do. The
+      loss mostly brings clips together that have different labels.
+    - ``"agreeing"``: more than half of the edges join the same emotion.
 
-    Even that is no promise: labelled clips know their emotions already, so a graph pays by what the labels do not
-    say. In our measurements, graphs whose edges joined one emotion in 40 to 50 % (chance: 14 to 17 %) made no
-    student better than its baseline.
+    Even ``"agreeing"`` promises no gain. A labelled clip has its label already, so a graph helps only with what the
+    labels do not say. In our measurements, graphs whose edges joined one emotion in 40 to 50 % (chance: 14 to 17 %)
+    made no student better than its baseline.
 
     Args:
         data: the graph.
-        n_permutations: shufflings of the labels that say what is chance.
-        seed: of the shufflings.
+        n_permutations: number of shufflings of the labels that measure chance.
+        seed: random seed of the shufflings.
 
     Returns:
-        A Series; NaN where there is nothing to count:
+        A Series; NaN if there is nothing to count:
 
-        - `word`, and `text`, the same in sentences;
-        - `same_emotion`: the share of edges that join one emotion, among edges between labelled training clips;
-          `same_emotion_low` and `same_emotion_high`, between which 95 % of the shuffled labels lie; and
-          `contradicting`, the share of edges that join two emotions;
-        - `same_speaker`, `same_speaker_low` and `same_speaker_high`: likewise for speakers, of all clips in scope;
-          `joins_speakers`: whether the first is above the last, None where speakers are unknown;
-        - `emotion_assortativity` and `speaker_assortativity`, Newman's coefficients, which may be compared although
-          there are more speakers than emotions, or fewer;
-        - `unlabelled`: the share of edges with an end that has no training label: there the graph says what the
-          labels do not;
+        - `word`, and `text`, the card in sentences;
+        - `same_emotion`: the share of edges that join the same emotion, among edges between labelled training
+          clips; `same_emotion_low` and `same_emotion_high`: 95 % of the shuffled labels lie between them;
+          `contradicting`: the share of edges that join two emotions;
+        - `same_speaker`, `same_speaker_low` and `same_speaker_high`: the same for speakers, over all clips in
+          scope; `joins_speakers`: whether the first is above the last, None if speakers are unknown;
+        - `emotion_assortativity` and `speaker_assortativity`: Newman's coefficients, which are comparable for
+          different numbers of emotions and speakers;
+        - `unlabelled`: the share of edges with at least one clip without a training label; there the graph adds to
+          the labels;
         - `coverage`: the share of clips in scope with a neighbour.
 
     Raises:

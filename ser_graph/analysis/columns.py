@@ -12,20 +12,20 @@ from ser_graph.graph.clip_graph import ClipGraph
 
 
 def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tensor]:
-    """The values of a text column of the clip table, and each clip's code among them.
+    """The values of a text column of the clip table, and the code of each clip.
 
     Args:
         data: the graph.
-        by: any column that holds text: `emotion`, `speaker`, `gender`, `split`, and what the corpus knows
-            besides, e.g. `sentence`, `intensity`, `language`.
+        by: a column that contains text: `emotion`, `speaker`, `gender`, `split`, or a further column of the corpus,
+            e.g. `sentence`, `intensity`, `language`.
 
     Returns:
-        names: the values in code order; for `emotion`, `speaker` and `gender` those of ``data.meta.names``,
-            for other columns those that occur, sorted.
-        codes: [N] int64, -1 = unknown.
+        - the values in code order: for `emotion`, `speaker` and `gender`, those of ``data.meta.names``; for
+          other columns, the values that occur, sorted;
+        - the codes, [N] int64, -1 = unknown.
 
     Raises:
-        InputError: no such column, one that holds numbers, or codes that contradict the table.
+        InputError: no such column, a column of numbers, or codes that contradict the table.
 
     Examples:
         >>> data = ClipGraph(num_nodes=3)
@@ -50,7 +50,7 @@ def text_codes(values: pd.Series) -> tuple[list[str], np.ndarray]:
 
 
 def text_columns(data: ClipGraph) -> list[str]:
-    """The columns that clips can be grouped by, in the order of the clip table."""
+    """The columns that can group the clips, in the order of the clip table."""
     return [str(column) for column in data.table if column not in NUMBERS and _holds_names(data.table[column])]
 
 

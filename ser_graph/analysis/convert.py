@@ -10,15 +10,15 @@ from ser_graph.graph.clip_graph import ClipGraph
 
 
 def to_networkx(data: ClipGraph, columns: Sequence[str] = ("emotion", "speaker", "gender", "split")) -> nx.DiGraph:
-    """The graph as a networkx `DiGraph`, for whatever networkx can do with it.
+    """The graph as a networkx `DiGraph`.
 
     Args:
         data: the graph of N clips and E edges.
         columns: text columns of the clip table that become attributes of the nodes.
 
     Returns:
-        Nodes 0 to N - 1 in the order of the clip table, each with its `file` and the columns that are known
-        of it; E edges from a neighbour to its seed, each with its `weight`, the similarity.
+        Nodes 0 to N - 1 in the order of the clip table, each with its `file` and its known values of the columns; E
+        edges from a neighbour to its seed, each with its `weight`, the similarity.
 
     Raises:
         InputError: no such column.

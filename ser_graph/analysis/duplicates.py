@@ -17,24 +17,25 @@ _BLOCK = 256  # pairs of spectrograms in memory at a time
 def near_duplicates(
     data: ClipGraph, *, threshold: float = 0.9, nearest: tuple[Tensor, Tensor] | None = None
 ) -> pd.DataFrame:
-    """Pairs of clips that are, or might be, the same recording, in whatever splits they are.
+    """Pairs of clips that are, or may be, the same recording, in any splits.
 
-    Looked at are the three nearest clips of each by embedding, where they are no further than the nearest clip
-    usually is (the median); only their spectrograms are read. Two are near-identical whose log-mels correlate by
-    the threshold. Tried on EMOVO, this finds every copy, every one with noise at 40 dB or a shift of 1 ms, 93 % of
-    those at half the volume, most of those at 8 bits, and nothing else. Both conditions are needed: clips of the
-    same speaker and sentence in two emotions correlate by up to 0.93, but are far apart as embeddings. Clips were
-    repeated or cut to one length before, so that a part of a clip, or one that starts later, is not found. Copies
-    (see `with_copies`) are left out.
+    The candidates are the three nearest clips of each clip by embedding, if they are not further than the median
+    distance to a nearest clip. The function reads only their spectrograms. Two clips are near-identical if the
+    correlation of their log-mel spectrograms reaches the threshold. On EMOVO, this finds every copy, every copy
+    with noise at 40 dB or a shift of 1 ms, 93 % of the copies at half the volume, most copies at 8 bits, and
+    nothing else. Both conditions are needed: clips of the same speaker and sentence in two emotions correlate by up
+    to 0.93, but their embeddings are far apart. The spectrograms are repeated or cut to one length, so that the
+    function does not find a part of a clip, or a copy that starts later. Copies (see `with_copies`) are left out.
 
     Args:
-        data: the graph; its edges play no part.
-        threshold: correlation from which a pair is near-identical.
-        nearest: what `nearest_clips` has found, three or more of each; they are searched for where not given.
+        data: the graph; its edges are not used.
+        threshold: lowest correlation of a near-identical pair.
+        nearest: the result of `nearest_clips`, with three or more clips for each; computed by default.
 
     Returns:
-        A row a pair, the most alike first: `file`, `other`; `similarity` of the embeddings; `correlation` of the
-        log-mels; `identical`, whether these are equal to the last bit; `split` and `other_split`.
+        One row per pair, the most similar pair first: `file`, `other`; `similarity` of the embeddings;
+        `correlation` of the log-mel spectrograms; `identical`, whether the spectrograms are equal to the last bit;
+        `split` and `other_split`.
 
     Examples:
         >>> from ser_graph.graph import build_graph

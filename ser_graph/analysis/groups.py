@@ -63,15 +63,15 @@ def subgraph_statistics(data: ClipGraph, by: str = "emotion") -> pd.DataFrame:
 
 
 def communities(data: ClipGraph, *, seed: int = 0) -> pd.Series:
-    """The communities of the graph, by Louvain's method (networkx's), without directions and weights.
+    """The communities of the graph by Louvain's method (networkx's), without directions and weights.
 
     Args:
         data: the graph.
-        seed: of Louvain's order of visits.
+        seed: random seed of the order in which Louvain's method visits the clips.
 
     Returns:
-        The community of each clip that has an edge, int64, indexed by `file`; 0 is the largest one. Isolated
-        clips belong to none and are left out.
+        The community of each clip that has an edge, int64, indexed by `file`; 0 is the largest community. Clips
+        without edges are left out.
     """
     joined = _joined(data)
     found = sorted(
@@ -85,21 +85,21 @@ def communities(data: ClipGraph, *, seed: int = 0) -> pd.Series:
 def community_statistics(
     data: ClipGraph, columns: Sequence[str] | None = None, *, seed: int = 0, found: pd.Series | None = None
 ) -> pd.DataFrame:
-    """Communities beside the values of columns: what the graph is grouped by.
+    """How well the communities of the graph match the values of columns.
 
     Args:
         data: the graph.
-        columns: text columns of the clip table; by default those of emotion, speaker, gender and sentence that
-            it has.
-        seed: of `communities`.
-        found: what `communities` has found, so that it is not searched again.
+        columns: text columns of the clip table; by default emotion, speaker, gender and sentence, as far as the
+            table has them.
+        seed: random seed of `communities`.
+        found: the result of `communities`, to avoid a second search.
 
     Returns:
-        A row for each column, over the clips that have an edge and whose value is known: `clips`; `values` and
-        `communities`, how many occur; `nmi`, normalised mutual information, and `ari`, the adjusted Rand index,
-        of communities and values (scikit-learn's; the adjusted one is 0 by chance); `modularity_values` and
-        `modularity_communities`, of the graph of these clips grouped by either (networkx's). NaN where there is
-        nothing to count.
+        One row for each column, over the clips that have an edge and a known value: `clips`; `values` and
+        `communities`, their numbers; `nmi`, the normalised mutual information, and `ari`, the adjusted Rand index,
+        of communities and values (scikit-learn's; `ari` is 0 by chance); `modularity_values` and
+        `modularity_communities`, the modularity of the graph of these clips with either grouping (networkx's). NaN
+        if there is nothing to count.
 
     Raises:
         InputError: no such column.

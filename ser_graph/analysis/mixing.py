@@ -37,27 +37,27 @@ def mixing_matrix(data: ClipGraph, by: str = "emotion") -> pd.DataFrame:
 def mixing_table(
     data: ClipGraph, by: str = "emotion", *, n_permutations: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """`mixing_matrix` as a list of its cells, each against chance.
+    """The cells of `mixing_matrix` as a list, each compared with chance.
 
-    `expected` is the configuration model's: neighbours drawn at random while every value keeps the number of
-    edges that start and that end at it, ``starts[neighbour] * ends[seed] / edges`` (Newman 2003, "Mixing patterns
-    in networks"). `p_value` says how often shuffled labels are as far from that, to either side: the labels of
-    the clips in scope are permuted and the graph stays, so that its hubs and clusters are not taken for a
-    preference. It is not corrected for the number of cells.
+    `expected` comes from the configuration model: neighbours are drawn at random, and every value keeps the number
+    of edges that start and end at it, ``starts[neighbour] * ends[seed] / edges`` (Newman 2003, "Mixing patterns in
+    networks"). `p_value` is the share of shuffled labels that are at least as far from `expected`, in either
+    direction. The labels of the clips in scope are permuted; the graph does not change, so that hubs and clusters
+    do not look like preferences. The p-value is not corrected for the number of cells.
 
     Args:
         data: the graph.
         by: a text column of the clip table, see `column_codes`; clips without a value are left out.
-        n_permutations: 0 leaves `p_value` NaN.
-        seed: of the permutations.
+        n_permutations: number of permutations; 0 leaves `p_value` NaN.
+        seed: random seed of the permutations.
 
     Returns:
-        A row for each pair of values, indexed by (`by`, `neighbour`); ``mixing_table(data)["ratio"].unstack()``
-        is a matrix. Columns: `edges`; `share`, of all edges into clips of the seed's value; `expected`; `ratio`,
-        observed over expected edges; `p_value`. NaN where there is nothing to count.
+        One row for each pair of values, indexed by (`by`, `neighbour`); ``mixing_table(data)["ratio"].unstack()``
+        is a matrix. Columns: `edges`; `share` of all edges into clips of the seed's value; `expected`; `ratio`,
+        observed divided by expected edges; `p_value`. NaN if there is nothing to count.
 
     Raises:
-        InputError: no such column, or one of more than `MOST_VALUES` values.
+        InputError: no such column, or a column with more than `MOST_VALUES` values.
 
     Examples:
         >>> from ser_graph.graph import build_graph

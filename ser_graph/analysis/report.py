@@ -45,15 +45,15 @@ def graph_report(
 
     Args:
         data: the graph.
-        by: the text column of the clip table that the clips are grouped by, see `column_codes`.
-        n_permutations: of `mixing_table` and `homophily`.
-        n_neighbors: of `score_clips`.
-        n_sources: clips that the betweenness of `bridge_clips` is sampled from.
-        seed: of everything that is drawn.
-        progress: show a bar if it takes longer than two seconds.
+        by: the text column of the clip table that groups the clips, see `column_codes`.
+        n_permutations: for `mixing_table` and `homophily`.
+        n_neighbors: for `score_clips`.
+        n_sources: number of clips from which `bridge_clips` samples betweenness.
+        seed: random seed of all draws.
+        progress: show a progress bar if the report takes longer than two seconds.
 
     Returns:
-        By name: `settings`, what was asked for; `card` (`graph_card`); `statistics` (`graph_statistics`); `degrees`
+        By name: `settings`, the arguments; `card` (`graph_card`); `statistics` (`graph_statistics`); `degrees`
         (`degree_distribution`); `subgraphs` (`subgraph_statistics`); `mixing` (`mixing_table`) and `bridge_pairs`,
         both without rows if the column has more than 500 values; `homophily`; `bridge_clips`; `communities`
         (`community_statistics`); `near_duplicates`; `leakage`; `scores` (`score_clips`).
@@ -107,7 +107,7 @@ def report_parts(data: ClipGraph, report: Report) -> dict[str, Callable[[], pd.S
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """A report for other programs: statistics as objects, tables as lists of rows, null where there is nothing.
+    """A report for other programs: statistics as objects, tables as lists of rows, null for missing values.
 
     Examples:
         >>> report_json({"degrees": pd.DataFrame({"in_degree": [1.5, np.nan]}).rename_axis("degree")})
@@ -144,7 +144,7 @@ def format_statistics(statistics: pd.Series) -> str:
 
 
 def format_report(report: Report) -> str:
-    """A report as text of at most 110 columns: the statistics, and of each table what stands out."""
+    """A report as text of at most 110 columns: the statistics, and the most important rows of each table."""
     settings = report["settings"]
     by = settings["by"]
     shuffled = f"{settings['n_permutations']:,} shufflings"

@@ -18,34 +18,35 @@ def score_clips(
     nearest: tuple[Tensor, Tensor] | None = None,
     duplicates: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Scores of every clip, most suspicious first; 0 to 1, low is bad, as in cleanlab.
+    """Scores of every clip from 0 to 1, the most suspicious clip first; a low score is bad, as in cleanlab.
 
-    The neighbours are the `n_neighbors` nearest clips of the whole corpus by embedding, not the graph's: the graph
-    joins training clips only, above epsilon, and labels are to be checked in every split. Neighbours of the same
-    speaker count like any other, copies (see `with_copies`) do not: they are no neighbours and have no score.
+    The neighbours are the `n_neighbors` nearest clips of the whole corpus by embedding. They are not the graph's
+    neighbours: the graph joins only training clips, above epsilon, but this function checks labels in every split.
+    Neighbours of the same speaker count like any other. Copies (see `with_copies`) are no neighbours and have no
+    score.
 
-    - `label_score`: do the neighbours have the clip's label? The normalised margin, ``(own share - largest other
-      share + 1) / 2`` (Northcutt et al. 2021, "Confident learning"): 1 if all do, 0 if all have one other label.
-      NaN for clips of unknown label, and where all neighbours are.
-    - `outlier_score`: is the clip like any other? ``exp(-d / median d)``, where d is its mean cosine distance to
+    - `label_score`: do the neighbours have the label of the clip? The normalised margin,
+      ``(own share - largest other share + 1) / 2`` (Northcutt et al. 2021, "Confident learning"): 1 if all
+      neighbours have the label, 0 if all have one other label. NaN if the label of the clip, or of all neighbours,
+      is unknown.
+    - `outlier_score`: is the clip like other clips? ``exp(-d / median d)``, where d is the mean cosine distance to
       the neighbours; about 0.37 is usual.
-    - `hub_score`: is it everybody's neighbour? 1 for clips that are the neighbour of no more others than the
-      average clip (`n_neighbors`), 1/10 for those that are of ten times as many.
-    - `near_duplicate_score`: is it there twice? 1 - correlation with its nearest duplicate, 1 where there is
-      none; see `near_duplicates`.
+    - `hub_score`: is the clip a neighbour of very many clips? 1 if it is a neighbour of no more clips than the
+      average (`n_neighbors`), 1/10 if of ten times as many.
+    - `near_duplicate_score`: is the clip there twice? 1 - correlation with its nearest duplicate, 1 without a
+      duplicate; see `near_duplicates`.
 
     Args:
         data: the graph of N clips.
-        by: the text column of the clip table that holds the label.
-        n_neighbors: neighbours of a clip.
-        nearest: what `nearest_clips` has found, `n_neighbors` or more of each; they are searched for where not
-            given.
-        duplicates: what `near_duplicates` has found, so that it is not searched again.
+        by: the text column of the clip table that contains the label.
+        n_neighbors: neighbours per clip.
+        nearest: the result of `nearest_clips`, with `n_neighbors` or more clips for each; computed by default.
+        duplicates: the result of `near_duplicates`, to avoid a second search.
 
     Returns:
-        N rows indexed by `file`: the given label under the name of the column; `suggested`, the label of most
-        neighbours (the given one if it is among them); the four scores; `near_duplicate_of`, a file or missing. By
-        ascending label score, then outlier score.
+        N rows indexed by `file`: the given label under the name of the column; `suggested`, the most frequent label
+        of the neighbours (the given label if it is among the most frequent); the four scores; `near_duplicate_of`,
+        a file or missing. The rows are sorted by ascending label score, then outlier score.
 
     Raises:
         InputError: no such column.

@@ -13,20 +13,19 @@ from ser_graph.graph.clip_graph import ClipGraph
 
 
 def leakage(data: ClipGraph, *, duplicates: pd.DataFrame | None = None) -> pd.DataFrame:
-    """What each two splits share.
+    """What each pair of splits shares.
 
-    Shared speakers, recordings and edges make test results too good. Shared sentences are usual where actors
-    speak a fixed list of them; they tell only that results hold for these sentences.
+    Shared speakers, recordings and edges make test results too good. Shared sentences are normal if actors speak a
+    fixed list of sentences; results then hold for these sentences only.
 
     Args:
         data: the graph.
-        duplicates: what `near_duplicates` has found, so that it is not searched again; those between splits are
-            the pairs that leak.
+        duplicates: the result of `near_duplicates`, to avoid a second search; its pairs across splits are leaks.
 
     Returns:
-        A row for each two of train, dev and test that have clips, indexed by (`split`, `other`):
-        `shared_speakers` and `shared_sentences`, NaN if no clip's is known; `identical` and `near_identical`,
-        pairs of clips (the latter without the former); `edges` between the splits, in either direction.
+        One row for each pair of train, dev and test that have clips, indexed by (`split`, `other`):
+        `shared_speakers` and `shared_sentences`, NaN if none is known; `identical` and `near_identical`, numbers of
+        pairs of clips (the second without the first); `edges` between the splits, in either direction.
     """
     duplicates = near_duplicates(data) if duplicates is None else duplicates
     names, codes = column_codes(data, "split")

@@ -12,28 +12,29 @@ from ser_graph.graph.clip_graph import ClipGraph
 
 
 def graph_statistics(data: ClipGraph) -> pd.Series:
-    """The key numbers of a graph, over the clips in scope: those that may have and be neighbours.
+    """The key numbers of a graph, over the clips in scope: the clips that can have neighbours and be neighbours.
 
     Returns:
-        A Series; NaN where there is nothing to count:
+        A Series; NaN if there is nothing to count:
 
-        - `n_clips`, all of them but copies (see `with_copies`), and `n_edges`;
+        - `n_clips`, without copies (see `with_copies`), and `n_edges`;
         - `coverage`: share of clips in scope with a neighbour;
-        - `homophily`: share of edges between clips of the same emotion, among edges between clips of known
-          emotion; `homophily_chance`: what neighbours drawn at random from the clips in scope would give;
-          likewise `same_speaker` and `same_speaker_chance`;
+        - `homophily`: share of edges between clips of the same emotion, among edges between clips of known emotion;
+          `homophily_chance`: this share for neighbours drawn at random from the clips in scope; likewise
+          `same_speaker` and `same_speaker_chance`;
         - `recall` of the neighbour search;
-        - `n_in_scope`; `isolated`: clips in scope without an edge in either direction; `never_neighbour`:
-          clips in scope that are nobody's neighbour;
-        - `degree_mean`, `in_degree_max` (neighbours of a clip), `out_degree_max` (clips it is a neighbour of);
-        - `hubness`: the skewness of the out-degree, the k-occurrence of Radovanovic et al. 2010 ("Hubs in
-          Space", JMLR 11); above 1 there are clear hubs;
-        - `density`: edges as a share of all ordered pairs; `reciprocity`: share of edges whose opposite is an
-          edge too;
-        - of the graph without directions: `components` (an isolated clip is one), `largest_component` (its
-          share of the clips) and `clustering` (mean over clips of how many pairs of those joined to it are
-          joined to each other);
-        - `similarity_min`, `similarity_q25`, `similarity_median`, `similarity_q75`, `similarity_max`: of edges.
+        - `n_in_scope`; `isolated`: clips in scope without an edge in either direction; `never_neighbour`: clips in
+          scope that are not a neighbour of any clip;
+        - `degree_mean`, `in_degree_max` (most neighbours of a clip), `out_degree_max` (most clips with the same
+          neighbour);
+        - `hubness`: the skewness of the out-degree, the k-occurrence of Radovanovic et al. 2010 ("Hubs in Space",
+          JMLR 11); above 1 there are clear hubs;
+        - `density`: edges as a share of all ordered pairs; `reciprocity`: share of edges whose opposite is also an
+          edge;
+        - of the graph without directions: `components` (an isolated clip is one), `largest_component` (its share of
+          the clips) and `clustering` (the share of pairs among the clips joined to a clip that are joined to each
+          other, averaged over clips);
+        - `similarity_min`, `similarity_q25`, `similarity_median`, `similarity_q75`, `similarity_max`: of the edges.
     """
     data.check()
     inside = nodes_in_scope(data)
@@ -55,11 +56,11 @@ def graph_statistics(data: ClipGraph) -> pd.Series:
 
 
 def degree_distribution(data: ClipGraph) -> pd.DataFrame:
-    """How many clips in scope have how many edges.
+    """The number of clips in scope with each number of edges.
 
     Returns:
-        A row for each degree from 0 to the highest, indexed by `degree`: `in_degree` clips have so many
-        neighbours, `out_degree` clips are a neighbour so many times.
+        One row for each degree from 0 to the highest, indexed by `degree`. `in_degree`: number of clips with this
+        many neighbours. `out_degree`: number of clips that are a neighbour of this many clips.
     """
     inside = nodes_in_scope(data)
     degrees = [data.edge_index[end].bincount(minlength=data.num_nodes)[inside] for end in (1, 0)]
@@ -117,7 +118,7 @@ def average_clustering(graph: nx.Graph) -> float:
 
 
 def nodes_in_scope(data: ClipGraph) -> Tensor:
-    """[N] bool: the clips that may have and be neighbours; no copies."""
+    """[N] bool: the clips that can have neighbours and be neighbours; copies are left out."""
     masks = {
         "train": data.train_mask,
         "train+dev": data.train_mask | data.val_mask,
@@ -139,7 +140,7 @@ def edge_homophily(edge_index: Tensor, codes: Tensor) -> float:
 
 
 def chance_homophily(codes: Tensor) -> float:
-    """Expected edge homophily of neighbours drawn at random, never the clip itself.
+    """Expected edge homophily if neighbours are drawn at random; a clip is never its own neighbour.
 
     With m_c clips of code c among m known ones: ``sum_c m_c (m_c - 1) / (m (m - 1))``.
 

@@ -33,10 +33,10 @@ def log_mels(
 
     Args:
         table: clip table of N clips.
-        settings: what the spectrograms look like; the paper's by default.
-        root: the corpus folder, by default the one that the table was loaded from.
-        out: a `.npy` file to write them to as they are made; the result is then mapped from that file
-            and takes no memory. By default they stay in memory.
+        settings: settings of the spectrograms; the paper's by default.
+        root: the corpus folder; by default the folder from which the table was loaded.
+        out: a `.npy` file for the spectrograms. The function writes each when it is made; the result is mapped from
+            this file and takes no memory. By default the spectrograms stay in memory.
         dtype: ``"float16"`` (error below 0.01 in the logarithm) or ``"float32"``.
         progress: show a progress bar.
 
@@ -44,7 +44,7 @@ def log_mels(
         [N, n_frames, n_mels] of `dtype`, in the order of the table.
 
     Raises:
-        InputError: a clip cannot be read; the message names it.
+        InputError: a clip cannot be read; the message names the clip.
     """
     if dtype not in ("float16", "float32"):
         raise bad_value("dtype", dtype, ["float16", "float32"])

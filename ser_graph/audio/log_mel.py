@@ -8,14 +8,14 @@ from ser_graph.audio.torchaudio_import import torchaudio
 
 
 class LogMel(nn.Module):
-    """Log-mel spectrogram as a layer: the one that training computes is the one in the exported file.
+    """Log-mel spectrogram as a layer. Training and exported files use the same layer.
 
     Shapes:
         [..., n_samples] float waveform -> [..., n_frames, n_mels] float32.
 
     Attributes:
         window: [n_fft] float32, periodic Hann.
-        mel: [n_fft // 2 + 1, n_mels] float32, what each frequency adds to each bin.
+        mel: [n_fft // 2 + 1, n_mels] float32, the weight of each frequency in each bin.
 
     Examples:
         >>> LogMel()(torch.zeros(2, 95_744)).shape

@@ -19,7 +19,7 @@ def load_waveform(path: str | Path, sample_rate: int = SAMPLE_RATE, speed: float
     Args:
         path: the file.
         sample_rate: in Hz.
-        speed: in whole percent; at 0.9 the sound is slower and lower, as a tape would play it; see `with_copies`.
+        speed: in whole percent. At 0.9, the sound is slower and lower, as from a slow tape; see `with_copies`.
     """
     blocks = resampled(mono_blocks(path, sample_rate), round(100 * speed), 100)
     return torch.from_numpy(np.concatenate(list(blocks)))
@@ -30,9 +30,9 @@ def fit_length(waveform: Tensor, n_samples: int, how: str = "repeat") -> Tensor:
 
     Args:
         waveform: [n], not empty.
-        n_samples: the length wanted.
-        how: a short clip is said again from its start (``"repeat"``, as in the paper) or followed by
-            silence (``"pad"``).
+        n_samples: the length of the result.
+        how: a short clip is repeated from its start (``"repeat"``, as in the paper) or followed by silence
+            (``"pad"``).
 
     Examples:
         >>> fit_length(torch.tensor([1.0, 2.0, 3.0]), 5)

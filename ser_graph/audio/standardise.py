@@ -19,13 +19,13 @@ class Standardise(nn.Module):
     """Per-bin standardisation ``(x - mean) / std`` over [..., n_mels].
 
     - ``"corpus"``: mean and deviation of the training clips.
-    - ``"utterance"``: each clip's own mean spectrum is taken off first, then as above. A microphone, a room and the
-      average colour of a voice are nearly constant filters, so nearly constant summands of a log-mel spectrogram;
-      cepstral mean normalisation (Atal, JASA 1974) does the same to cepstra. The clip's own deviation is kept: how
-      far loudness swings within an utterance is itself a sign of emotion.
-    - ``"speaker"``: mean and deviation of all frames heard of the speaker so far, this clip included. What was
-      heard before comes as `voice`, see `update_voice`; without it, the clip is all that is known. The deviation is
-      shrunk towards that of the training speakers, as if one clip of them had been heard as well.
+    - ``"utterance"``: the mean spectrum of each clip is subtracted first, then as for ``"corpus"``. A microphone, a
+      room and the average colour of a voice are nearly constant filters, and thus nearly constant terms of a
+      log-mel spectrogram. Cepstral mean normalisation (Atal, JASA 1974) does the same to cepstra. The deviation of
+      the clip stays, because the range of loudness within an utterance is a sign of emotion.
+    - ``"speaker"``: mean and deviation of all frames of the speaker so far, with this clip. `voice` gives the
+      statistics of the earlier frames, see `update_voice`; without `voice`, only this clip counts. The deviation is shrunk
+      towards that of the training speakers, with the weight of one clip.
 
     Args:
         n_mels: number of mel bins.

@@ -1,4 +1,4 @@
-"""From a folder of clips to a clip table: one row a clip, its emotion, its speaker, its split."""
+"""From a folder of clips to a clip table: one row per clip, with emotion, speaker and split."""
 
 import lazy_loader
 

@@ -32,23 +32,24 @@ Record = Mapping[str, str | float]
 
 @dataclass(frozen=True)
 class Adapter:
-    """How one corpus is laid out.
+    """The layout of one corpus.
 
     Attributes:
-        name: what `load_corpus` calls it, lower case.
+        name: its name in `load_corpus`, lower case.
         title: its name in print.
         pattern: the layout in words, for messages, e.g. ``"Actor_NN/03-01-EE-II-SS-RR-AA.wav"``.
-        parse: from the path of a file, relative to the corpus root, to its `Record`, or None where the
-            name does not fit. Two files with equal records are taken for the same clip, so a record holds
-            everything that tells clips apart. It reads only the path, never the file.
+        parse: takes the path of a file, relative to the corpus root, and returns its `Record`, or None if the name
+            does not fit. Two files with equal records count as the same clip, so a record contains everything that
+            distinguishes clips. The function uses only the path and never reads the file.
         emotions: every emotion of the complete corpus.
-        n_clips: the number of clips of the complete corpus, one number a release; empty where unknown.
-        language: ISO 639-1 code; becomes the column ``language``. Empty: no such column.
-        depth: how many folders may lie between the root and a clip.
-        left_out: emotions that `load_corpus` leaves out unless they are asked for.
-        skip: for a path that does not parse, why it is rightly no clip (a song, say), or None.
-        enrich: adds what only a table beside the clips tells; gets the clip table and the root.
-        split: the corpus's own norm, from clip table to clip table; None: speaker-independent.
+        n_clips: the number of clips of the complete corpus, one number per release; empty if unknown.
+        language: ISO 639-1 code, the value of the column ``language``. Empty: no such column.
+        depth: maximum number of folders between the root and a clip.
+        left_out: emotions that `load_corpus` leaves out by default.
+        skip: for a path that does not parse, the reason why it is no clip of the corpus (a song, for example), or
+            None.
+        enrich: adds columns from a table that comes with the clips; takes the clip table and the root.
+        split: the usual split of the corpus, from clip table to clip table; None: speaker-independent.
     """
 
     name: str

@@ -83,14 +83,14 @@ class _Clip:
 
 
 def check_clips(table: pd.DataFrame, root: str | Path | None = None) -> pd.DataFrame:
-    """Decode every clip of a table and say what is wrong.
+    """Decode every clip of a table and list the problems.
 
     Args:
         table: a clip table.
-        root: the folder that its files start from; by default the one it was loaded from.
+        root: the corpus folder; by default the folder from which the table was loaded.
 
     Returns:
-        A row a problem: ``file, problem, detail, severity``; no rows where all is well.
+        One row per problem: ``file, problem, detail, severity``; no rows if there are no problems.
 
     Examples:
         >>> clips = pd.DataFrame({"emotion": ["fear"]}, index=["lost.wav"])
@@ -129,20 +129,20 @@ def usable_clips(table: pd.DataFrame, problems: pd.DataFrame, *, skip_bad: bool 
 
 
 def check_corpus(name: str, folder: str | Path) -> dict[str, Any]:
-    """What is in a folder, and what is wrong with it; a corpus that is broken in parts is checked all the same.
+    """Describe a corpus folder and list its problems. Broken parts of a corpus do not stop the check.
 
     Args:
-        name: as for `load_corpus`.
+        name: as in `load_corpus`.
         folder: the folder of the corpus, or the table that describes it.
 
     Returns:
-        A dictionary of plain values: ``corpus, root``, ``clips`` and ``speakers`` (how many), ``emotions``,
+        A dictionary of plain values: ``corpus, root``, ``clips`` and ``speakers`` (numbers), ``emotions``,
         ``genders`` and ``clips_by_speaker`` (name -> clips), ``hours``, ``rates`` and ``channels`` (value ->
         clips), ``skipped`` (reason -> files) and ``problems``, dictionaries of ``file, problem, detail, severity``,
         errors first.
 
     Raises:
-        InputError: an unknown corpus, no such folder, or nothing in it that fits.
+        InputError: an unknown corpus, no such folder, or no fitting file in it.
     """
     if is_table(name, folder):
         table = load_table(folder, labels="keep")

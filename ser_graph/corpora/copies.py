@@ -15,21 +15,21 @@ SLOWER, FASTER = (84, 92), (109, 119)  # percent of the original's speed
 
 
 def with_copies(table: pd.DataFrame, n: int = 2, *, seed: int = 0) -> pd.DataFrame:
-    """A clip table with `n` copies of every clip, slower and faster in turn.
+    """Add `n` copies of every clip to a clip table, slower and faster in turn.
 
-    All clips of a speaker get the same speed in a copy: it is another voice, whose mean can be taken off as that
-    of any other. Copies are there to train on. They have the split of their original where that is train, and else
-    none; they are never neighbours, and nothing is measured on them.
+    All clips of a speaker have the same speed in a copy. The copy thus sounds like another speaker, and has its own
+    mean for centring by speaker. Copies are only for training. A copy of a training clip is in train; other copies
+    have no split. Copies are never neighbours, and no result uses them.
 
     Args:
         table: a clip table of N clips.
-        n: copies of each.
-        seed: of the speeds.
+        n: number of copies of each clip.
+        seed: random seed of the speeds.
 
     Returns:
-        A clip table of (1 + n) N rows. Two columns are added: ``copy_of``, the file of the original, and ``speed``,
-        1 for an original; both are looked at wherever a clip is read. Copies are called ``file@speed`` in percent,
-        their speakers ``speaker@speed``.
+        A clip table of (1 + n) N rows with two new columns: ``copy_of``, the file of the original, and ``speed``, 1
+        for an original. All functions that read clips use both columns. A copy is called ``file@speed`` (in
+        percent), its speaker ``speaker@speed``.
 
     Raises:
         InputError: `n` is negative, or the table has copies already.
@@ -58,7 +58,7 @@ def with_copies(table: pd.DataFrame, n: int = 2, *, seed: int = 0) -> pd.DataFra
 
 
 def originals(table: pd.DataFrame) -> np.ndarray:
-    """[N] bool: the rows of a clip table that are no copies."""
+    """[N] bool: the rows of a clip table that are not copies."""
     return table["copy_of"].isna().to_numpy(copy=True) if "copy_of" in table else np.ones(len(table), bool)
 
 

@@ -16,24 +16,24 @@ _NAMES = ("speaker", "sentence")  # the same name in two corpora does not mean t
 
 
 def join_corpora(tables: Sequence[pd.DataFrame], labelled: Collection[str] | None = None) -> pd.DataFrame:
-    """Join clip tables to one, in which some corpora are labelled and others only lend their clips.
+    """Join clip tables to one table. Some corpora are labelled; the others only add their clips.
 
-    The clips of a corpus that is not labelled lose their emotion and are all in the train split: a graph of the
-    joint table has them among the neighbours of training clips, no student learns their labels, and none is
-    tested on them.
+    The clips of an unlabelled corpus lose their emotion, and all of them are in the train split. A graph of the
+    joint table has them among the neighbours of training clips. No student learns their labels, and no test uses
+    them.
 
     Args:
-        tables: clip tables as `load_corpus` returns them, each of another corpus; the first one is the target.
-        labelled: names of the corpora that keep emotions and splits; by default that of the first table alone.
-            The emotions of the others must be among those of the first.
+        tables: clip tables as `load_corpus` returns them, each of another corpus. The first table is the target.
+        labelled: names of the corpora that keep their emotions and splits; by default only the first table. The
+            emotions of each must be among the emotions of the first table.
 
     Returns:
-        One clip table, sorted by file. Files start from the common parent of the corpora's folders, which is
-        ``attrs["root"]``. A column ``corpus`` is added; speakers and sentences are called ``corpus/name``.
+        One clip table, sorted by file. Files are relative to the common parent of the corpora's folders, which is
+        ``attrs["root"]``. The column ``corpus`` is new; speakers and sentences are called ``corpus/name``.
 
     Raises:
-        InputError: two tables of one name, one without a folder, a clip in two tables, a name in `labelled` that
-            no table has, or emotions that the first table has not.
+        InputError: two tables with the same name; a table without a folder; a clip in two tables; a name in
+            `labelled` that no table has; or emotions that the first table does not have.
 
     Examples:
         >>> rows = {"emotion": ["joy"], "speaker": ["1"], "gender": "female", "duration": 1.0, "split": ["test"]}

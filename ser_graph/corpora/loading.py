@@ -30,27 +30,27 @@ def load_corpus(
     emotions: str | Collection[str] = "default",
     labels: Labels = "strict",
 ) -> pd.DataFrame:
-    """The clip table of a corpus.
+    """Load the clip table of a corpus.
 
     Args:
-        name: a corpus of `ADAPTERS`, or ``"table"`` for any other that a CSV or jsonl file describes.
-        root: the folder of the corpus, or that file (then `name` is only what the table is called).
-        split: ``"default"`` for the corpus's own norm (RAVDESS: the paper's; DEMoS: the list that ships with
-            the package; a table: its column ``split``; else speaker-independent), ``"speaker-independent"``,
-            a function from table to table such as ``lambda table: speaker_split(table, seed=1)``, or None.
-        emotions: which clips to load by their emotion: ``"default"`` is as in the paper (DEMoS without
-            neutral), ``"all"``, or the emotions to keep, e.g. ``["anger", "happiness"]``.
-        labels: other names for emotions, e.g. ``{"calm": "neutral"}`` to merge two; for a table also
-            ``"keep"`` to accept emotions outside the vocabulary; see `name_emotions`.
+        name: a corpus of `ADAPTERS`, or ``"table"`` for a corpus that a CSV, TSV or jsonl file describes.
+        root: the folder of the corpus. For a table, the file; `name` is then only the name of the table.
+        split: ``"default"``: the usual split of the corpus (RAVDESS: the paper's; DEMoS: the list in this package;
+            a table: its column ``split``; others: speaker-independent). ``"speaker-independent"``. A function from
+            table to table, e.g. ``lambda table: speaker_split(table, seed=1)``. Or None: no split.
+        emotions: the emotions to load: ``"default"`` as in the paper (DEMoS without neutral), ``"all"``, or a list,
+            e.g. ``["anger", "happiness"]``.
+        labels: new names of emotions, e.g. ``{"calm": "neutral"}``, which merges two emotions. For a table also
+            ``"keep"``, which accepts emotions outside the vocabulary; see `name_emotions`.
 
     Returns:
-        A DataFrame indexed by ``file``, the path relative to the root, sorted. Columns ``emotion, speaker,
-        gender, duration`` (seconds, from the header), ``split``, and what the corpus knows besides; NaN is
-        missing. ``attrs``: ``corpus``, ``root``, ``unparsed`` (files whose names do not fit) and ``skipped``
-        (how many were left out, by reason).
+        A DataFrame indexed by ``file``, the path relative to the root, sorted. Its columns are
+        ``emotion, speaker, gender, duration`` (seconds, from the header), ``split``, and further columns of the
+        corpus; NaN means missing. ``attrs``: ``corpus``, ``root``, ``unparsed`` (files with names that do not fit)
+        and ``skipped`` (number of clips left out, by reason).
 
     Raises:
-        InputError: nothing that fits in the folder, or the same clip twice.
+        InputError: no fitting file in the folder, or the same clip twice.
 
     Examples:
         >>> load_corpus("emovo", "~/corpora/emovo")  # doctest: +SKIP

@@ -17,19 +17,19 @@ _DRAWS = 100  # seeded draws of speakers that `speaker_split` chooses from
 
 
 def speaker_split(table: pd.DataFrame, fractions: Sequence[float] = (0.6, 0.2, 0.2), seed: int = 0) -> pd.DataFrame:
-    """Split by speaker: no speaker in two splits, genders balanced, emotions as even as they can be.
+    """Split by speaker: no speaker is in two splits, genders are balanced, and emotions are as even as possible.
 
-    The speakers are drawn 100 times, each time with the same numbers of women and men a split; the draw is
-    kept whose clips of each emotion come nearest to the fractions. The same speakers, clips and seed give the
-    same split, whatever the order of the rows.
+    The function draws the speakers 100 times, always with the same numbers of women and men per split. It keeps the
+    draw whose clips of each emotion are closest to the fractions. The same speakers, clips and seed give the same
+    split, in any order of the rows.
 
     Args:
         table: a clip table in which every clip has a speaker.
-        fractions: shares of train, dev and test; 0 leaves a split empty. They are shares of the speakers.
-        seed: another seed draws other speakers.
+        fractions: shares of the speakers in train, dev and test; 0 leaves a split empty.
+        seed: random seed of the draws.
 
     Returns:
-        The same table with its column `split` filled: ``"train"``, ``"dev"`` or ``"test"``.
+        The same table with the column `split`: ``"train"``, ``"dev"`` or ``"test"``.
 
     Raises:
         InputError: clips without a speaker, or fewer speakers than splits.
@@ -53,15 +53,15 @@ def speaker_split(table: pd.DataFrame, fractions: Sequence[float] = (0.6, 0.2, 0
 def leave_speakers_out(
     table: pd.DataFrame, n_folds: int | None = None, *, dev: bool = False, n_dev: int | None = None
 ) -> Iterator[tuple[list[str], pd.DataFrame]]:
-    """Groups of speakers in turn as the test split, the others to train on.
+    """Leave out groups of speakers in turn: each group is test once, and the other speakers train.
 
-    Speakers none of whose clips has an emotion, where others have, stay in train: nothing can be measured on them.
+    Speakers without any labelled clip stay in train if other speakers have labels, because no result can use them.
 
     Args:
         table: a clip table in which every clip has a speaker.
-        n_folds: number of groups, alike in size and gender; None makes each speaker a group.
-        dev: also hold out the next group, around the end, as the dev split.
-        n_dev: speakers of that group who are dev, the others train; None is all of them.
+        n_folds: number of groups, similar in size and gender; None makes each speaker a group.
+        dev: also leave out the next group, as the dev split; the first group follows the last.
+        n_dev: number of speakers of that group that are dev; the others train. None means all of them.
 
     Yields:
         The test speakers, and the table with that split.

@@ -63,20 +63,20 @@ def load_table(
     *,
     labels: Labels = "strict",
 ) -> pd.DataFrame:
-    """The clip table of a corpus that is described by a table.
+    """Load the clip table of a corpus that a table describes.
 
     Args:
         source: a CSV, TSV or jsonl file, or a DataFrame.
-        root: the folder that the names in the table start from; the folder of the table by default, or the
-            common folder of absolute names.
-        labels: what to do with other emotions than the usual ones, see `name_emotions`.
+        root: the folder to which the file names are relative; by default the folder of the table, or the common
+            folder of absolute names.
+        labels: what to do with emotions outside the vocabulary, see `name_emotions`.
 
     Returns:
-        The clip table; ``split`` is what the table says, missing where it does not say.
+        The clip table; ``split`` is missing for clips for which the table gives no split.
 
     Raises:
-        InputError: no column for the file or the emotion, an unknown spelling, one file with two labels, no
-            file found.
+        InputError: no column for the file or the emotion, an unknown spelling, one file with two labels, or no file
+            found.
     """
     name = "the DataFrame" if isinstance(source, pd.DataFrame) else str(Path(source).expanduser())
     rows = _named_columns(_read(source), name)
@@ -95,13 +95,13 @@ def load_table(
 
 
 def name_emotions(emotions: pd.Series, labels: Labels = "strict") -> pd.Series:
-    """Emotions in the usual words.
+    """Translate emotions to the usual words.
 
     Args:
-        emotions: a Series by file, in any of the accepted spellings; missing ones stay missing.
-        labels: ``"strict"`` refuses other emotions, ``"keep"`` leaves them as they are written, and a mapping
-            says what they are called here (None: treat the clip as unlabelled). A mapping goes before the
-            known spellings, so that ``{"calm": "neutral"}`` merges two classes.
+        emotions: a Series by file, in any accepted spelling; missing values stay missing.
+        labels: ``"strict"`` refuses other emotions, ``"keep"`` leaves them unchanged, and a mapping gives their new
+            names (None: treat the clip as unlabelled). A mapping comes before the known spellings, so that
+            ``{"calm": "neutral"}`` merges two classes.
 
     Examples:
         >>> said = pd.Series(["ANG", "happy", "frustrated"], index=["a.wav", "b.wav", "c.wav"])
@@ -133,9 +133,9 @@ def name_emotions(emotions: pd.Series, labels: Labels = "strict") -> pd.Series:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Store a clip table as CSV, whole or not at all; `read_table` gives the same table back.
+    """Store a clip table as CSV, completely or not at all. `read_table` returns the same table.
 
-    The attributes of the table (corpus, root) are not stored: a stored table can move with its clips.
+    The attributes of the table (corpus, root) are not stored, so that a stored table can move with its clips.
 
     Examples:
         >>> import tempfile
@@ -153,7 +153,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a clip table that `write_table` stored; any other table is for `load_table`."""
+    """Read a clip table that `write_table` stored. For other tables, use `load_table`."""
     path = Path(path)
     try:
         rows = _read_csv(path, ",")

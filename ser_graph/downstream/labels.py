@@ -19,30 +19,31 @@ def training_nodes(data: ClipGraph, protocol: str) -> Tensor:
 
 
 def labelled_nodes(data: ClipGraph, settings: TrainingSettings | None = None, **changes: Any) -> Tensor:
-    """The training clips whose labels are used, so that a probe can be fitted on the very labels of a student.
+    """The training clips whose labels a student uses. A probe can thus use the same labels as a student.
 
-    Speakers and clips are drawn by `label_seed`, by name, never by order: a graph of the same clips in other
-    rows, or with unlabelled clips of other corpora beside them, has the same labelled clips.
+    The function draws speakers and clips by name, with `label_seed`. The order of the rows does not matter. A graph
+    with further unlabelled clips of other corpora has the same labelled clips.
 
-    - `labelled_speakers` are the first of one random order of those who have a labelled training clip.
-    - `label_fraction` takes this share of each emotion's clips, rounded, at least one. Clips are taken from
-      the emotion's speakers in turn, so that each speaker gives as many as another, as far as he has them;
-      every emotion begins with another speaker.
+    - `labelled_speakers` takes the first speakers of one random order of the speakers with a labelled training
+      clip.
+    - `label_fraction` takes this share of the clips of each emotion, rounded, at least one. It takes clips from the
+      speakers of the emotion in turn, so that all speakers give equally many clips, as far as they have them. Every
+      emotion begins with another speaker.
 
-    Both are nested: 5 % of the labels contain the 2 %, three speakers the two. A copy (see `with_copies`) has a
-    label where its original has one.
+    Both choices are nested: 5 % of the labels contain the 2 %, three speakers contain the two. A copy (see
+    `with_copies`) has a label if its original has one.
 
     Args:
         data: the graph of N clips.
-        settings: of the training; its `protocol` and the settings of labels count.
+        settings: settings of the training; the function uses `protocol` and the settings of labels.
         **changes: single settings by name, e.g. ``label_fraction=0.1``.
 
     Returns:
         [N] bool.
 
     Raises:
-        InputError: a bad setting, no labelled training clip, more speakers than there are, or speakers who
-            lack an emotion.
+        InputError: a bad setting; no labelled training clip; more speakers than the graph has; or labelled speakers
+            without clips of some emotion.
     """
     settings = (settings or TrainingSettings()).replace(**changes)
     training = training_nodes(data, settings.protocol) & (data.y >= 0)

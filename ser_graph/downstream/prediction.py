@@ -91,24 +91,24 @@ def predict_clips(
     heard: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """What a student in torch says of clips; `ser_graph.predict` takes all else too.
+    """Predict the emotions of clips with a student in torch; `ser_graph.predict` takes other models too.
 
     Args:
         student: the model.
-        clips: a graph, whose spectrograms are used, or a clip table, whose files are read.
-        split: only the clips of this split (``"train"``, ``"dev"``, ``"test"``); None takes all.
-        root: the corpus folder of a clip table, by default the one that it was loaded from.
-        heard: of a student that normalises by speaker and a graph: the clips of each speaker that it has heard
-            before; None is all of them, 0 is an unknown voice. No label is looked at.
+        clips: a graph (the function uses its spectrograms) or a clip table (the function reads its files).
+        split: the split to predict (``"train"``, ``"dev"``, ``"test"``); None means all clips.
+        root: the corpus folder of a clip table; by default the folder from which it was loaded.
+        heard: for a graph and a student with ``normalise="speaker"``: number of clips of each speaker that the
+            student has heard before. None means all clips, 0 means an unknown voice. The student uses no labels.
         progress: show a progress bar while files are read.
 
     Returns:
-        A table by file: `emotion` and `speaker` as in the clip table, `predicted`, and the probability of
-        each emotion as ``p_anger`` and so on, float64 that sum to 1.
+        A table by file: `emotion` and `speaker` as in the clip table, `predicted`, and the probability of each
+        emotion as ``p_anger`` and so on, float64 that sum to 1.
 
     Raises:
-        InputError: no clip in that split, a graph of other spectrograms or emotions than the student's, or a
-            clip table for a student that needs the teacher's embeddings, which a graph holds; or a graph whose
+        InputError: no clip in that split; a graph with other spectrograms or emotions than the student's; a clip
+            table for a student that needs the teacher's embeddings, which only a graph contains; or a graph whose
             tensors do not agree, see `ClipGraph.check`.
     """
     if isinstance(clips, ClipGraph):

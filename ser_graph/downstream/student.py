@@ -22,24 +22,25 @@ FORMAT_VERSION = 1
 
 
 class Student(nn.Module):
-    """Log-mel spectrograms as measured -> standardised -> backbone.
+    """A student: log-mel spectrograms as measured -> standardisation -> backbone.
 
     Args:
         backbone: ``"cnn6"``, ``"mobilenet15"``, ``"resnet9"`` or ``"vgg15"``.
         emotions: the classes in code order.
-        features: what its spectrograms look like; the paper's by default.
-        info: how it was made.
+        features: settings of the spectrograms; the paper's by default.
+        info: how the student was made.
         normalise: ``"corpus"``, ``"utterance"`` or ``"speaker"``, see `Standardise`.
         transfer: ``"none"``, or how the teacher's embedding joins `fc1`: ``"add"``, ``"max"`` or ``"avg"``.
         width: multiplier of the backbone's channels and of `fc1`.
 
     Attributes:
         emotions: the classes in code order.
-        features: what its spectrograms look like.
-        info: how it was made: backbone, training settings, data hash, history; `needs_teacher` where it does.
+        features: settings of the spectrograms.
+        info: how the student was made: backbone, training settings, data hash, history; `needs_teacher` if it needs
+            the teacher.
         standardise: the first layer, fitted on the training clips.
         width: multiplier of the backbone's channels and of `fc1`.
-        augment: what is done to spectrograms in training mode, like dropout; None, and never stored.
+        augment: augmentation of the spectrograms in training mode, like dropout, or None; never stored.
         backbone: the CNN.
     """
 
@@ -181,10 +182,10 @@ def write_student(student: Student, folder: Path) -> None:
 
 
 def load_student(folder: str | Path) -> Student:
-    """Load a stored student, in evaluation mode.
+    """Load a stored student in evaluation mode.
 
     Raises:
-        InputError: no student there, a damaged one, or one of a newer format.
+        InputError: no student in the folder, a damaged student, or a student of a newer format.
     """
     folder = Path(folder).expanduser()
     if not (folder / MARK).exists() or not (folder / "model.safetensors").exists():

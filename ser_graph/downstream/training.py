@@ -55,31 +55,35 @@ def train(
     progress: bool = True,
     **changes: Any,
 ) -> Student:
-    """Train a student on a graph; with ``alpha=0`` its baseline, by the very same code.
+    """Train a student on a graph. With ``alpha=0``, the same code trains the baseline.
 
     Args:
         data: the graph.
         settings: how to train.
-        init: a student whose weights are the initial ones, e.g. one trained on more clips; of the same backbone and
-            width. Its last layer is taken over where it knows the same emotions.
-        checkpoint: a folder in whose ``training`` the state is kept after every epoch. A call that finds one of
-            the same data and settings there continues it, and ends where the uninterrupted run would have;
-            another's is removed. Several processes need one that all can read.
-        device: e.g. ``"cpu"``; by default the GPU where there is one.
+        init: a student whose weights are the initial weights, e.g. one trained on more clips. It needs the same
+            backbone and width. Its last layer is used too if it has the same emotions.
+        checkpoint: a folder. The training writes its state to ``training`` in it after every epoch. If a state of the
+            same data and settings is there, the training continues from it. The result is that of an uninterrupted
+            training. A state of another training is removed. With several processes, all of them must be able to
+            read the folder.
+        device: e.g. ``"cpu"``; by default the GPU if there is one.
         progress: show a progress bar.
         **changes: single settings by name, e.g. ``backbone="cnn6", alpha=0``.
 
     Returns:
-        The student, on the CPU and in evaluation mode. ``student.info["history"]`` has one row an epoch:
-        `loss`, `supervised_loss` and, without its weight, that of the method, e.g. `nsl_loss`; `edge_coverage`
-        (share of seeds with a neighbour to compare with), `edges_used` (share of their edges) and `staleness`
-        (steps since the neighbours' outputs were remembered) where the strategy decides them; ten times in a
-        training and after the last epoch, or where the best is kept after each, `dev_uar` and `dev_accuracy`.
+        The student, on the CPU and in evaluation mode. ``student.info["history"]`` has one row per epoch:
+
+        - `loss`, `supervised_loss`, and the unweighted loss of the method, e.g. `nsl_loss`;
+        - `edge_coverage`, the share of seeds with a neighbour to compare with;
+        - `edges_used`, the share of the seeds' edges that the loss uses, and `staleness`, the mean age of the
+          neighbours' outputs in steps: only with ``strategy="bank"``;
+        - `dev_uar` and `dev_accuracy`: ten times in a training and after the last epoch; after every epoch with
+          ``keep="best"``.
 
     Raises:
-        InputError: a bad setting, no labelled training clip, labels that `labelled_nodes` refuses, neighbours
-            from outside the training clips, tensors that do not agree (see `ClipGraph.check`), more processes than
-            these, one of them that ended, or a checkpoint that is damaged or held by another process.
+        InputError: a bad setting; no labelled training clip; labels that `labelled_nodes` refuses; neighbours from
+            outside the training clips; tensors that do not agree (see `ClipGraph.check`); more processes than
+            training clips; a process that has ended; or a checkpoint that is damaged or held by another process.
     """
     settings = (settings or TrainingSettings()).replace(**changes)
     data.check()

@@ -1,6 +1,6 @@
-"""A trained student -> the device: exported, measured, and asked for recordings.
+"""A trained student -> the device: export, measurement, and prediction of recordings.
 
-An exported model is asked without torch: `onnx_student`, `prediction`, `streaming` and `nearest` import none.
+An exported model runs without torch: `onnx_student`, `prediction`, `streaming` and `nearest` do not import it.
 """
 
 import lazy_loader

@@ -36,25 +36,26 @@ def bench(
     threads: int = 1,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """What models cost and what they recognise, side by side.
+    """Compare models: size, memory, time, multiplications and UAR.
 
     Args:
-        models: folders of students and exported ``.onnx`` files.
-        graph: folder of the graph they were trained on: its test clips, by their stored spectrograms, give UAR.
-        teacher: folder of the upstream, to be measured on clips of the same length.
-        repeats: measurements of time, after two that warm up.
-        threads: CPU threads of each.
+        models: folders of students, and exported ``.onnx`` files.
+        graph: folder of the graph of their training. Its test clips, with their stored spectrograms, measure UAR.
+        teacher: folder of the upstream, which is measured on clips of the same length.
+        repeats: number of time measurements, after two for warm-up.
+        threads: CPU threads of each model.
         progress: show a progress bar.
 
     Returns:
-        A row a model: `kind` (``torch float32``, ``onnx int8``, ...), `params` (millions), `size_mb` (10^6 bytes),
-        `memory_mb` (peak of the process, Python and libraries included), `p50_ms` and `p95_ms` (one clip, waveform
-        to probabilities), `rtf` (real-time factor: p50 by the length of the clip), `macs` (millions of
-        multiplications of convolutions and dense layers: a proxy of energy) and `uar` (of the graph's
-        test clips; NaN without a graph and for the teacher). ``attrs["notes"]`` are sentences on the table.
+        One row per model: `kind` (``torch float32``, ``onnx int8``, ...), `params` (millions), `size_mb` (10^6
+        bytes), `memory_mb` (peak of the process, with Python and libraries), `p50_ms` and `p95_ms` (one clip, from
+        the waveform to the probabilities), `rtf` (real-time factor: p50, divided by the length of the clip), `macs`
+        (millions of multiplications of convolutions and dense layers: an estimate of the energy) and `uar` (of the
+        graph's test clips; NaN without a graph and for the teacher). ``attrs["notes"]`` contains sentences about
+        the table.
 
     Raises:
-        InputError: no model, one that cannot be loaded, or a graph that does not belong to one.
+        InputError: no model, a model that cannot be loaded, or a graph that does not belong to a model.
     """
     if not models:
         raise InputError("No model to measure; give folders of students or .onnx files")

@@ -67,34 +67,34 @@ def export(
     seed: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Write a student as one file for a device: a waveform goes in, probabilities and `fc1` come out.
+    """Write a student as one file for a device. Input: a waveform. Output: probabilities and `fc1`.
 
-    The log-mel spectrogram and its standardisation are inside. The file's metadata hold the emotions, the length
+    The file contains the log-mel spectrogram and its standardisation. Its metadata hold the emotions, the length
     and the rate of a waveform, and how the student was made.
 
-    A student that normalises by speaker has a second input, `voice` [clips, 3, n_mels] float32, and a third output,
-    `voice_after` of the same shape: give it as `voice` with the next clip of the same speaker, and zeros with the
-    first one. They hold number, mean and variance of the frames heard so far; the file itself remembers nothing.
+    A student with ``normalise="speaker"`` has a second input, `voice` [clips, 3, n_mels] float32, and a third
+    output, `voice_after` of the same shape. They hold the number, the mean and the variance of the speaker's frames
+    so far. Give zeros with the first clip of a speaker, and `voice_after` as `voice` with the next clip. The file
+    stores no state.
 
     Args:
         model: the student, or its folder.
         out: the file.
         format: ``"onnx"``, or ``"executorch"`` for an ExecuTorch program (.pte) in float32.
-        int8: compute convolutions and dense layers in 8 bits, weights per channel. The spectrogram and its
-            standardisation stay in float32, and what is known of a voice.
-        clips: where the ranges of int8's activations are taken from: a graph, whose stored spectrograms of
-            training clips are used, of voices that are known, or a clip table, all of whose files are read, of
-            voices never heard. No label is looked at.
-        n_clips: so many of them are used, drawn at random.
-        seed: of that draw.
+        int8: compute convolutions and dense layers in 8 bits, with weights per channel. The spectrogram, its
+            standardisation and the statistics of a voice stay in float32.
+        clips: clips that calibrate the value ranges of int8. A graph: its stored spectrograms of training clips,
+            with known voices. Or a clip table: all its files, with unknown voices. The function uses no labels.
+        n_clips: number of these clips to use, drawn at random.
+        seed: random seed of that draw.
         progress: show a progress bar.
 
     Returns:
         The file.
 
     Raises:
-        InputError: a student that needs the teacher, or for ExecuTorch one that normalises by speaker, no clip
-            for int8, a graph of other spectrograms, or the extra `edge` or `executorch` is not installed.
+        InputError: a student that needs the teacher; for ExecuTorch, a student that normalises by speaker; no clip
+            for int8; a graph with other spectrograms; or the extra `edge` or `executorch` is not installed.
     """
     if format not in FORMATS:
         raise bad_value("format", format, FORMATS)

@@ -43,46 +43,48 @@ def predict(
     threads: int = 1,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """What a model says of clips or recordings.
+    """Predict the emotions of clips or recordings.
 
-    A student that normalises by speaker hears each speaker's clips of a table one after another, in the table's
-    order: each with what was heard of the speaker before, and one without a speaker by itself. No label is looked
-    at. A recording is of one voice, of which it knows more from window to window, see `predict_windows`; with
-    the next recording it begins anew, but for `one_voice`.
+    A student with ``normalise="speaker"`` uses statistics of the speaker (`voice`). In a clip table, it hears the
+    clips of each speaker in the order of the table, and updates the statistics with each clip. A clip without a
+    speaker starts from nothing. Each recording counts as one speaker: the statistics grow from window to window
+    (see `predict_windows`) and start again with the next recording, unless `one_voice` is set. The student uses no
+    labels.
 
     Args:
         model: a student, its folder, or an exported ``.onnx`` file.
-        source: clips: a graph, whose spectrograms are used, or a clip table, whose files are read. Or recordings: a
-            sound file, a folder with some, a list of such, an array with its rate, ``(samples, rate)``, see
-            `as_mono`, or a stream that ends, see `listen`. A recording longer than a window is heard window by
-            window.
-        split: of clips, only those of this split (``"train"``, ``"dev"``, ``"test"``).
-        root: the corpus folder of a clip table, by default the one that it was loaded from.
-        heard: of a graph and a student that normalises by speaker, the clips of each speaker that it has heard
-            before; None is all of them, 0 is an unknown voice.
-        one_voice: all recordings are of one speaker: what was heard of the voice is kept from file to file, in the
-            order of a list, or of the names in a folder.
+        source: clips or recordings. Clips: a graph (the function uses its spectrograms) or a clip table (the
+            function reads its files). Recordings: a sound file, a folder of sound files, a list of these, an array
+            with its rate, ``(samples, rate)`` (see `as_mono`), or a stream that ends (see `listen`). A recording
+            that is longer than a window is predicted window by window.
+        split: clips only: the split to predict (``"train"``, ``"dev"``, ``"test"``).
+        root: the corpus folder of a clip table; by default the folder from which it was loaded.
+        heard: for a graph and a student with ``normalise="speaker"``: number of clips of each speaker that the
+            student has heard before. None means all clips, 0 means an unknown voice.
+        one_voice: all recordings are of one speaker: keep the statistics of the voice from file to file, in the
+            order of the list, or of the names in a folder.
         rate: sampling rate in Hz of a stream of raw PCM.
-        window: of recordings, length of a window in seconds: at most, and by default, what the model hears at once.
-        hop: of recordings, seconds from one window to the next, by default a window. The last window ends with
-            the recording.
-        graph: of recordings, the graph that the model was trained on, or its folder: its labelled training clips
-            that sound most alike to the model are named, as the "why".
-        n_nearest: so many of them.
+        window: recordings only: length of a window in seconds. The maximum and the default are the input length of
+            the model.
+        hop: recordings only: seconds from the start of one window to the next; by default the length of a window.
+            The last window ends with the recording.
+        graph: recordings only: the graph of the training, or its folder. The table then names the labelled training
+            clips that are most similar for the model, as an explanation.
+        n_nearest: number of these clips.
         threads: CPU threads of an exported model.
         progress: show a progress bar.
 
     Returns:
-        A table by file; that of an array is called ``array``, that of a stream ``stream``. Of clips: `emotion` and
-        `speaker` as given, `predicted`, and the probability of each emotion as ``p_anger`` and so on, float64 that
-        sum to 1. Of recordings: a row a window, `start` and `end` in seconds, `predicted`, the probabilities, and
-        with a graph ``near_1``, ``near_1_emotion``, ``near_1_similarity`` and so on. ``attrs["unreadable"]`` says
-        by file what is wrong with those files of a folder that cannot be read; each is warned of.
+        A table by file; an array is called ``array``, a stream ``stream``. Clips: `emotion` and `speaker` as given,
+        `predicted`, and the probability of each emotion as ``p_anger`` and so on, float64 that sum to 1.
+        Recordings: one row per window with `start` and `end` in seconds, `predicted`, the probabilities, and with a
+        graph ``near_1``, ``near_1_emotion``, ``near_1_similarity`` and so on. ``attrs["unreadable"]`` gives, for
+        each unreadable file of a folder, the reason; the function warns about each.
 
     Raises:
-        InputError: nothing to predict, no file that can be read, a graph that does not belong to the model, what is
-            for recordings said of clips or the other way round, or `one_voice` for a student that does not
-            normalise by speaker.
+        InputError: nothing to predict; no readable file; a graph that does not belong to the model; an argument for
+            recordings together with clips, or the reverse; or `one_voice` for a student that does not normalise by
+            speaker.
     """
     if isinstance(source, pd.DataFrame) or hasattr(source, "edge_index"):
         _refuse("recordings", one_voice=one_voice or None, rate=rate, window=window, hop=hop, graph=graph)

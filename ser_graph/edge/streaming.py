@@ -47,29 +47,29 @@ def listen(
     hop: float | None = None,
     nearest: "Nearest | None" = None,
 ) -> Iterator[WindowPrediction]:
-    """What a model says of a stream, window by window, as soon as each is complete.
+    """Predict the emotions of a stream, window by window, as soon as each window is complete.
 
-    A student that normalises by speaker takes the stream for one voice, of which it knows more from window to
-    window, see `predict_windows`.
+    A student with ``normalise="speaker"`` treats the stream as one speaker and updates the statistics of the voice
+    with each window; see `predict_windows`.
 
     Args:
         model: a student, its folder, or an exported ``.onnx`` file.
         source: a binary file of raw PCM (16 bit, little-endian, mono) or WAV, ``"microphone"``, an array with its
-            rate, ``(samples, rate)``, or arrays that come one after another; `as_mono` says what they may be. Other
-            rates than the model's are resampled.
-        rate: sampling rate in Hz of raw PCM, or of arrays that come one after another.
-        window: length in seconds, at most what the model hears at once, which is the default. A shorter one is
-            repeated to that length, as short clips were in training.
-        hop: seconds from one window to the next, at most a window, which is the default. What is left at the end
-            is in a last window that ends there.
-        nearest: a graph's clips, to name those that sound most alike to the model.
+            rate, ``(samples, rate)``, or an iterator of arrays; see `as_mono` for their shapes. Other rates than
+            the model's are resampled.
+        rate: sampling rate in Hz of raw PCM, or of an iterator of arrays.
+        window: length of a window in seconds. The maximum and the default are the input length of the model. A
+            shorter window is repeated to that length, like short clips in training.
+        hop: seconds from the start of one window to the next, at most and by default a window. The last window ends
+            with the stream.
+        nearest: the clips of a graph: each prediction then names the clips that are most similar for the model.
 
     Yields:
         A `WindowPrediction` for each window: its `start` and `end` in seconds, `predicted`, `probabilities`,
         `nearest`.
 
     Raises:
-        InputError: a stream of unknown rate, of no or of compressed sound, or a window that is too long.
+        InputError: a stream of unknown rate, without sound or with compressed sound, or a window that is too long.
 
     Examples:
         >>> with open("talk.wav", "rb") as file:  # doctest: +SKIP

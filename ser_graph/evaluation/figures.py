@@ -13,12 +13,12 @@ from ser_graph.common.colors import UNKNOWN_COLOR, value_colors
 
 
 def plot_confusion_matrix(counts: pd.DataFrame, ax: Axes | None = None, title: str = "") -> Axes:
-    """Recall in colour, counts in digits: rows are true emotions, columns predicted ones.
+    """A confusion matrix: true emotions in rows, predicted in columns; colour is recall, numbers are counts.
 
     Args:
         counts: result of `confusion_matrix`.
-        ax: where to draw; a new figure by default.
-        title: of the axes.
+        ax: axes to draw on; a new figure by default.
+        title: title of the axes.
     """
     ax = ax or new_axes(5.4, 4.8)
     values = counts.to_numpy()
@@ -43,13 +43,13 @@ def plot_confusion_matrix(counts: pd.DataFrame, ax: Axes | None = None, title: s
 
 
 def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], ax: Axes | None = None) -> Axes:
-    """UAR on dev by epoch, a line per student; the cross entropy on training clips where one has no dev.
+    """UAR on dev by epoch, one line per student. For a student without dev, the cross entropy on training clips.
 
-    Epochs at which dev was not looked at are left out.
+    Epochs without an evaluation on dev are left out.
 
     Args:
         histories: name of a student -> its ``info["history"]``.
-        ax: where to draw; a new figure by default.
+        ax: axes to draw on; a new figure by default.
     """
     ax = ax or new_axes(6.0, 3.6)
     with_dev = all(any("dev_uar" in row for row in rows) for rows in histories.values())
@@ -65,11 +65,11 @@ def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], ax: Axes 
 
 
 def plot_students(table: pd.DataFrame, ax: Axes | None = None, chance: float | None = None) -> Axes:
-    """UAR of students with its confidence interval.
+    """UAR of students with confidence intervals.
 
     Args:
-        table: a row per student with `uar`, `uar_low` and `uar_high`; the index names them.
-        ax: where to draw; a new figure by default.
+        table: one row per student with `uar`, `uar_low` and `uar_high`; the index contains the names.
+        ax: axes to draw on; a new figure by default.
         chance: UAR of guessing, drawn as a line.
     """
     ax = ax or new_axes(6.0, 0.9 + 0.45 * len(table))
@@ -90,14 +90,14 @@ def plot_students(table: pd.DataFrame, ax: Axes | None = None, chance: float | N
 def plot_sensitivity(
     values: pd.DataFrame, ax: Axes | None = None, baseline: float | None = None, title: str = ""
 ) -> Axes:
-    """A metric against the number of neighbours, a line for each alpha, bars of one deviation over seeds.
+    """A metric by number of neighbours, one line per alpha; bars show one standard deviation over seeds.
 
     Args:
-        values: a row per setting, with `alpha`, `n_neighbors` (0 is all of them, drawn after the others), `mean`
-            and `sd` (NaN for one seed).
-        ax: where to draw; a new figure by default.
+        values: one row per setting, with `alpha`, `n_neighbors` (0 means all, drawn last), `mean` and `sd` (NaN for
+            one seed).
+        ax: axes to draw on; a new figure by default.
         baseline: the metric without a graph, drawn as a line.
-        title: of the axes.
+        title: title of the axes.
     """
     ax = ax or new_axes(4.0, 3.2)
     every = values["n_neighbors"].max() + 1

@@ -14,17 +14,17 @@ from ser_graph.errors import InputError, shorten
 def evaluate(
     predictions: pd.DataFrame, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
 ) -> dict[str, Any]:
-    """Accuracy and UAR of predictions, with confidence intervals by bootstrap over speakers.
+    """Accuracy and UAR of predictions, with confidence intervals from a bootstrap over speakers.
 
     Args:
-        predictions: a table with `emotion`, `predicted` and `speaker`; clips without an emotion are left out.
-        n_resamples: bootstrap resamples.
-        level: of the intervals.
-        seed: of the bootstrap.
+        predictions: a table with `emotion`, `predicted` and `speaker`. Clips without an emotion are left out.
+        n_resamples: number of bootstrap resamples.
+        level: confidence level of the intervals.
+        seed: random seed of the bootstrap.
 
     Returns:
         `accuracy`, `accuracy_low`, `accuracy_high`, `uar`, `uar_low`, `uar_high`, `uar_batchwise`, `n_test`,
-        `n_test_speakers`. The bounds are None where there are fewer than two speakers to draw from.
+        `n_test_speakers`. The bounds are None with fewer than two speakers.
 
     Raises:
         InputError: a column is missing, or no clip has a known emotion.
@@ -48,7 +48,7 @@ def evaluate(
 
 
 def uar(true: Sequence[Any] | pd.Series, predicted: Sequence[Any] | pd.Series) -> float:
-    """Unweighted average recall: the mean over the classes of the test set of the share found of each.
+    """Unweighted average recall: the recall of each class of the test set, averaged over the classes.
 
     Examples:
         >>> uar(["anger", "anger", "anger", "fear"], ["anger", "anger", "fear", "fear"])
@@ -61,10 +61,10 @@ def uar(true: Sequence[Any] | pd.Series, predicted: Sequence[Any] | pd.Series) -
 def uar_batchwise(
     true: Sequence[Any] | pd.Series, predicted: Sequence[Any] | pd.Series, *, batch_size: int = 16
 ) -> float:
-    """What the paper's code calls UAR, to compare with its Table 3; not the true UAR, and lower than it.
+    """The number that the paper's code calls UAR, for comparison with its Table 3; it is lower than the UAR.
 
-    The recalls are averaged within each batch of 16 clips, in which a class that does not occur counts as 0,
-    and then over batches.
+    The recalls are averaged within each batch of 16 clips. A class that is absent from a batch counts as 0. The
+    result is the mean over batches.
 
     Examples:
         >>> uar_batchwise(["anger", "anger", "fear"], ["anger", "anger", "fear"], batch_size=2)
@@ -86,7 +86,7 @@ def uar_batchwise(
 
 
 def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Counts of clips by true emotion (rows) and predicted emotion (columns); those without emotion are left out.
+    """Counts of clips by true emotion (rows) and predicted emotion (columns). Clips without emotion are left out.
 
     Raises:
         InputError: no column `emotion` or `predicted`.
@@ -112,12 +112,12 @@ def _check_columns(predictions: pd.DataFrame, *wanted: str) -> None:
 def bootstrap(
     predictions: pd.DataFrame, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
 ) -> dict[str, dict[str, float | None]]:
-    """Percentile intervals of accuracy and UAR when whole speakers are drawn with replacement.
+    """Percentile intervals of accuracy and UAR; the bootstrap draws whole speakers with replacement.
 
-    A resample's UAR is over the classes that occur in it; clips without an emotion are left out.
+    The UAR of a resample uses the classes that occur in the resample. Clips without an emotion are left out.
 
     Returns:
-        For `accuracy` and `uar`: `..._low` and `..._high`, None with fewer than two speakers.
+        For `accuracy` and `uar`: `..._low` and `..._high`; None with fewer than two speakers.
     """
     matrices = speaker_confusions(predictions[predictions["emotion"].notna()])
     if len(matrices) < 2:

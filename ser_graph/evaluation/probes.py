@@ -43,27 +43,28 @@ def teacher_probe(
 ) -> pd.DataFrame:
     """A linear probe of the teacher: logistic regression on the embeddings of the training clips.
 
-    It needs the teacher at inference. The embeddings are standardised by the labelled clips; the regularisation is
-    the one of `STRENGTHS` that has the highest UAR on all labelled clips of dev that were not learnt from (1, where
-    there are none). Nothing is random: it needs no seed.
+    The probe needs the teacher at inference. The labelled clips standardise the embeddings. The regularisation is
+    the one of `STRENGTHS` with the highest UAR on the labelled dev clips that are not in `label_mask` (1 without
+    such clips). The probe is deterministic and needs no seed.
 
     Args:
-        data: the graph of N clips; its edges are not looked at.
-        label_mask: [N] bool, the clips whose labels may be known; by default the training clips. Clips of
-            unknown emotion are never used, nor copies (see `with_copies`).
-        center: mean that is taken off the embeddings before: ``"none"``, ``"corpus"``, or each ``"speaker"``'s,
-            which for a test speaker is that of his own clips: no label is looked at, but the probe then has to see
-            his other clips as well. All but the default is transductive in that sense.
-        split: the clips to predict, ``"dev"`` or ``"test"``; None takes both.
+        data: the graph of N clips; its edges are not used.
+        label_mask: [N] bool, the clips whose labels the probe uses; by default the training clips. Clips of unknown
+            emotion and copies (see `with_copies`) are never used.
+        center: mean that is subtracted from the embeddings first: ``"none"``, ``"corpus"``, or each
+            ``"speaker"``'s. The mean of a test speaker comes from all clips of this speaker, without labels. The
+            probe thus needs the other clips of the speaker: all values but ``"none"`` are transductive in this
+            sense.
+        split: the clips to predict, ``"dev"`` or ``"test"``; None means both.
 
     Returns:
-        A table by file as of `predict`: `emotion`, `speaker`, `predicted`, and ``p_anger`` and so on, float64
-        that sum to 1. Its `attrs` say how it was made: `method`, `strength`, `dev_uar`, `n_labels`, `center`,
+        A table by file as in `predict`: `emotion`, `speaker`, `predicted`, and ``p_anger`` and so on, float64 that
+        sum to 1. Its `attrs` describe the probe: `method`, `strength`, `dev_uar`, `n_labels`, `center`,
         `needs_teacher` and `transductive`.
 
     Raises:
-        InputError: labels of fewer than two emotions, a mask of another shape or with test clips, no clip to
-            predict, or a mean that clips do not have, see `centred`.
+        InputError: labels of fewer than two emotions; a mask of another shape or with test clips; no clip to
+            predict; or clips without a mean, see `centred`.
     """
     y, selected = _usable_labels(data, label_mask), _selected(data, split)
     known, emb = y >= 0, centred(data.emb, data.table, center).double().numpy()
@@ -87,29 +88,29 @@ def label_propagation(
     center: Center = "none",
     split: Literal["dev", "test"] | None = None,
 ) -> pd.DataFrame:
-    """Labels spread along a graph of all clips: transductive, and without a student.
+    """Spread labels along a graph of all clips: transductive, and without a student.
 
-    Zhou et al., "Learning with local and global consistency", NIPS 2004: F = (I - alpha S)^-1 Y with
-    S = D^-1/2 W D^-1/2, where Y marks the labelled clips. W holds the cosine similarity of two clips of which
-    one is among the `n_neighbors` nearest of the other, and 0 for negative ones. It needs the teacher at inference,
-    and all clips at once: clips of dev and test are nodes, their labels are not known. The edges of the graph
-    itself are not used, as they stay within a split.
+    Zhou et al., "Learning with local and global consistency", NIPS 2004: F = (I - alpha S)^-1 Y with S = D^-1/2 W
+    D^-1/2, where Y marks the labelled clips. W contains the cosine similarity of two clips if one is among the
+    `n_neighbors` nearest clips of the other, and 0 for negative similarities. The method needs the teacher at
+    inference, and all clips at once: clips of dev and test are nodes with unknown labels. It does not use the edges
+    of the graph, because they stay within a split.
 
     Args:
         data: the graph of N clips.
         label_mask: [N] bool, the clips whose labels are spread; by default the training clips.
-        alpha: between 0 (labels stay) and 1 (they go everywhere); by default the one of `ALPHAS` that has the
-            highest UAR on dev (Zhou's 0.99, where no clip of dev can judge).
-        n_neighbors: of every clip.
-        center: as of `teacher_probe`.
-        split: as of `teacher_probe`.
+        alpha: between 0 (labels do not spread) and 1 (labels spread everywhere); by default the one of `ALPHAS`
+            with the highest UAR on dev (Zhou's 0.99 without labelled clips in dev).
+        n_neighbors: neighbours per clip.
+        center: as in `teacher_probe`.
+        split: as in `teacher_probe`.
 
     Returns:
-        A table as of `teacher_probe`, with `alpha` and `n_neighbors` in its `attrs`. The probabilities are F's rows
-        made to sum to 1; a clip that no label reaches has the shares of the labels.
+        A table as in `teacher_probe`, with `alpha` and `n_neighbors` in its `attrs`. The probabilities are the rows
+        of F, scaled to sum to 1. A clip that no label reaches gets the frequencies of the labels.
 
     Raises:
-        InputError: as of `teacher_probe`, an alpha that is not between 0 and 1, or a bad number of neighbours.
+        InputError: as in `teacher_probe`; an alpha that is not between 0 and 1; or a bad number of neighbours.
     """
     if alpha is not None and not 0 < alpha < 1:
         raise InputError(f"Bad alpha {alpha!r}, expected a number between 0 and 1, or None to choose on dev")
@@ -139,22 +140,22 @@ def nearest_neighbours_vote(
     center: Center = "none",
     split: Literal["dev", "test"] | None = None,
 ) -> pd.DataFrame:
-    """What most of the k most similar labelled clips say; where as many say another, the first by name.
+    """The most frequent label of the k most similar labelled clips; in a tie, the first label by name.
 
-    It needs the teacher at inference.
+    The method needs the teacher at inference.
 
     Args:
-        data: the graph; its edges are not looked at.
-        k: labelled clips that vote; all of them where there are fewer.
-        label_mask: as of `teacher_probe`; likewise `center` and `split`.
-        center: mean that is taken off the embeddings.
-        split: the clips to predict.
+        data: the graph; its edges are not used.
+        k: number of labelled clips that vote; all labelled clips if there are fewer.
+        label_mask: as in `teacher_probe`.
+        center: mean that is subtracted from the embeddings, as in `teacher_probe`.
+        split: the clips to predict, as in `teacher_probe`.
 
     Returns:
-        A table as of `teacher_probe`, with `k` in its `attrs`. The probabilities are shares of votes.
+        A table as in `teacher_probe`, with `k` in its `attrs`. The probabilities are shares of votes.
 
     Raises:
-        InputError: as of `teacher_probe`, or k below 1.
+        InputError: as in `teacher_probe`, or k below 1.
     """
     if k < 1:
         raise InputError(f"Bad k {k!r}, expected at least one neighbour")
@@ -168,18 +169,18 @@ def nearest_neighbours_vote(
 
 
 def gap_closed(student: ArrayLike, baseline: ArrayLike, probe: ArrayLike) -> float | np.ndarray:
-    """How much of what the teacher knows beyond the baseline a student has learnt.
+    """The share of the gap between baseline and teacher that a student closes.
 
     (student - baseline) / (probe - baseline): 0 is the baseline, 1 the probe, below 0 worse than the baseline.
 
     Args:
-        student: UAR or any other score where more is better; a number, or an array with one a seed.
-        baseline: the same of the student with alpha = 0, on the same clips.
-        probe: the same of `teacher_probe` or another of this module.
+        student: UAR or another score where more is better; a number, or an array with one score per seed.
+        baseline: the same score of the student with alpha = 0, on the same clips.
+        probe: the same score of `teacher_probe` or another function of this module.
 
     Returns:
-        float64, broadcast together, a float for numbers. NaN where the probe is no better than the baseline:
-        there is no gap to close.
+        float64, broadcast together; a float for numbers. NaN if the probe is no better than the baseline: there is
+        no gap to close.
 
     Examples:
         >>> gap_closed(0.5, 0.375, 0.875)

@@ -43,27 +43,27 @@ def write_report(
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> Path:
-    """Tables, figures and tests of one or more stored runs of a recipe.
+    """Write tables, figures and significance tests of one or more stored runs of a recipe.
 
-    The runs must be of the same data. A run of protocol clean has dev and test numbers. Where a run of
-    protocol paper is given beside it, test is taken from that one, as in the paper's Table 3: dev of students
-    of train, test of students of train + dev.
+    The runs must use the same data. A run of protocol clean has dev and test numbers. If a run of protocol paper is
+    given too, the test numbers come from that run, as in the paper's Table 3: dev from students trained on train,
+    test from students trained on train and dev.
 
     Args:
         runs: run folders, see `ser_graph.run`.
-        out: folder for `report.md`, `students.csv`, and for each table a `.tex`, each figure a `.png`; files of
-            these names are replaced.
-        choose: the split that chooses a setting: ``"dev"``, or ``"test"`` as in the paper. What is measured
-            on test is then called test-selected, and no test result.
-        metric: by which it chooses, and that is compared: ``"uar"`` or ``"accuracy"``.
-        n_resamples: bootstrap resamples.
-        seed: of the bootstrap.
+        out: folder for `report.md`, `students.csv`, a `.tex` for each table and a `.png` for each figure. Files
+            with these names are replaced.
+        choose: the split that chooses a setting: ``"dev"``, or ``"test"`` as in the paper. With ``"test"``, the
+            report calls the numbers on test test-selected, and not test results.
+        metric: the metric that chooses a setting and that the tables compare: ``"uar"`` or ``"accuracy"``.
+        n_resamples: number of bootstrap resamples.
+        seed: random seed of the bootstrap.
 
     Returns:
         The path of `report.md`.
 
     Raises:
-        InputError: no finished run; runs of different data; no number to choose a setting by.
+        InputError: no finished run; runs with different data; or no number to choose a setting by.
     """
     out = Path(out).expanduser()
     if out.exists() and not out.is_dir():

@@ -44,22 +44,22 @@ class Difference(NamedTuple):
 def two_proportion_z(correct_a: float, n_a: int, correct_b: float, n_b: int) -> ZTest:
     """The paper's test: a one-tailed z-test of two proportions with pooled variance.
 
-    It takes clips as independent of each other and the two results as independent too; neither holds for two
-    students on the same clips of a few speakers. It is here to compare with published p-values;
-    `bootstrap_difference` is to be trusted more.
+    The test assumes that clips are independent of each other, and that the two results are independent. Neither
+    holds for two students on the same clips of a few speakers. Use this test only to compare with published
+    p-values, and trust `bootstrap_difference` more.
 
     Args:
-        correct_a: clips that the baseline got right; the paper puts UAR times `n_a` here.
-        n_a: clips that the baseline was tested on.
-        correct_b: the same of the other student.
-        n_b: its clips.
+        correct_a: number of clips that the baseline classifies correctly; the paper uses UAR times `n_a`.
+        n_a: number of test clips of the baseline.
+        correct_b: the same number for the other student.
+        n_b: number of its test clips.
 
     Returns:
-        z, positive where `b` is better, and the p-value of "`b` is not better". Where all of both or none of
-        both are right, z is 0.
+        z, positive if `b` is better, and the p-value of "`b` is not better". If both are completely right or
+        completely wrong, z is 0.
 
     Raises:
-        InputError: no clips, or more right ones than there are.
+        InputError: no clips, or more correct clips than clips.
 
     Examples:
         The paper's CNN-6, UAR 73.1 % and 77.0 % on 2,326 clips:
@@ -78,16 +78,17 @@ def two_proportion_z(correct_a: float, n_a: int, correct_b: float, n_b: int) -> 
 
 
 def mcnemar(predictions_a: pd.DataFrame, predictions_b: pd.DataFrame) -> McNemar:
-    """McNemar's exact test: of the clips that only one of two students got right, is it a toss-up who did?
+    """McNemar's exact test on the clips that only one of two students classifies correctly.
 
-    It knows that both were tested on the same clips, but takes the clips as independent of each other.
+    The test respects that both students use the same clips, but it assumes that the clips are independent.
 
     Args:
-        predictions_a: the baseline's, with `emotion` and `predicted` by file.
-        predictions_b: the other's, of the same files in any order; clips without an emotion are left out.
+        predictions_a: predictions of the baseline, with `emotion` and `predicted` by file.
+        predictions_b: predictions of the other student for the same files, in any order; clips without an emotion
+            are left out.
 
     Returns:
-        The counts and the two-sided p of the binomial test; 1 where the two never differ.
+        The counts and the two-sided p-value of the binomial test; 1 if the two students never differ.
 
     Raises:
         InputError: other files, or other labels.
@@ -115,29 +116,28 @@ def bootstrap_difference(
     level: float = 0.95,
     seed: int = 0,
 ) -> Difference:
-    """Difference of two students with a percentile interval, when whole speakers are drawn with replacement.
+    """Difference of two students with a percentile interval; the bootstrap draws whole speakers with replacement.
 
-    Clips of a speaker are not independent, so speakers are drawn, the same ones for both students. Two
-    speakers can be drawn in three ways only, and n in few: below ten or so, the interval is coarse and too
-    narrow. The p-value is never below ``2 ** (1 - n_speakers)``, what n speakers can show at most: that all favour
-    one student, if each were as likely to favour either (sign test). Two speakers cannot go below 0.5.
+    The clips of a speaker are not independent. Therefore the bootstrap draws speakers, the same speakers for both
+    students. Two speakers can be drawn in only three ways, and n speakers in few ways: below about ten speakers,
+    the interval is coarse and too narrow. The p-value is never below ``2 ** (1 - n_speakers)``, the smallest value
+    that n speakers can show (sign test: all favour one student). With two speakers, it is at least 0.5.
 
     Args:
-        predictions_a: the baseline's, with `emotion`, `speaker` and `predicted` by file; or a list of them,
-            one a seed: then the difference is that of the means over seeds.
-        predictions_b: the other's, of the same files, as many.
+        predictions_a: predictions of the baseline, with `emotion`, `speaker` and `predicted` by file; or a list of
+            such tables, one per seed. The difference is then that of the means over seeds.
+        predictions_b: predictions of the other student for the same files; as many tables.
         metric: ``"uar"`` or ``"accuracy"``.
-        n_resamples: bootstrap resamples.
-        level: of the interval.
-        seed: of the bootstrap.
+        n_resamples: number of bootstrap resamples.
+        level: confidence level of the interval.
+        seed: random seed of the bootstrap.
 
     Returns:
-        The difference as a share (0.01 is one percentage point), its bounds, the two-sided p of no
-        difference (twice the smaller share of resamples on one side of 0, but see above), and the number of
-        speakers.
+        The difference as a share (0.01 is one percentage point), its bounds, the two-sided p-value of no difference
+        (twice the smaller share of resamples on one side of 0, with the limit above), and the number of speakers.
 
     Raises:
-        InputError: another metric, other files or labels, not as many tables.
+        InputError: another metric, other files or labels, or different numbers of tables.
 
     Examples:
         >>> table = pd.DataFrame({"emotion": "fear", "speaker": ["f1", "m1"], "predicted": ["fear", "joy"]})
@@ -180,15 +180,15 @@ def bootstrap_difference(
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Holm's correction for looking at several p-values; valid however they depend on each other.
+    """Holm's correction for several p-values; it is valid for any dependence between them.
 
     S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979.
 
     Args:
-        p_values: [n]; NaN (no test was possible) stays NaN and is not counted.
+        p_values: [n]; NaN (no test was possible) stays NaN and does not count.
 
     Returns:
-        [n] float64, the corrected p-values in the same order, at least as large and at most 1.
+        [n] float64, the corrected p-values in the same order, not smaller than the given ones and at most 1.
 
     Examples:
         >>> holm([0.01, 0.04, 0.03]).round(3).tolist()

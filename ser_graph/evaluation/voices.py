@@ -13,23 +13,23 @@ from ser_graph.graph import ClipGraph
 def heard_curve(
     student: Student, data: ClipGraph, split: str = "test", clips: Sequence[int | None] = (0, 1, 3, 10, None)
 ) -> pd.DataFrame:
-    """UAR by the number of clips of each speaker that were heard before, of a student that normalises by speaker.
+    """UAR by the number of earlier clips of each speaker, for a student with ``normalise="speaker"``.
 
-    All clips of the split are judged at every number, those that were heard among them. The clips that are heard
-    are drawn, the same ones for every student, and no label is looked at.
+    Every row of the result tests all clips of the split, also the clips that the student has heard before. The
+    heard clips are drawn at random, the same clips for every student. The student uses no labels.
 
     Args:
         student: the model.
         data: the graph.
-        split: whose clips are judged, ``"train"``, ``"dev"`` or ``"test"``.
-        clips: the numbers; None is all.
+        split: the split to test, ``"train"``, ``"dev"`` or ``"test"``.
+        clips: the numbers of clips; None means all.
 
     Returns:
-        A row a number, `heard`, where ``"all"`` stands for None: `uar`, `uar_low` and `uar_high`, an interval of
-        95% over speakers, as `evaluate` says.
+        One row per number: `heard` (``"all"`` for None), and `uar`, `uar_low` and `uar_high`, a 95% interval over
+        speakers, as in `evaluate`.
 
     Raises:
-        InputError: a student of another normalisation, no number, or one below 0.
+        InputError: a student with another normalisation, no number, or a number below 0.
     """
     if student.standardise.normalise != "speaker":
         raise InputError(

@@ -1,9 +1,9 @@
-"""A recipe, run from the clips to the students' numbers: every stage stored, none done twice.
+"""Run a recipe from the clips to the results of the students. Every stage is stored, and none runs twice.
 
 A run folder:
 
-    recipe.toml, environment.json    what was asked for, and with what it was made
-    source/, target/                 clip tables, and what is wrong with the clips
+    recipe.toml, environment.json    the recipe, and versions and machine
+    source/, target/                 clip tables, and the problems of the clips
     upstream/                        the fine-tuned upstream, in the Hugging Face layout
     embeddings/                      embeddings by content
     graph/                           the graph, see `ser_graph.graph.storage`

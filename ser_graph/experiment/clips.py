@@ -72,7 +72,7 @@ def _clips(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def prepare_source(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame | None:
-    """The clips that the upstream is fine-tuned on, of all source corpora; None where it is taken as it is."""
+    """The clips for fine-tuning the upstream, from all source corpora; None if the recipe does not fine-tune."""
     if not recipe.upstream.finetune:
         return None
     first, *others = recipe.sources
@@ -82,7 +82,7 @@ def prepare_source(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.D
 
 
 def prepare_target(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame:
-    """The clips that become the graph's nodes: the target, and the unlabelled corpora joined to it."""
+    """The nodes of the graph: the clips of the target, and those of the unlabelled corpora."""
     target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad)
     lent = _numbered(recipe.unlabelled, out, "unlabelled", skip_bad=skip_bad)
     joined = join_corpora([target, *lent]) if lent else target

@@ -37,17 +37,18 @@ _FILES = {"test": "predictions.csv", "dev": "dev_predictions.csv"}
 
 
 class CrossValidation(NamedTuple):
-    """What leaving speakers out in turn found.
+    """The result of leaving out speakers in turn.
 
     Attributes:
-        predictions: every clip of those held out, as `predict` gives it, in the order of the clip table, and the
-            number of its `fold`.
-        folds: a row a fold, indexed by `speakers` (those held out, joined by a space): `dev_speakers` (None in the
-            paper's protocol), `n_train`, `n_test` clips, `n_edges`, `coverage` of the graph, `n_params` of the
-            student, the `epoch` kept, and the `uar` on test (None where no emotion is known).
-        metrics: `evaluate` of all predictions together; `needs_teacher` and `transductive` say what a device or a
-            reader must know.
-        dev_predictions: every clip that was dev in a fold, by that fold's student; None in the paper's protocol.
+        predictions: the predictions for every left-out clip, as `predict` returns them, in the order of the clip
+            table, with the number of the `fold`.
+        folds: one row per fold, indexed by `speakers` (the left-out speakers, joined by a space): `dev_speakers`
+            (None in the paper's protocol), `n_train`, `n_test` (clips), `n_edges`, `coverage` of the graph,
+            `n_params` of the student, the `epoch` kept, and the `uar` on test (None if no emotion is known).
+        metrics: `evaluate` of all predictions together. `needs_teacher`: the student needs the teacher at
+            inference. `transductive`: test clips were in the graph.
+        dev_predictions: the predictions for every dev clip, by the student of its fold; None in the paper's
+            protocol.
     """
 
     predictions: pd.DataFrame
@@ -67,30 +68,30 @@ def cross_validate(
     progress: bool = True,
     **changes: Any,
 ) -> CrossValidation:
-    """Train a student for each group of speakers, on the others, and ask it for that group's clips.
+    """Leave out each group of speakers in turn: train a student on the other speakers and test it on this group.
 
-    Protocol *clean* holds out the next group too, as dev; protocol *paper* trains on all others. Each fold's graph
-    is built anew, with the settings of `data`, among the clips that are trained on; its split is not looked at.
-    Clips of speakers without any label, such as those of other corpora in a joint graph, are trained on in every
+    Protocol *clean* also leaves out the next group, as dev. Protocol *paper* trains on all other speakers. Each
+    fold has a new graph of its training clips, with the settings of `data`. The split of `data` is ignored. Clips
+    of speakers without any label, such as those of other corpora in a joint graph, are training clips in every
     fold.
 
     Args:
-        data: a graph of clips that all have a speaker: its clip table, embeddings, spectrograms and settings.
+        data: a graph in which every clip has a speaker: its clip table, embeddings, spectrograms and settings.
         settings: how to train.
         n_folds: number of groups, see `leave_speakers_out`; None leaves out one speaker at a time.
-        n_dev: speakers of the next group who are dev, the others train; None is the whole group.
-        out: a folder in which finished folds are stored: a call that was interrupted goes on there, and ends
-            with the same predictions.
-        device: e.g. ``"cpu"``; by default the GPU where there is one.
+        n_dev: number of speakers of the next group that are dev; the others train. None means the whole group.
+        out: a folder for finished folds. After an interruption, the same call continues and returns the same
+            predictions.
+        device: e.g. ``"cpu"``; by default the GPU if there is one.
         progress: show progress bars.
         **changes: single settings by name, e.g. ``backbone="cnn6", alpha=0``.
 
     Returns:
-        What was said of every clip, fold by fold, and how right it was.
+        The predictions for every clip, and their metrics.
 
     Raises:
-        InputError: a clip without a speaker, too few speakers, an emotion that only the speakers held out have,
-            a bad setting, or a folder that holds other folds, or that another process holds.
+        InputError: a clip without a speaker; too few speakers; an emotion that only left-out speakers have; a bad
+            setting; or a folder that has other folds or is held by another process.
     """
     settings = (settings or TrainingSettings()).replace(**changes)
     data.check()

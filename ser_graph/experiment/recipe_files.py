@@ -21,11 +21,11 @@ def load_recipe(name_or_file: str | Path, changes: dict[str, Any] | None = None)
     """Read a recipe.
 
     Args:
-        name_or_file: a shipped recipe's name, or a TOML file.
+        name_or_file: the name of a shipped recipe, or a TOML file.
         changes: single settings by dotted key, e.g. ``{"upstream.model": "models/whisper"}``.
 
     Raises:
-        InputError: no such recipe, broken TOML, or a wrong key or value; names the key.
+        InputError: no such recipe, broken TOML, or a wrong key or value; the message names the key.
     """
     text = _read(name_or_file)
     try:

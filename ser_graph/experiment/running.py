@@ -28,24 +28,23 @@ def run(
     progress: bool = True,
     jobs: int = 1,
 ) -> dict[str, Any]:
-    """Run a recipe; what an earlier call finished in the same folder is used as it is.
+    """Run a recipe. The run uses the finished stages of an earlier call in the same folder.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe.
         out: the run folder.
-        skip_bad: leave out clips that cannot be used, and list them, instead of stopping.
-        device: e.g. ``"cpu"``; by default the GPU where there is one.
+        skip_bad: leave out unusable clips and list them, instead of stopping.
+        device: e.g. ``"cpu"``; by default the GPU if there is one.
         progress: show progress bars.
-        jobs: train so many students side by side, each in a process with one CPU thread, on the GPUs in turn
-            where there are some. On the CPU the students are those that one after the other gives with one
-            thread (``OMP_NUM_THREADS=1``); only their latency, measured on a busy machine, is not.
+        jobs: number of students to train at the same time, each in a process with one CPU thread. If there are
+            GPUs, the processes use them in turn. On the CPU, the students equal those of a run with one job and one
+            thread (``OMP_NUM_THREADS=1``); only their latency differs, because the machine is busy.
 
     Returns:
         The content of `results.json`.
 
     Raises:
-        InputError: a mistake in the recipe, the corpora or the folder; found before the long work where
-            that is possible.
+        InputError: an error in the recipe, the corpora or the folder; found before the long work if possible.
     """
     out = Path(out).expanduser()
     if jobs < 1:

@@ -56,32 +56,32 @@ def build_graph(
     progress: bool = True,
     **changes: Any,
 ) -> ClipGraph:
-    """Build the graph of a corpus: embed, find neighbours, filter, and add the spectrograms.
+    """Build the graph of a corpus: embed, find neighbours, filter edges, and add the spectrograms.
 
     Args:
         table: clip table of N clips, with a split.
-        upstream: the model that embeds the clips; not needed where `emb` is given.
-        settings: who is whose neighbour.
-        emb: [N, D] embeddings made before; `upstream` is then not asked.
-        x: [N, n_frames, n_mels] spectrograms made before with `features`.
-        out: a `.npy` file to write the spectrograms to; they are then mapped from disk.
+        upstream: the model that embeds the clips; not needed with `emb`.
+        settings: the rules that make clips neighbours.
+        emb: [N, D] embeddings to use instead of `upstream`.
+        x: [N, n_frames, n_mels] spectrograms to use, made with `features`.
+        out: a `.npy` file for the spectrograms; the graph then maps them from disk.
         cache: folder for embeddings; see `Upstream.embed`.
         embedding: how `upstream` embeds the clips.
-        features: what the spectrograms look like; the paper's by default.
+        features: settings of the spectrograms; the paper's by default.
         shared_speakers: accept a speaker in two splits.
-        root: the corpus folder, by default the one that the table was loaded from.
-        device: of the upstream, e.g. ``"cpu"``.
+        root: the corpus folder; by default the folder from which the table was loaded.
+        device: device of the upstream, e.g. ``"cpu"``.
         progress: show progress bars.
-        **changes: single settings of these three by name, e.g. ``epsilon=0.9, layer=4, n_samples=48_000``.
+        **changes: single settings of the three objects by name, e.g. ``epsilon=0.9, layer=4, n_samples=48_000``.
 
     Returns:
-        The graph. ``meta.settings`` are its settings, and ``meta.measured`` is what was measured: the `epsilon` and
-        the search `method` that were used, number of edges, coverage, recall of a sample and the similarity
-        histogram. A useless epsilon is called out with a Python warning.
+        The graph. ``meta.settings`` are its settings. ``meta.measured`` contains the measurements: the `epsilon` and the search
+        `method` that were used, the number of edges, the coverage, the recall of a sample, and the histogram of
+        similarities. If epsilon leaves almost no edges or almost all, the function warns.
 
     Raises:
-        InputError: a bad setting, a speaker in two splits, no clip in scope, neither `upstream` nor `emb`, shapes
-            that do not fit the table, an epsilon that leaves no edge, or settings that need what is not there.
+        InputError: a bad setting; a speaker in two splits; no clip in scope; neither `upstream` nor `emb`; shapes
+            that do not fit the table; an epsilon that leaves no edge; or settings that need missing data.
     """
     settings, embedding, features = changed(
         changes, settings or GraphSettings(), embedding or EmbeddingSettings(), features or LogMelSettings()

@@ -30,21 +30,21 @@ def _name_of(split: Any) -> str | None:
 class EmotionGraph(InMemoryDataset):
     """The graph of a corpus as a PyG dataset of one `Data`: ``dataset[0]``.
 
-    The clips are expected in ``root/raw``; the graph is built once and kept in ``root/processed``.
+    The class reads the clips from ``root/raw``, builds the graph once, and stores it in ``root/processed``.
 
     Args:
         root: folder of the dataset, e.g. ``"data/emovo"``.
-        name: name of the corpus, e.g. ``"emovo"``; by default the name of the folder. ``"synthetic"`` is made
-            on the spot.
-        upstream: the model that embeds the clips, or its name or folder; not needed once the graph is built.
-        settings: as in `build_graph`; of a graph that is built, those that are given are compared with its own.
+        name: name of the corpus, e.g. ``"emovo"``; by default the name of the folder. For ``"synthetic"``, the
+            class makes the clips.
+        upstream: the model that embeds the clips, or its name or folder; needed only to build the graph.
+        settings: as in `build_graph`. If the graph exists, the given settings must equal its settings.
         split: as in `load_corpus`.
         embedding: as in `build_graph`; likewise `features`, `shared_speakers`, `cache` and `progress`.
         shared_speakers: accept a speaker in two splits.
         cache: folder for embeddings.
         progress: show progress bars.
         transform: as in PyG, applied on every access.
-        force_reload: build the graph anew.
+        force_reload: build the graph again.
         **changes: single settings by name, as in `build_graph`: `epsilon`, `n_neighbors`, `layer`, ...
 
     Raises:

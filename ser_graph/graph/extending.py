@@ -32,27 +32,29 @@ def add_clips(
     root: str | Path | None = None,
     progress: bool = True,
 ) -> ClipGraph:
-    """Add clips to a graph: it is the graph that `build_graph` makes of all clips, with the settings of `data`.
+    """Add clips to a graph.
+
+    The result is the graph that `build_graph` makes of all clips with the settings of `data`.
 
     Args:
-        data: the graph, left as it is.
+        data: the graph; it does not change.
         table: clip table of M new clips, with a split.
-        upstream: the model that embedded the others; not needed where `emb` is given.
+        upstream: the model that embedded the old clips; not needed with `emb`.
         emb: [M, D] embeddings of the new clips.
         x: [M, n_frames, n_mels] spectrograms of the new clips.
-        out: a `.npy` file to write the spectrograms of all clips to; they are then mapped from disk. By default
-            they are in memory.
-        cache: as in `build_graph`; likewise `root`, of the new clips, and `progress`.
+        out: a `.npy` file for the spectrograms of all clips; the new graph maps them from disk. By default they are
+            in memory.
+        cache: as in `build_graph`.
         root: the folder of the new clips.
         progress: show progress bars.
 
     Returns:
-        A new graph: the old clips in their order, then the new ones.
+        A new graph: the old clips in their order, then the new clips.
 
     Raises:
-        InputError: a clip is in the graph already, a speaker comes into a second split, the upstream is not the one
-            that made the graph, `emb` or `x` are not like those of the graph, or the graph's tensors do not agree,
-            see `ClipGraph.check`.
+        InputError: a clip is in the graph already; a speaker would be in two splits; another upstream made the
+            graph; `emb` or `x` do not fit the graph; or the tensors of the graph do not agree, see
+            `ClipGraph.check`.
     """
     data.check()
     table, made = as_clip_table(table), data.meta

@@ -15,10 +15,10 @@ from ser_graph.errors import InputError
 
 
 class TopNeighborSampler(BaseSampler):
-    """Samples the strongest in-edges of every seed: the same ones every time.
+    """Samples the in-edges of every seed with the largest weights; the result is always the same.
 
-    pyg-lib draws neighbours at random, also where the most similar ones are wanted, and needs a compiled
-    extension. This one sorts each seed's edges once, so that the top n of a seed are a slice.
+    pyg-lib draws neighbours at random and needs a compiled extension. This sampler sorts the edges of each seed
+    once, so that the n strongest edges of a seed are a slice.
 
     Args:
         data: graph with `edge_index` (neighbour -> seed) and, optionally, `edge_weight`.
@@ -116,19 +116,19 @@ def _append_new(nodes: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class NeighborLoader(torch_geometric.loader.NeighborLoader):
-    """PyG's `NeighborLoader`, sampling the most similar neighbours; needs neither pyg-lib nor torch-sparse.
+    """PyG's `NeighborLoader`, but with the most similar neighbours, and without pyg-lib and torch-sparse.
 
-    A drop-in: ``NeighborLoader(data, num_neighbors=[6], batch_size=16, input_nodes=data.train_mask)``. A
-    batch holds its ``batch.batch_size`` seeds first, each neighbour once, and the edges among them with
-    their `edge_weight`; ``batch.n_id`` are the nodes' numbers in the whole graph.
+    Use it like PyG's: ``NeighborLoader(data, num_neighbors=[6], batch_size=16, input_nodes=data.train_mask)``. A
+    batch contains its ``batch.batch_size`` seeds first, each neighbour once, and the edges among them with their
+    `edge_weight`. ``batch.n_id`` are the numbers of the nodes in the whole graph.
 
-    Where `x` is mapped from disk, batches are sampled one ahead: while one is at work, the disk brings the rows of
-    the next, in the order of the file. Seeds are shuffled over the whole corpus all the same.
+    If `x` is mapped from disk, the loader samples the next batch while the network computes the current one. The
+    disk then reads its rows in the order of the file. Seeds are still shuffled over the whole corpus.
 
     Args:
         data: the graph.
-        num_neighbors: neighbours for each hop; one hop for the neighbour loss. -1 = all, 0 = none.
-        **settings: `batch_size`, `input_nodes`, `shuffle`, `generator` and whatever else PyG's takes.
+        num_neighbors: neighbours for each hop; the neighbour loss needs one hop. -1 = all, 0 = none.
+        **settings: `batch_size`, `input_nodes`, `shuffle`, `generator` and other arguments of PyG's loader.
     """
 
     def __init__(self, data: Data, num_neighbors: Sequence[int], **settings: Any) -> None:

@@ -22,20 +22,20 @@ _STORED = tuple(name for name in ATTRIBUTES if name != "x")
 
 
 def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None = None) -> Path:
-    """Store a graph as a folder, whole or not at all.
+    """Store a graph as a folder, completely or not at all.
 
     Args:
         data: the graph.
-        folder: where to; an older graph there is replaced, anything else is not.
-        x_file: the `.npy` file that ``data.x`` is mapped from: it is moved into the folder instead of
+        folder: the folder. An older graph in it is replaced; a folder of other things is refused.
+        x_file: the `.npy` file from which ``data.x`` is mapped. The function moves it into the folder instead of
             writing the spectrograms again.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the folder holds something else, the graph's parts do not agree, see `ClipGraph.check`, or a
-            number in them is not finite. An older graph is then still there.
+        InputError: the folder holds something else; the parts of the graph do not agree, see `ClipGraph.check`; or
+            a number in them is not finite. An older graph stays in place.
     """
     with atomic_folder(folder, TENSORS) as part:
         write_graph(data, part, x_file=x_file)
@@ -59,14 +59,14 @@ def write_graph(data: ClipGraph, folder: Path, *, x_file: str | Path | None = No
 
 
 def load_graph(folder: str | Path) -> ClipGraph:
-    """Load a stored graph; the spectrograms stay on disk until they are touched.
+    """Load a stored graph. The spectrograms stay on disk until they are used.
 
     Args:
         folder: a folder made by `save_graph`.
 
     Raises:
-        InputError: no graph there, one of another format, or a damaged one: a part is missing or cut, another than
-            the others, or holds what no graph holds.
+        InputError: no graph in the folder, a graph of another format, or a damaged graph: a part is missing,
+            truncated, from another graph, or has impossible values.
     """
     folder = Path(folder).expanduser()
     table, _, meta = read_stored_graph(folder)

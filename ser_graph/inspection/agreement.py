@@ -20,10 +20,10 @@ _MOST_PERMUTATIONS = 10_000
 
 
 def plot_confusions_beside_mixing(data: ClipGraph, predictions: pd.DataFrame) -> np.ndarray:
-    """The confusion matrix of a student beside the mixing matrix of the graph, as shares of rows.
+    """The confusion matrix of a student beside the mixing matrix of the graph, both as shares of rows.
 
-    The title says how alike they are off the diagonal: Spearman's rank correlation, and the share of ways to
-    permute the emotions' names that give one as high; see `matrix_correlation`.
+    The title gives the similarity of both off the diagonal: Spearman's rank correlation, and the share of
+    permutations of the emotions with at least this correlation; see `matrix_correlation`.
 
     Args:
         data: the graph.
@@ -33,7 +33,7 @@ def plot_confusions_beside_mixing(data: ClipGraph, predictions: pd.DataFrame) ->
         [2] axes of a new figure: confusions, mixing.
 
     Raises:
-        InputError: no predictions with a known emotion, or not of this graph's clips and emotions.
+        InputError: no predictions with a known emotion, or predictions for other clips or emotions.
     """
     confusions = _shares(_confusions(data, predictions))
     mixing = _shares(mixing_matrix(data))
@@ -51,19 +51,19 @@ def plot_confusions_beside_mixing(data: ClipGraph, predictions: pd.DataFrame) ->
 
 
 def matrix_correlation(a: pd.DataFrame, b: pd.DataFrame, *, seed: int = 0) -> tuple[float, float]:
-    """How alike two square tables over the same names are off the diagonal, and whether that is chance.
+    """The similarity of two square tables over the same names off the diagonal, and its p-value.
 
-    The cells of a row depend on one another, so a plain test of correlation would find too much. This is Mantel's
-    test (1967), also known as QAP: the names of one table are permuted, rows and columns together.
+    The cells of a row depend on one another, so a plain test of correlation is significant too often. This is
+    Mantel's test (1967), also known as QAP: it permutes the names of one table, rows and columns together.
 
     Args:
-        a: [C, C]; names whose row holds NaN in either table are left out.
+        a: [C, C]; names whose row contains NaN in either table are left out.
         b: [C, C], with the same names.
-        seed: of the permutations, where there are too many to try all (C > 7).
+        seed: random seed of the permutations, if there are too many to try all (C > 7).
 
     Returns:
-        Spearman's correlation of the cells, and the share of permutations whose correlation is as high or higher,
-        the given order among them. NaN where fewer than three names are left or all cells of a table are equal.
+        Spearman's correlation of the cells, and the share of permutations, including the given order, with at least
+        this correlation. NaN if fewer than three names remain or all cells of a table are equal.
     """
     complete = (a.notna() & b.notna()).all(axis=1).to_numpy()
     n = int(complete.sum())

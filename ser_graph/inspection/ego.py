@@ -17,15 +17,15 @@ _NEAREST, _FURTHEST, _LABELS = 0.35, 1.0, 1.2  # distances from the middle
 
 
 def plot_ego(data: ClipGraph, clip: str | int, ax: Axes | None = None) -> Axes:
-    """A clip with its neighbours, and the clips that it is a neighbour of, around it: nearer is more similar.
+    """A clip in the middle, with its neighbours and the clips that have it as a neighbour. Close means similar.
 
-    Filled circles on solid lines are the clip's neighbours, rings on dashed lines the clips that have it for
-    their neighbour without being one of its own (the nearest of them, where there are many).
+    Filled circles on solid lines are neighbours of the clip. Rings on dashed lines are clips that have the clip as
+    a neighbour and are not its neighbours; if there are many, only the nearest are shown.
 
     Args:
         data: the graph.
         clip: a file of the clip table, or the number of a node.
-        ax: where to draw; a new figure by default.
+        ax: axes to draw on; a new figure by default.
 
     Raises:
         InputError: no such clip.

@@ -17,26 +17,26 @@ _OTHERS = 5  # clips that each clip is pushed away from in a step
 
 
 def graph_layout(data: ClipGraph, seed: int = 0) -> np.ndarray:
-    """A place in the plane for every clip: clips that lie together have similar embeddings.
+    """A place in the plane for every clip. Clips that are close together have similar embeddings.
 
-    The graph of training holds what a student may learn from: few edges, above epsilon, none into dev and test.
-    The map is of everything: here all clips are joined to their 15 nearest neighbours, whatever their split and
-    however similar, so that a clip without an edge has its place too. Edges pull, random others push, as in
+    The training graph contains only what a student can learn from: few edges, above epsilon, none into dev and
+    test. The map shows everything. It joins every clip to its 15 nearest neighbours, in any split and with any
+    similarity, so that a clip without an edge has a place too. Edges attract and random other clips repel, as in
     UMAP (McInnes, Healy & Melville 2018, https://arxiv.org/abs/1802.03426; with a = b = 1, and all clips moved at
-    once), starting from the first two principal components; in the end clips that would cover one another are
-    moved apart. Groups and neighbours mean something on such a map; directions, sizes of groups, and distances
-    between them hardly do.
+    once). The start is the first two principal components. In the end, clips that cover one another are moved
+    apart. On such a map, groups and neighbours are meaningful. Directions, sizes of groups, and distances between
+    groups mean little.
 
-    Computed once for a graph and a seed, and kept with the graph; the same in every run. 10,000 clips take
-    about 6 s (`benchmarks/layout.py`).
+    The layout is computed once for a graph and a seed and kept with the graph. It is the same in every run. 10,000
+    clips take about 6 s (`benchmarks/layout.py`).
 
     Args:
-        data: the graph; its `emb` is all that counts. A clip whose embedding is zero or not finite is similar
-            to no other: it is put into the lower left corner.
-        seed: of the choice of clips that push.
+        data: the graph; only its `emb` counts. A clip whose embedding is zero or not finite is not similar to any
+            clip; it is put into the lower left corner.
+        seed: random seed of the choice of clips that repel.
 
     Returns:
-        [N, 2] float32 from -1 to 1, a row per node; not to be written to.
+        [N, 2] float32 from -1 to 1, one row per node; read-only.
     """
     kept = data.__dict__.setdefault("_layouts", {})  # beside `_table`, outside PyG's attributes
     emb, places = kept.get(seed, (None, None))

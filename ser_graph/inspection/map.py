@@ -27,22 +27,22 @@ Entries = list[tuple[Artist, str]]
 
 
 def plot_map(data: ClipGraph, by: str | pd.Series = "emotion", ax: Axes | None = None, *, seed: int = 0) -> Axes:
-    """The clips where `graph_layout` puts them, similar ones together, with the graph's edges underneath.
+    """A map of the clips, see `graph_layout`: similar clips are close together, over the edges of the graph.
 
-    Circles are training clips, triangles dev, squares test. Of very many edges a random sample is drawn, which
-    the picture says.
+    Circles are training clips, triangles dev, squares test. If there are very many edges, the picture shows a
+    random sample and says so.
 
     Args:
         data: the graph.
-        by: what to colour by: a column of the clip table, or a Series indexed by file, e.g. a column of
-            `score_clips`, ``predictions["predicted"]`` or ``communities(data).astype(str)``. Its rows are
-            matched by file; clips without a value are grey. Numbers get a scale of colours, from the 2nd to the
-            98th percentile; text gets a colour for each value, emotions their own.
-        ax: where to draw; a new figure by default.
-        seed: of the layout, of the order in which clips are drawn over one another, and of the sample of edges.
+        by: the column of the clip table that gives the colour, or a Series indexed by file, e.g. a column of
+            `score_clips`, ``predictions["predicted"]`` or ``communities(data).astype(str)``. Its rows are matched
+            by file. Clips without a value are grey. Numbers get a colour scale, from the 2nd to the 98th
+            percentile. Text gets one colour per value; emotions have fixed colours.
+        ax: axes to draw on; a new figure by default.
+        seed: random seed of the layout, of the drawing order of clips, and of the sample of edges.
 
     Raises:
-        InputError: no such column, or a Series with a file twice or one that is not in the graph.
+        InputError: no such column, or a Series with a file twice or with a file that is not in the graph.
     """
     values = _values(data, by)
     places = graph_layout(data, seed)

@@ -13,11 +13,11 @@ _MOST_NUMBERS = 26  # values up to which a matrix has room for numbers in its ce
 
 
 def plot_similarities(data: ClipGraph, ax: Axes | None = None) -> Axes:
-    """Similarities of nearest neighbours beside those of random pairs, and where epsilon cuts.
+    """Similarities of nearest neighbours and of random pairs, with a line at epsilon.
 
     Args:
         data: the graph.
-        ax: where to draw; a new figure by default.
+        ax: axes to draw on; a new figure by default.
     """
     ax = ax or new_axes(6.0, 3.4)
     measured, histogram = data.meta.measured, data.meta.measured.similarity_histogram
@@ -41,12 +41,12 @@ def plot_similarities(data: ClipGraph, ax: Axes | None = None) -> Axes:
 def plot_degrees(data: ClipGraph, ax: Axes | None = None) -> Axes:
     """How many neighbours the clips in scope have, and how often they are a neighbour.
 
-    The number of neighbours is cut off at `n_neighbors`, how often a clip is one is not: a long tail to the right
-    means hubs, a high bar at 0 clips that nobody learns from.
+    `n_neighbors` limits the number of neighbours. Nothing limits how often a clip is a neighbour: a long tail to
+    the right means hubs, and a high bar at 0 means many clips that are never a neighbour.
 
     Args:
         data: the graph.
-        ax: where to draw; a new figure by default.
+        ax: axes to draw on; a new figure by default.
     """
     ax = ax or new_axes(6.0, 3.4)
     degrees = degree_distribution(data)
@@ -70,15 +70,15 @@ def plot_degrees(data: ClipGraph, ax: Axes | None = None) -> Axes:
 def plot_mixing(data: ClipGraph, by: str = "emotion", ax: Axes | None = None) -> Axes:
     """How often clips of one value have neighbours of another: observed over expected edges of `mixing_table`.
 
-    Grey cells have nothing to compare: no edge into clips of that value, or none from them.
+    Grey cells have no expected edges: no edge leads to clips of that value, or none comes from them.
 
     Args:
         data: the graph.
         by: a text column of the clip table, see `column_codes`.
-        ax: where to draw; a new figure by default.
+        ax: axes to draw on; a new figure by default.
 
     Raises:
-        InputError: no such column, or one of more values than a table of pairs can have.
+        InputError: no such column, or a column with too many values for a table of pairs.
     """
     names, _ = column_codes(data, by)
     size = min(0.45 * len(names), 12)

@@ -17,12 +17,12 @@ _TICKS = (500, 1000, 2000, 4000, 8000, 16_000)  # Hz
 def plot_spectrogram(data: ClipGraph, clip: str | int, ax: Axes | None = None) -> Axes:
     """The log-mel spectrogram of a clip, as the students see it.
 
-    Clips are repeated to the length that the students take; a white line shows where a repetition begins.
+    Clips are repeated to the input length of the students. A white line shows the start of each repetition.
 
     Args:
         data: the graph.
         clip: a file of the clip table, or the number of a node.
-        ax: where to draw; a new figure by default.
+        ax: axes to draw on; a new figure by default.
 
     Raises:
         InputError: no such clip.
@@ -38,9 +38,9 @@ def plot_spectrogram(data: ClipGraph, clip: str | int, ax: Axes | None = None) -
 
 
 def plot_neighbours(data: ClipGraph, clip: str | int) -> np.ndarray:
-    """The spectrogram of a clip, and below it those of its neighbours, nearest first, in the same colours.
+    """The spectrograms of a clip and, below, of its neighbours, nearest first, with the same colour scale.
 
-    Frames are in the colour of the emotion.
+    The colour of a frame is the emotion.
 
     Args:
         data: the graph.

@@ -34,25 +34,25 @@ def inspect(
     seed: int = 0,
     **settings: Any,
 ) -> "View":
-    """Look at a graph and listen to it in a notebook: click a clip, hear it, walk on to its neighbours.
+    """Look at a graph and listen to it in a notebook: click a clip, hear it, move to its neighbours.
 
     Args:
         data: the graph.
-        audio: ``"embed"``, ``"none"``, or ``"auto"``: each clip is fetched from the kernel when it is played;
-            without anywidget, clips are embedded up to 1,000.
-        root: the corpus folder; by default the one that the graph was made from.
-        height: in pixels.
-        ego: a clip's file: show what is around it.
-        hops: how far around `ego`, in steps along edges.
-        sample: show so many clips, drawn at random.
-        seed: of the layout and of the sample.
-        **settings: further ones of `page_html`, e.g. `by` or `predictions`.
+        audio: ``"embed"``, ``"none"``, or ``"auto"``: the view fetches each clip from the kernel when you play it;
+            without anywidget, the view embeds up to 1,000 clips.
+        root: the corpus folder; by default the folder from which the graph was made.
+        height: height in pixels.
+        ego: the file of a clip: show only this clip and the clips around it.
+        hops: greatest distance from `ego`, in edges.
+        sample: number of clips to show, drawn at random.
+        seed: random seed of the layout and of the sample.
+        **settings: further arguments of `page_html`, e.g. `by` or `predictions`.
 
     Returns:
-        The view: the last line of a cell shows it. `View.selection` is what has been selected in it.
+        The view; the last line of a cell shows it. `View.selection` is the clip table of the selected clips.
 
     Raises:
-        InputError: as `page_html`.
+        InputError: as in `page_html`.
     """
     if audio not in _AUDIO:
         raise bad_value("way to get audio in a notebook", audio, _AUDIO)

@@ -21,7 +21,7 @@ INFO_FILE = "ser_graph.json"
 
 
 class Upstream:
-    """A Hugging Face audio classifier with a `projector`: wav2vec 2.0, HuBERT, WavLM, Whisper and kin.
+    """A Hugging Face audio classifier with a `projector`: wav2vec 2.0, HuBERT, WavLM, Whisper and similar models.
 
     The embedding of a clip is the output of the `projector` layer (hidden size -> 256), averaged over time.
 
@@ -29,7 +29,7 @@ class Upstream:
         model: the `...ForSequenceClassification` / `...ForAudioClassification` module.
         extractor: its feature extractor.
         emotions: the classes of its head in code order; empty before fine-tuning.
-        info: how it was made: where the weights came from, the fine-tuning and its accuracy.
+        info: how the model was made: the origin of its weights, the fine-tuning and its accuracy.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Upstream:
         """Load a local folder in the Hugging Face layout, a model of the Hugging Face hub by name, or ``"small"``.
 
         Args:
-            name_or_folder: e.g. ``"facebook/wav2vec2-base"``, or a folder with `config.json`,
-                `model.safetensors` and `preprocessor_config.json`; also one made by `save`.
-            seed: for the layers that the checkpoint does not hold (projector and classifier).
+            name_or_folder: e.g. ``"facebook/wav2vec2-base"``, or a folder with `config.json`, `model.safetensors`
+                and `preprocessor_config.json`, such as a folder made by `save`.
+            seed: random seed of the layers that the checkpoint does not contain (projector and classifier).
 
         Raises:
-            InputError: neither such a folder nor a model that can be had; or not a model with a projector.
+            InputError: no such folder and no such model, or a model without a projector.
         """
         if str(name_or_folder) == "small":
             return cls.small(seed=seed)
@@ -91,7 +91,8 @@ class Upstream:
     def small(cls, *, seed: int = 0) -> "Upstream":
         """A small untrained wav2vec 2.0 of the same class as the large one, for demonstrations and tests.
 
-        See `ser_graph.upstream.small`. Train all of it with ``finetune(..., freeze_feature_encoder=False)``.
+        See `ser_graph.upstream.small`. Train all of its layers with
+        ``finetune(..., freeze_feature_encoder=False)``.
         """
         from ser_graph.upstream.small import small_wav2vec2
 

@@ -92,22 +92,25 @@ def make_corpus(
     difficulty: float = 0.5,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Make a corpus of built-in speech in a folder, or go on where an earlier call was interrupted.
+    """Make a corpus of built-in speech in a folder, or complete an interrupted one.
+
+    The function does not make existing clips again. The folder stores its parameters; a call with other parameters
+    is refused.
 
     Args:
-        root: the folder; it is there when all clips are.
+        root: the folder; created if it is missing.
         preset: ``"source"`` or ``"target"``.
-        n_clips: how many clips, balanced over emotions, speakers and genders; None: the preset's number.
-        n_speakers: how many speakers, half of them women, at least 3; None: the preset's number.
-        difficulty: 0 (emotions far apart, quiet room) to 1 (overlapping, noisy).
-        seed: another seed, another corpus.
+        n_clips: number of clips, balanced over emotions, speakers and genders; None means the number of the preset.
+        n_speakers: number of speakers, half of them women, at least 3; None means the number of the preset.
+        difficulty: 0 (emotions far apart, quiet room) to 1 (overlapping emotions, noisy room).
+        seed: random seed of the corpus.
 
     Returns:
         The clip table, as ``load_corpus("synthetic", root)`` returns it.
 
     Raises:
-        InputError: a parameter is out of range, or the folder holds clips made with other parameters, other
-            things, or is held by another process.
+        InputError: a parameter is out of range, or the folder contains clips made with other parameters, or
+            other things, or another process holds it.
 
     Examples:
         >>> import tempfile
