@@ -128,7 +128,7 @@ def _table3(study: Study, choose: str, metric: str, test: str) -> pd.DataFrame:
     """As the paper's Table 3: baselines, and for each method and n the best alpha and layer over all backbones."""
     settings = study.settings
     column = f"{choose}_{metric}"
-    means: dict[Any, float] = settings.groupby(SETTING[1:], sort=False)[column].mean().fillna(-1).model_dump()
+    means: dict[Any, float] = settings.groupby(SETTING[1:], sort=False)[column].mean().fillna(-1).to_dict()
     rows = [key for key in means if not is_candidate(key[0])]
     groups: dict[Any, list[Any]] = {}
     for key in means:
