@@ -26,7 +26,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 LEVELS = (
     ("audio",),
     ("corpora",),
-    ("stored_graph",),
     ("upstream",),
     ("graph",),
     ("analysis", "downstream"),

@@ -24,8 +24,8 @@ class Standardise(nn.Module):
       log-mel spectrogram. Cepstral mean normalisation (Atal, JASA 1974) does the same to cepstra. The deviation of
       the clip stays, because the range of loudness within an utterance is a sign of emotion.
     - ``"speaker"``: mean and deviation of all frames of the speaker so far, with this clip. `voice` gives the
-      statistics of the earlier frames, see `update_voice`; without `voice`, only this clip counts. The deviation is shrunk
-      towards that of the training speakers, with the weight of one clip.
+      statistics of the earlier frames, see `update_voice`; without `voice`, only this clip counts. The deviation is
+      shrunk towards that of the training speakers, with the weight of one clip.
 
     Args:
         n_mels: number of mel bins.

@@ -38,6 +38,7 @@ from ser_graph.downstream.teacher import corpus_clips, training_view
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
+from ser_graph.graph.building import data_hash
 
 _COUNTED = ("covered", "n_seeds", "edges", "edges_used", "staleness")  # sums over an epoch, not means of steps
 _UNKNOWN_VOICES = 0.25  # share of clips whose speaker counts as unheard, where students normalise by speaker
@@ -62,10 +63,10 @@ def train(
         settings: how to train.
         init: a student whose weights are the initial weights, e.g. one trained on more clips. It needs the same
             backbone and width. Its last layer is used too if it has the same emotions.
-        checkpoint: a folder. The training writes its state to ``training`` in it after every epoch. If a state of the
-            same data and settings is there, the training continues from it. The result is that of an uninterrupted
-            training. A state of another training is removed. With several processes, all of them must be able to
-            read the folder.
+        checkpoint: a folder. The training writes its state to ``training`` in it after every epoch. If a state of
+            the same data and settings is there, the training continues from it. The result is that of an
+            uninterrupted training. A state of another training is removed. With several processes, all of them must
+            be able to read the folder.
         device: e.g. ``"cpu"``; by default the GPU if there is one.
         progress: show a progress bar.
         **changes: single settings by name, e.g. ``backbone="cnn6", alpha=0``.
@@ -104,9 +105,8 @@ def asked_of_training(data: ClipGraph, settings: TrainingSettings, init: Student
     """Everything that decides what a training ends with, as JSON values."""
     return {
         "settings": settings.model_dump(mode="json"),
-        "data": data.meta.data_hash,
-        "graph": data.meta.settings.model_dump(mode="json"),
-        "measured": data.meta.measured.model_dump(mode="json"),
+        "data": data_hash(data.table, data.emb),
+        "edges": content_hash(data.edge_index.numpy().tobytes(), data.edge_weight.numpy().tobytes()),
         "features": data.meta.features.model_dump(mode="json"),
         "init": None if init is None else weights_hash(init),
     }

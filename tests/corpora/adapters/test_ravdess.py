@@ -1,5 +1,6 @@
 import pandas as pd
-from ser_graph.corpora.ravdess import ravdess_split
+
+from ser_graph.corpora.adapters.ravdess import ravdess_split
 
 
 def test_ravdess_split_is_the_papers():

@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
-from ser_graph.corpora.demos import _SPEAKERS, ADAPTER, demos_deviation, demos_split
 
 from ser_graph.corpora import SPLITS
 from ser_graph.corpora.adapter import clip_table, scan_names
+from ser_graph.corpora.adapters.demos import _SPEAKERS, ADAPTER, demos_deviation, demos_split
 from ser_graph.errors import InputError
 
 
