@@ -75,8 +75,8 @@ def build_graph(
         **changes: single settings of the three objects by name, e.g. ``epsilon=0.9, layer=4, n_samples=48_000``.
 
     Returns:
-        The graph. ``meta.settings`` are its settings. ``meta.measured`` contains the measurements: the `epsilon` and
-        the search `method` that were used, the number of edges, the coverage, the recall of a sample, and the
+        The graph. ``meta.settings`` are its settings. ``meta.measured`` contains the measurements: the `epsilon`
+        and the search `method` that were used, the number of edges, the coverage, the recall of a sample, and the
         histogram of similarities. If epsilon leaves almost no edges or almost all, the function warns.
 
     Raises:
