@@ -70,6 +70,7 @@ def test_it_says_whether_speakers_are_joined(toy_graph):
 
 def test_only_training_labels_are_looked_at(toy_graph):
     toy_graph.edge_index = torch.cat([toy_graph.edge_index, torch.tensor([[80, 0], [1, 110]])], dim=1)
+    toy_graph.edge_weight = torch.cat([toy_graph.edge_weight, torch.ones(2)])
     toy_graph.meta = toy_graph.meta.replace(settings=toy_graph.meta.settings.replace(scope="all"))
     card = graph_card(toy_graph, n_permutations=50)
     toy_graph.table = toy_graph.table.assign(

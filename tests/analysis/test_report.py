@@ -75,7 +75,7 @@ def with_one_class(data):
 
 
 def without_a_split(data):
-    data.table["split"] = np.nan
+    data.table = data.table.assign(split=np.nan)
     data.meta = data.meta.replace(settings=data.meta.settings.replace(scope="all"))
 
 
