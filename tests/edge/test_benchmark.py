@@ -136,8 +136,8 @@ def test_mistakes_are_one_line(call, shelf, toy_graph, tmp_path):
     shutil.copy(root / "int8.onnx", tmp_path / "half.onnx")
     with (tmp_path / "half.onnx").open("r+b") as file:
         file.truncate(10_000)
-    toy_graph.meta = toy_graph.meta.replace(names={})
-    toy_graph.table = toy_graph.table.replace({"emotion": {"anger": "joy"}})
+    table, toy_graph.meta = toy_graph.table, toy_graph.meta.replace(names={})
+    toy_graph.table = table.replace({"emotion": {"anger": "joy"}})
     other = save_graph(toy_graph, tmp_path / "graph")
     for arguments, words in [
         ((tmp_path / "half.onnx",), "truncated"),

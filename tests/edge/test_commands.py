@@ -138,8 +138,8 @@ def test_nothing_is_computed_for_a_place_where_nothing_can_be_written(call, expo
 def test_mistakes_are_one_line(call, exported, student, folder, pipe, toy_graph, tmp_path):
     (folder / "text.wav").write_text("no sound")
     (tmp_path / "half.onnx").write_bytes(exported.read_bytes()[:100_000])
-    toy_graph.meta = toy_graph.meta.replace(names={})
-    toy_graph.table = toy_graph.table.replace({"emotion": {"sadness": "joy"}})
+    table, toy_graph.meta = toy_graph.table, toy_graph.meta.replace(names={})
+    toy_graph.table = table.replace({"emotion": {"sadness": "joy"}})
     graph = save_graph(toy_graph, tmp_path / "graph")
     out = tmp_path / "out.onnx"
     pipe(b"\0" * 40_000)
