@@ -43,7 +43,8 @@ def graph(emb, emotion, split):
         index=pd.Index([f"{row:04d}.wav" for row in range(n)], name="file"),
     )
     emb = torch.as_tensor(np.asarray(emb), dtype=torch.float32)
-    return assemble(table, emb, torch.zeros(n, 1, 4), torch.empty(2, 0, dtype=torch.int64), torch.empty(0))
+    no_edges = torch.empty(2, 0, dtype=torch.int64), torch.empty(0)
+    return assemble(table, emb, torch.zeros(n, 1, 4), *no_edges, features=LogMelSettings(n_samples=512, n_mels=4))
 
 
 def noise(n=40, seed=0, unknown=0):

@@ -15,7 +15,15 @@ from ser_graph.downstream import TrainingSettings
 from ser_graph.downstream.settings import METHODS
 from ser_graph.errors import InputError
 from ser_graph.evaluation import write_report
-from ser_graph.evaluation.study import SETTING, candidates, choose_settings, compare, is_candidate, load_study
+from ser_graph.evaluation.study import (
+    SETTING,
+    Setting,
+    candidates,
+    choose_settings,
+    compare,
+    is_candidate,
+    load_study,
+)
 from ser_graph.experiment.recipe_files import load_recipe, recipe_values
 
 SELECTED = "test-selected, not a test result"
@@ -161,9 +169,10 @@ def test_every_method_but_baselines_and_transfer_is_a_candidate(make_run, tmp_pa
     # Each backbone has the best of all methods.
     chosen = choose_settings(study)
     assert chosen == {
-        "cnn6": ("cnn6", "regress", 5.0, 0, "center=none"),
-        "vgg15": ("vgg15", "nsl", 0.1, 6, "fc2"),
+        "cnn6": Setting("cnn6", "regress", 5.0, 0, "center=none"),
+        "vgg15": Setting("vgg15", "nsl", 0.1, 6, "fc2"),
     }
+    assert (chosen["vgg15"].method, chosen["vgg15"].n_neighbors, chosen["vgg15"].layer) == ("nsl", 6, "fc2")
     differences, _ = compare(study, chosen, n_resamples=200)
     assert differences.groupby("backbone")["baseline"].apply(list).to_dict() == {
         name: ["baseline", "transfer (add)"] for name in ("cnn6", "vgg15")
