@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ser_graph.audio.clips import clip_paths, clip_speeds
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.mapped import give_back, map_array
-from ser_graph.audio.reading import clip_paths, clip_speeds, fit_length, load_waveform
+from ser_graph.audio.reading import fit_length, load_waveform
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.files import atomic_file
 from ser_graph.errors import InputError, bad_value

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from ser_graph.audio.resampling import resampled
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.audio.sound import mono_blocks
-from ser_graph.errors import InputError, bad_value
+from ser_graph.errors import bad_value
 
 
 def load_waveform(path: str | Path, sample_rate: int = SAMPLE_RATE, speed: float = 1.0) -> Tensor:
@@ -50,28 +49,3 @@ def fit_length(waveform: Tensor, n_samples: int, how: str = "repeat") -> Tensor:
     if how == "pad":
         return torch.nn.functional.pad(waveform, (0, missing))
     return waveform.repeat(-(-n_samples // len(waveform)))[:n_samples]
-
-
-def clip_paths(table: pd.DataFrame, root: str | Path | None = None) -> list[Path]:
-    """The path of every clip of a table, in its order; a copy's is that of its original.
-
-    Args:
-        table: a clip table; its index holds the files relative to the corpus folder.
-        root: the corpus folder; by default the one the table was loaded from (``table.attrs["root"]``).
-
-    Raises:
-        InputError: the first clip is not there: the folder was moved, or its name was lost on the way.
-    """
-    folder = Path(root if root is not None else table.attrs.get("root", ".")).expanduser()
-    files = table.index.to_series() if "copy_of" not in table else table["copy_of"].fillna(table.index.to_series())
-    paths = [folder / str(file) for file in files]
-    if paths and not paths[0].exists():
-        raise InputError(f"No clip {paths[0]}; give the folder that the clip table belongs to as root=")
-    return paths
-
-
-def clip_speeds(table: pd.DataFrame) -> list[float]:
-    """The speed at which every clip of a table is read: 1, but for copies; see `with_copies`."""
-    if "copy_of" not in table:  # a column `speed` of a corpus's own means something else
-        return [1.0] * len(table)
-    return table["speed"].where(table["copy_of"].notna(), 1.0).tolist()

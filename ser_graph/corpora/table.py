@@ -30,7 +30,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ser_graph.audio.reading import clip_paths
+from ser_graph.audio.clips import clip_paths
 from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash, file_contents
 from ser_graph.corpora.adapter import as_clip_table, read_durations

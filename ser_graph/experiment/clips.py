@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ser_graph.audio.reading import clip_paths
+from ser_graph.audio.clips import clip_paths
 from ser_graph.common.files import read_json, write_json
 from ser_graph.common.hashing import file_contents, known_contents, remember_contents
 from ser_graph.common.stages import Stage

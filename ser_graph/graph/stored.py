@@ -12,7 +12,7 @@ from ser_graph.errors import InputError
 from ser_graph.graph.meta import GraphMeta, parse_meta
 
 FORMAT = "ser_graph.graph"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 1
 TENSORS = "graph.safetensors"
 FILES = ("meta.json", "clips.csv", TENSORS, "x.npy")
 

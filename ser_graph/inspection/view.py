@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ser_graph.audio.reading import clip_paths, clip_speeds
+from ser_graph.audio.clips import clip_paths, clip_speeds
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
 from ser_graph.inspection.page import page_html

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ser_graph.audio.reading import clip_paths, clip_speeds, fit_length, load_waveform
+from ser_graph.audio.clips import clip_paths, clip_speeds
+from ser_graph.audio.reading import fit_length, load_waveform
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.devices import Precision, autocast, pick_device
 from ser_graph.common.distributed import is_first, processes

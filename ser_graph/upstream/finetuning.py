@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from ser_graph.audio.reading import clip_paths, clip_speeds, fit_length, load_waveform
+from ser_graph.audio.clips import clip_paths, clip_speeds
+from ser_graph.audio.reading import fit_length, load_waveform
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.devices import pick_device, uses_bfloat16
 from ser_graph.common.files import full_disk_named

@@ -84,7 +84,8 @@ def test_a_copy_is_the_original_resampled(tmp_path):
     import soundfile
     import torch
 
-    from ser_graph.audio.reading import clip_paths, clip_speeds, load_waveform
+    from ser_graph.audio.clips import clip_paths, clip_speeds
+    from ser_graph.audio.reading import load_waveform
 
     rate, hertz = 16_000, 440.0
     sound = 0.5 * np.sin(2 * np.pi * hertz * np.arange(rate) / rate)

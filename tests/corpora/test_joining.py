@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ser_graph.audio.reading import clip_paths
+from ser_graph.audio.clips import clip_paths
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import check_split, join_corpora, load_corpus
 from ser_graph.errors import InputError

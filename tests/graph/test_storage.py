@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ser_graph.audio.reading import clip_speeds
+from ser_graph.audio.clips import clip_speeds
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import originals
 from ser_graph.corpora.splits import leave_speakers_out

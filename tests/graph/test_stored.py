@@ -33,7 +33,7 @@ def test_parts_that_do_not_fit_each_other(toy_graph, tmp_path):
         read_stored_graph(folder)
 
 
-@pytest.mark.parametrize("module", ["graph.stored", "graph.meta", "graph.belonging", "common.devices"])
+@pytest.mark.parametrize("module", ["graph.stored", "graph.meta", "graph.compatibility", "common.devices"])
 def test_torch_is_not_imported(module):
     program = f"import sys, ser_graph.{module}; print([name for name in ('torch', 'scipy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -12,7 +12,8 @@ import soundfile
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from ser_graph.audio.reading import clip_paths, clip_speeds, load_waveform
+from ser_graph.audio.clips import clip_paths, clip_speeds
+from ser_graph.audio.reading import load_waveform
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.errors import InputError, bad_value
 

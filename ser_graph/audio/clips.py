@@ -1,0 +1,32 @@
+"""Where the clips of a table lie, and at which speed they are read; without torch."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ser_graph.errors import InputError
+
+
+def clip_paths(table: pd.DataFrame, root: str | Path | None = None) -> list[Path]:
+    """The path of every clip of a table, in its order; a copy's is that of its original.
+
+    Args:
+        table: a clip table; its index holds the files relative to the corpus folder.
+        root: the corpus folder; by default the one the table was loaded from (``table.attrs["root"]``).
+
+    Raises:
+        InputError: the first clip is not there: the folder was moved, or its name was lost on the way.
+    """
+    folder = Path(root if root is not None else table.attrs.get("root", ".")).expanduser()
+    files = table.index.to_series() if "copy_of" not in table else table["copy_of"].fillna(table.index.to_series())
+    paths = [folder / str(file) for file in files]
+    if paths and not paths[0].exists():
+        raise InputError(f"No clip {paths[0]}; give the folder that the clip table belongs to as root=")
+    return paths
+
+
+def clip_speeds(table: pd.DataFrame) -> list[float]:
+    """The speed at which every clip of a table is read: 1, but for copies; see `with_copies`."""
+    if "copy_of" not in table:  # a column `speed` of a corpus's own means something else
+        return [1.0] * len(table)
+    return table["speed"].where(table["copy_of"].notna(), 1.0).tolist()
