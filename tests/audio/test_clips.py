@@ -7,6 +7,13 @@ from ser_graph.audio.clips import clip_paths, clip_speeds
 from ser_graph.errors import InputError
 
 
+def clips(*files: str, root: Path | None = None) -> pd.DataFrame:
+    table = pd.DataFrame({"emotion": "fear"}, index=pd.Index(files, name="file"))
+    if root is not None:
+        table.attrs["root"] = str(root)
+    return table
+
+
 def test_paths_follow_the_order_of_the_table(make_clips, tmp_path):
     root = make_clips("s1/a.wav", "b.wav")
     expected = [root / "s1" / "a.wav", root / "b.wav", root / "s1" / "a.wav"]
