@@ -1,7 +1,4 @@
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -72,13 +69,6 @@ def test_a_fitted_clip_is_the_clip_said_again(n, n_samples):
 def test_a_bad_way_to_fit():
     with pytest.raises(InputError, match="Bad way to fit a length 'loop', expected one of"):
         fit_length(torch.zeros(3), 5, how="loop")
-
-
-def clips(*files: str, root: Path | None = None) -> pd.DataFrame:
-    table = pd.DataFrame({"emotion": "fear"}, index=pd.Index(files, name="file"))
-    if root is not None:
-        table.attrs["root"] = str(root)
-    return table
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100])
