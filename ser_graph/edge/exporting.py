@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.standardise import update_voice
-from ser_graph.common.environment import environment
 from ser_graph.common.extras import edge_package
 from ser_graph.common.files import atomic_file
+from ser_graph.common.provenance import environment
 from ser_graph.downstream import Student, load_student
 from ser_graph.downstream.prediction import known_voices
 from ser_graph.edge.onnx_student import (

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ser_graph.analysis import graph_card, graph_statistics
-from ser_graph.common.environment import environment
 from ser_graph.common.files import atomic_file, read_json
+from ser_graph.common.provenance import environment
 from ser_graph.common.settings import names_of
 from ser_graph.corpora import speaker_overlap
 from ser_graph.downstream import TrainingSettings

@@ -6,9 +6,9 @@ from typing import Any
 
 import tomli_w
 
-from ser_graph.common.environment import environment
 from ser_graph.common.files import atomic_file, foreign_names, sweep, write_json
 from ser_graph.common.locks import lock
+from ser_graph.common.provenance import environment
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError, shorten
 from ser_graph.experiment.clips import check_labels, check_tested, prepare_source, prepare_target

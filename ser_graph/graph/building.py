@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.common.environment import environment
 from ser_graph.common.hashing import content_hash
+from ser_graph.common.provenance import environment
 from ser_graph.common.settings import changed, names_of, with_settings
 from ser_graph.corpora import check_split
 from ser_graph.corpora.adapter import as_clip_table

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from ser_graph.common.environment import environment
 from ser_graph.common.files import read_json, write_json
+from ser_graph.common.provenance import environment
 
 
 def test_the_environment_is_json_and_names_the_versions_in_use(tmp_path):
