@@ -600,7 +600,7 @@ def _predict_stream(
     out: Path | None,
 ) -> None:
     """Print a line a window, as soon as it is complete; Ctrl-C ends listening, not with an error."""
-    from ser_graph.edge.models import load_model
+    from ser_graph.edge.loading import load_model
     from ser_graph.edge.streaming import format_window, listen
     from ser_graph.edge.streams import MICROPHONE
 

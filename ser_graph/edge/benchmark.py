@@ -13,8 +13,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ser_graph.common.hashing import content_hash
+from ser_graph.edge.loading import load_model
 from ser_graph.edge.measuring import latencies_ms, peak_memory_mb, size_mb
-from ser_graph.edge.models import load_model
 from ser_graph.errors import InputError
 
 if TYPE_CHECKING:

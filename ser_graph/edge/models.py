@@ -1,15 +1,10 @@
-"""A model to ask, by its path or as it is: a student in torch, for which alone torch is imported, or exported."""
+"""The protocol of a model on the device: `OnnxStudent` and `TorchStudent` follow it."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 
 from ser_graph.errors import InputError
-
-if TYPE_CHECKING:
-    from ser_graph.downstream import Student
-
 
 Answer = tuple[np.ndarray, np.ndarray, np.ndarray | None]  # probabilities, `fc1`, the voice after
 
@@ -69,32 +64,3 @@ def checked_voice(voice: np.ndarray | None, n_clips: int, n_mels: int) -> np.nda
             "were heard before, for each clip"
         )
     return np.ascontiguousarray(voice, np.float32)
-
-
-def load_model(model: "str | Path | Student | Model", threads: int = 1) -> Model:
-    """The model of a path; one that is loaded already is taken as it is.
-
-    Args:
-        model: the folder of a student, an exported ``.onnx`` file, or a loaded one of either kind.
-        threads: CPU threads of an exported one; torch's are set by ``torch.set_num_threads``.
-
-    Raises:
-        InputError: no model there.
-    """
-    if isinstance(model, str | Path):
-        path = Path(model).expanduser()
-        if path.suffix == ".onnx" and not path.is_dir():
-            from ser_graph.edge.onnx_student import OnnxStudent
-
-            return OnnxStudent(path, threads)
-        if path.is_file():
-            raise InputError(f"{path} is no model; expected the folder of a student or an exported .onnx file")
-        from ser_graph.downstream import load_student
-        from ser_graph.edge.torch_student import TorchStudent
-
-        return TorchStudent(load_student(path))
-    if hasattr(model, "of_spectrograms"):
-        return cast("Model", model)
-    from ser_graph.edge.torch_student import TorchStudent
-
-    return TorchStudent(cast("Student", model))

@@ -13,7 +13,8 @@ from tqdm.auto import tqdm
 
 from ser_graph.audio.sound import SoundError, mono_blocks, read_mono, repeat_to
 from ser_graph.common.files import atomic_file
-from ser_graph.edge.models import Model, load_model
+from ser_graph.edge.loading import load_model
+from ser_graph.edge.models import Model
 from ser_graph.edge.nearest import BATCH, Nearest
 from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.edge.recordings import files_by_name

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ser_graph.audio.sound import LOUDEST, repeat_to
-from ser_graph.edge.models import Model, load_model
+from ser_graph.edge.loading import load_model
+from ser_graph.edge.models import Model
 from ser_graph.edge.streams import mono_stream
 from ser_graph.errors import InputError
 

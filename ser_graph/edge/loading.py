@@ -1,0 +1,39 @@
+"""A path or a student -> a model. Only a student in torch imports torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ser_graph.edge.models import Model
+from ser_graph.errors import InputError
+
+if TYPE_CHECKING:
+    from ser_graph.downstream import Student
+
+
+def load_model(model: "str | Path | Student | Model", threads: int = 1) -> Model:
+    """The model of a path; one that is loaded already is taken as it is.
+
+    Args:
+        model: the folder of a student, an exported ``.onnx`` file, or a loaded one of either kind.
+        threads: CPU threads of an exported one; torch's are set by ``torch.set_num_threads``.
+
+    Raises:
+        InputError: no model there.
+    """
+    if isinstance(model, str | Path):
+        path = Path(model).expanduser()
+        if path.suffix == ".onnx" and not path.is_dir():
+            from ser_graph.edge.onnx_student import OnnxStudent
+
+            return OnnxStudent(path, threads)
+        if path.is_file():
+            raise InputError(f"{path} is no model; expected the folder of a student or an exported .onnx file")
+        from ser_graph.downstream import load_student
+        from ser_graph.edge.torch_student import TorchStudent
+
+        return TorchStudent(load_student(path))
+    if hasattr(model, "of_spectrograms"):
+        return cast("Model", model)
+    from ser_graph.edge.torch_student import TorchStudent
+
+    return TorchStudent(cast("Student", model))
