@@ -2,12 +2,14 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
 
+import ser_graph
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora.table import load_table
@@ -69,6 +71,14 @@ def test_metadata_say_what_it_is(student, exported):
     model = onnx.load(exported)
     assert {opset.domain for opset in model.opset_import} == {""}  # every runtime has these operators
     onnx.checker.check_model(model, full_check=True)
+
+
+def test_files_say_nothing_of_the_machine_that_made_them(exported, exported_int8):
+    """torch notes a stack trace at each node, with the folders of whoever exports."""
+    here = str(Path(ser_graph.__file__).parent).encode()
+    for file in (exported, exported_int8):
+        content = Path(file).read_bytes()
+        assert here not in content and b".py" not in content and b"stack_trace" not in content
 
 
 def test_int8_recognises_as_well(student, exported_int8, toy_graph):
