@@ -1,10 +1,10 @@
-"""The one exception that a user's mistake raises: one line that says what was given and what to do."""
+"""`InputError`, the exception for mistakes of the user: one line that says what was given and what to do."""
 
 from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Something given by the user cannot be used.
+    """The user gave something that cannot be used.
 
     The message is one line: what was given, what was expected, what to do. The command line prints it
     without a traceback.
@@ -15,9 +15,9 @@ def bad_value(what: str, given: object, expected: Iterable[object]) -> InputErro
     """An `InputError` for a name that is not in a closed list.
 
     Args:
-        what: what kind of thing was named, e.g. ``"backbone"``.
+        what: the kind of thing, e.g. ``"backbone"``.
         given: what the user gave.
-        expected: every value that would have been accepted.
+        expected: all accepted values.
 
     Examples:
         >>> raise bad_value("backbone", "cnn7", ["vgg15", "cnn6"])
@@ -29,7 +29,7 @@ def bad_value(what: str, given: object, expected: Iterable[object]) -> InputErro
 
 
 def one_line(text: object) -> str:
-    r"""A message as one line that a terminal shows as it is: file names may hold anything.
+    r"""A message as one line without control characters, which file names can contain.
 
     Examples:
         >>> one_line("No file talk\n\x1b[31m.wav")
@@ -40,7 +40,7 @@ def one_line(text: object) -> str:
 
 
 def shorten(names: Iterable[object], limit: int = 3) -> str:
-    """The first few names of a long list, for a message of one line.
+    """The first names of a long list, for a message of one line.
 
     Examples:
         >>> shorten(["a.wav", "b.wav", "c.wav", "d.wav"])

@@ -135,7 +135,7 @@ def test_mistakes_in_inspecting_are_one_line(call, toy_graph, tmp_path):
     empty.mkdir()
     cases = [
         ((empty,), "not a stored graph"),
-        ((graph, "--ego", "s0/0000.wav"), "near it are"),
+        ((graph, "--ego", "s0/0000.wav"), "similar names are"),
         ((graph, "--by", "mood"), "Bad column 'mood'"),
         ((graph, "--audio", "loud"), "Bad way to get audio 'loud'"),
         ((graph, "--audio", "embed"), "root="),

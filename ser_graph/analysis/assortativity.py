@@ -1,4 +1,4 @@
-"""Is like joined to like? Four measures, each against the same labels shuffled."""
+"""Homophily: do edges join equal values? Four measures, each compared with shuffled labels."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -80,7 +80,7 @@ def _against_chance(labelled: LabelledEdges, n_permutations: int, seed: int) -> 
         shuffled = labelled.shuffled(n_permutations, seed, width=len(labelled.names))
         chance = np.concatenate([_measure(labelled, codes) for codes in shuffled])
         low, high = np.quantile(chance, [0.025, 0.975], axis=0)
-        # The same labels in another order may differ in the last digit.
+        # For the same labels in another order, the result may differ in the last digit.
         at_least, at_most = (chance >= value - 1e-12).sum(axis=0), (chance <= value + 1e-12).sum(axis=0)
         mean, p_value = chance.mean(axis=0), two_sided(at_least, at_most, n_permutations)
         p_value[np.isnan(value[0])] = np.nan
@@ -91,15 +91,15 @@ def _against_chance(labelled: LabelledEdges, n_permutations: int, seed: int) -> 
 
 
 def _measure(labelled: LabelledEdges, codes: np.ndarray) -> np.ndarray:
-    """[B, 4] the `MEASURES` for B ways [n, B] to label the clips."""
+    """[B, 4] the `MEASURES` for B assignments of labels to clips, [n, B]."""
     (n_clips, n_ways), n_values, n_edges = codes.shape, len(labelled.names), len(labelled.source)
     if n_edges == 0:
         return np.full((n_ways, len(MEASURES)), np.nan)
     ends = np.bincount(labelled.target, minlength=n_clips)
     starts = np.bincount(labelled.source, minlength=n_clips)
-    alike = _by_seed(labelled) @ (codes[labelled.target] == codes[labelled.source])  # [n, B] neighbours like it
+    alike = _by_seed(labelled) @ (codes[labelled.target] == codes[labelled.source])  # [n, B] equal neighbours
 
-    # [B, C] sums over the clips of each value: of edges within it, of edges that end and that start there.
+    # [B, C] numbers of edges of each value: within the value, ending at the value, starting at the value.
     place = (np.arange(n_ways) * n_values + codes).ravel()
 
     def by_value(numbers: np.ndarray) -> np.ndarray:
@@ -120,8 +120,8 @@ def _measure(labelled: LabelledEdges, codes: np.ndarray) -> np.ndarray:
 
 
 def _by_seed(labelled: LabelledEdges) -> "csr_array":
-    """[n, E]: sums over the edges into each clip."""
-    from scipy.sparse import csr_array  # slow to import, not needed to build a graph
+    """[n, E] matrix that sums over the edges into each clip."""
+    from scipy.sparse import csr_array  # slow to import, and not needed to build a graph
 
     n, n_edges = len(labelled.codes), len(labelled.source)
     return csr_array((np.ones(n_edges, np.int32), (labelled.target, np.arange(n_edges))), shape=(n, n_edges))

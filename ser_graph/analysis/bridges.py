@@ -1,4 +1,4 @@
-"""Which clips and which pairs of values connect one emotion with another."""
+"""The clips and the pairs of values that connect emotions."""
 
 import networkx as nx
 import numpy as np

@@ -1,4 +1,4 @@
-"""The graph card: what a graph has to teach, said before a student is trained on it."""
+"""The graph card: what a graph can teach, before a student is trained with it."""
 
 import copy
 from typing import Any
@@ -63,7 +63,7 @@ def graph_card(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) ->
         ('agreeing', 1.0, 0.0)
     """
     if n_permutations < 1:
-        raise InputError(f"Bad n_permutations {n_permutations!r}, expected at least 1: they say what is chance")
+        raise InputError(f"Bad n_permutations {n_permutations!r}, expected at least 1, because they measure chance")
     data.check()
     known = copy.copy(data)
     known.y = torch.where(data.train_mask, data.y, -1)
@@ -92,7 +92,7 @@ def graph_card(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) ->
 
 
 def _word(same: float, high: float) -> str:
-    if not same > high:  # also where there is no edge to count
+    if not same > high:  # also without an edge to count
         return "nothing"
     return "agreeing" if same > 0.5 else "contradictory"
 
@@ -102,7 +102,7 @@ def _text(card: dict[str, Any]) -> str:
     return " ".join([_on_emotion(card), *_on_speakers(card), _on_reach(card), _CAVEAT])
 
 
-_CAVEAT = "This is a prediction: whether a student gains, training it beside its baseline (alpha = 0) shows."
+_CAVEAT = "This is only a prediction: to see whether a student gains, train it and its baseline (alpha = 0)."
 
 
 def _on_emotion(card: dict[str, Any]) -> str:
@@ -116,7 +116,7 @@ def _on_emotion(card: dict[str, Any]) -> str:
         return f"The graph can teach nothing about emotion: {seen}, no more than chance."
     pulls = f"{card['contradicting']:.1%} pull clips of different emotions together."
     if card["word"] == "contradictory":
-        return f"The graph knows of emotion but mostly contradicts the labels: {seen}, and {pulls}"
+        return f"The graph contains emotion but mostly contradicts the labels: {seen}, and {pulls}"
     return f"The graph mostly agrees with the labels: {seen}; {pulls}"
 
 

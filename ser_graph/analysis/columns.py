@@ -1,4 +1,4 @@
-"""A column of the clip table as codes: what every question about groups of clips starts from."""
+"""A column of the clip table as codes, the input of all analyses of groups of clips."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tenso
         >>> column_codes(data, "sentence")
         (['a', 'b'], tensor([ 1, -1,  0]))
     """
-    table = data.table  # which refuses codes that are not those of the names
+    table = data.table  # refuses codes that contradict the names
     if by in CODES:
         return list(data.meta.names[by]), data[CODES[by]]
     if by not in text_columns(data):
@@ -43,7 +43,7 @@ def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tenso
 
 
 def text_codes(values: pd.Series) -> tuple[list[str], np.ndarray]:
-    """Values as text that occur, sorted, and each row's code among them, int64, -1 = missing."""
+    """The values as sorted text, and the code of each row, int64, -1 = missing."""
     names = sorted(map(str, values.dropna().unique()))
     texts = values.astype(object).where(values.isna(), values.astype(str))
     return names, pd.Categorical(texts, categories=names).codes.astype("int64")

@@ -1,4 +1,4 @@
-"""The graph for networkx, from arrays: names and edges, never spectrograms or embeddings."""
+"""The graph as a networkx graph: names and edges, without spectrograms and embeddings."""
 
 from collections.abc import Sequence
 
@@ -41,13 +41,13 @@ def to_networkx(data: ClipGraph, columns: Sequence[str] = ("emotion", "speaker",
 
 
 def undirected(data: ClipGraph, nodes: Tensor) -> nx.Graph:
-    """Some clips and who is joined to whom, without direction and weight.
+    """The graph among some clips, without directions and weights.
 
-    Components, clustering and communities are about that: each is a property of pairs of clips.
+    Components, clustering and communities need this graph, because they depend only on pairs of joined clips.
 
     Args:
         data: the graph of N clips.
-        nodes: [N] bool, the clips to take; edges to others are left out.
+        nodes: [N] bool, the clips to include; edges to other clips are left out.
 
     Returns:
         A graph whose nodes are row numbers of the clip table.

@@ -1,4 +1,4 @@
-"""The same recording twice: found by embedding, confirmed by ear, that is by spectrogram."""
+"""Repeated recordings: found by embeddings, confirmed by spectrograms."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from ser_graph.corpora import originals
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.neighbours import nearest_neighbours
 
-_LOOK = 3  # nearest neighbours of a clip that are looked at
+_LOOK = 3  # number of nearest neighbours to compare
 _BLOCK = 256  # pairs of spectrograms in memory at a time
 
 
@@ -71,15 +71,15 @@ def near_duplicates(
 
 
 def nearest_clips(data: ClipGraph, k: int, emb: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The nearest clips of each among all originals, whatever their split; a copy has none and is nobody's.
+    """The nearest clips of each original clip among all originals, in any split; copies are left out.
 
     Args:
         data: the graph of N clips.
-        k: so many, or all others where there are fewer.
-        emb: [N, D] in which they are sought; the graph's by default.
+        k: number of nearest clips; fewer if there are fewer other clips.
+        emb: [N, D] embeddings for the search; by default those of the graph.
 
     Returns:
-        [N, k] ids, -1 = none, and similarities, as of `nearest_neighbours`.
+        [N, k] ids, -1 = none, and similarities, as in `nearest_neighbours`.
     """
     emb, original = data.emb if emb is None else emb, torch.from_numpy(originals(data.table))
     if original.all():
@@ -93,7 +93,7 @@ def nearest_clips(data: ClipGraph, k: int, emb: Tensor | None = None) -> tuple[T
 
 
 def _candidates(ids: Tensor, similarity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pairs of rows (first < second) to look at, and their similarities."""
+    """Pairs of rows (first < second) to compare, and their similarities."""
     ids, similarity = ids[:, :_LOOK], similarity[:, :_LOOK]
     if ids.numel() == 0:
         return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64), torch.empty(0)
@@ -105,7 +105,7 @@ def _candidates(ids: Tensor, similarity: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def _compare(x: Tensor, first: Tensor, second: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Pearson's correlation of the spectrograms of each pair, and whether they are equal."""
+    """Pearson's correlation of the two spectrograms of each pair, and whether they are equal."""
     correlation = torch.empty(len(first), dtype=torch.float64)
     identical = torch.empty(len(first), dtype=torch.bool)
     for start in range(0, len(first), _BLOCK):
@@ -115,7 +115,7 @@ def _compare(x: Tensor, first: Tensor, second: Tensor) -> tuple[np.ndarray, np.n
         a, b = _centred(a), _centred(b)
         norms = a.norm(dim=1) * b.norm(dim=1)
         correlation[part] = ((a * b).sum(dim=1) / norms.clamp_min(1e-12)).clamp(-1, 1).double()
-    correlation[identical] = 1.0  # silence, which does not vary, too
+    correlation[identical] = 1.0  # also for silence, whose variance is 0
     return correlation.numpy(), identical.numpy()
 
 

@@ -1,4 +1,4 @@
-"""Groups of clips: those of one emotion, or other value, and those that the graph falls into by itself."""
+"""Groups of clips: clips with one value of a column, and the communities of the graph."""
 
 from collections.abc import Sequence
 
@@ -21,15 +21,16 @@ def subgraph_statistics(data: ClipGraph, by: str = "emotion") -> pd.DataFrame:
         by: a text column of the clip table, see `column_codes`.
 
     Returns:
-        A row for each value, indexed by it, over the clips in scope:
+        One row for each value, indexed by the value, over the clips in scope:
 
-        - `clips`, and `coverage`, the share of them with a neighbour, of whatever value;
-        - `edges` among them, `density`, `components` (isolated clips count) and `clustering` of that subgraph,
-          as `graph_statistics` defines them;
-        - `internal_share`: of all edges into them from a clip of known value, the share from the same value;
-        - `internal_chance`: what neighbours drawn at random from the other clips of known value would give.
+        - `clips`, and `coverage`, the share of these clips with a neighbour of any value;
+        - `edges` among these clips, `density`, `components` (isolated clips count) and `clustering` of the
+          subgraph, as in `graph_statistics`;
+        - `internal_share`: the share of edges from the same value, among all edges into these clips from clips of
+          known value;
+        - `internal_chance`: this share for neighbours drawn at random from the other clips of known value.
 
-        NaN where there is nothing to count.
+        NaN if there is nothing to count.
 
     Raises:
         InputError: no such column.
@@ -127,7 +128,7 @@ def _joined(data: ClipGraph) -> nx.Graph:
 
 
 def _beside(joined: nx.Graph, values: pd.Series, numbers: pd.Series) -> dict[str, float]:
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score  # slow to import, seldom needed
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score  # slow to import, rarely needed
 
     counts = {"clips": len(values), "values": values.nunique(), "communities": numbers.nunique()}
     if not len(values):
@@ -144,11 +145,11 @@ def _beside(joined: nx.Graph, values: pd.Series, numbers: pd.Series) -> dict[str
 
 
 def modularity(edges: np.ndarray, groups: np.ndarray) -> float:
-    """Modularity of a grouping: networkx's, from arrays, a hundred times as fast.
+    """Modularity of a grouping, as in networkx, but a hundred times faster, because it uses arrays.
 
     Args:
-        edges: [M, 2] int64 pairs of nodes that are joined, each once.
-        groups: [n] int64 the group of each node, from 0.
+        edges: [M, 2] int64 pairs of joined nodes, each pair once.
+        groups: [n] int64 group of each node, from 0.
 
     Examples:
         >>> modularity(np.array([[0, 1], [2, 3]]), np.array([0, 0, 1, 1]))

@@ -1,4 +1,4 @@
-"""Who is joined to whom: edges by the values of a column at both ends."""
+"""Mixing: the number of edges for each pair of values of a column."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from ser_graph.errors import InputError
 from ser_graph.graph.clip_graph import ClipGraph
 
 MOST_VALUES = 500
-"""A table of pairs of more values than this is refused: nobody reads it, and it does not fit into memory."""
+"""Maximum number of values in a table of pairs: a larger table is not readable and does not fit into memory."""
 
 
 def mixing_matrix(data: ClipGraph, by: str = "emotion") -> pd.DataFrame:
@@ -94,7 +94,7 @@ def mixing_table(
 
 
 def _counts(labelled: LabelledEdges, codes: np.ndarray) -> np.ndarray:
-    """[B, C, C] edges by the value of seed and neighbour, for B ways [n, B] to label the clips."""
+    """[B, C, C] edges by the value of seed and neighbour, for B assignments of labels to clips, [n, B]."""
     n, n_ways = len(labelled.names), codes.shape[1]
     cells = (np.arange(n_ways) * n + codes[labelled.target]) * n + codes[labelled.source]
     return np.bincount(cells.ravel(), minlength=n_ways * n * n).reshape(n_ways, n, n)
@@ -107,14 +107,14 @@ def _expected(edges: np.ndarray) -> np.ndarray:
 
 
 def _p_values(labelled: LabelledEdges, excess: np.ndarray, n_permutations: int, seed: int) -> np.ndarray:
-    """[C, C] how surprising observed minus expected edges are."""
+    """[C, C] p-values of the differences between observed and expected edges."""
     if n_permutations == 0 or len(labelled.source) == 0:
         return np.full(excess.shape, np.nan)
     at_least, at_most = np.zeros((2, *excess.shape), dtype=np.int64)
     for codes in labelled.shuffled(n_permutations, seed, width=excess.size):
         edges = _counts(labelled, codes)
         by_chance = edges - _expected(edges)
-        # Equal counts may differ in the last digit of what is expected of them.
+        # For equal counts, the expected counts may differ in the last digit.
         at_least += (by_chance >= excess - 1e-9).sum(axis=0)
         at_most += (by_chance <= excess + 1e-9).sum(axis=0)
     return two_sided(at_least, at_most, n_permutations)

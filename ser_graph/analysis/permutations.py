@@ -1,4 +1,4 @@
-"""What chance would give: the labels of the clips shuffled, the graph left as it is."""
+"""Chance by permutation: the labels of the clips are shuffled, and the graph does not change."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from ser_graph.analysis.columns import column_codes
 from ser_graph.analysis.statistics import nodes_in_scope
 from ser_graph.graph.clip_graph import ClipGraph
 
-_BLOCK = 2**22  # labels of edges, or other numbers, held at a time
+_BLOCK = 2**22  # labels of edges, or other numbers, in memory at a time
 
 
 @dataclass(frozen=True)
 class LabelledEdges:
-    """The clips in scope whose value is known, and the edges among them.
+    """The clips in scope with a known value, and the edges among them.
 
     Attributes:
         names: the C values.
         codes: [n] int64 code of each clip, in the order of the clip table.
-        source: [E] int64 the edge's neighbour, its place among the n clips; likewise `target`, its seed.
+        source: [E] int64 the neighbour of each edge, as an index of the n clips; likewise `target`, its seed.
     """
 
     names: list[str]
@@ -28,22 +28,22 @@ class LabelledEdges:
     target: np.ndarray
 
     def shuffled(self, n_permutations: int, seed: int, *, width: int = 1) -> Iterator[np.ndarray]:
-        """The codes dealt out anew among the n clips, in blocks [n, B].
+        """The codes permuted among the n clips, in blocks [n, B].
 
-        Every clip keeps its edges, so degrees, hubs and clusters stay, and every value its number of clips:
-        what changes is only who has which value.
+        Every clip keeps its edges, so degrees, hubs and clusters stay the same. Every value keeps its number of
+        clips. Only the assignment of values to clips changes.
 
         Args:
-            n_permutations: how often.
-            seed: of the permutations.
-            width: numbers that the caller will hold for each permutation; keeps blocks in memory.
+            n_permutations: number of permutations.
+            seed: random seed of the permutations.
+            width: how many numbers the caller stores per permutation; it limits the size of the blocks.
         """
         rng = np.random.default_rng(seed)
-        codes = self.codes.astype(np.min_scalar_type(len(self.names)))  # memory traffic is what costs
+        codes = self.codes.astype(np.min_scalar_type(len(self.names)))  # a small type, to save memory traffic
         size = max(1, _BLOCK // max(len(self.source), len(codes), width))
         for start in range(0, n_permutations, size):
             block = np.tile(codes, (min(size, n_permutations - start), 1))
-            # A row a clip: its B codes stand together, and edges look up whole rows.
+            # One row per clip: its B codes are contiguous, and edges look up whole rows.
             yield np.ascontiguousarray(rng.permuted(block, axis=1).T)
 
 
@@ -61,7 +61,7 @@ def labelled_edges(data: ClipGraph, by: str) -> LabelledEdges:
 
 
 def two_sided(at_least: np.ndarray, at_most: np.ndarray, n_permutations: int) -> np.ndarray:
-    """p-values from how many permutations were at least, and at most, as large as what was observed.
+    """p-values from the numbers of permutations with a value at least, and at most, as large as observed.
 
     The observed labels count as one of the permutations (Phipson and Smyth 2010), so that p is never 0.
 

@@ -1,4 +1,4 @@
-"""Everything there is to say about a graph in numbers: as tables, as text, as JSON."""
+"""All numbers about a graph: as tables, as text, as JSON."""
 
 from collections.abc import Callable
 from functools import cache
@@ -25,8 +25,8 @@ Report = dict[str, Any]
 """The tables of `graph_report` by name, each a Series or a DataFrame."""
 
 _WIDTH = 110
-_VALUES = 9  # of a column, that fit beside each other
-_ROWS = 12  # of a table
+_VALUES = 9  # maximum number of values of a column side by side
+_ROWS = 12  # maximum number of rows of a table
 _PAIRS = 5
 _CLIPS = 10
 
@@ -77,11 +77,11 @@ def graph_report(
 
 
 def report_parts(data: ClipGraph, report: Report) -> dict[str, Callable[[], pd.Series | pd.DataFrame]]:
-    """How each part of a report is made, in order; see `graph_report`.
+    """The function that makes each part of a report, in order; see `graph_report`.
 
     Args:
         data: the graph.
-        report: its `settings`; the caller adds each part to it, as later ones use `near_duplicates`.
+        report: a report with its `settings`; the caller adds each part, because later parts use `near_duplicates`.
     """
     by, n_permutations, n_neighbors, n_sources, seed = report["settings"]
     columns = list(dict.fromkeys([by, *(column for column in COLUMNS if column in text_columns(data))]))
@@ -127,7 +127,7 @@ def _with_index(table: pd.DataFrame) -> pd.DataFrame:
     """The index as columns, unless it only numbers the rows."""
     if all(name is None for name in table.index.names):
         return table.reset_index(drop=True)
-    # A user's column may be called like one of ours, e.g. "clips".
+    # A column of the user may have the name of our column, e.g. "clips".
     return table.reset_index(names=[f"{name}{'_' * (name in table)}" for name in table.index.names])
 
 
@@ -155,13 +155,13 @@ def format_report(report: Report) -> str:
         f"Edges from neighbour (across) to clip (down), observed / expected; * p < 0.05 by {shuffled}": _mixing(
             report["mixing"], by
         ),
-        f"Is like joined to like? Chance and its 95 % by {shuffled} of the labels": _table(
+        f"Homophily; chance and its 95 % interval by {shuffled} of the labels": _table(
             report["homophily"], rows=99
         ),
-        "Joined most": _table(report["bridge_pairs"], rows=_PAIRS),
+        "Most edges between two values": _table(report["bridge_pairs"], rows=_PAIRS),
         _bridges_title(report): _table(report["bridge_clips"], rows=_PAIRS),
-        "Communities (Louvain) beside labels": _table(report["communities"], rows=99),
-        "Between splits": _table(report["leakage"]),
+        "Communities (Louvain) compared with labels": _table(report["communities"], rows=99),
+        "Shared by two splits": _table(report["leakage"]),
         "Near-identical clips": _table(report["near_duplicates"], rows=_CLIPS),
         "Most suspicious clips (0 to 1, low is bad)": _table(
             report["scores"].rename(columns=lambda name: name.removesuffix("_score")), rows=_CLIPS
@@ -173,7 +173,7 @@ def format_report(report: Report) -> str:
 def _bridges_title(report: Report) -> str:
     sources, n = report["bridge_clips"].attrs["betweenness_sources"], report["statistics"]["n_in_scope"]
     sampled = f"betweenness sampled from {sources:,} of {n:,} clips" if sources < n else "betweenness is exact"
-    return f"Clips that connect; {sampled}"
+    return f"Clips that connect values; {sampled}"
 
 
 def _mixing(table: pd.DataFrame, by: str) -> str:
@@ -193,7 +193,7 @@ def _mixing(table: pd.DataFrame, by: str) -> str:
 
 
 def _table(table: pd.DataFrame, rows: int = _ROWS) -> str:
-    """The first rows of a table; names are cut at their beginning until it is narrow enough."""
+    """The first rows of a table; long names lose their beginning until the table is narrow enough."""
     if table.empty:
         return "none"
     shown = _with_index(table.head(rows)).map(lambda value: value if isinstance(value, str) else _number(value))

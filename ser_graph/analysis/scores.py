@@ -1,4 +1,4 @@
-"""Clips that deserve a second listen: a score table in the convention of cleanlab, 0 to 1, low is bad."""
+"""Scores of suspicious clips, in the convention of cleanlab: from 0 to 1, low is bad."""
 
 import numpy as np
 import pandas as pd
@@ -73,7 +73,7 @@ def score_clips(
     ids, similarity = ids[:, :n_neighbors], similarity[:, :n_neighbors]
     suggested, label_score = _label_scores(ids, codes, len(names))
     near = _nearest_duplicate(duplicates).reindex(data.table.index)
-    texts = np.array([*names, np.nan], dtype=object)  # code -1 finds the NaN
+    texts = np.array([*names, np.nan], dtype=object)  # code -1 selects the NaN
     table = pd.DataFrame(
         {
             by: texts[codes.numpy()],
@@ -93,7 +93,7 @@ def _label_scores(ids: Tensor, codes: Tensor, n_values: int) -> tuple[Tensor, Te
     """Suggested codes [N], -1 = none, and label scores [N]."""
     n = len(ids)
     voters = torch.where(ids >= 0, codes[ids.clamp_min(0)], -1)
-    # A column more, for voters of unknown label, which is then cut off.
+    # The extra column is for neighbours with unknown labels; the next line removes it.
     votes = torch.zeros(n, n_values + 1).scatter_add_(1, voters % (n_values + 1), torch.ones(voters.shape))
     votes = votes[:, :n_values]
     total = votes.sum(dim=1)
@@ -103,7 +103,7 @@ def _label_scores(ids: Tensor, codes: Tensor, n_values: int) -> tuple[Tensor, Te
     own = votes.gather(1, given)[:, 0]
     other = votes.scatter(1, given, -1.0).amax(dim=1).clamp_min(0)
     score = torch.where((codes >= 0) & (total > 0), ((own - other) / total + 1) / 2, torch.nan)
-    ties = torch.where(codes >= 0, 0.5, 0.0)[:, None]  # to the given label
+    ties = torch.where(codes >= 0, 0.5, 0.0)[:, None]  # ties go to the given label
     suggested = votes.scatter_add(1, given, ties).argmax(dim=1)
     return torch.where(total > 0, suggested, -1), score
 
@@ -124,7 +124,7 @@ def _hub_scores(ids: Tensor) -> Tensor:
 
 
 def _nearest_duplicate(duplicates: pd.DataFrame) -> pd.DataFrame:
-    """The most alike duplicate of each clip that has one: `other` and `correlation`, indexed by file."""
+    """The most similar duplicate of each clip that has one: `other` and `correlation`, indexed by file."""
     pairs = duplicates[["file", "other", "correlation"]]
     back = pairs.rename(columns={"file": "other", "other": "file"})
     both = pd.concat([pairs, back]).sort_values("correlation", ascending=False, kind="stable")

@@ -1,4 +1,4 @@
-"""What one split knows of another: speakers, sentences, recordings, edges."""
+"""Leakage: speakers, sentences, recordings and edges that two splits share."""
 
 from itertools import combinations
 from typing import Any
@@ -47,7 +47,7 @@ def leakage(data: ClipGraph, *, duplicates: pd.DataFrame | None = None) -> pd.Da
 
 
 def _between(source: Any, target: Any, a: object, b: object) -> Any:
-    """Which pairs have one end in `a` and the other in `b`."""
+    """Whether each pair has one end in `a` and the other in `b`."""
     return ((source == a) & (target == b)) | ((source == b) & (target == a))
 
 

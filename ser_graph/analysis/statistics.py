@@ -1,4 +1,4 @@
-"""Numbers of a graph: how much of the corpus it reaches, and whether like is joined to like."""
+"""Key numbers of a graph, e.g. coverage and homophily."""
 
 import networkx as nx
 import numpy as np
@@ -73,7 +73,7 @@ def degree_distribution(data: ClipGraph) -> pd.DataFrame:
 
 
 def _degree_statistics(data: ClipGraph, inside: Tensor) -> dict[str, float]:
-    from scipy.stats import skew  # slow to import, seldom needed
+    from scipy.stats import skew  # slow to import, rarely needed
 
     ins = data.degrees()[inside].numpy()
     outs = data.edge_index[0].bincount(minlength=data.num_nodes)[inside].numpy()
@@ -93,7 +93,7 @@ def _structure_statistics(data: ClipGraph, inside: Tensor) -> dict[str, float]:
     sizes = [len(component) for component in nx.connected_components(graph)]
     return {
         "density": density(n_edges, n),
-        # Of two opposite edges one is left when directions are: so many pairs of edges are mutual.
+        # Without directions, two opposite edges become one: the difference is the number of mutual pairs.
         "reciprocity": 2 * (n_edges - n_joined) / n_edges if n_edges else float("nan"),
         "components": len(sizes),
         "largest_component": max(sizes) / n if n else float("nan"),
@@ -142,7 +142,7 @@ def edge_homophily(edge_index: Tensor, codes: Tensor) -> float:
 def chance_homophily(codes: Tensor) -> float:
     """Expected edge homophily if neighbours are drawn at random; a clip is never its own neighbour.
 
-    With m_c clips of code c among m known ones: ``sum_c m_c (m_c - 1) / (m (m - 1))``.
+    With m_c clips of code c among m clips of known code: ``sum_c m_c (m_c - 1) / (m (m - 1))``.
 
     Examples:
         >>> chance_homophily(torch.tensor([0, 0, 1, 1]))

@@ -1,4 +1,4 @@
-"""Samples as people have them, integers or floats, NumPy or torch, with channels or without -> mono float32."""
+"""Samples of any common type (integers or floats, NumPy or torch, one channel or several) -> mono float32."""
 
 import numbers
 from typing import Any
@@ -9,22 +9,21 @@ from ser_graph.audio.sound import FEWEST, MOST
 from ser_graph.errors import InputError
 
 MOST_CHANNELS = 32
-_OFFSETS = {"uint8": 128, "int8": 0, "int16": 0, "int32": 0}  # what silence is; 8 bits are unsigned in WAV
+_OFFSETS = {"uint8": 128, "int8": 0, "int16": 0, "int32": 0}  # the value of silence; WAV stores 8 bits unsigned
 
 
 def as_mono(samples: Any) -> np.ndarray:
-    """Samples as one channel; several are averaged.
+    """Samples as one channel: the mean of all channels.
 
     Args:
-        samples: an array or a tensor of shape [n], [n, channels] or [channels, n], whose longer side is taken for
-            time. Floats are taken as they are, full scale is 1; int8, uint8 (128 is silence), int16 and int32 are
-            scaled to that.
+        samples: an array or a tensor of shape [n], [n, channels] or [channels, n]; the longer side is time. Floats
+            do not change: full scale is 1. int8, uint8 (128 is silence), int16 and int32 are scaled to this range.
 
     Returns:
         float32 of shape [n].
 
     Raises:
-        InputError: no numbers of these kinds, or a shape that does not tell which side is time.
+        InputError: another type, or a shape that does not show which side is time.
 
     Examples:
         >>> as_mono(np.array([[16384, 0], [-32768, 0], [0, 0]], np.int16))
@@ -32,7 +31,7 @@ def as_mono(samples: Any) -> np.ndarray:
     """
     try:
         values = np.asarray(samples.detach().cpu() if hasattr(samples, "detach") else samples)
-    except (TypeError, ValueError):  # a type that numpy does not have, a list of lists of different lengths
+    except (TypeError, ValueError):  # a type unknown to numpy, or lists of different lengths
         kind = getattr(samples, "dtype", "unequal lengths")
         raise InputError(f"Bad samples of {kind}, expected an array of floats in -1 to 1, or of int16") from None
     kind = values.dtype.newbyteorder("=").name
@@ -52,7 +51,7 @@ def check_rate(rate: Any) -> int:
     """A sampling rate in Hz as a plain number.
 
     Raises:
-        InputError: no whole number, or none that sound has.
+        InputError: not a whole number, or out of range.
     """
     if not isinstance(rate, numbers.Real) or not FEWEST <= rate <= MOST or rate % 1:  # type: ignore[operator]
         shown = repr(rate) if isinstance(rate, str | numbers.Number) else f"of type {type(rate).__name__}"
@@ -61,7 +60,7 @@ def check_rate(rate: Any) -> int:
 
 
 def _mono(values: np.ndarray) -> np.ndarray:
-    """The mean of the channels; in float32, as that of sound files, wherever it holds the values exactly."""
+    """The mean of the channels: in float32, as for sound files, if float32 holds the values exactly."""
     if values.ndim == 1:
         return values
     channels = min(values.shape, default=0)

@@ -1,4 +1,4 @@
-"""Where the clips of a table lie, and at which speed they are read; without torch."""
+"""The paths of the clips of a table and the speeds at which they are read; without torch."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from ser_graph.errors import InputError
 
 
 def clip_paths(table: pd.DataFrame, root: str | Path | None = None) -> list[Path]:
-    """The path of every clip of a table, in its order; a copy's is that of its original.
+    """The path of every clip of a table, in the order of the table; a copy has the path of its original.
 
     Args:
         table: a clip table; its index holds the files relative to the corpus folder.
-        root: the corpus folder; by default the one the table was loaded from (``table.attrs["root"]``).
+        root: the corpus folder; by default the folder from which the table was loaded (``table.attrs["root"]``).
 
     Raises:
-        InputError: the first clip is not there: the folder was moved, or its name was lost on the way.
+        InputError: the first clip does not exist: the folder was moved, or ``table.attrs`` was lost.
     """
     folder = Path(root if root is not None else table.attrs.get("root", ".")).expanduser()
     files = table.index.to_series() if "copy_of" not in table else table["copy_of"].fillna(table.index.to_series())
@@ -26,7 +26,7 @@ def clip_paths(table: pd.DataFrame, root: str | Path | None = None) -> list[Path
 
 
 def clip_speeds(table: pd.DataFrame) -> list[float]:
-    """The speed at which every clip of a table is read: 1, but for copies; see `with_copies`."""
-    if "copy_of" not in table:  # a column `speed` of a corpus's own means something else
+    """The speed at which every clip of a table is read: 1 except for copies; see `with_copies`."""
+    if "copy_of" not in table:  # a corpus may have another column `speed`
         return [1.0] * len(table)
     return table["speed"].where(table["copy_of"].notna(), 1.0).tolist()

@@ -1,4 +1,4 @@
-"""Clip table -> one array of log-mel spectrograms, read, computed and written in a stream."""
+"""Clip table -> one array of log-mel spectrograms; clips are read, computed and written one by one."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.files import atomic_file
 from ser_graph.errors import InputError, bad_value
 
-_AT_ONCE = 1024  # clips that are computed between two releases of a mapped file's pages
+_AT_ONCE = 1024  # clips computed between two releases of the pages of a mapped file
 
 
 def log_mels(
@@ -61,7 +61,7 @@ def log_mels(
     out = Path(out).expanduser()
     with atomic_file(out) as part:
         mapped = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
-        if hasattr(os, "posix_fallocate"):  # take the space now: a full disk would kill a mapped write later
+        if hasattr(os, "posix_fallocate"):  # reserve the space: on a full disk, a mapped write kills the process
             with part.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
         _fill(mapped, paths, speeds, settings, progress)
@@ -72,7 +72,7 @@ def log_mels(
 def _fill(
     target: np.ndarray, paths: list[Path], speeds: list[float], settings: LogMelSettings, progress: bool
 ) -> None:
-    """Compute all spectrograms, a clip a thread: decoding and FFT both release the interpreter's lock."""
+    """Compute all spectrograms in threads: decoding and FFT both release the interpreter's lock."""
     log_mel = LogMel(settings)
     bar = tqdm(total=len(paths), desc="log-mels", unit="clip", disable=not progress, delay=1)
     with ThreadPoolExecutor(os.cpu_count()) as pool, bar:

@@ -1,4 +1,4 @@
-"""Waveform -> log-mel spectrogram, as the paper's students see it: 373 frames of 64 mel bins."""
+"""Waveform -> log-mel spectrogram, the input of the students; in the paper 373 frames of 64 mel bins."""
 
 import torch
 from torch import Tensor, nn

@@ -1,9 +1,9 @@
-"""Arrays that stay on disk: mapped from a `.npy` file, asked for ahead, and given back once they are read.
+"""Arrays that stay on disk: mapped from a `.npy` file, requested ahead, and released after reading.
 
-Mapped pages belong to the file (`RssFile` of ``/proc/self/status``): the system takes them back when memory is
-short. Until then they count as resident, so that a training soon looks as large as its corpus. `read_rows`
-therefore unmaps what it has read from time to time; the pages stay in the system's cache, and coming back to one
-costs no reading.
+Mapped pages belong to the file (`RssFile` of ``/proc/self/status``). The system takes them back when memory is
+short. Until then they count as resident memory, and a training seems to need as much memory as its corpus. So
+`read_rows` unmaps the pages from time to time. They stay in the cache of the system, so that reading them again
+needs no disk.
 """
 
 import math
@@ -18,20 +18,20 @@ from torch import Tensor
 
 from ser_graph.errors import InputError
 
-RESIDENT = 2**24  # bytes that are read before pages are given back; the system maps several times as much
+RESIDENT = 2**24  # bytes read between two releases of pages; the system maps several times as much
 _SMAPS = Path("/proc/self/smaps")
-_BLOCK = 256  # rows that are copied from one file to another at a time
+_BLOCK = 256  # rows copied at a time from file to file
 
 
 @dataclass
 class _Mapping:
-    """Where the array of a mapped file lies.
+    """The position of a mapped array in its file and in memory.
 
     Attributes:
         file: the mapping.
-        offset: of the array in it, in bytes.
-        address: of the mapping in the process's memory.
-        read: bytes since pages were last given back.
+        offset: start of the array in the mapping, in bytes.
+        address: address of the mapping in the memory of the process.
+        read: bytes read since the last release of pages.
     """
 
     file: mmap.mmap
@@ -40,11 +40,11 @@ class _Mapping:
     read: int = 0
 
 
-_MAPPINGS: dict[int, _Mapping] = {}  # by the address of the array
+_MAPPINGS: dict[int, _Mapping] = {}  # key: the address of the array
 
 
 def map_array(path: str | Path) -> Tensor:
-    """A `.npy` array as a tensor that is read from disk only where it is touched (copy on write)."""
+    """A `.npy` array as a tensor; each part is read from disk when it is used (copy on write)."""
     array = np.load(path, mmap_mode="c", allow_pickle=False)
     address = array.ctypes.data
     offset = array.offset % mmap.ALLOCATIONGRANULARITY
@@ -54,7 +54,7 @@ def map_array(path: str | Path) -> Tensor:
 
 
 def read_rows(x: Tensor, rows: Tensor) -> Tensor:
-    """A copy of some rows, in their order; of a mapped array without the memory growing with what is read.
+    """A copy of some rows, in the order of `rows`. For a mapped array, memory does not grow with each read.
 
     Args:
         x: [N, ...], mapped or not.
@@ -70,11 +70,11 @@ def read_rows(x: Tensor, rows: Tensor) -> Tensor:
 
 
 def write_array(path: str | Path, *parts: Tensor) -> None:
-    """Write arrays one after the other as one `.npy` array, in blocks: memory does not grow with them.
+    """Write arrays one after the other as one `.npy` array, in blocks: memory does not grow with their size.
 
     Args:
-        path: where to.
-        *parts: [N, ...] of one type and, but for N, one shape; mapped or not.
+        path: the file.
+        *parts: [N, ...] of one type and, except for N, one shape; mapped or not.
 
     Raises:
         InputError: a number is not finite.
@@ -90,18 +90,18 @@ def write_array(path: str | Path, *parts: Tensor) -> None:
                 finite = np.isfinite(block).all(axis=tuple(range(1, block.ndim)))
                 if not finite.all():
                     row = int(rows[int(np.argmin(finite))])
-                    raise InputError(f"The spectrogram of clip {row} holds NaN or infinity; compute it anew")
+                    raise InputError(f"The spectrogram of clip {row} holds NaN or infinity; compute it again")
                 block.tofile(file)
 
 
 def will_need(x: Tensor, rows: Tensor) -> None:
-    """Have the system bring rows of a mapped array from disk, without waiting for them.
+    """Ask the system to read rows of a mapped array from disk, and do not wait for them.
 
-    All are asked for at once and in the order of the file, whatever the order of `rows`: the disk has something to
-    choose from, and a random batch costs it one sweep. Page faults would ask for one after the other.
+    The function asks for all rows at once, in the order of the file. The disk then reads a random batch in one
+    sweep. Without this request, page faults read the rows one after the other.
 
     Args:
-        x: [N, ...]; nothing is done where it is not mapped.
+        x: [N, ...]; the function does nothing if `x` is not mapped.
         rows: [M] int64.
     """
     mapping = _mapping_of(x)
@@ -118,26 +118,26 @@ def will_need(x: Tensor, rows: Tensor) -> None:
 
 
 def count_read(x: Tensor, n_bytes: int) -> None:
-    """Note what was read of a mapped array; after every `RESIDENT` bytes its pages are given back."""
+    """Count bytes read from a mapped array; after every `RESIDENT` bytes, release its pages."""
     mapping = _mapping_of(x)
     if mapping is None:
         return
     mapping.read += n_bytes
     if mapping.read >= RESIDENT:
         mapping.read = 0
-        # Where somebody has written to the tensor, his copies of pages are nowhere else.
+        # If a page was written to, its copy in memory is the only one: keep it.
         if hasattr(mmap, "MADV_DONTNEED") and _written(mapping) == 0:
             mapping.file.madvise(mmap.MADV_DONTNEED)
 
 
 def give_back(shared: np.memmap) -> None:
-    """Unmap the pages of an array that is shared with its file (mode ``"w+"``): the system writes them."""
+    """Release the pages of an array that is shared with its file (mode ``"w+"``): the system writes them."""
     if hasattr(mmap, "MADV_DONTNEED"):
         shared._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def _written(mapping: _Mapping) -> float:
-    """Kilobytes of a mapping that are this process's own, no longer the file's; infinite where nobody says."""
+    """Kilobytes of a mapping that this process has written to; infinite if the system does not show it."""
     written, inside = math.inf, False
     try:
         with _SMAPS.open() as lines:
@@ -148,7 +148,7 @@ def _written(mapping: _Mapping) -> float:
                     inside = start < mapping.address + len(mapping.file) and mapping.address < end
                 elif inside and name == "Anonymous:":
                     written = (0 if written == math.inf else written) + int(values[0])
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return math.inf
     return written
 

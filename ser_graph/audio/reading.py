@@ -1,4 +1,4 @@
-"""A file of any common kind -> one mono waveform at the rate and length that a model wants."""
+"""A sound file -> one mono waveform at the sampling rate and length of a model."""
 
 from pathlib import Path
 
@@ -30,8 +30,7 @@ def fit_length(waveform: Tensor, n_samples: int, how: str = "repeat") -> Tensor:
     Args:
         waveform: [n], not empty.
         n_samples: the length of the result.
-        how: a short clip is repeated from its start (``"repeat"``, as in the paper) or followed by silence
-            (``"pad"``).
+        how: ``"repeat"`` repeats a short clip from its start, as in the paper; ``"pad"`` adds silence at its end.
 
     Examples:
         >>> fit_length(torch.tensor([1.0, 2.0, 3.0]), 5)

@@ -1,4 +1,4 @@
-"""From one sampling rate to another, the same on every machine: windowed sinc, in numpy, piece by piece."""
+"""Resampling with a windowed sinc, in numpy, block by block; the result is the same on every machine."""
 
 import functools
 import math
@@ -7,24 +7,24 @@ from itertools import chain
 
 import numpy as np
 
-_ZEROS = 6  # zero crossings of the sinc to either side; both numbers are torchaudio's, so its results are ours
+_ZEROS = 6  # zero crossings of the sinc on each side; both numbers equal torchaudio's, so the results do too
 _ROLLOFF = 0.99  # the cutoff, as a share of half the lower rate
 _AT_ONCE = 2**18  # numbers in memory of each kind: 1 MB in float32
 
 
 def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
-    """Sound at another rate, as soon as what it needs has come; where the blocks meet makes no difference.
+    """Resample sound block by block; the result does not depend on the lengths of the blocks.
 
     The filter is a sinc under a Hann window (Smith and Gossett, ICASSP 1984). Its weights are those of the exact
-    ratio, whatever that is. Silence is before and after the sound.
+    ratio of the rates. Before and after the sound, the filter sees silence.
 
     Args:
         blocks: mono float32 arrays of shape [n], of any lengths.
-        rate: of the blocks, in Hz.
-        sample_rate: wanted, in Hz.
+        rate: sampling rate of the blocks in Hz.
+        sample_rate: sampling rate of the result in Hz.
 
     Yields:
-        float32 arrays of shape [m]; together they are ``ceil(samples * sample_rate / rate)`` samples long.
+        float32 arrays of shape [m], ``ceil(samples * sample_rate / rate)`` samples in all.
 
     Examples:
         >>> sum(len(block) for block in resampled([np.zeros(441, np.float32)] * 100, 44_100, 16_000))
@@ -35,8 +35,8 @@ def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iter
         return
     sinc = _sinc(rate, sample_rate)
     before = sinc.reach - 1
-    held, first = np.zeros(before, np.float32), -before  # the samples from number `first` on
-    done = 0  # samples that were yielded
+    held, first = np.zeros(before, np.float32), -before  # input samples from number `first`
+    done = 0  # samples yielded so far
     for block in chain(blocks, [np.zeros(sinc.reach, np.float32)]):
         held = np.concatenate([held, block])
         ready = sinc.outputs(first + len(held) - sinc.reach)
@@ -49,12 +49,12 @@ def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iter
 
 
 class _Sinc:
-    """Weights of the input samples for each output sample. Output n lies at ``n * down / up`` of the input.
+    """Weights of the input samples for each output sample. Output n is at ``n * down / up`` of the input.
 
     Attributes:
-        up: outputs after which the weights recur.
-        down: input samples in which they do.
-        reach: input samples to either side that have a weight.
+        up: number of outputs after which the weights repeat.
+        down: number of input samples in the same time.
+        reach: number of input samples with a weight on each side.
     """
 
     def __init__(self, rate: int, sample_rate: int) -> None:
@@ -66,7 +66,7 @@ class _Sinc:
         self._table = self._weights(np.arange(self.up)) if fits else None
 
     def outputs(self, n_inputs: int) -> int:
-        """How many outputs lie before input number `n_inputs`."""
+        """The number of outputs before input number `n_inputs`."""
         return -(-n_inputs * self.up // self.down)
 
     def centre(self, output: int) -> int:
@@ -81,7 +81,7 @@ class _Sinc:
         return np.einsum("nk,nk->n", windows, weights)
 
     def _weights(self, phases: np.ndarray) -> np.ndarray:
-        """[n, 2 * reach] float32 of outputs that lie ``phases / up`` of a sample behind an input sample."""
+        """[n, 2 * reach] float32 for outputs at ``phases / up`` of a sample after an input sample."""
         away = np.arange(1 - self.reach, self.reach + 1) - phases[:, None] / self.up
         crossings = np.clip(away * self._cutoff, -_ZEROS, _ZEROS)
         hann = np.square(np.cos(crossings * (np.pi / 2 / _ZEROS)))

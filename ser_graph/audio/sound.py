@@ -1,4 +1,4 @@
-"""Sound files as arrays, without torch: the one reader, for training, for checking and for the device."""
+"""Sound files as arrays, without torch. Training, checking and the device use this reader."""
 
 import re
 from collections.abc import Iterator
@@ -11,17 +11,17 @@ import soundfile
 from ser_graph.audio.resampling import resampled
 from ser_graph.errors import InputError
 
-LOUDEST = 100.0  # full scale is 1; above this, 40 dB more, samples are integers that were stored as floats
+LOUDEST = 100.0  # full scale is 1; louder samples (by 40 dB) are integers that were stored as floats
 
 FEWEST, MOST = 1_000, 1_000_000  # samples a second that a sound file can have
-_AT_ONCE = 2**20  # samples of all channels that are decoded at a time
+_AT_ONCE = 2**20  # samples decoded at a time, over all channels
 _POINTER = b"version https://git-lfs"  # the text that git-lfs leaves in place of a file
 _KNOWN = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
-# Formats of phones and browsers, which libsndfile does not know.
+# Formats of phones and browsers that libsndfile does not read.
 FOREIGN_SUFFIXES = frozenset({".3gp", ".aac", ".amr", ".m4a", ".mka", ".mp4", ".weba", ".webm", ".wma"})
 
-_UNKNOWN_LENGTH = 2**36 - 1  # frames, the most that FLAC can say; from here on, a length is none
-_STREAMED = 0x7FFFF000  # bytes, likewise of WAV: programs write it who cannot go back to the header
+_UNKNOWN_LENGTH = 2**36 - 1  # frames, the maximum of FLAC; a larger number means that the length is unknown
+_STREAMED = 0x7FFFF000  # bytes: programs that cannot return to the header write it into a WAV
 _WAV_SIZES = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
@@ -30,7 +30,7 @@ class SoundError(InputError):
 
     Args:
         path: the file.
-        problem: what is wrong with it in a word or two; `ser_graph.corpora.checking` lists them.
+        problem: the problem in a word or two; `ser_graph.corpora.checking` lists all problems.
         detail: what was found, and what to do.
     """
 
@@ -43,16 +43,16 @@ class SoundReader:
     """An open sound file; see `open_sound`.
 
     Attributes:
-        rate: samples a second.
-        channels: how many.
-        frames: samples of each channel that the header promises; None where it does not say.
+        rate: samples per second.
+        channels: number of channels.
+        frames: samples of each channel according to the header; None if the header has no number.
     """
 
     def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
         self._path, self._file = path, file
         self.rate, self.channels = file.samplerate, file.channels
         self.frames = file.frames if file.frames < _UNKNOWN_LENGTH else None
-        self._log = file.extra_info  # now: reading to the end of an Ogg adds a complaint
+        self._log = file.extra_info  # read before decoding: the end of an Ogg file adds a warning to this text
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Decode the file from its start to its end.
@@ -61,7 +61,7 @@ class SoundReader:
             float32 samples of shape [n, channels] in -1..1, with n of at least 1.
 
         Raises:
-            SoundError: truncated, without samples, or with samples that are NaN, infinite or far too large.
+            SoundError: the file is truncated or has no samples, or samples are NaN, infinite or far too large.
         """
         at_once = max(1, _AT_ONCE // self.channels)
         n = 0
@@ -87,14 +87,14 @@ def open_sound(path: str | Path) -> Iterator[SoundReader]:
         path: the file.
 
     Raises:
-        SoundError: whatever is wrong with the file, now or while it is read.
+        SoundError: the file cannot be used; also raised while the file is read.
     """
     path = Path(path)
     _check_file(path)
     with _explained(path):
         file = _OneWay(path)
     with file:
-        if file.format == "RAW":  # taken for sound because of its name, as any .au without a header is
+        if file.format == "RAW":  # only the name says that it is sound, e.g. an .au file without a header
             raise SoundError(path, *_why_not_decoded(path, "there is no header"))
         if not FEWEST <= file.samplerate <= MOST:
             detail = f"its header says {file.samplerate:,} samples a second"
@@ -106,14 +106,14 @@ def mono_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
     """Read a file piece by piece as mono (channels averaged) at `sample_rate`.
 
     Args:
-        path: the file, of any length: a piece at a time is in memory.
+        path: the file, of any length: only one piece is in memory.
         sample_rate: in Hz; see `resampled` for files of another rate.
 
     Yields:
         float32 arrays of shape [n].
 
     Raises:
-        SoundError: as `open_sound` and `SoundReader.blocks`.
+        SoundError: see `open_sound` and `SoundReader.blocks`.
     """
     with open_sound(path) as sound:
         mono = (block.mean(axis=1) for block in sound.blocks())
@@ -126,7 +126,7 @@ def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
 
 
 def repeat_to(waveform: np.ndarray, n_samples: int) -> np.ndarray:
-    """Cut a waveform at its end, or say it again from its start, to exactly `n_samples`.
+    """Cut a waveform at its end, or repeat it from its start, to exactly `n_samples`.
 
     Examples:
         >>> repeat_to(np.array([1, 2, 3]), 5)
@@ -136,10 +136,10 @@ def repeat_to(waveform: np.ndarray, n_samples: int) -> np.ndarray:
 
 
 class _OneWay(soundfile.SoundFile):
-    """A file that is read from its start to its end.
+    """A file that is read from its start to its end, without seeking.
 
-    Otherwise soundfile seeks after every read: some decoders cannot, those of MP3 are a little off afterwards, and
-    FLAC fails where the header promises another length.
+    By default, soundfile seeks after every read. Some decoders cannot seek. MP3 decoders then miss the position by
+    a little, and FLAC fails if the length in the header is wrong.
     """
 
     def seekable(self) -> bool:
@@ -148,34 +148,34 @@ class _OneWay(soundfile.SoundFile):
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn what libsndfile says of a file into a `SoundError`."""
+    """Turn errors of libsndfile into a `SoundError`."""
     try:
         yield
     except UnicodeError:
         raise SoundError(path, "not audio", "its name is not UTF-8; rename it") from None
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a .raw file tells no rate
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a .raw file has no rate
         raise SoundError(path, *_why_not_decoded(path, str(error))) from None
     except OSError as error:
         raise SoundError(path, "unreadable", f"it cannot be opened, {error.strerror or error}") from None
 
 
 def _check_file(path: Path) -> None:
-    """Refuse what is no file with something in it; a pipe would be waited for."""
+    """Refuse everything except a file that is not empty; reading a pipe would wait."""
     if path.is_symlink() and not path.exists():
-        detail = f"a link to {path.readlink()}, which is not there; fetch it (git-annex: 'git annex get')"
+        detail = f"a link to {path.readlink()}, which does not exist; fetch it (git-annex: 'git annex get')"
         raise SoundError(path, "missing", detail)
     if not path.exists():
         raise SoundError(path, "missing", "no such file; fetch it, or correct its name")
     if path.is_dir():
         raise SoundError(path, "not audio", "a folder, expected a sound file")
     if not path.is_file():
-        raise SoundError(path, "not audio", "a pipe or a device, expected a sound file; listen to it as a stream")
+        raise SoundError(path, "not audio", "a pipe or a device, expected a sound file; read it as a stream")
     if not path.stat().st_size:
         raise SoundError(path, "empty", "0 bytes; fetch it again")
 
 
 def _why_not_decoded(path: Path, reported: str) -> tuple[str, str]:
-    """Problem and detail of a file that libsndfile refuses, or would take for sound because of its name."""
+    """Problem and detail of a file that libsndfile refuses, or reads as sound only because of its name."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_POINTER))
@@ -185,7 +185,7 @@ def _why_not_decoded(path: Path, reported: str) -> tuple[str, str]:
     if start == _POINTER:
         return "pointer", "a git-lfs pointer in place of the sound; fetch it with 'git lfs pull'"
     if start.startswith(_KNOWN):
-        return "truncated", f"decoding stops, {reason}; fetch it again"
+        return "truncated", f"decoding stops ({reason}); fetch it again"
     if path.suffix.lower() in FOREIGN_SUFFIXES:
         wav = path.with_suffix(".wav").name
         return "not audio", f"a format that libsndfile does not know; convert it: ffmpeg -i {path.name} {wav}"
@@ -195,7 +195,7 @@ def _why_not_decoded(path: Path, reported: str) -> tuple[str, str]:
 def _check_samples(block: np.ndarray, path: Path) -> None:
     loudest = np.abs(block).max()
     if not np.isfinite(loudest):
-        raise SoundError(path, "not finite", "it holds NaN or infinite samples; leave it out or make it anew")
+        raise SoundError(path, "not finite", "it holds NaN or infinite samples; leave it out or record it again")
     if loudest > LOUDEST:
         raise SoundError(
             path, "wrong scale", f"it holds samples up to {loudest:,.6g}, expected -1 to 1; rescale it"
@@ -203,7 +203,7 @@ def _check_samples(block: np.ndarray, path: Path) -> None:
 
 
 def _cut(promised: int | None, decoded: int, log: str) -> str:
-    """What there is less than the header says; libsndfile corrects a short WAV and notes it in its log."""
+    """What is missing compared with the header. libsndfile corrects a short WAV and writes that to its log."""
     sizes = _WAV_SIZES.search(log)
     if sizes and int(sizes[2]) < int(sizes[1]) < _STREAMED:
         return f"the header promises {sizes[1]} bytes of sound, there are {sizes[2]}"
@@ -215,7 +215,7 @@ def _cut(promised: int | None, decoded: int, log: str) -> str:
 def _why_no_samples(path: Path, file: soundfile.SoundFile) -> str:
     if file.format.startswith("WAV") and path.stat().st_size > 4_096:
         return (
-            "its header says 0 samples, but more follows: the program that wrote it was stopped; mend it: "
-            f"ffmpeg -i {path.name} mended.wav"
+            "its header says 0 samples, but more follows: the program that wrote it was stopped; repair it: "
+            f"ffmpeg -i {path.name} repaired.wav"
         )
     return "a header without samples; fetch it again"

@@ -12,7 +12,7 @@ from ser_graph.errors import InputError, bad_value
 
 Normalisation = Literal["corpus", "utterance", "speaker"]
 NORMALISATIONS = get_args(Normalisation)
-COUNT, MEAN, VARIANCE = range(3)  # rows of what is known of a voice
+COUNT, MEAN, VARIANCE = range(3)  # rows of the statistics of a voice
 
 
 class Standardise(nn.Module):
@@ -57,7 +57,7 @@ class Standardise(nn.Module):
 
         Args:
             x: [B, n_frames, n_mels].
-            voice: [B, 3, n_mels] what was heard of each speaker before; looked at by ``"speaker"`` only.
+            voice: [B, 3, n_mels] statistics of the earlier frames of each speaker; used by ``"speaker"`` only.
         """
         x = x.float()
         if self.normalise == "corpus":
@@ -94,12 +94,12 @@ class Standardise(nn.Module):
         if not len(rows):
             raise InputError("No training clip to fit the standardisation on; check the split")
         layer = cls(x.shape[-1], normalise)
-        # A bin that never changes carries nothing: it becomes 0 rather than NaN. What is left of it beside a mean
-        # that is taken anew for each clip is rounding, not to be made large either.
+        # A bin that never changes becomes 0, not NaN. If each clip has its own mean, rounding errors remain in such
+        # a bin; the larger limit keeps them small.
         least = 1e-5 if normalise == "corpus" else 1e-2
         if normalise == "speaker":
             codes = torch.full((len(x),), -1) if speaker is None else speaker
-            unknown = int(codes.max()) + 1  # those of unknown speaker count as one more
+            unknown = int(codes.max()) + 1  # clips of unknown speaker count as one more speaker
             voices = speaker_voices(x, torch.where(codes < 0, unknown, codes), rows, group=group)
             within = (voices[:, COUNT] * voices[:, VARIANCE]).sum(0) / voices[:, COUNT].sum(0)
             layer.std.copy_(within.sqrt().clamp_min(least))
@@ -113,10 +113,10 @@ class Standardise(nn.Module):
 
 
 class Voices(NamedTuple):
-    """What is known of the speaker of each clip.
+    """The statistics of the speaker of each clip.
 
     Attributes:
-        table: [S + 1, 3, n_mels] of `speaker_voices`.
+        table: [S + 1, 3, n_mels], the result of `speaker_voices`.
         speaker: [N] int64 codes, -1 = unknown.
     """
 
@@ -124,19 +124,19 @@ class Voices(NamedTuple):
     speaker: Tensor
 
     def of(self, rows: Tensor) -> Tensor:
-        """[B, 3, n_mels] of the speakers of clips [B]."""
+        """[B, 3, n_mels] the statistics of the speakers of clips [B]."""
         return self.table[self.speaker[rows]]
 
 
 def update_voice(x: Tensor, voice: Tensor | None = None) -> Tensor:
-    """What is known of a voice after a clip: number, mean and variance of all frames heard so far.
+    """The statistics of a voice after a clip: number, mean and variance of all frames so far.
 
     Args:
         x: [..., n_frames, n_mels] float32 spectrograms.
-        voice: [..., 3, n_mels] what was known before; None or 0 is nothing.
+        voice: [..., 3, n_mels] the statistics before the clip; None or 0: no frames yet.
 
     Returns:
-        [..., 3, n_mels] float32. Two parts are joined by the formula of Chan, Golub and LeVeque, 1983.
+        [..., 3, n_mels] float32. The formula of Chan, Golub and LeVeque (1983) joins the two parts.
 
     Examples:
         >>> first = update_voice(torch.tensor([[0.0], [2.0]]))
@@ -166,23 +166,23 @@ def speaker_voices(
     centred: bool = False,
     group: Processes = ALONE,
 ) -> Tensor:
-    """What is known of each speaker after all of some clips, read once, in blocks.
+    """The statistics of each speaker over some clips, which are read once, in blocks.
 
     Args:
         x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
         speaker: [N] int64 codes from 0, -1 = unknown.
-        rows: [M] int64 the clips that are heard; None takes all.
-        centred: take each clip's own mean spectrum off first.
+        rows: [M] int64 indices of the clips; None takes all.
+        centred: first subtract the mean spectrum of each clip.
         group: the processes that read a share each.
 
     Returns:
         [S + 1, 3, n_mels] float32 count, mean and variance of frames, 0 for a speaker without a clip. The last row
-        is 0: there the code -1 of an unknown speaker leads, of whom nothing is known.
+        is 0; the code -1 of an unknown speaker selects it.
     """
     rows = torch.arange(len(x)) if rows is None else rows
     n_speakers = int(speaker.max()) + 1 if len(speaker) else 0
     shape = (n_speakers + 1, x.shape[-1])
-    # About a clip's mean, which is near the mean of all: squares about 0 would lose digits.
+    # Subtract the mean of one clip, which is near the mean of all: squares of raw values would lose digits.
     first = x[rows[:1]].double()
     near = torch.zeros(shape[1], dtype=torch.float64) if centred else first.mean((0, 1))
     sums = torch.zeros(3, *shape, dtype=torch.float64)

@@ -1,9 +1,9 @@
 """Import torchaudio on machines where its compiled extension cannot load.
 
-torchaudio's Linux wheels link against CUDA. Beside a CPU build of torch the extension fails to load, and
-with it ``import torchaudio`` and every transformers model that imports torchaudio. What we and they use of
-it (resampling, mel spectrograms) is pure PyTorch, so there, and only there, an empty stand-in takes the
-extension's place. Import this module before transformers.
+torchaudio's Linux wheels link against CUDA. With a CPU build of torch, the extension fails to load. Then
+``import torchaudio`` fails too, and every transformers model that imports torchaudio. The functions that
+ser_graph and transformers use (resampling, mel spectrograms) are pure PyTorch. So this module replaces the
+extension by an empty one, but only if it fails to load. Import this module before transformers.
 """
 
 import sys
@@ -24,7 +24,7 @@ try:
     import torchaudio
 except OSError:
     for _name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
-        del sys.modules[_name]  # the halves that the failed import left behind
+        del sys.modules[_name]  # the failed import left incomplete modules
     sys.modules["torchaudio._extension"] = _without_extension()
     import torchaudio
 

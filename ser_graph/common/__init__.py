@@ -1,1 +1,1 @@
-"""What all rooms use: settings, files, stages, devices, processes, colours."""
+"""Helpers for all parts of the package: settings, files, stages, devices, processes, colours."""

@@ -1,4 +1,4 @@
-"""Where and how precisely to compute: the same choice for the upstream and the students."""
+"""Device and precision of computations; the upstream and the students use the same functions."""
 
 import contextlib
 from typing import TYPE_CHECKING, Literal
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Literal
 from ser_graph.errors import InputError, bad_value
 
 if TYPE_CHECKING:
-    import torch  # imported where it is used: `Precision` is asked for without it
+    import torch  # imported in the functions, so that `Precision` needs no torch
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def pick_device(name: str | None = None) -> "torch.device":
-    """The device of that name, or the first GPU where there is one, else the CPU.
+    """The device of that name; by default the first GPU, or the CPU if there is no GPU.
 
     Raises:
         InputError: `name` is not a device of this machine.
@@ -30,7 +30,7 @@ def pick_device(name: str | None = None) -> "torch.device":
 
 
 def gains_by_bfloat16(device: "torch.device") -> bool:
-    """Whether bfloat16 is computed by the hardware itself: there it is 1.7 to 3 times faster than float32."""
+    """Whether the hardware computes bfloat16 itself; it is then 1.7 to 3 times faster than float32."""
     import torch
 
     if device.type == "cuda":

@@ -1,7 +1,7 @@
-"""Several processes, on one machine or many, that work together: ``torchrun`` or ``accelerate`` starts them.
+"""Several processes that work together, on one or more machines; ``torchrun`` or ``accelerate`` starts them.
 
-Each holds the whole model and takes an equal share of the rows of every batch. Nothing is asked of one process that
-is not asked of all at the same step, so that none waits for what never comes.
+Each process holds the whole model and takes an equal share of the rows of every batch. All processes call the same
+functions at the same step, so that no process waits forever for another.
 """
 
 import os
@@ -18,11 +18,11 @@ from ser_graph.errors import InputError
 
 @dataclass(frozen=True)
 class Processes:
-    """Who works together.
+    """A group of processes that work together.
 
     Attributes:
         rank: the number of this process, from 0.
-        size: how many there are.
+        size: the number of processes.
     """
 
     rank: int = 0
@@ -30,11 +30,11 @@ class Processes:
 
     @property
     def alone(self) -> bool:
-        """Whether there is nobody else."""
+        """Whether this is the only process."""
         return self.size == 1
 
     def share(self, n: int) -> slice:
-        """This process's rows of `n`: a block of them, none where there are more processes than rows.
+        """The rows of this process among `n` rows, a block; empty if there are too few rows.
 
         Examples:
             >>> [Processes(rank, 3).share(7) for rank in range(3)]
@@ -45,16 +45,16 @@ class Processes:
         return slice(start, start + each + (self.rank < more))
 
     def gather(self, mine: Tensor, n: int) -> Tensor:
-        """[n, ...] every process's share of `n` rows, in order and without gradient.
+        """[n, ...] the rows of all processes, in order and without gradient.
 
         Args:
-            mine: the rows of `share`.
-            n: rows of all.
+            mine: the rows of this process, see `share`.
+            n: number of rows of all processes.
         """
         if self.alone:
             return mine.detach()
         shares = [Processes(rank, self.size).share(n) for rank in range(self.size)]
-        padded = mine.new_zeros(-(-n // self.size), *mine.shape[1:])  # messages have to be of one size
+        padded = mine.new_zeros(-(-n // self.size), *mine.shape[1:])  # all messages must have one size
         padded[: len(mine)] = mine.detach()
         everyone = [torch.empty_like(padded) for _ in shares]
         with _broken_off():
@@ -69,27 +69,27 @@ class Processes:
         return tensor
 
     def wait(self) -> None:
-        """Until all processes have come here."""
+        """Wait until all processes call this function."""
         self.add(torch.zeros(1))
 
     def check_same(self, number: int, what: str) -> None:
-        """Refuse to begin where the processes do not agree on a number.
+        """Refuse to begin if a number differs between the processes.
 
         Raises:
-            InputError: names what they do not agree on.
+            InputError: the numbers differ; the message names `what`.
         """
         numbers = self.gather(torch.tensor([number]), self.size).tolist()
         if len(set(numbers)) > 1:
             raise InputError(
-                f"The {self.size} processes do not agree on {what}: {numbers}; give all the same data, settings "
-                "and files"
+                f"The {self.size} processes do not agree on {what}: {numbers}; give all processes the same "
+                "data, settings and files"
             )
 
     def check_enough(self, n: int, what: str) -> None:
         """Refuse to share fewer rows than there are processes.
 
         Raises:
-            InputError: says how many of `what` there are.
+            InputError: more processes than `what`.
         """
         if self.size > n:
             raise InputError(f"{self.size} processes for {n} {what}; start no more processes than clips")
@@ -99,20 +99,20 @@ ALONE = Processes()
 
 
 def processes() -> Processes:
-    """Those that `torchrun` or `accelerate` started, connected by gloo, on GPUs by NCCL; or this one alone."""
+    """The processes of `torchrun` or `accelerate`, connected by gloo, on GPUs by NCCL; or only this one."""
     if not dist.is_initialized():
         if not _started_together():
             return ALONE
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         with _broken_off():
-            # Numbers on the CPU travel by gloo, those on GPUs by NCCL.
+            # gloo carries tensors on the CPU, NCCL tensors on GPUs.
             dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return Processes(dist.get_rank(), dist.get_world_size())
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and shows progress."""
+    """Whether this is the process that writes files and shows progress."""
     return not _started_together() or int(os.environ.get("RANK", "0")) == 0
 
 
@@ -124,8 +124,8 @@ def _started_together() -> bool:
 def _broken_off() -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, ValueError) as error:  # gloo raises the one, an address that is no address the other
+    except (RuntimeError, ValueError) as error:  # RuntimeError: from gloo; ValueError: a bad address
         raise InputError(
-            "The other processes are not reached any more; did one end? Start all again: what was stored goes on "
-            f"from there ({str(error).splitlines()[0]})"
+            f"The connection to the other processes is lost ({str(error).splitlines()[0]}); check whether one of "
+            "them ended, then start all of them again to resume"
         ) from None

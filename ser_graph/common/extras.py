@@ -1,4 +1,4 @@
-"""Packages that only the device's part needs."""
+"""Optional packages, which only export and device need."""
 
 import importlib
 import os
@@ -11,9 +11,9 @@ def edge_package(name: str, extra: str = "edge") -> Any:
     """A module of a package that an extra brings: onnx, onnxruntime, onnxscript, sounddevice.
 
     Raises:
-        InputError: it is not installed; says how to install it.
+        InputError: the package is not installed; the message says how to install it.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime else reports its use to its maker
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # without this, onnxruntime sends usage data to Microsoft
     try:
         return importlib.import_module(name)
     except ImportError:

@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all, whenever the process is killed.
+"""Files and folders that appear complete or not at all, even if the process is killed.
 
-What is not whole yet lies in a hidden folder beside its place, `.NAME.ser-graph-XXXX-XXXXXXXX.part`, which its
-process holds as long as it lives. `sweep` removes those of dead processes.
+An incomplete file is in a hidden folder beside its final path, `.NAME.ser-graph-XXXX-XXXXXXXX.part`, called a part.
+A process locks its parts as long as it runs. `sweep` removes the parts of dead processes.
 """
 
 import contextlib
@@ -20,20 +20,20 @@ from ser_graph.common.hashing import content_hash
 from ser_graph.common.locks import LOCK, machine, try_lock
 from ser_graph.errors import InputError, shorten
 
-_UMASK = os.umask(0o022)  # it can only be read by setting it
+_UMASK = os.umask(0o022)  # reading it is only possible by setting it
 os.umask(_UMASK)
 
-_OF_THE_SYSTEM = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # put into folders that are looked at
+_OF_THE_SYSTEM = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # file managers put them into folders
 
 _PART = re.compile(r"\.(?P<name>.+)\.ser-graph-(?P<machine>[0-9a-f]{4})-\w{8}\.part")
-_REPLACED = ".replaced"  # in a part: the folder whose place it takes
-_ABANDONED = 24 * 3600  # seconds after which the part of another machine, whose locks may be unknown here, is left
+_REPLACED = ".replaced"  # in a part: the older folder that the new one replaces
+_ABANDONED = 24 * 3600  # seconds after which a part of another machine, whose lock may be invisible, is deleted
 _SWEPT: set[Path] = set()  # folders that this process has swept
 
 
 @contextlib.contextmanager
 def full_disk_named(path: str | Path) -> Iterator[None]:
-    """Turn what libraries say when the disk is full, each in its own words, into one `OSError` with the path."""
+    """Turn the errors of libraries on a full disk into one `OSError` with the path."""
     try:
         yield
     except InputError:
@@ -45,10 +45,10 @@ def full_disk_named(path: str | Path) -> Iterator[None]:
 
 
 def named(path: str | Path) -> Path:
-    """A path that has a name beside which others can be put: links followed, `~` and `.` written out.
+    """The absolute path, with links, `~` and `.` resolved; it always has a name.
 
     Raises:
-        InputError: it is the root of all folders.
+        InputError: the path is the root of the file system, which has no name.
     """
     whole = Path(path).expanduser().resolve()
     if not whole.name:
@@ -58,14 +58,14 @@ def named(path: str | Path) -> Path:
 
 @contextlib.contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Write a file that is there whole or not at all.
+    """Write a file completely or not at all.
 
-    Yields a temporary path beside `path`; when the block ends without an error it takes the place of
-    `path` in one step, otherwise it is removed and `path` is left as it was. A pipe or a device is written to at
-    the end, as nothing can take its place.
+    Yields a temporary path beside `path`. If the block ends without an error, this file replaces `path` in one
+    step; otherwise it is removed, and `path` does not change. A pipe or a device cannot be replaced: the content is
+    written to it at the end.
 
     Raises:
-        InputError: a folder is there.
+        InputError: `path` is a folder.
 
     Examples:
         >>> folder = Path(tempfile.mkdtemp())
@@ -93,7 +93,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
-    """Write a folder that is there whole or not at all; an older one of its kind is replaced at the end.
+    """Write a folder completely or not at all; at the end, it replaces an older folder of its kind.
 
     Args:
         path: the folder.
@@ -109,16 +109,17 @@ def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
         yield part
         _let_others_read(part)
         if whole.exists():
-            whole.replace(part.with_name(_REPLACED))  # killed after this: `_remove_part` gives it back
+            whole.replace(part.with_name(_REPLACED))  # if killed after this line, `_remove_part` restores it
         part.replace(whole)
 
 
 def sweep(folder: Path, *, held: bool = False) -> None:
-    """Remove what killed processes have left unfinished, and give back the folder that one was about to replace.
+    """Remove the parts of killed processes, and restore a folder that a killed process was replacing.
 
     Args:
-        folder: where the parts lie.
-        held: no other process works in the folder, see `lock`: all that is inside is swept, of whatever machine.
+        folder: the folder that contains the parts.
+        held: no other process works in the folder (see `lock`): remove all parts, also in subfolders and of other
+            machines.
     """
     _SWEPT.add(folder)
     for place, folders, _ in os.walk(folder):
@@ -132,7 +133,7 @@ def sweep(folder: Path, *, held: bool = False) -> None:
 
 @contextlib.contextmanager
 def _part(whole: Path) -> Iterator[Path]:
-    """A path of the same name in a hidden folder beside, which this process holds."""
+    """A path of the same name in a new part, which this process locks."""
     _make_parent(whole)
     if whole.parent not in _SWEPT:
         sweep(whole.parent)
@@ -141,7 +142,7 @@ def _part(whole: Path) -> Iterator[Path]:
         while True:
             folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=whole.parent))
             if stack.enter_context(_held(folder)) is not False and folder.exists():
-                break  # not swept by another process before it could be held
+                break  # no other process removed the part before this one locked it
         try:
             with full_disk_named(whole):
                 yield folder / whole.name
@@ -151,13 +152,13 @@ def _part(whole: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _held(part: Path) -> Iterator[bool | None]:
-    """Hold a part, if no living process does; see `try_lock`. False too where it is gone."""
+    """Lock a part, if no living process holds it; see `try_lock`. False also if the part is gone."""
     try:
         fd = os.open(part, os.O_RDONLY)
     except FileNotFoundError:
         yield False
         return
-    except OSError:  # a system that opens no folders
+    except OSError:  # a system that cannot open folders
         yield None
         return
     try:
@@ -190,14 +191,14 @@ def _machine_tag() -> str:
 
 
 def check_replaceable(path: str | Path, mark: str) -> None:
-    """Refuse to put a folder where something else is; better asked before hours of work than after.
+    """Refuse to write a folder over something else. Call this before hours of work, not after.
 
     Args:
-        path: the folder that is to be written.
+        path: the folder to write.
         mark: the file that every folder of its kind holds.
 
     Raises:
-        InputError: a file is there, or a folder with contents but without `mark`.
+        InputError: `path` is a file, or a folder with contents but without `mark`.
     """
     folder = Path(path).expanduser()
     if folder.exists() and not folder.is_dir():
@@ -205,7 +206,7 @@ def check_replaceable(path: str | Path, mark: str) -> None:
     if not folder.is_dir() or (folder / mark).exists():
         return
     if folder.resolve() == Path.cwd():
-        raise InputError(f"{path} is the folder that you are in; give the name of a new one")
+        raise InputError(f"{path} is the current folder; give the name of a new folder")
     if found := foreign_names(folder):
         raise InputError(
             f"{path} holds other things ({shorten(found)}), which would be lost; give the name of a new folder"
@@ -213,23 +214,23 @@ def check_replaceable(path: str | Path, mark: str) -> None:
 
 
 def foreign_names(folder: Path) -> list[str]:
-    """What lies in a folder that is neither the system's nor left by a killed process of ours."""
+    """The names in a folder, without files of the system, locks and parts."""
     names = {inside.name for inside in folder.iterdir()} - _OF_THE_SYSTEM - {LOCK}
     return sorted(name for name in names if not _PART.fullmatch(name))
 
 
 def _let_others_read(folder: Path) -> None:
-    """The rights that new files and folders usually have: mkdtemp and safetensors keep others from reading."""
+    """Set the usual access rights of new files: mkdtemp and safetensors let only the owner read."""
     folder.chmod(0o777 & ~_UMASK)
     for path in folder.rglob("*"):
         path.chmod((0o777 if path.is_dir() else 0o666) & ~_UMASK)
 
 
 def check_readable(*paths: Path) -> None:
-    """Say so where files are there and may not be read; some libraries call them missing or damaged.
+    """Refuse files that exist but may not be read; some libraries call such files missing or damaged.
 
     Raises:
-        PermissionError: names the first.
+        PermissionError: a file may not be read; the message names the first.
     """
     for path in paths:
         if path.exists() and not os.access(path, os.R_OK):
@@ -237,7 +238,7 @@ def check_readable(*paths: Path) -> None:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether it is a pipe or a device, or another name of an open file, as /dev/stdout is."""
+    """Whether a path is a pipe, a device or the name of an open file, e.g. /dev/stdout."""
     names_of_open_files = ("/dev", "/dev/fd", "/proc/self/fd")
     return str(path.absolute().parent) in names_of_open_files or (path.exists() and not path.is_file())
 
@@ -249,16 +250,16 @@ def _make_parent(path: Path) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically; NaN is refused, as no other program could read it."""
+    """Write `content` as indented JSON, atomically. NaN is refused, because other programs cannot read it."""
     with atomic_file(path) as part:
         part.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file; a missing or broken one is an `InputError` that names it."""
+    """Read a JSON file; a missing or damaged file raises an `InputError` with its path."""
     try:
         return json.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(f"No file {path}") from None
     except ValueError as error:
-        raise InputError(f"{path} is not readable JSON ({error}); make it anew") from None
+        raise InputError(f"{path} is not readable JSON ({error}); create it again") from None

@@ -1,4 +1,4 @@
-"""One rule for every hash: of settings, of tensors, and of the contents of files."""
+"""Hashes of settings, of tensors and of the contents of files."""
 
 import hashlib
 import json
@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-_RACY = 2 * 10**9  # nanoseconds: the coarsest clock of a file system, within which two changes look like one
+_RACY = 2 * 10**9  # nanoseconds: a file system with a coarse clock gives two changes this close one time
 
 _Signature = tuple[int, int, int, int]
-_KNOWN: dict[str, tuple[_Signature, str]] = {}  # by path: how the file looked when it was hashed, and its hash
+_KNOWN: dict[str, tuple[_Signature, str]] = {}  # by path: the signature of a hashed file, and its hash
 
 
 def content_hash(*parts: object) -> str:
@@ -37,9 +37,9 @@ def content_hash(*parts: object) -> str:
 def file_contents(paths: Iterable[Path]) -> list[str | None]:
     """The hash of what each file holds, None for a missing one.
 
-    A file is read again unless nothing about it has changed since it was last hashed: size, inode, and both the
-    time of its content and the one that the system sets and nobody can set back. A doubt costs a reading, never a
-    wrong answer.
+    The function reads a file again unless its size, its inode, its modification time and its change time are the
+    same as at the last hash. Only the system can set the change time. In doubt, the function reads the file, so the
+    hash is never wrong.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # reading and hashing both release the interpreter's lock
         return list(pool.map(_file_content, paths))
@@ -68,13 +68,13 @@ def _signature(path: Path) -> _Signature:
 
 
 def known_contents(paths: Iterable[Path]) -> dict[str, list[Any]]:
-    """What `file_contents` remembers of some files, as JSON values for `remember_contents` of another process."""
+    """The hashes of some files that `file_contents` remembers, as JSON values for `remember_contents`."""
     keys = [str(path.absolute()) for path in paths]
     return {key: [list(_KNOWN[key][0]), _KNOWN[key][1]] for key in keys if key in _KNOWN}
 
 
 def remember_contents(known: dict[str, list[Any]]) -> None:
-    """Take over what `known_contents` said in an earlier process; files that have changed are read again."""
+    """Take over the result of `known_contents` of an earlier process; changed files are read again."""
     for key, (signature, found) in known.items():
         size, inode, changed, set_by_system = signature
         _KNOWN.setdefault(key, ((size, inode, changed, set_by_system), found))

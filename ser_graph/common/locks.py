@@ -1,8 +1,8 @@
-"""Folders that one process holds: the others are told by whom, and a dead process holds nothing.
+"""Locks on folders: one process holds a folder, other processes get its name, and a dead process holds nothing.
 
-The lock is the system's (`flock`): it ends with the process, however that ends, and containers of one machine share
-it. Machines that share a folder share its locks too, but not on every file system. So whoever takes over a lock
-from another machine first listens whether its holder is still heard of.
+The lock is the `flock` of the system: it ends with the process, and the containers of one machine share it.
+Machines that share a folder also share its locks, but not on every file system. So a process that finds the lock of
+another machine first waits for a sign of life of the holder.
 """
 
 import contextlib
@@ -26,24 +26,24 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
-"""The file in a folder that is held; it says by whom."""
+"""The file in a locked folder; it names the process that holds the lock."""
 
-_PATIENCE = 3.0  # seconds: children of a killed process leave within one
+_PATIENCE = 3.0  # seconds to wait for a lock: children of a killed process end within one second
 _BEAT = 5.0  # seconds between two signs of life
 _LISTEN = 15.0  # seconds without a sign of life after which a process of another machine counts as dead
-_RECORD = 2048  # bytes: a record is written at once, over the one before
+_RECORD = 2048  # bytes: one write replaces the record before
 
 
 @contextlib.contextmanager
 def lock(folder: Path, shown: Path | None = None) -> Iterator[None]:
-    """Hold a folder, made where it is missing, until the block or the process ends.
+    """Lock a folder until the block or the process ends. A missing folder is created.
 
     Args:
-        folder: where the lock is kept.
-        shown: what a message calls it, by default `folder`.
+        folder: the folder of the lock.
+        shown: the name of the folder in a message, by default `folder`.
 
     Raises:
-        InputError: another process, or another thread of this one, holds it; says which.
+        InputError: another process, or another thread of this process, holds the lock; the message names it.
     """
     path = folder / LOCK
     fd = _acquire(path, shown or folder)
@@ -58,12 +58,12 @@ def lock(folder: Path, shown: Path | None = None) -> Iterator[None]:
         ended.set()
         beats.join()
         with contextlib.suppress(OSError):
-            path.unlink()  # before it is released: whoever opened this file sees that it is no more
+            path.unlink()  # before the release: a process that has opened this file then sees that it is gone
         os.close(fd)
 
 
 def try_lock(fd: int) -> bool | None:
-    """Lock an open file or folder until it is closed: False where another holds it, None where nobody can tell."""
+    """Lock an open file or folder until it is closed: False if it is locked, None if the system has no locks."""
     if fcntl is None:
         return None
     try:
@@ -77,7 +77,7 @@ def try_lock(fd: int) -> bool | None:
 
 @functools.cache
 def machine() -> str:
-    """What names this machine since its last start: the same in all of its containers."""
+    """A name of this machine since its last start, the same in all of its containers."""
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
     return f"{uuid.getnode():x}"
@@ -94,7 +94,7 @@ def _acquire(path: Path, shown: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # whoever held it has just removed the folder
+        except FileNotFoundError:  # the holder has just removed the folder
             continue
         locked = try_lock(fd)
         record = _read(path)
@@ -107,20 +107,20 @@ def _acquire(path: Path, shown: Path) -> int:
 
 
 def _is_there(fd: int, path: Path) -> bool:
-    """Whether the file that was locked is still the one of that name."""
+    """Whether the locked file is still the file at this path."""
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(fd), path.stat())
     return False
 
 
 def _is_heard(path: Path, record: dict[str, Any] | None, locked: bool) -> bool:
-    """Whether a holder that no lock of this machine speaks for gives a sign of life."""
+    """Whether a holder on another machine, or without a visible lock, gives a sign of life."""
     if record is None or (locked and record["machine"] == machine()):
         return False
     deadline = time.monotonic() + _LISTEN
     while time.monotonic() < deadline:
         time.sleep(_BEAT / 10)
-        now = _read(path)  # opened anew: a shared file system then asks the others
+        now = _read(path)  # opened again: a shared file system then fetches the new content
         if now != record:
             return now is not None
     return False
@@ -130,7 +130,7 @@ def _beat(fd: int, record: dict[str, Any], ended: threading.Event) -> None:
     number = 0
     while not ended.wait(_BEAT):
         number += 1
-        with contextlib.suppress(OSError):  # a full disk: the lock itself holds
+        with contextlib.suppress(OSError):  # a full disk: the lock itself stays
             _write(fd, record, number)
 
 
@@ -143,7 +143,7 @@ def _write(fd: int, record: dict[str, Any], beat: int) -> None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Who holds it; None where it does not say: it was killed before it could."""
+    """The record of the holder; None if there is none: the holder was killed before it wrote one."""
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Memory that a step of training frees stays with the process: the next step asks for the same blocks again."""
+"""Keep the memory that a training step frees: the next step needs the same blocks again."""
 
 import ctypes
 import mmap
@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-# Of glibc's malloc.h.
+# Constants of malloc.h of glibc.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _NEVER, _NONE = -1, 0
 
@@ -16,13 +16,13 @@ _NEVER, _NONE = -1, 0
 def keep_freed_memory() -> bool:
     """Keep freed blocks for the next step, in huge pages, for the rest of this process.
 
-    By default glibc gives each large block back to the kernel when it is freed, which hands it out again page by
-    page, zeroed: 5 to 8 % of a training step of ResNet-9 on the CPU, 5 to 12 % of CNN-6's
+    By default, glibc returns each freed large block to the kernel. The kernel then provides it again page by page,
+    filled with zeros. This takes 5 to 8 % of a training step of ResNet-9 on the CPU, and 5 to 12 % of CNN-6's
     (``benchmarks/step_parts.py``). Numbers do not change. The process keeps the most memory that it has used.
 
     Returns:
-        Whether it could be done: on Linux with glibc, and half of the machine's memory to reserve (no page of
-        it is taken before it is used). Elsewhere nothing is changed, or no huge pages are used.
+        Whether it succeeded. It needs Linux with glibc, and half of the machine's memory to reserve (a page is
+        taken only when it is used). Elsewhere nothing changes, or no huge pages are used.
     """
     try:
         libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, machine, threads."""
+"""The environment of a result: versions, machine, threads."""
 
 import functools
 import platform
@@ -20,7 +20,7 @@ _RECORDED_PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """What a result was made with: versions, machine, threads.
+    """The environment of a result: versions, machine, threads.
 
     Examples:
         >>> sorted(environment())
@@ -37,7 +37,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-@functools.cache  # reading it takes milliseconds, and it stays
+@functools.cache  # reading a version takes milliseconds, and it does not change
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

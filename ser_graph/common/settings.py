@@ -1,4 +1,4 @@
-"""`Record` and `Settings`: frozen values, checked when they are made, that say in one line what is wrong."""
+"""`Record` and `Settings`: frozen values that are checked when they are made; an error is one line."""
 
 import inspect
 import tomllib
@@ -40,44 +40,45 @@ class Record(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise first_error(type(self), error) from None
-        # Not what a validator has filled in beside them.
+        # Only the given values, not the values that a validator has filled in.
         object.__setattr__(self, "__pydantic_fields_set__", set(values))
 
     def replace(self, **changes: Any) -> Self:
-        """The same with some values changed, checked anew."""
+        """A copy with some values changed; all values are checked again."""
         return type(self)(**{**self.given, **changes})
 
     @property
     def given(self) -> dict[str, Any]:
-        """The values that were given by name, so that defaults which depend on others can follow a change."""
+        """The values that were given by name. The others are defaults, which may depend on them."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 class Settings(Record):
-    """The base of all settings: what somebody chooses; each field is a `setting`."""
+    """The base of all settings objects; each field is a `setting`."""
 
 
 def setting(default: Any, role: Role, description: str, of: tuple[str, ...] = (), **limits: Any) -> Any:
-    """A field of `Settings` that says what part it plays.
+    """A field of `Settings` with its role.
 
     Args:
-        default: its value where none is given.
-        role: ``"condition"`` is what a student and its baseline share, ``"method"`` is what a method consists of,
-            ``"run"`` is the same for all students of a run, ``"cost"`` decides time and memory, not the result.
-        description: its meaning and unit.
-        of: the methods that it makes a difference to; all, where it is empty.
-        **limits: of pydantic's `Field`, e.g. ``gt=0``.
+        default: the default value.
+        role: ``"condition"``: a student and its baseline share the value; ``"method"``: it is a part of the method;
+            ``"run"``: it is the same for all students of a run; ``"cost"``: it changes time and memory, not the
+            result.
+        description: meaning and unit.
+        of: the methods that depend on the setting; empty: all methods.
+        **limits: limits of pydantic's `Field`, e.g. ``gt=0``.
     """
     return Field(default, description=description, json_schema_extra={"role": role, "of": list(of)}, **limits)
 
 
 def names_of(settings: type[Settings], role: Role) -> set[str]:
-    """The names of the settings that play a part."""
+    """The names of the settings with a role."""
     return {name for name, field in settings.model_fields.items() if _extra(field)["role"] == role}
 
 
 def without_effect_on(settings: type[Settings], method: str) -> set[str]:
-    """The names of the settings that make no difference to a method, or to any of several joined by ``+``."""
+    """The names of the settings on which a method, or each of several methods joined by ``+``, does not depend."""
     wanted = {name: _extra(field)["of"] for name, field in settings.model_fields.items()}
     return {name for name, methods in wanted.items() if methods and not set(methods) & set(method.split("+"))}
 
@@ -87,11 +88,11 @@ def _extra(field: Any) -> dict[str, Any]:
 
 
 def first_error(record: type[Record], error: ValidationError) -> InputError:
-    """What is wrong with values, in one line: the first thing that pydantic found."""
+    """The first error that pydantic found, in one line."""
     first = error.errors()[0]
     if first["type"] == "value_error":
         return InputError(str(first["ctx"]["error"]))
-    name = str(first["loc"][0])  # what follows names a place in a list, or one of several types
+    name = str(first["loc"][0])  # later parts name a place in a list, or one of several types
     if first["type"] == "extra_forbidden":
         return bad_value("setting" if issubclass(record, Settings) else "field", name, record.model_fields)
     given, field = first["input"], record.model_fields[name]
@@ -105,12 +106,12 @@ def first_error(record: type[Record], error: ValidationError) -> InputError:
 
 
 def _cut(text: str, most: int = 200) -> str:
-    """A text of one line, without the end of a long one."""
+    """A text of one line; a long text loses its end."""
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _range(field: FieldInfo) -> str:
-    """The range of a number, in words; empty where the field has none."""
+    """The range of a number in words; empty if the field has no range."""
     words = [
         f"{text} {getattr(part, key)}"
         for part in field.metadata
@@ -125,7 +126,7 @@ def _range(field: FieldInfo) -> str:
 
 
 def describe(settings: type[Settings]) -> str:
-    """Every setting in a line or two: name, default, meaning and range.
+    """Every setting in one or two lines: name, default, meaning and range.
 
     Examples:
         >>> class Cooking(Settings):
@@ -143,10 +144,10 @@ def describe(settings: type[Settings]) -> str:
 
 
 def changed(changes: dict[str, Any], *several: Settings) -> tuple[Any, ...]:
-    """Several settings with single ones changed by name; each name belongs to one of them.
+    """Several settings objects with single values changed by name. Each name belongs to one of the objects.
 
     Raises:
-        InputError: none of them has a setting of that name.
+        InputError: no object has a setting of that name.
     """
     known = [name for one in several for name in type(one).model_fields]
     if unknown := sorted(changes.keys() - set(known)):
@@ -156,9 +157,9 @@ def changed(changes: dict[str, Any], *several: Settings) -> tuple[Any, ...]:
 
 
 def with_settings(*several: type[Settings]) -> Callable[[F], F]:
-    """Show the settings that a function takes by name, as ``**changes``, in its signature and its help.
+    """Show the settings that a function takes as ``**changes`` in its signature and its help.
 
-    Editors and notebooks then complete them, though they are declared in one place alone.
+    Editors and notebooks can then complete the settings, which are declared in one place only.
     """
 
     def show(function: F) -> F:
@@ -179,7 +180,7 @@ def with_settings(*several: type[Settings]) -> Callable[[F], F]:
 
 
 def parse_changes(assignments: list[str]) -> dict[str, Any]:
-    """``["graph.epsilon=0.9", "upstream.model=small"]`` -> values, read as TOML where they are, else as text.
+    """``["graph.epsilon=0.9", "upstream.model=small"]`` -> values: TOML if possible, else text.
 
     Examples:
         >>> parse_changes(["graph.epsilon=0.9", "students.seed=[0, 1]", "upstream.model=small"])

@@ -1,11 +1,11 @@
-"""Stages: results that are known by what was asked for.
+"""Stages: stored results, each with the request that it answers.
 
-One rule for everything that is stored. What was asked for is plain values: settings with all of their defaults, and
-hashes of what goes in. It is kept whole beside the result, so that a result of anything else is refused by the
-first value that differs. A changed default is another value: it never passes an old result as finished.
+Every stored result follows one rule. The request consists of plain values: settings with all of their defaults, and
+hashes of the inputs. It is stored beside the result. A stage refuses the result of another request, and names the
+first value that differs. A changed default is a different value: an old result then does not count as finished.
 
-    NAME/           the result, there whole or not at all, `stage.json` last
-    .NAME.work/     what is under way for what was asked: checkpoints; removed when the result is there
+    NAME/           the result, complete or not there; `stage.json` is written last
+    .NAME.work/     unfinished work of a request, e.g. checkpoints; removed when the result is complete
 """
 
 import contextlib
@@ -26,12 +26,12 @@ _LONGEST = 60  # characters of a value in a message
 
 
 class Stage:
-    """A folder whose content follows from what was asked for.
+    """A folder with the result of a request.
 
     Args:
-        folder: of the result.
-        asked: everything that decides it, as JSON values.
-        way_out: what a refusal advises.
+        folder: the folder of the result.
+        asked: the request: everything that decides the result, as JSON values.
+        way_out: the advice in the message of a refusal.
 
     Examples:
         >>> import tempfile
@@ -53,18 +53,18 @@ class Stage:
         folder: str | Path,
         asked: Mapping[str, Any],
         *,
-        way_out: str = "choose another folder with --out, or delete this one (and what was made from it) to make "
-        "it anew",
+        way_out: str = "choose another folder with --out, or delete this one (and the results made from it) to "
+        "make it again",
     ) -> None:
         self.folder = Path(folder).expanduser()
         self.asked = plain(asked)
         self._way_out = way_out
 
     def is_finished(self) -> bool:
-        """Whether the result is there; what killed processes left of it is put right first.
+        """Whether the result is complete. The function first cleans up after killed processes.
 
         Raises:
-            InputError: the folder holds the result of something else, or no result.
+            InputError: the folder holds the result of another request, or other things.
         """
         if self.folder.parent.is_dir():
             sweep(self.folder.parent)
@@ -73,13 +73,13 @@ class Stage:
             return False
         refuse_difference(self.folder, asked_of(self.folder), self.asked, self._way_out)
         if self._work_folder().exists() and _is_first():
-            with self.work():  # a process was killed before it had removed what was under way
+            with self.work():  # a process was killed before it removed its unfinished work
                 pass
         return True
 
     @contextlib.contextmanager
     def work(self) -> Iterator[Path]:
-        """Hold the folder for what is under way, see `working`; it is gone when the result has been written."""
+        """Hold the folder of unfinished work, see `working`; it is removed after the result is written."""
         with working(self._work_folder(), self.asked, shown=self.folder) as folder:
             yield folder
             if _is_first() and (self.folder / MARK).exists():
@@ -91,7 +91,7 @@ class Stage:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Path]:
-        """Write the result, whole or not at all; yields the folder to write into.
+        """Write the result completely or not at all; yields the folder to write into.
 
         Raises:
             InputError: the folder holds other things.
@@ -103,17 +103,17 @@ class Stage:
 
 @contextlib.contextmanager
 def working(folder: Path, asked: Mapping[str, Any], *, shown: Path | None = None) -> Iterator[Path]:
-    """Hold a folder for what is under way: it belongs to what was asked for alone; another's is emptied.
+    """Hold a folder of unfinished work. The work belongs to one request; work of another request is deleted.
 
-    Of several processes that work together the first one holds it, for all. Where nothing was begun, nothing stays.
+    If several processes work together, the first process holds the folder for all. An empty folder is removed.
 
     Args:
-        folder: made where it is missing.
-        asked: everything that decides what is under way, as JSON values.
-        shown: what a message calls it.
+        folder: the folder; created if it is missing.
+        asked: the request: everything that decides the result, as JSON values.
+        shown: the name of the folder in a message.
 
     Raises:
-        InputError: it holds other things, or another process holds it.
+        InputError: the folder holds other things, or another process holds it.
     """
     check_replaceable(folder, MARK)
     if not _is_first():
@@ -128,7 +128,7 @@ def working(folder: Path, asked: Mapping[str, Any], *, shown: Path | None = None
                 if {path.name for path in folder.iterdir()} <= {LOCK, MARK}:
                     (folder / MARK).unlink(missing_ok=True)
     finally:
-        with contextlib.suppress(OSError):  # there is something in it, or it is another's
+        with contextlib.suppress(OSError):  # the folder is not empty, or another process holds it
             folder.rmdir()
 
 
@@ -136,33 +136,33 @@ def _claim(folder: Path, wanted: dict[str, Any]) -> None:
     sweep(folder, held=True)
     mark = folder / MARK
     if not mark.exists() or read_json(mark) != wanted:
-        write_json(mark, {"asked": None})  # nobody's: whoever is killed in here has begun nothing
+        write_json(mark, {"asked": None})  # no request: if the process is killed here, no work counts as begun
         _empty(folder)
         write_json(mark, wanted)
 
 
 def asked_of(folder: Path) -> dict[str, Any]:
-    """What the result in a folder was asked for."""
+    """The request of the result in a folder."""
     stored = read_json(folder / MARK)
     return stored.get("asked") or {} if isinstance(stored, dict) else {}
 
 
 def plain(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as they are read again from JSON: lists for tuples, text for keys."""
+    """The values after a round trip through JSON: tuples become lists, keys become text."""
     return json.loads(json.dumps(asked, allow_nan=False))
 
 
 def refuse_difference(folder: Path, before: Any, now: Any, way_out: str) -> None:
-    """Refuse a result of other values.
+    """Refuse the result of another request.
 
     Args:
-        folder: of the result.
-        before: nested values that it was made with.
-        now: those that are asked for.
-        way_out: what to do about it.
+        folder: the folder of the result.
+        before: the nested values of the result.
+        now: the requested values.
+        way_out: the advice in the message.
 
     Raises:
-        InputError: names the first that differs, and both values.
+        InputError: a value differs; the message names the first one, and both values.
     """
     difference = _first_difference(before, now)
     if difference is None:

@@ -1,7 +1,7 @@
-"""What a corpus adapter is, and how a folder of clips becomes a clip table.
+"""`Adapter`, the layout of a corpus, and the functions that turn a folder of clips into a clip table.
 
-An adapter says in what names a corpus keeps its codes. Everything else is the same for all of them and stands
-here: walking the folder, setting aside what is not a clip, finding the same clip twice, reading durations.
+An adapter reads the codes in the file names of one corpus. This module contains the steps that all corpora share:
+walk the folder, skip files that are not clips, find repeated clips, and read durations.
 """
 
 import os
@@ -22,12 +22,12 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".flv", ".avi", ".mov", ".mkv", ".wmv"})
 
 TEXT = pd.Series(["text"]).dtype
-"""The type that this pandas gives to text: ``str`` from 3.0, ``object`` before."""
+"""The text type of the installed pandas: ``str`` from 3.0, ``object`` before."""
 
-_LOOK_DEEPER = 2  # levels below those that are accepted, only to say where the clips would have been
+_LOOK_DEEPER = 2  # levels below the accepted depth, searched only to name the right folder in a message
 
 Record = Mapping[str, str | float]
-"""What the name of one clip tells: columns of the clip table and their values."""
+"""The codes in the name of one clip: columns of the clip table and their values."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Adapter:
 
 @dataclass
 class Scan:
-    """What was found below a corpus root.
+    """The files below a corpus root.
 
     Attributes:
         records: file -> `Record` of each clip, sorted by file.
-        unparsed: files that look like audio but whose names do not fit.
-        skipped: how many files are rightly no clips, by reason.
+        unparsed: audio files with names that do not fit.
+        skipped: number of files that are known not to be clips, by reason.
         duplicates: pairs of files with the same record; only the first of a pair is in `records`.
     """
 
@@ -84,7 +84,7 @@ class Scan:
 
 
 def scan_names(adapter: Adapter, names: Iterable[str]) -> Scan:
-    """Sort relative file names into clips, clips found twice, files that do not fit, and files to skip.
+    """Sort relative file names into clips, repeated clips, files that do not fit, and files to skip.
 
     Examples:
         >>> from ser_graph.corpora.adapters.emovo import ADAPTER
@@ -115,8 +115,8 @@ def scan_corpus(adapter: Adapter, root: str | Path) -> Scan:
     """Find the clips of a corpus below a folder.
 
     Raises:
-        InputError: the folder is missing or holds no clip that fits; names the folder, the pattern and the
-            first files found, and the folder above or below where clips were found.
+        InputError: the folder is missing or holds no clip that fits. The message names the folder, the pattern, the
+            first files, and the folder above or below that holds clips.
     """
     folder = corpus_folder(root)
     names = list(_walk(folder, adapter.depth + _LOOK_DEEPER))
@@ -129,7 +129,7 @@ def scan_corpus(adapter: Adapter, root: str | Path) -> Scan:
 
 
 def clip_table(adapter: Adapter, scan: Scan, root: str | Path) -> pd.DataFrame:
-    """The clip table of what was scanned, without durations and splits.
+    """The clip table of a scan, without durations and splits.
 
     Examples:
         >>> from ser_graph.corpora.adapters.emovo import ADAPTER
@@ -172,12 +172,12 @@ def as_clip_table(table: pd.DataFrame) -> pd.DataFrame:
 def read_durations(root: str | Path, files: Sequence[str]) -> np.ndarray:
     """Seconds of each clip from its header, NaN where the header cannot be read."""
     folder = Path(root)
-    with ThreadPoolExecutor() as pool:  # the time goes into opening files, not into Python
+    with ThreadPoolExecutor() as pool:  # opening files takes the time, not Python
         return np.fromiter(pool.map(lambda file: _duration(folder / file), files), float, len(files))
 
 
 def corpus_folder(root: str | Path) -> Path:
-    """The folder with ``~`` resolved; an `InputError` where it is none."""
+    """The folder with ``~`` resolved; an `InputError` if there is no such folder."""
     folder = Path(root).expanduser()
     if not folder.exists():
         raise InputError(f"No folder {folder}; give the folder that holds the corpus")
@@ -187,7 +187,7 @@ def corpus_folder(root: str | Path) -> Path:
 
 
 def _walk(folder: Path, depth: int) -> Iterator[str]:
-    """Relative names of audio and video files, at most `depth` folders down, nothing hidden."""
+    """Relative names of audio and video files, at most `depth` folders down, without hidden files."""
     for place, folders, files in os.walk(folder, followlinks=True):
         here = Path(place).relative_to(folder)
         level = len(here.parts)
@@ -202,12 +202,12 @@ def _nothing_found(adapter: Adapter, folder: Path, names: Sequence[str]) -> Inpu
     found = f"found {shorten(sorted(names))}" if names else "found no audio files"
     parent = folder.resolve().parent
     near = _home(adapter, folder, names) or _home(adapter, parent, _walk(parent, adapter.depth))
-    hint = f"did you mean {near}?" if near else "give the folder that holds the corpus as it is handed out"
+    hint = f"did you mean {near}?" if near else "give the folder of the corpus in its original layout"
     return InputError(f"{what}, {found}; {hint}")
 
 
 def _home(adapter: Adapter, folder: Path, names: Iterable[str]) -> Path | None:
-    """The folder that all clips among some names below `folder` share, None where there are no clips."""
+    """The common folder of all clips among some names below `folder`; None without clips."""
     fitting = [folder / name for name in names if adapter.parse(PurePosixPath(name)) is not None]
     return Path(os.path.commonpath([file.parent for file in fitting])) if fitting else None
 
@@ -235,13 +235,13 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 def _number(value: object) -> float:
     try:
-        return float(value)  # type: ignore[arg-type]  # what is no number is NaN
+        return float(value)  # type: ignore[arg-type]  # other values become NaN
     except (TypeError, ValueError):
         return np.nan
 
 
 def _text(column: pd.Series) -> pd.Series:
-    """Text with NaN for what is missing, in the type that this pandas gives to text."""
+    """Text in the text type of pandas, NaN for missing values."""
     text = column.astype(object).where(column.notna() & (column.astype(object) != ""), np.nan)
     text = text.map(lambda value: value if isinstance(value, float) else str(value))
     return text.astype(TEXT)

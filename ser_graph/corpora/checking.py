@@ -1,26 +1,26 @@
-"""What is there in a corpus, and what is wrong with it: every clip is decoded, nothing is changed.
+"""Check a corpus: list its contents and its problems. Every clip is decoded; nothing is changed.
 
 ==============  ========  ==========================================================================
 problem         severity  meaning
 ==============  ========  ==========================================================================
 missing         error     no such file
-pointer         error     the text that git-lfs leaves in place of a file it has not fetched
+pointer         error     a git-lfs pointer, a small text in place of the sound file
 empty           error     no bytes, or no samples
-unreadable      error     a file that may not be read
-not audio       error     not a file that libsndfile can open
-bad rate        error     a header that says fewer than 1,000 or more than 1,000,000 samples a second
-truncated       error     the header promises more than there is, or decoding stops
+unreadable      error     the file may not be read
+not audio       error     libsndfile cannot open the file
+bad rate        error     the header says fewer than 1,000 or more than 1,000,000 samples a second
+truncated       error     the file is shorter than its header says, or decoding stops
 not finite      error     samples that are NaN or infinite
 wrong scale     error     samples above 100, where full scale is 1: integers that were stored as floats
 silent          error     no sample is louder than -60 dB of full scale once the channels are averaged
 too short       error     less than 0.1 s
-same audio      either    the samples are those of another clip; an error where the labels differ
+same audio      either    the same samples as another clip; an error if the labels differ
 low rate        warning   below 16 kHz
-odd rate        warning   none at which anything records, as 16,001 Hz
+odd rate        warning   an unusual sampling rate, e.g. 16,001 Hz
 ==============  ========  ==========================================================================
 
-`check_corpus` adds what concerns the corpus as a whole: the same clip twice, names that do not fit, classes and
-clips that are missing, speakers in two splits.
+`check_corpus` also checks the corpus as a whole: repeated clips, names that do not fit, missing classes and clips,
+speakers in two splits.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 SILENCE = 1e-3  # -60 dB; the quietest clip of RAVDESS, a whispered "calm", peaks at 4.5e-3
 SHORTEST = 0.1  # seconds
-LOWEST_RATE = 16_000  # Hz, what speech models are trained on
+LOWEST_RATE = 16_000  # Hz, the rate of the training data of speech models
 USUAL_RATES = frozenset(
     {
         8_000,
@@ -73,7 +73,7 @@ _WARNINGS = frozenset({"low rate", "odd rate", "same audio"})
 
 @dataclass
 class _Clip:
-    """What decoding one file told: empty values where it could not be decoded."""
+    """The result of decoding one file; empty values if decoding failed."""
 
     rate: int = 0
     channels: int = 0
@@ -105,11 +105,11 @@ def usable_clips(table: pd.DataFrame, problems: pd.DataFrame, *, skip_bad: bool 
 
     Args:
         table: a clip table.
-        problems: what `check_clips` said of it.
+        problems: the result of `check_clips` for this table.
         skip_bad: leave out clips with an error, instead of refusing the table.
 
     Raises:
-        InputError: a clip cannot be used and `skip_bad` is False, or none can; names the first one.
+        InputError: a clip cannot be used and `skip_bad` is False, or no clip can be used.
     """
     bad = problems[problems["severity"] == "error"]
     if not len(bad):
@@ -121,7 +121,7 @@ def usable_clips(table: pd.DataFrame, problems: pd.DataFrame, *, skip_bad: bool 
     if not skip_bad:
         raise InputError(
             f"{len(files)} of {len(table)} clips cannot be used, e.g. {example}; list them with 'ser-graph check', "
-            "mend them, or leave them out (--skip-bad)"
+            "repair them, or leave them out (--skip-bad)"
         )
     for row in bad.to_dict("records"):
         logger.info("Left out: %s (%s: %s)", one_line(row["file"]), row["problem"], one_line(row["detail"]))
@@ -225,14 +225,14 @@ def _examine(path: Path) -> _Clip:
     except SoundError as error:
         clip.problems.append((error.problem, error.detail))
     if 0 < clip.rate < LOWEST_RATE:
-        clip.problems.append(("low rate", f"{clip.rate} Hz: nothing above {clip.rate // 2} Hz can be heard"))
+        clip.problems.append(("low rate", f"{clip.rate} Hz: there is no sound above {clip.rate // 2} Hz"))
     if clip.rate and clip.rate not in USUAL_RATES:
-        clip.problems.append(("odd rate", f"{clip.rate} Hz, at which nothing records; is its header right?"))
+        clip.problems.append(("odd rate", f"{clip.rate} Hz is not a usual rate; check the header of the file"))
     return clip
 
 
 def _decode(sound: SoundReader, clip: _Clip) -> None:
-    """Listen to a file as a model does, channels averaged."""
+    """Decode a file and check its samples; as for a model, the channels are averaged."""
     digest = hashlib.blake2b(digest_size=16, person=f"{clip.rate}".encode())
     mono, single = _Range(), _Range()
     frames = 0
@@ -254,7 +254,7 @@ def _decode(sound: SoundReader, clip: _Clip) -> None:
 
 @dataclass
 class _Range:
-    """The lowest and the highest of samples that come in blocks."""
+    """The lowest and the highest sample of several blocks."""
 
     low: float = np.inf
     high: float = -np.inf
@@ -264,12 +264,12 @@ class _Range:
 
     @property
     def extent(self) -> float:
-        """From the lowest to the highest: a constant offset is no sound."""
+        """The highest minus the lowest sample, because a constant offset is not sound."""
         return self.high - self.low
 
 
 def _problems(table: pd.DataFrame, clips: list[_Clip]) -> list[dict[str, str]]:
-    """The problems of every clip, in the order of the table, and the clips that are the same audio."""
+    """The problems of every clip, in the order of the table, and the clips with the same audio."""
     first: dict[str, int] = {}
     found = []
     for place, (file, clip) in enumerate(zip(table.index, clips, strict=True)):
@@ -283,14 +283,14 @@ def _same_audio(table: pd.DataFrame, one: int, other: int) -> dict[str, str]:
     detail = f"the same audio as {table.index[one]}"
     labels = [table["emotion"].iloc[place] for place in (one, other)]
     if pd.notna(labels).all() and labels[0] != labels[1]:
-        detail += f", which is labelled {labels[0]}, this one {labels[1]}; leave both out, or correct one"
+        detail += f", labelled {labels[0]}, but this one is labelled {labels[1]}; leave both out, or correct one"
         return _problem(table.index[other], "same audio", detail, "error")
     return _problem(table.index[other], "same audio", f"{detail}; keep one, or keep both in one split")
 
 
 def _corpus_problems(adapter: Adapter, scan: Scan, table: pd.DataFrame) -> Iterator[dict[str, str]]:
     for one, other in scan.duplicates:
-        yield _problem(other, "twice", f"the same clip as {one}; delete one of them", "error")
+        yield _problem(other, "twice", f"the same clip as {one}; delete one of the two", "error")
     for file in scan.unparsed:
         yield _problem(file, "name", f"does not fit {adapter.pattern}; it is not loaded", "warning")
     if adapter.n_clips:
@@ -300,7 +300,7 @@ def _corpus_problems(adapter: Adapter, scan: Scan, table: pd.DataFrame) -> Itera
 
 
 def _missing_parts(adapter: Adapter, table: pd.DataFrame) -> Iterator[dict[str, str]]:
-    """Classes that are absent, and clips that a complete corpus has."""
+    """Missing classes and missing clips, compared with the complete corpus."""
     absent = set(adapter.emotions) - set(table["emotion"]) - set(adapter.left_out)
     if absent:
         yield _problem("", "class", f"no clip of {', '.join(sorted(absent))}", "warning")
@@ -311,10 +311,10 @@ def _missing_parts(adapter: Adapter, table: pd.DataFrame) -> Iterator[dict[str, 
     speakers = table["speaker"].value_counts().sort_index()
     usual = int(speakers.mode().max())
     short = speakers[speakers < usual]
-    # Where most speakers have as many clips, the others are the incomplete ones; in DEMoS, say, no two agree.
+    # If most speakers have the same number of clips, the others are incomplete. In DEMoS all numbers differ.
     if len(short) and (speakers == usual).mean() > 0.5:
         listed = [f"{speaker} ({n} of {usual})" for speaker, n in short.items()]
-        detail += f"; short are the speakers {shorten(listed, 10)}"
+        detail += f"; incomplete speakers: {shorten(listed, 10)}"
     else:
         detail += f", of {len(speakers)} speaker{'s' if len(speakers) > 1 else ''}"
     yield _problem("", "clips", detail, "warning")
@@ -323,7 +323,7 @@ def _missing_parts(adapter: Adapter, table: pd.DataFrame) -> Iterator[dict[str, 
 def _table_problems(table: pd.DataFrame) -> Iterator[dict[str, str]]:
     nameless = int(table["speaker"].isna().sum())
     if nameless and table["split"].isna().all():
-        detail = f"{nameless} of {len(table)} clips have no speaker, and there is no split; give the table either"
+        detail = f"{nameless} of {len(table)} clips have no speaker, and there is no split; add either column"
         yield _problem("", "split", detail, "warning")
     for emotion, n in _counts(table["emotion"]).items():
         if emotion not in EMOTIONS:
@@ -345,9 +345,7 @@ def _frame(problems: list[dict[str, str]]) -> pd.DataFrame:
 def _root(table: pd.DataFrame, root: str | Path | None) -> Path:
     root = table.attrs.get("root") if root is None else root
     if root is None:
-        raise InputError(
-            "The table does not say where its clips are; give the folder: check_clips(table, root=FOLDER)"
-        )
+        raise InputError("The folder of the clips is unknown; give it: check_clips(table, root=FOLDER)")
     return Path(root).expanduser()
 
 

@@ -1,9 +1,9 @@
-"""Copies of clips at other speeds: new voices that say the same, for teacher and student alike.
+"""Copies of clips at other speeds: new voices that say the same sentences.
 
-A copy is a row of the clip table, not a file: its sound is the original's, resampled as it is read, so that pitch,
-formants and tempo all change. The teacher hears the copy too: the student learns what the teacher says of the very
-same sound ("consistent teaching": Beyer et al., "Knowledge distillation: a good teacher is patient and consistent",
-CVPR 2022).
+A copy is a row of the clip table, not a file. Reading a copy resamples the sound of the original, so that pitch,
+formants and tempo all change. The teacher embeds the copy too, so that student and teacher get the same sound
+("consistent teaching": Beyer et al., "Knowledge distillation: a good teacher is patient and consistent", CVPR
+2022).
 """
 
 import numpy as np
@@ -43,7 +43,7 @@ def with_copies(table: pd.DataFrame, n: int = 2, *, seed: int = 0) -> pd.DataFra
     if n < 0:
         raise InputError(f"Bad number of copies {n}, expected 0 or more")
     if "copy_of" in table:
-        raise InputError("The table has copies already; make them of the originals")
+        raise InputError("The table has copies already; give a table of the originals")
     parts = [table.assign(copy_of=None, speed=1.0)]
     for number in range(n):
         percent = _speeds(table, number, seed)
@@ -63,7 +63,7 @@ def originals(table: pd.DataFrame) -> np.ndarray:
 
 
 def split_of_copies(table: pd.DataFrame) -> pd.DataFrame:
-    """The same table, in which copies follow their originals after those were split anew."""
+    """The table with the split of each copy updated after a new split of the originals."""
     if "copy_of" not in table:
         return table
     copies = table["copy_of"].notna()
@@ -73,7 +73,7 @@ def split_of_copies(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _speeds(table: pd.DataFrame, number: int, seed: int) -> np.ndarray:
-    """[N] percent: one for each speaker, or clip of unknown speaker, whatever the order of the rows."""
+    """[N] percent: one speed for each speaker or clip of unknown speaker, independent of the order of the rows."""
     slowest, fastest = FASTER if number % 2 else SLOWER
     voices = table["speaker"].where(table["speaker"].notna(), table.index.to_series()).astype(str)
     names = sorted(set(voices))

@@ -12,7 +12,7 @@ from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.corpora.vocabulary import COLUMNS
 from ser_graph.errors import InputError, bad_value, shorten
 
-_NAMES = ("speaker", "sentence")  # the same name in two corpora does not mean the same
+_NAMES = ("speaker", "sentence")  # two corpora can use the same name for different speakers or sentences
 
 
 def join_corpora(tables: Sequence[pd.DataFrame], labelled: Collection[str] | None = None) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def _corpus_names(tables: Sequence[pd.DataFrame]) -> list[str]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(
-            f"Two tables are of the corpus {twice[0]!r}; give one another name in table.attrs['corpus']"
+            f"Two tables have the corpus name {twice[0]!r}; rename one corpus in table.attrs['corpus']"
         )
     return names
 
@@ -82,12 +82,12 @@ def _corpus_names(tables: Sequence[pd.DataFrame]) -> list[str]:
 def _root(table: pd.DataFrame, name: str) -> Path:
     root = table.attrs.get("root")
     if not root:
-        raise InputError(f"The table of {name!r} does not say where its clips are; set table.attrs['root']")
+        raise InputError(f"The table of {name!r} does not contain the folder of its clips; set table.attrs['root']")
     return Path(root).expanduser().resolve()
 
 
 def _part(table: pd.DataFrame, corpus: str, folder: Path, *, labelled: bool) -> pd.DataFrame:
-    """The rows of one corpus as they stand in the joint table."""
+    """The rows of one corpus, in the form of the joint table."""
     files = pd.Index(
         [(PurePosixPath(folder.as_posix()) / str(file)).as_posix() for file in table.index], name="file"
     )
@@ -109,6 +109,6 @@ def _check_emotions(labelled: Sequence[pd.DataFrame]) -> None:
         others = sorted(set(part["emotion"].dropna()) - known)
         if others:
             raise InputError(
-                f"{part['corpus'].iloc[0]} has emotions that the first corpus has not: {shorten(others)}; load it "
+                f"{part['corpus'].iloc[0]} has emotions that the first corpus lacks: {shorten(others)}; load it "
                 f"with labels={{{others[0]!r}: NAME}}, or leave it out of labelled"
             )

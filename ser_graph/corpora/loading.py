@@ -1,4 +1,4 @@
-"""From the name of a corpus and a folder to its clip table."""
+"""Load the clip table of a corpus from its name and its folder."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -16,7 +16,7 @@ ADAPTERS: dict[str, Adapter] = {
     module.ADAPTER.name: module.ADAPTER
     for module in (ravdess, demos, emovo, nemo, emodb, crema_d, savee, tess, urdu, synthetic)
 }
-"""Every corpus that `load_corpus` knows by name."""
+"""The corpora of `load_corpus` by name."""
 
 Splitter = Callable[[pd.DataFrame], pd.DataFrame]
 Split = str | Splitter | None

@@ -1,7 +1,6 @@
-"""Who is trained on and who is tested on: splits by speaker, and what is wrong with a split.
+"""Splits by speaker, and checks of a split.
 
-Every function takes a clip table and returns a new one with the column ``split`` filled in; the table it was
-given stays as it was.
+Functions that split a clip table return a new table with the column ``split``; the given table does not change.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from ser_graph.corpora.copies import originals, split_of_copies
 from ser_graph.corpora.vocabulary import SPLITS
 from ser_graph.errors import InputError, bad_value, shorten
 
-_DRAWS = 100  # seeded draws of speakers that `speaker_split` chooses from
+_DRAWS = 100  # number of random draws from which `speaker_split` chooses
 
 
 def speaker_split(table: pd.DataFrame, fractions: Sequence[float] = (0.6, 0.2, 0.2), seed: int = 0) -> pd.DataFrame:
@@ -89,7 +88,7 @@ def leave_speakers_out(
     least = 2 + dev
     if len(speakers) < least:
         raise InputError(
-            f"Leaving one speaker out needs {least}, the table has {len(speakers)}; load more speakers"
+            f"Leaving one speaker out needs {least} speakers, the table has {len(speakers)}; load more speakers"
         )
     if n_folds is not None and not least <= n_folds <= len(speakers):
         raise InputError(
@@ -107,7 +106,7 @@ def leave_speakers_out(
 
 
 def _groups(speakers: pd.Index, genders: np.ndarray, n_folds: int | None) -> list[list[str]]:
-    """Speakers dealt out like cards, one gender after the other; None makes each a group, in sorted order."""
+    """Groups of speakers: each gender is distributed evenly over the groups; None makes each speaker a group."""
     if n_folds is None:
         return [[speaker] for speaker in speakers]
     dealt = sorted(speakers, key=lambda speaker: (genders[speakers.get_loc(speaker)], speaker))
@@ -126,14 +125,14 @@ def assign_split(table: pd.DataFrame, split_of: dict[str, str]) -> pd.DataFrame:
     unknown = sorted(set(table.loc[originals(table), "speaker"].dropna()) - set(split_of))
     if unknown:
         raise InputError(
-            f"No split for the speakers {shorten(unknown)}; the split knows {shorten(sorted(split_of))}; "
-            "name one for each, or split by speaker_split"
+            f"No split for the speakers {shorten(unknown)}, only for {shorten(sorted(split_of))}; "
+            "give each speaker a split, or use speaker_split"
         )
     return split_of_copies(table.assign(split=table["speaker"].map(split_of)))
 
 
 def speaker_overlap(table: pd.DataFrame) -> pd.DataFrame:
-    """The speakers who are in more than one split: clips of each in train, dev and test.
+    """The speakers in more than one split, with their numbers of clips in train, dev and test.
 
     Examples:
         >>> table = pd.DataFrame({"speaker": ["a", "a", "b"], "split": ["train", "test", "dev"]})
@@ -145,11 +144,11 @@ def speaker_overlap(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_split(table: pd.DataFrame, *, shared_speakers: bool = False) -> None:
-    """Refuse a split that would make a result look better than it is.
+    """Refuse a split that makes results look too good.
 
     Args:
         table: a clip table.
-        shared_speakers: accept speakers in two splits, for corpora that are split so by their norm.
+        shared_speakers: accept speakers in two splits, for corpora with such a usual split.
 
     Raises:
         InputError: a split that is not train, dev or test, no training clips, or a speaker in two splits.
@@ -164,7 +163,7 @@ def check_split(table: pd.DataFrame, *, shared_speakers: bool = False) -> None:
     for name in sorted(set(table["split"].dropna()) - set(SPLITS)):
         raise bad_value("split", name, SPLITS)
     if not (table["split"] == "train").any():
-        raise InputError("No clip is in the train split; split the table, by speaker_split for instance")
+        raise InputError("No clip is in the train split; split the table, e.g. with speaker_split")
     shared = speaker_overlap(table)
     if len(shared) and not shared_speakers:
         listed = [f"{speaker} ({', '.join(row.index[row > 0])})" for speaker, row in shared.iterrows()]
@@ -184,19 +183,19 @@ def _shares(fractions: Sequence[float]) -> np.ndarray:
 
 
 def _speaker_counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Clips of each emotion, a row a speaker, sorted; clips without a label are an emotion of their own."""
+    """Number of clips of each emotion, one row per speaker, sorted; clips without a label are one more emotion."""
     nameless = table.index[table["speaker"].isna()]
     if len(nameless):
         raise InputError(
             f"{len(nameless)} of {len(table)} clips have no speaker ({shorten(nameless)}); "
-            "a split by speaker needs one for each: fill in the column speaker, or load with split=None"
+            "fill in the column speaker, or load with split=None"
         )
     emotions = table["emotion"].fillna("") if "emotion" in table else pd.Series("", index=table.index)
     return pd.crosstab(table["speaker"].to_numpy(), emotions.to_numpy())
 
 
 def _speaker_genders(table: pd.DataFrame, speakers: pd.Index) -> np.ndarray:
-    """The gender of each speaker, empty where it is not known."""
+    """The gender of each speaker, empty if unknown."""
     if "gender" not in table:
         return np.full(len(speakers), "", dtype=object)
     genders = table.assign(gender=table["gender"].fillna("")).groupby("speaker")["gender"]
@@ -204,7 +203,7 @@ def _speaker_genders(table: pd.DataFrame, speakers: pd.Index) -> np.ndarray:
 
 
 def _apportion(n_speakers: int, shares: np.ndarray) -> np.ndarray:
-    """Speakers a split: the largest remainder, at least one where the share is positive."""
+    """Number of speakers in each split: largest remainders, at least one speaker if the share is positive."""
     needed = int((shares > 0).sum())
     if n_speakers < needed:
         raise InputError(
@@ -218,7 +217,7 @@ def _apportion(n_speakers: int, shares: np.ndarray) -> np.ndarray:
 
 
 def _draw(genders: np.ndarray, capacity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A split for each speaker at random, each gender spread over the splits in proportion to their sizes."""
+    """A random split of the speakers; each gender is spread over the splits in proportion to their sizes."""
     codes = np.full(len(genders), -1)
     left = capacity.copy()
     for gender in sorted(set(genders)):
@@ -233,6 +232,6 @@ def _draw(genders: np.ndarray, capacity: np.ndarray, rng: np.random.Generator) -
 
 
 def _distance(codes: np.ndarray, counts: np.ndarray, wanted: np.ndarray) -> float:
-    """Clips too many or too few, over all splits and emotions."""
+    """The sum of the differences from the wanted numbers of clips, over all splits and emotions."""
     totals = np.stack([counts[codes == code].sum(axis=0) for code in range(len(SPLITS))])
     return float(np.abs(totals - wanted).sum())

@@ -1,7 +1,7 @@
-"""Any other corpus: a table that says of each file what is felt in it and by whom. And the stored clip table.
+"""A corpus that a table describes, with emotion and speaker of each file; and the stored clip table.
 
-What is read: CSV and TSV with a header, also audformat's (index ``file``, or ``file,start,end`` where every
-segment is the whole file) and nkululeko's (``file,emotion,speaker,gender,language,split``), EmoBox's jsonl
+Input: CSV and TSV with a header, also of audformat (index ``file``, or ``file,start,end`` if every segment is the
+whole file) and of nkululeko (``file,emotion,speaker,gender,language,split``), jsonl of EmoBox
 (``key,dataset,wav,emo``), or a DataFrame.
 
 ==========  =======================================================================================
@@ -12,7 +12,7 @@ emotion     label, emo, emotions
 speaker     speaker_id, spk, actor, spk_id, speakers
 gender      sex; values f, fem, woman, w, m, man
 split       subset, partition; values training, devel, development, val, valid, validation, testing, eval
-duration    seconds, or a pandas time such as ``0 days 00:00:02.5``; read from the files where missing
+duration    seconds, or a pandas time such as ``0 days 00:00:02.5``; if missing, read from the files
 ==========  =======================================================================================
 
 Only ``file`` and ``emotion`` are needed; case does not matter. Emotions may be spelled as adjectives, as
@@ -51,9 +51,9 @@ from ser_graph.errors import InputError, bad_value, shorten
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl"})
 
 Labels = Mapping[str, str | None] | Literal["strict", "keep"]
-"""What to do with emotions that are not in the vocabulary; see `name_emotions`."""
+"""Treatment of emotions outside the vocabulary; see `name_emotions`."""
 
-_SAME_END = 0.01  # seconds by which the end of a segment may miss the end of its file
+_SAME_END = 0.01  # seconds, the largest distance between the end of a segment and the end of its file
 _NO_GENDER = frozenset({"", "unknown", "other", "nan", "none"})
 
 
@@ -145,7 +145,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
         >>> pd.testing.assert_frame_equal(read_table(path), table)
     """
     with atomic_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        # Quoted text keeps even a carriage return in a name, and shows that speaker "03" is no number.
+        # Quoted text keeps even a carriage return in a name, and marks speaker "03" as text.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(["file", *table.columns])
         for row in table.itertuples():
@@ -162,7 +162,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     wanted = ["file", *COLUMNS]
     if list(rows.columns[: len(wanted)]) != wanted:
         raise InputError(
-            f"{path} is no stored clip table: expected the columns {', '.join(wanted)}, "
+            f"{path} is not a stored clip table: expected the columns {', '.join(wanted)}, "
             f"found {shorten(rows.columns, 6)}; read other tables with load_table"
         )
     return as_clip_table(rows.set_index("file"))
@@ -176,7 +176,7 @@ def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         found = sorted(file.name for file in path.iterdir() if file.suffix.lower() in TABLE_SUFFIXES)
         raise InputError(f"{path} is a folder; give the table itself, {shorten(found) or 'a .csv or .jsonl file'}")
     if path.suffix.lower() not in TABLE_SUFFIXES:
-        raise InputError(f"{path} is no table: expected a file that ends in {', '.join(sorted(TABLE_SUFFIXES))}")
+        raise InputError(f"{path} is not a table: expected a file that ends in {', '.join(sorted(TABLE_SUFFIXES))}")
     if not path.is_file():
         raise InputError(f"No file {path}")
     if path.suffix.lower() == ".jsonl":
@@ -185,14 +185,14 @@ def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_csv(path: Path, separator: str) -> pd.DataFrame:
-    """A CSV as text; only empty cells are missing, as a clip may be called NA.wav and a speaker None."""
+    """A CSV as text. Only empty cells count as missing: a clip may be called NA.wav, and a speaker None."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [row for row in csv.reader(file, delimiter=separator) if row]
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error) from None
     except csv.Error as error:
-        raise InputError(f"{path} is no table ({error}); is a quotation mark left open?") from None
+        raise InputError(f"{path} is not a table ({error}); check its quotation marks") from None
     if not rows:
         raise InputError(f"{path} is empty; expected a header and a row for each clip")
     header, *body = rows
@@ -210,7 +210,7 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error) from None
     except ValueError as error:
-        raise InputError(f"{path} is no jsonl ({error}); expected one JSON object a line") from None
+        raise InputError(f"{path} is not jsonl ({error}); expected one JSON object per line") from None
     return rows.map(lambda cell: json.dumps(cell) if isinstance(cell, list | dict) else cell)
 
 
@@ -219,7 +219,7 @@ def _not_utf8(path: Path, error: UnicodeDecodeError) -> InputError:
 
 
 def _start(source: str | Path | pd.DataFrame, root: str | Path | None, files: pd.Series) -> Path:
-    """The folder that relative names start from: the table's own, or the nearest one above that holds any."""
+    """The folder of relative names: the folder of the table, or the nearest parent that holds any of the files."""
     if root is not None:
         return Path(root).expanduser().resolve()
     if isinstance(source, pd.DataFrame):
@@ -234,7 +234,7 @@ def _start(source: str | Path | pd.DataFrame, root: str | Path | None, files: pd
 
 
 def _named_columns(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows with our names for the columns; a column that already has our name goes before its aliases."""
+    """The rows with standard column names; a column with the standard name is preferred to its aliases."""
     found: dict[str, list[str]] = {}
     for column in rows.columns:
         found.setdefault(COLUMN_ALIASES.get(plain(column), plain(column)), []).append(column)
@@ -257,7 +257,7 @@ def _named_columns(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _without_segments(rows: pd.DataFrame, paths: list[Path], name: str) -> pd.DataFrame:
-    """The rows without audformat's ``start, end``, which have to span whole files."""
+    """The rows without the columns ``start, end`` of audformat, which must cover whole files."""
     if not {"start", "end"} <= set(rows.columns):
         return rows
     starts, ends = (_seconds(rows[column], name, rows["file"]) for column in ("start", "end"))
@@ -274,13 +274,13 @@ def _without_segments(rows: pd.DataFrame, paths: list[Path], name: str) -> pd.Da
 
 
 def _relative(files: pd.Series, root: Path, *, free: bool) -> tuple[list[str], Path]:
-    """Names relative to the root; where the root is ours to choose, it gives way to absolute names."""
+    """Names relative to the root. If `free`, absolute names outside the root change the root."""
     if files.isna().any():
         raise InputError(f"{int(files.isna().sum())} rows have no file; delete them or fill the column in")
     paths = [Path(os.path.normpath(root / str(file).strip().replace("\\", "/"))) for file in files]
     outside = [path for path in paths if not path.is_relative_to(root)]
     if outside and not free:
-        raise InputError(f"{outside[0]} is not below the root {root}; give a folder that holds all the clips")
+        raise InputError(f"{outside[0]} is not below the root {root}; give a folder that contains all clips")
     if outside:
         root = Path(os.path.commonpath([path.parent for path in paths]))
     return [path.relative_to(root).as_posix() for path in paths], root
@@ -297,17 +297,17 @@ def _one_row_a_file(rows: pd.DataFrame, name: str) -> pd.DataFrame:
         values = " and ".join(repr(value) for value in given[column].astype(str).unique()[:2])
         raise InputError(
             f"{name} has several rows for {twice.nunique()} files: {twice[0]} has {column} {values}; "
-            "keep one row a file"
+            "keep one row per file"
         )
     return rows
 
 
 def asked_of_clips(table: pd.DataFrame, columns: list[str]) -> dict[str, str]:
-    """What a stage asks for of its clips: hashes of what a table says of them, and of what is heard.
+    """The clips in the request of a stage: a hash of their rows, and a hash of the contents of their files.
 
     Args:
         table: a clip table.
-        columns: those that matter; a missing one counts as empty.
+        columns: the columns that matter; a missing column counts as empty.
     """
     rows = table.reindex(columns=columns).astype(str).to_csv()
     return {"clips": content_hash(rows), "contents": content_hash(file_contents(clip_paths(table)))}
@@ -329,7 +329,7 @@ def _respell(column: pd.Series, what: str, aliases: Mapping[str, str], expected:
 
 
 def _seconds(column: pd.Series, name: str, files: pd.Series | None = None) -> pd.Series:
-    """Seconds from numbers or from pandas times; `files` names the rows, by default the index does."""
+    """Seconds from numbers or from pandas times; `files` names the rows, by default the index."""
     numbers = pd.to_numeric(column.astype(object), errors="coerce")
     if numbers[column.notna()].notna().all() and not pd.api.types.is_timedelta64_dtype(column):
         return numbers
@@ -342,11 +342,11 @@ def _seconds(column: pd.Series, name: str, files: pd.Series | None = None) -> pd
 
 
 def _with_durations(table: pd.DataFrame, folder: Path, name: str) -> pd.DataFrame:
-    """Durations from the headers where the table has none; refuses a root below which no clip is."""
+    """Read missing durations from the headers; refuse a root that contains no clip."""
     if not any((folder / file).is_file() for file in table.index):
         raise InputError(
             f"None of the {len(table)} files of {name} is in {folder} (first: {table.index[0]}); "
-            "put the table into the folder that the names start from, or give that: load_table(table, root=FOLDER)"
+            "move the table into the folder of its files, or give that folder: load_table(table, root=FOLDER)"
         )
     unknown = table.index[table["duration"].isna()]
     table.loc[unknown, "duration"] = read_durations(folder, list(unknown))

@@ -1,4 +1,4 @@
-"""The words every clip table is written in, and the spellings of others that mean the same.
+"""The words of clip tables, and other spellings with the same meaning.
 
 Canonical emotions are nouns, genders are ``female`` and ``male``, splits are ``train``, ``dev`` and ``test``.
 """
@@ -21,10 +21,10 @@ GENDERS = ("female", "male")
 SPLITS = ("train", "dev", "test")
 
 COLUMNS = ("emotion", "speaker", "gender", "duration", "split")
-"""The columns that every clip table has, in this order."""
+"""The columns of every clip table, in this order."""
 
 NUMBERS = ("duration", "age", "arousal", "valence", "dominance", "speed")
-"""The columns that hold numbers; every other one holds text, so that speaker ``03`` stays ``03``."""
+"""The columns of numbers; all other columns hold text, so that speaker ``03`` stays ``03``."""
 
 _EMOTION_SPELLINGS = {
     "anger": "angry ang rage",
@@ -64,7 +64,7 @@ COLUMN_ALIASES = _spellings(_COLUMN_SPELLINGS)
 
 
 def plain(spelling: object) -> str:
-    """A spelling without what differs between corpora by accident: case, outer blanks, ``-`` for ``_``.
+    """A spelling without differences of case, outer blanks, and ``-`` or blanks for ``_``.
 
     Examples:
         >>> plain(" Pleasant-Surprise ")
@@ -74,7 +74,7 @@ def plain(spelling: object) -> str:
 
 
 def canonical_emotion(spelling: str) -> str | None:
-    """The canonical noun for a spelling of an emotion, or None where it is not known.
+    """The canonical noun for a spelling of an emotion, or None if the spelling is unknown.
 
     Examples:
         >>> canonical_emotion("Angry"), canonical_emotion("ps"), canonical_emotion("contempt")

@@ -1,8 +1,8 @@
-"""The clip table and the tensors of a graph: what each column is in numbers, and whether the two still agree.
+"""The clip table and the tensors of a graph: the codes of each column, and whether table and tensors still agree.
 
-Nodes and rows are tied by `clip`, a number for each file name that stands among the nodes' tensors: whatever drops,
-splits or reorders nodes carries it along, and the rows of the table are found by it. A number that comes from
-another graph, or the zeros that PyG's transforms fill new nodes with, are no clip of the table.
+The node tensor `clip` ties nodes to rows: it contains a number for each file name. An operation that drops, splits
+or reorders nodes does the same to `clip`, and the rows of the table follow it. A number from another graph, or a
+zero that a transform of PyG gives to a new node, is not a clip of the table.
 """
 
 import hashlib
@@ -18,20 +18,20 @@ from ser_graph.errors import InputError
 from ser_graph.graph.meta import Names
 
 CODES = {"emotion": "y", "speaker": "speaker", "gender": "gender"}
-"""The columns of the clip table that are codes in the graph, and the names of the codes."""
+"""Column of the clip table -> the graph's tensor of its codes."""
 
 MASKS = {"train": "train_mask", "dev": "val_mask", "test": "test_mask"}
-"""The splits, and the names of their masks."""
+"""Split -> name of its mask."""
 
 TIED = ("clip", *CODES.values(), *MASKS.values())
-"""The node tensors that say what the clip table says."""
+"""The node tensors with the contents of the clip table."""
 
 _COLUMNS = (*CODES, "split")
 Edges = tuple[Tensor | None, Tensor | None]
 
 
 def clip_numbers(files: Iterable[object]) -> Tensor:
-    """[N] int64: for each file name a hash of it, the same in every graph.
+    """[N] int64: a hash of each file name, the same in every graph.
 
     Examples:
         >>> clip_numbers(["a.wav", "b.wav", "a.wav"]).unique().numel()
@@ -42,7 +42,7 @@ def clip_numbers(files: Iterable[object]) -> Tensor:
 
 
 def names_of(table: pd.DataFrame, known: Mapping[str, list[str]]) -> Names:
-    """The names behind the codes of each column, sorted: those that occur, and those known before."""
+    """The names behind the codes of each column, sorted: names in the table, and names in `known`."""
     return {
         column: sorted({*known.get(column, ()), *map(str, _column(table, column).dropna().unique())})
         for column in CODES
@@ -50,15 +50,15 @@ def names_of(table: pd.DataFrame, known: Mapping[str, list[str]]) -> Names:
 
 
 def encode(table: pd.DataFrame, names: Mapping[str, list[str]]) -> dict[str, Tensor]:
-    """What a clip table says, as tensors.
+    """The contents of a clip table as tensors.
 
     Args:
         table: N rows.
-        names: of each column in code order.
+        names: the names of each column in code order.
 
     Returns:
-        [N] int64 codes under their names in the graph, -1 where the name is missing or not in `names`, and [N]
-        bool masks.
+        [N] int64 codes under their names in the graph, -1 if a value is missing or not in `names`; and [N] bool
+        masks.
 
     Examples:
         >>> table = pd.DataFrame({"emotion": ["joy", None], "split": ["test", "dev"]})
@@ -72,14 +72,14 @@ def encode(table: pd.DataFrame, names: Mapping[str, list[str]]) -> dict[str, Ten
 
 @dataclass(frozen=True)
 class AgreedTable:
-    """A clip table, and copies of all that it was last seen to agree with.
+    """A clip table, and copies of the table, tensors and names at the last time that they agreed.
 
     Attributes:
-        table: what the user reads, and may change.
-        kept: a copy of it.
+        table: the table that the user reads and may change.
+        kept: a copy of the table.
         tensors: copies of the tensors of `TIED`, on the CPU.
         names: a copy of the names behind the codes.
-        edges: the very tensors `edge_index` and `edge_weight`, no copies; None where the graph has none.
+        edges: the tensors `edge_index` and `edge_weight` themselves, not copies; None if the graph has none.
     """
 
     table: pd.DataFrame
@@ -96,16 +96,16 @@ class AgreedTable:
         names: Mapping[str, list[str]],
         edges: Edges,
     ) -> "AgreedTable":
-        """Note what agrees."""
+        """Store a table, tensors and names that agree."""
         copies = {name: tensor.clone() for name, tensor in tensors.items()}
         return cls(table, table.copy(), copies, {column: list(of) for column, of in names.items()}, edges)
 
     def is_edited(self) -> bool:
-        """Whether rows, names or splits were changed in place since."""
+        """Whether rows, names or splits of the table were changed in place."""
         return not self.table.index.equals(self.kept.index) or bool(self._edited_columns())
 
     def put_back(self) -> "AgreedTable":
-        """The same without what was changed in place; further columns stay where the rows are the same."""
+        """Undo changes in place; further columns stay if the rows are the same."""
         if not self.table.index.equals(self.kept.index):
             table = self.kept.copy()
         else:
@@ -113,15 +113,15 @@ class AgreedTable:
         return AgreedTable.of(table, self.tensors, self.names, self.edges)
 
     def follow(self, tensors: dict[str, Tensor], names: Mapping[str, list[str]], edges: Edges) -> "AgreedTable":
-        """The table of the graph as it is now: rows follow `clip`, and the column `split` the masks.
+        """The table of the graph after changes: rows follow `clip`, and the column `split` follows the masks.
 
         Args:
-            tensors: those of `TIED`, [N] each.
+            tensors: the tensors of `TIED`, [N] each.
             names: the names behind the codes.
             edges: `edge_index` and `edge_weight`.
 
         Raises:
-            InputError: what the tensors say cannot be what the table says.
+            InputError: the tensors contradict the table.
         """
         if not self.is_edited() and self._is_as_it_was(tensors, names, edges):
             return self
@@ -157,14 +157,14 @@ class AgreedTable:
         ]
 
     def _rows(self, clip: Tensor) -> np.ndarray:
-        """[N] the row of each node."""
+        """[N] the row of each node in the table."""
         numbers, first = np.unique(self.tensors["clip"].numpy(), return_index=True)
         rows = pd.Series(first, numbers).reindex(clip.numpy(), fill_value=-1).to_numpy(copy=True)
         strange = np.flatnonzero(rows < 0)
         if len(strange):
             raise InputError(
-                f"{len(strange)} of {len(clip)} nodes are no clips of the graph's table (first: {strange[0]}), as "
-                "where a transform adds nodes or two graphs are joined; take the graph as it was before that"
+                f"{len(strange)} of {len(clip)} nodes are not in the graph's clip table (first: {strange[0]}), "
+                "e.g. because a transform added nodes or two graphs were joined; use the graph before that step"
             )
         return rows
 
@@ -178,14 +178,15 @@ def _column(table: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _same(one: pd.Series, other: pd.Series) -> bool:
-    """Whether two columns hold the same, be it in other types."""
+    """Whether two columns hold the same values, possibly in different types."""
     return one.equals(other) or one.astype(object).equals(other.astype(object))
 
 
 def _check_edges_followed(old: Edges, new: Edges, rows: np.ndarray) -> None:
-    """Refuse nodes that moved while the edges stayed, and edges that moved while their weights stayed.
+    """Refuse nodes that moved without their edges, and edges that moved without their weights.
 
-    The first is what PyG's `FixedPoints` does, the second what it does where it knows of `edge_attr` alone.
+    `FixedPoints` of PyG moves nodes without edges. Transforms of PyG that support only `edge_attr` move edges
+    without weights.
     """
     before, weight_before, after, weight = (
         None if tensor is None else tensor.detach().cpu().numpy() for tensor in (*old, *new)
@@ -193,24 +194,24 @@ def _check_edges_followed(old: Edges, new: Edges, rows: np.ndarray) -> None:
     if before is None or after is None or before.shape != after.shape or not after.size:
         return
     if after.min() < 0 or after.max() >= len(rows):
-        return  # edges to no node; `ClipGraph.check` says so
-    moved = rows[after]  # the edges as they are, between the nodes as they were numbered
+        return  # edges to missing nodes; `ClipGraph.check` refuses them
+    moved = rows[after]  # the new edges, with the old numbers of the nodes
     if np.array_equal(before, after) and not np.array_equal(before, moved):
         raise InputError(
-            "edge_index is as it was, but the nodes are others or stand in another order; choose clips with "
-            "data.subgraph(rows), which moves both"
+            "The nodes changed or moved, but edge_index did not change; choose clips with data.subgraph(rows), "
+            "which changes both"
         )
     if weight is None or weight_before is None or not np.array_equal(weight_before, weight):
         return
     one, other = np.lexsort((weight, *before)), np.lexsort((weight, *moved))
     if np.array_equal(before[:, one], moved[:, other]) and not np.array_equal(weight[one], weight[other]):
         raise InputError(
-            "edge_index is in another order, but edge_weight is as it was; sort both, e.g. with data.sort()"
+            "edge_index has a new order, but edge_weight did not change; sort both, e.g. with data.sort()"
         )
 
 
 def _check_codes(table: pd.DataFrame, tensors: Mapping[str, Tensor], names: Mapping[str, list[str]]) -> None:
-    """Codes are those of the names, or -1: a name may be hidden from whoever looks at the tensors."""
+    """Refuse codes that differ from the table, except -1: the user may hide a name in the tensors."""
     expected = encode(table, names)
     for column, code in CODES.items():
         wrong = (tensors[code] != expected[code]) & (tensors[code] != -1)
@@ -218,7 +219,7 @@ def _check_codes(table: pd.DataFrame, tensors: Mapping[str, Tensor], names: Mapp
             row = int(wrong.nonzero()[0])
             raise InputError(
                 f"{code} of clip {table.index[row]} is {int(tensors[code][row])}, but its {column} in the table is "
-                f"{_column(table, column).iloc[row]!r} (code {int(expected[code][row])}); to change both, "
+                f"{_column(table, column).iloc[row]!r} (code {int(expected[code][row])}); change both with "
                 f"data.table = data.table.assign({column}=...)"
             )
 
@@ -235,7 +236,7 @@ def _check_masks(table: pd.DataFrame, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _with_split(table: pd.DataFrame, tensors: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> pd.DataFrame:
-    """The table in which `split` is what the masks say, wherever they say something else than before."""
+    """The table with a new `split` for every clip whose masks changed."""
     changed = torch.stack([tensors[mask] != before[mask] for mask in MASKS.values()]).any(0).numpy()
     if not changed.any():
         return table
@@ -255,6 +256,6 @@ def _check_split(table: pd.DataFrame, tensors: Mapping[str, Tensor]) -> None:
             row = int(np.flatnonzero(wrong)[0])
             value, masked = _column(table, "split").iloc[row], bool(tensors[mask][row])
             raise InputError(
-                f"The split of clip {table.index[row]} is {value!r} in the table, but its {mask} is {masked}; to "
-                "change both, data.table = data.table.assign(split=...)"
+                f"The split of clip {table.index[row]} is {value!r} in the table, but its {mask} is {masked}; "
+                "change both with data.table = data.table.assign(split=...)"
             )

@@ -128,7 +128,7 @@ def asked_of_graph(
     *,
     shared_speakers: bool = False,
 ) -> dict[str, Any]:
-    """Everything that decides what `build_graph` makes, as JSON values."""
+    """Everything that decides the result of `build_graph`, as JSON values."""
     columns = dict.fromkeys([*CODED, "split", *settings.across])
     objects = {"graph": settings, "embedding": embedding, "features": features}
     return {
@@ -140,7 +140,7 @@ def asked_of_graph(
 
 
 def scope_nodes(table: pd.DataFrame, scope: str) -> Tensor:
-    """Row numbers of the clips that may have and be neighbours, int64: no copies."""
+    """Row numbers of the clips that can have neighbours and be neighbours, int64; copies are left out."""
     splits = SPLITS_OF[scope]
     inside = table["split"].isin(splits) if splits else pd.Series(True, index=table.index)
     return torch.tensor(inside.to_numpy(bool) & originals(table)).nonzero()[:, 0]
@@ -152,8 +152,8 @@ def top_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, n_neighbor
     Args:
         ids: [N, k] int64, descending similarity, -1 = none.
         similarity: [N, k] float32.
-        epsilon: keep similarities above it; None keeps all.
-        n_neighbors: keep the first so many.
+        epsilon: keep similarities above this value; None keeps all.
+        n_neighbors: maximum number of neighbours to keep.
 
     Returns:
         edge_index [2, E], sorted by seed and then by descending similarity, and edge_weight [E].
@@ -161,7 +161,7 @@ def top_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, n_neighbor
     ids, similarity = ids[:, :n_neighbors], similarity[:, :n_neighbors]
     kept = ids >= 0
     if epsilon is not None:
-        # In float32, as the similarities are: 0.99 is then the same number on both sides.
+        # In float32 like the similarities: 0.99 is then the same number on both sides.
         kept &= similarity > torch.tensor(epsilon, dtype=torch.float32)
     seeds = torch.arange(len(ids))[:, None].expand_as(ids)
     return torch.stack([ids[kept], seeds[kept]]), similarity[kept]
@@ -178,7 +178,7 @@ def assemble(
         x: [N, n_frames, n_mels].
         edge_index: [2, E] int64, neighbour -> seed.
         edge_weight: [E] float32.
-        **made: fields of `GraphMeta`: how they were made, and what was measured.
+        **made: fields of `GraphMeta`: settings and measurements.
     """
     data = ClipGraph(x=x, emb=emb, edge_index=edge_index, edge_weight=edge_weight, num_nodes=len(table))
     root = table.attrs.get("root")
@@ -194,7 +194,7 @@ def assemble(
 
 
 def data_hash(table: pd.DataFrame, emb: Tensor) -> str:
-    """A hash of what the graph was made from: files, labels, split, embeddings; not of the order of rows."""
+    """A hash of files, labels, split and embeddings, independent of the order of the rows."""
     order = table.index.argsort()
     columns = [column for column in ("emotion", "speaker", "gender", "split") if column in table]
     rows = table.iloc[order][columns].astype("object").where(lambda frame: frame.notna(), None)
@@ -203,16 +203,16 @@ def data_hash(table: pd.DataFrame, emb: Tensor) -> str:
 
 
 def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tuple[Tensor, Tensor, GraphMeasures]:
-    """The edges among the clips in scope, and what was measured as they were found.
+    """The edges among the clips in scope, and the measurements of the search.
 
     Args:
         emb: [N, D] embeddings of the clips in scope.
-        table: their clip table.
-        settings: who is whose neighbour.
+        table: the clip table of these clips.
+        settings: the rules for neighbours.
 
     Returns:
         edge_index [2, E] in rows of `emb`, sorted by seed and then by descending similarity; edge_weight [E]; and
-        what was measured, but for `n_clips`, as `table` may lack some.
+        the measurements except `n_clips`, because `table` may lack some clips.
     """
     rows = centred(emb, table, settings.center)
     groups = group_codes(table, settings.across)
@@ -242,10 +242,10 @@ def _kept_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, *, mutua
 
 
 def check_table(table: pd.DataFrame, settings: GraphSettings, *, shared_speakers: bool = False) -> None:
-    """Refuse a table that lacks what the settings need, before the long work of embedding."""
+    """Refuse a table that does not fit the settings, before the long embedding."""
     if table.index.has_duplicates:
         twice = table.index[table.index.duplicated()][0]
-        raise InputError(f"The clip {twice} stands in the table twice; keep one row a clip")
+        raise InputError(f"The clip {twice} is in the table twice; keep one row per clip")
     wanted = SPLITS_OF[settings.scope]
     if wanted and not table["split"].isin(wanted).any():
         raise InputError(f"No clip in the split {'+'.join(wanted)}; give the table a split, or use scope='all'")
@@ -257,11 +257,11 @@ def check_table(table: pd.DataFrame, settings: GraphSettings, *, shared_speakers
 
 
 def check_spectrograms(x: Tensor, features: LogMelSettings, table: pd.DataFrame) -> None:
-    """Refuse spectrograms of another shape than `features` make of the clips of a table."""
+    """Refuse spectrograms with a shape that does not fit `features` and the table."""
     _check_rows("x", x, table)
     expected = (features.n_frames, features.n_mels)
     if x.shape[1:] != expected:
-        raise InputError(f"x has spectrograms of {tuple(x.shape[1:])}, expected {expected} as features say")
+        raise InputError(f"x has spectrograms of shape {tuple(x.shape[1:])}, expected {expected} as in features")
 
 
 def _check_rows(name: str, values: Tensor, table: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""Embeddings without what all clips, or all clips of a voice, have in common: it says nothing of emotion."""
+"""Subtract from embeddings the mean of all clips or of each speaker: the mean says nothing about emotion."""
 
 from typing import get_args
 
@@ -11,19 +11,19 @@ from ser_graph.graph.settings import Center
 
 
 def centred(emb: Tensor, table: pd.DataFrame, center: Center) -> Tensor:
-    """Embeddings without the mean of all clips, or of each speaker's own clips. No label is looked at.
+    """Embeddings minus the mean of all clips, or of the clips of each speaker. Labels are not used.
 
     Args:
-        emb: [N, D] float32 embeddings; they alone decide the means.
-        table: their clip table, N rows; only ``speaker`` is looked at.
-        center: the mean to take off: ``"none"``, ``"corpus"`` (of all N clips) or ``"speaker"``.
+        emb: [N, D] float32 embeddings; the means are computed from them.
+        table: clip table of N rows; only ``speaker`` is used.
+        center: the mean to subtract: ``"none"``, ``"corpus"`` (of all N clips) or ``"speaker"``.
 
     Returns:
-        [N, D] float32; `emb` itself where there is nothing to do.
+        [N, D] float32; for ``"none"``, `emb` itself.
 
     Raises:
-        InputError: an unknown `center`, speakers are needed and missing, or have a single clip, or a clip that is
-            the mean, and so has no direction.
+        InputError: an unknown `center`; a missing speaker or a speaker with one clip, if speakers are needed; or a
+            clip that equals the mean and so has no direction.
 
     Examples:
         >>> emb = torch.tensor([[1.0, 0.0], [3.0, 0.0], [9.0, 5.0], [9.0, 7.0]])
@@ -45,7 +45,7 @@ def centred(emb: Tensor, table: pd.DataFrame, center: Center) -> Tensor:
 
 
 def check_center(table: pd.DataFrame, center: str) -> None:
-    """Refuse a mean that clips do not have, before the long work of embedding; see `centred`."""
+    """Refuse a mean that cannot be computed, before the long embedding; see `centred`."""
     if center not in get_args(Center):
         raise bad_value("center", center, get_args(Center))
     if center != "speaker":
@@ -70,6 +70,6 @@ def _check_directions(rows: Tensor, table: pd.DataFrame) -> None:
     nothing = (rows.norm(dim=1) == 0).nonzero()[:, 0].tolist()
     if nothing:
         raise InputError(
-            f"{len(nothing)} clips are exactly the mean and have no direction, e.g. {table.index[nothing[0]]}; "
+            f"{len(nothing)} clips equal the mean and so have no direction, e.g. {table.index[nothing[0]]}; "
             "delete repeated clips, or use center='none'"
         )

@@ -1,4 +1,4 @@
-"""`ClipGraph`: the corpus as one PyG `Data`, with the clip table beside it."""
+"""`ClipGraph`: the corpus as one PyG `Data`, with its clip table."""
 
 import copy
 import difflib
@@ -41,20 +41,20 @@ class ClipGraph(Data):
         meta: how the graph was made, and the names behind the codes (``meta.names["emotion"]``). It is frozen; a
             change is ``data.meta = data.meta.replace(corpus="emovo")``.
 
-    Whatever PyG does to the nodes, the table follows: ``data.subgraph(rows)`` has the rows of its clips, and after
-    ``RandomNodeSplit`` the column `split` says what the masks say. Where it cannot follow, because there are nodes
-    that are no clips, or somebody wrote other codes into `y`, reading the table raises an `InputError`.
+    The table follows changes of the nodes by PyG: ``data.subgraph(rows)`` has the rows of its clips, and after
+    ``RandomNodeSplit`` the column `split` agrees with the masks. If the table cannot follow, e.g. because a node is
+    not a clip or `y` contains wrong codes, reading the table raises an `InputError`.
     """
 
     @property
     def table(self) -> pd.DataFrame:
         """The clip table, a row per node in node order.
 
-        Columns can be added in place. Emotions, speakers, genders and splits change by assigning a whole table,
-        ``data.table = data.table.assign(split=...)``, which sets codes and masks too.
+        Columns can be added in place. To change emotions, speakers, genders or splits, assign a whole table:
+        ``data.table = data.table.assign(split=...)``. This sets codes and masks too.
 
         Raises:
-            InputError: the tensors were changed so that they cannot be those of the table, or the table in place.
+            InputError: the tensors contradict the table, or its rows were changed in place.
         """
         agreed: AgreedTable = self._beside("_agreed", "clip table")
         tensors = {name: self._node_tensor(name) for name in TIED}
@@ -73,7 +73,7 @@ class ClipGraph(Data):
             raise InputError(f"The table has {len(table)} rows, expected {self.num_nodes}, one for each node")
         if table.index.has_duplicates:
             twice = table.index[table.index.duplicated()][0]
-            raise InputError(f"The clip {twice} stands in the table twice; keep one row a clip")
+            raise InputError(f"The clip {twice} is in the table twice; keep one row per clip")
         known: GraphMeta = self.__dict__.get("_meta", GraphMeta())
         names = names_of(table, known.names)
         tensors = {"clip": clip_numbers(table.index), **encode(table, names)}
@@ -105,13 +105,13 @@ class ClipGraph(Data):
         """The number of the node of a clip.
 
         Raises:
-            InputError: no such clip; the nearest names are in the message.
+            InputError: no such clip; the message contains similar names.
         """
         table = self.table
         if file in table.index:
             return table.index.tolist().index(file)
         near = difflib.get_close_matches(str(file), map(str, table.index), n=3, cutoff=0.5)
-        hint = f"; near it are {near}" if near else f", expected one of its {self.num_nodes:,} files"
+        hint = f"; similar names are {near}" if near else f", expected one of its {self.num_nodes:,} files"
         raise InputError(f"No clip {file!r} in the graph{hint}")
 
     def degrees(self) -> Tensor:
@@ -119,17 +119,17 @@ class ClipGraph(Data):
         return self.edge_index[1].bincount(minlength=self.num_nodes)
 
     def check(self) -> None:
-        """Refuse a graph whose tensors do not fit one another or the clip table; cheap, no feature is read.
+        """Refuse a graph whose tensors do not fit each other or the clip table. No spectrogram is read.
 
         Raises:
-            InputError: names the tensor that is missing or has another type, rank or length, an edge to no node,
-                spectrograms of other settings, codes or masks that contradict the table, or a clip that stands
-                there twice.
+            InputError: a tensor is missing or has a wrong type, rank or length; an edge leads to a missing node;
+                the spectrograms do not fit their settings; codes or masks contradict the table; or a clip is there
+                twice. The message names the tensor or clip.
         """
         self.check_tensors()
         files = self.table.index
         if files.has_duplicates:
-            raise InputError(f"The clip {files[files.duplicated()][0]} is two nodes; keep one a clip")
+            raise InputError(f"The clip {files[files.duplicated()][0]} is two nodes; keep one node per clip")
 
     def check_tensors(self) -> None:
         """The part of `check` that needs no clip table."""
@@ -141,14 +141,14 @@ class ClipGraph(Data):
         self._check_frames()
 
     def clone(self, *args: str) -> "ClipGraph":
-        """A copy with tensors, clip table and meta of its own."""
+        """A deep copy of tensors, clip table and meta."""
         out = super().clone(*args)
         beside = {name: value for name, value in out.__dict__.items() if name in ("_agreed", "_meta")}
         out.__dict__.update(copy.deepcopy(beside))
         return out
 
     def coalesce(self) -> "ClipGraph":
-        """A shallow copy with edges sorted and each once, with its largest weight; PyG's forgets `edge_weight`."""
+        """A shallow copy with sorted edges, each once, with its largest weight; PyG's method drops the weight."""
         out = copy.copy(self)
         out.edge_index, out.edge_weight = coalesce(
             self.edge_index, self.edge_weight, num_nodes=self.num_nodes, reduce="max"
@@ -161,8 +161,8 @@ class ClipGraph(Data):
     def _beside(self, name: str, what: str) -> Any:
         if name not in self.__dict__:
             raise InputError(
-                f"This graph has no {what}: PyG's Batch, collate and to_dict carry tensors alone; read it from the "
-                "graph that went in"
+                f"This graph has no {what}: PyG's Batch, collate and to_dict keep only tensors; read it from the "
+                "original graph"
             )
         return self.__dict__[name]
 
@@ -194,7 +194,7 @@ class ClipGraph(Data):
             raise InputError(f"edge_index of the graph is {list(shape)}, expected [2, number of edges]")
         self._check_shape("edge_weight", shape[1], 1)
         if "edge_attr" in self:
-            raise InputError("edge_attr stands beside edge_weight, as where a transform made other edges; keep one")
+            raise InputError("The graph has edge_attr and edge_weight (e.g. of a transform); keep only edge_weight")
         if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < (self.num_nodes or 0):
             raise InputError(
                 f"edge_index of the graph runs from {int(edge_index.min())} to {int(edge_index.max())}, expected "
@@ -205,6 +205,6 @@ class ClipGraph(Data):
         expected, found = self.meta.features, tuple(self.x.shape[1:])
         if found != (expected.n_frames, expected.n_mels):
             raise InputError(
-                f"x of the graph has spectrograms of {list(found)}, expected "
-                f"{[expected.n_frames, expected.n_mels]} as data.meta.features say"
+                f"x of the graph has spectrograms of shape {list(found)}, expected "
+                f"{[expected.n_frames, expected.n_mels]} as in data.meta.features"
             )

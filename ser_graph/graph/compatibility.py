@@ -1,4 +1,4 @@
-"""Whether a student can predict the clips of a graph; checked without torch, on the device too."""
+"""Check whether a student can predict the clips of a graph; without torch, so that it works on the device too."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,39 +9,39 @@ from ser_graph.graph.meta import GraphMeta
 
 
 def check_compatible(meta: GraphMeta, features: Mapping[str, Any], emotions: Sequence[str]) -> None:
-    """Refuse a graph of other spectrograms than a student's, or of emotions that it does not know.
+    """Refuse a graph with other spectrogram settings than a student, or with emotions unknown to the student.
 
     Args:
-        meta: of the graph.
-        features: settings of the student's spectrograms.
-        emotions: the student's.
+        meta: meta of the graph.
+        features: spectrogram settings of the student.
+        emotions: emotions of the student.
 
     Raises:
-        InputError: names what differs.
+        InputError: they do not fit; the message names the difference.
     """
     check_same_features(meta.features, features)
     theirs = meta.names["emotion"]
     if not set(theirs) <= set(emotions):
         raise InputError(
-            f"The graph does not belong to the model: its emotions are {', '.join(theirs)}, those of the model "
-            f"{', '.join(emotions)}; give the graph that it was trained on, or one of no others"
+            f"The graph does not fit the model: its emotions are {', '.join(theirs)}, but the model has "
+            f"{', '.join(emotions)}; give the graph of the training, or a graph without other emotions"
         )
 
 
 def check_same_features(graph: LogMelSettings, expected: Mapping[str, Any]) -> None:
-    """Refuse a graph whose spectrograms are of other settings than a student's.
+    """Refuse a graph with other spectrogram settings than a student.
 
     Args:
-        graph: those of the graph.
-        expected: the student's.
+        graph: spectrogram settings of the graph.
+        expected: spectrogram settings of the student.
 
     Raises:
-        InputError: names the first setting that differs.
+        InputError: a setting differs; the message names the first one.
     """
     given = graph.model_dump()
     for key, value in expected.items():
         if given.get(key) != value:
             raise InputError(
                 f"The graph's spectrograms have {key}={given.get(key)!r}, the student expects {value!r}; predict "
-                "from the clip table or sound files instead, or give the graph that it was trained on"
+                "from the clip table or sound files instead, or give the graph of the training"
             )

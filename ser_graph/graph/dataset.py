@@ -1,4 +1,4 @@
-"""`EmotionGraph`: the same graph as a PyG `InMemoryDataset`, for those who expect one."""
+"""`EmotionGraph`: the graph of a corpus as a PyG `InMemoryDataset`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +18,12 @@ from ser_graph.graph.storage import load_graph, write_graph
 from ser_graph.graph.stored import FILES
 from ser_graph.upstream import EmbeddingSettings, Upstream
 
-_WHERE = "data/README.md says where each corpus is had from and how its folder looks"
-_WAY_OUT = "pass force_reload=True to build it anew"
+_WHERE = "data/README.md lists the source and the folder layout of each corpus"
+_WAY_OUT = "pass force_reload=True to build it again"
 
 
 def _name_of(split: Any) -> str | None:
-    """What is noted of a split; functions have no names that tell them apart."""
+    """The stored name of a split; functions have no unique names."""
     return split if split is None or isinstance(split, str) else "a function"
 
 
@@ -73,7 +73,7 @@ class EmotionGraph(InMemoryDataset):
             raise bad_value("corpus", self.name, ADAPTERS)
         self._upstream, self._split = upstream, split
         wholes = {"graph": settings, "embedding": embedding, "features": features}
-        self._whole = {part for part, one in wholes.items() if one is not None}  # then every field is asked for
+        self._whole = {part for part, one in wholes.items() if one is not None}  # all of their fields are compared
         self._settings, self._embedding, self._features = changed(
             changes, settings or GraphSettings(), embedding or EmbeddingSettings(), features or LogMelSettings()
         )
@@ -84,16 +84,16 @@ class EmotionGraph(InMemoryDataset):
 
     @property
     def raw_file_names(self) -> list[str]:
-        """Not known beforehand: every corpus has its own."""
+        """Unknown in advance, because every corpus has other files."""
         return []
 
     @property
     def processed_file_names(self) -> list[str]:
-        """The parts of a stored graph, and what it was asked for."""
+        """The files of a stored graph, and the request of its stage."""
         return [*FILES, MARK]
 
     def download(self) -> None:
-        """Make the synthetic corpus, or say where the corpus is had from."""
+        """Make the synthetic corpus, or refuse and name the source of the corpus."""
         raw = Path(self.raw_dir)
         if self._is_built() or any(raw.iterdir()):
             return
@@ -106,7 +106,7 @@ class EmotionGraph(InMemoryDataset):
     def process(self) -> None:
         """Build the graph and store it."""
         if self._upstream is None:
-            raise InputError(f"No graph in {self.processed_dir} yet; give the upstream to build it with")
+            raise InputError(f"No graph in {self.processed_dir} yet; give the upstream that embeds the clips")
         self._upstream = self._loaded(self._upstream)
         table = load_corpus(self.name, self.raw_dir, split=self._split)
         how = {"embedding": self._embedding, "features": self._features}
@@ -133,7 +133,7 @@ class EmotionGraph(InMemoryDataset):
             if meta.upstream is None or fingerprint != meta.upstream.fingerprint:
                 raise InputError(
                     f"The graph in {self.processed_dir} was built with another upstream; pass force_reload=True to "
-                    "build it anew"
+                    "build it again"
                 )
         stored = asked_of(Path(self.processed_dir))
         objects = {"graph": self._settings, "embedding": self._embedding, "features": self._features}
@@ -151,7 +151,7 @@ class EmotionGraph(InMemoryDataset):
         refuse_difference(Path(self.processed_dir), before, plain(now), _WAY_OUT)
 
     def _is_same_upstream(self, upstream: UpstreamMeta | None) -> bool:
-        """Whether the upstream is known by its name, so that nothing has to be fetched to compare it."""
+        """Whether the name shows that the upstream is the same, so that no download is needed to compare it."""
         requested = self._upstream
         if upstream is None or isinstance(requested, Upstream) or Path(str(requested)).expanduser().is_dir():
             return False
@@ -159,11 +159,11 @@ class EmotionGraph(InMemoryDataset):
 
     def _check_split(self) -> None:
         if not any(Path(self.raw_dir).iterdir()):
-            return  # the clips are gone, and with them what the function could be asked about
+            return  # the clips were deleted: the function cannot be applied to them
         stored = self._data.table["split"]
         wanted = load_corpus(self.name, self.raw_dir, split=self._split)["split"].reindex(stored.index)
         if not wanted.astype(object).equals(stored.astype(object)):
             raise InputError(
                 f"The graph in {self.processed_dir} was built with another split; pass force_reload=True to build "
-                "it anew"
+                "it again"
             )

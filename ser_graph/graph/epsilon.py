@@ -1,4 +1,4 @@
-"""What epsilon does to a graph: the similarities it cuts, the coverage it leaves, a plain word on both."""
+"""The effect of epsilon on a graph: similarities, coverage, and a warning if epsilon is useless."""
 
 import math
 import warnings
@@ -12,22 +12,22 @@ from ser_graph.graph.meta import GraphMeasures, SimilarityHistogram
 from ser_graph.graph.neighbours import pair_similarity
 
 _SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
-_QUANTILES_OF = 1_000_000  # so many similarities at most; torch.quantile takes 16 million
+_QUANTILES_OF = 1_000_000  # maximum number of similarities; torch.quantile takes 16 million
 _BINS = 60
 
 
 class UselessEpsilon(UserWarning):
-    """Epsilon leaves almost no clip a neighbour, or lets nearly every pair through."""
+    """Epsilon leaves almost no clip with a neighbour, or is below the similarity of most pairs."""
 
 
 def epsilon_of_coverage(edge_index: Tensor, similarity: Tensor, n: int, share: float) -> float:
-    """The largest epsilon that leaves a share of the clips a neighbour; equal similarities may leave more.
+    """The largest epsilon that leaves at least a share of the clips with a neighbour.
 
     Args:
-        edge_index: [2, E] neighbour -> seed, of every similarity.
+        edge_index: [2, E] neighbour -> seed, the edge of every similarity.
         similarity: [E] float32.
-        n: clips in scope.
-        share: of them, above 0.
+        n: number of clips in scope.
+        share: wanted share of these clips, above 0.
 
     Raises:
         InputError: fewer clips have any edge.
@@ -44,10 +44,10 @@ def epsilon_of_coverage(edge_index: Tensor, similarity: Tensor, n: int, share: f
     if last == -torch.inf:
         most = int((best > -torch.inf).sum())
         raise InputError(
-            f"epsilon='coverage:{share:g}' cannot be had: {most} of {n} clips ({most / n:.1%}) have any "
-            "neighbour; ask for less, or relax the rules on edges"
+            f"epsilon='coverage:{share:g}' is impossible: only {most} of {n} clips ({most / n:.1%}) have any "
+            "neighbour; choose a smaller share, or relax the rules on edges"
         )
-    # The next smaller float32: epsilon is strict, and this one keeps the similarity.
+    # The next smaller float32: similarities must be above epsilon, and this value keeps the last one.
     return float(torch.nextafter(last, torch.tensor(-torch.inf)))
 
 
@@ -55,8 +55,8 @@ def edge_measures(edge_index: Tensor, ids: Tensor) -> dict[str, Any]:
     """Edges, and the share of clips in scope with at least one neighbour; see `GraphMeasures`.
 
     Args:
-        edge_index: [2, E] edges that were kept.
-        ids: [N, k] ranked neighbours they were kept from, -1 = none.
+        edge_index: [2, E] the kept edges.
+        ids: [N, k] the ranked neighbours before filtering, -1 = none.
     """
     n = len(ids)
     return {
@@ -69,13 +69,13 @@ def edge_measures(edge_index: Tensor, ids: Tensor) -> dict[str, Any]:
 def similarity_measures(
     unit: Tensor, nearest: Tensor, epsilon: float | None, *, seed: int = 0, n_pairs: int = 200_000
 ) -> dict[str, Any]:
-    """The similarities of nearest neighbours beside those of random pairs.
+    """The similarities of nearest neighbours and of random pairs.
 
     Args:
         unit: [N, D] rows of length 1.
         nearest: [N, k] similarities of the nearest neighbours, -inf = none.
         epsilon: the threshold, or None.
-        seed: of the sample of random pairs.
+        seed: random seed of the sample of random pairs.
         n_pairs: size of that sample.
 
     Returns:
@@ -113,7 +113,7 @@ def _random_pairs(unit: Tensor, n_pairs: int, seed: int) -> Tensor:
 
 
 def _suggestion(quantile: float) -> float:
-    """The round number just below a similarity; finer the closer to 1 that is.
+    """The round number just below a similarity, with more digits if the similarity is close to 1.
 
     Examples:
         >>> _suggestion(0.948), _suggestion(0.5), _suggestion(0.99962)
@@ -124,7 +124,7 @@ def _suggestion(quantile: float) -> float:
 
 
 def check_epsilon(measured: GraphMeasures) -> None:
-    """Refuse an epsilon that leaves no edge, and warn of one that leaves few or decides little.
+    """Refuse an epsilon that leaves no edge; warn if it leaves few edges or removes few.
 
     Raises:
         InputError: no edge is left.
@@ -140,13 +140,13 @@ def check_epsilon(measured: GraphMeasures) -> None:
         raise InputError(f"epsilon={epsilon} leaves no edge: {seen}")
     if measured.coverage < 0.1:
         warnings.warn(
-            f"epsilon={epsilon} leaves only {measured.coverage:.1%} of the clips a neighbour: {seen}",
+            f"epsilon={epsilon} leaves only {measured.coverage:.1%} of the clips with a neighbour: {seen}",
             UselessEpsilon,
             stacklevel=3,
         )
     elif measured.pairs_above_epsilon > 0.5:
         warnings.warn(
-            f"epsilon={epsilon} decides little: {measured.pairs_above_epsilon:.0%} of random pairs are above "
+            f"epsilon={epsilon} has little effect: {measured.pairs_above_epsilon:.0%} of random pairs are above "
             f"it; {seen}",
             UselessEpsilon,
             stacklevel=3,

@@ -1,4 +1,4 @@
-"""Adding clips to a graph: only they are embedded, and all edges are sought anew."""
+"""Add clips to a graph: only the new clips are embedded, and all edges are searched again."""
 
 from pathlib import Path
 
@@ -60,10 +60,10 @@ def add_clips(
     table, made = as_clip_table(table), data.meta
     already = data.table.index.intersection(table.index)
     if len(already):
-        raise InputError(f"{len(already)} clips are in the graph already, e.g. {already[0]}")
+        raise InputError(f"{len(already)} clips are in the graph already, e.g. {already[0]}; give only new clips")
     made_by = made.upstream
     if upstream and made_by and upstream.fingerprint() != made_by.fingerprint:
-        raise InputError("This upstream is not the one that the graph was made with; build the graph anew")
+        raise InputError("Another upstream made this graph; give that upstream, or build the graph again")
     joined = pd.concat([data.table, table])
     joined.attrs = dict(data.table.attrs)
     check_table(joined, made.settings, shared_speakers=made.shared_speakers)
@@ -91,7 +91,7 @@ def add_clips(
 
 
 def _joined(x: Tensor, new: Tensor, out: str | Path | None) -> Tensor:
-    """The spectrograms of old and new clips, of the old ones' type."""
+    """The spectrograms of old and new clips, in the type of the old ones."""
     new = new.to(x.dtype)
     if out is None:
         return torch.cat([x, new])

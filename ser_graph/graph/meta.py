@@ -1,4 +1,4 @@
-"""`GraphMeta`: how a graph was made, and what was measured of it; without torch."""
+"""`GraphMeta`: how a graph was made, and its measurements; without torch."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -12,10 +12,10 @@ from ser_graph.graph.settings import GraphSettings
 from ser_graph.upstream.settings import EmbeddingSettings
 
 Names = dict[str, list[str]]
-"""For each column of the clip table that is codes in the graph, its names in code order."""
+"""For each column of `CODED`, the names in code order."""
 
 CODED = ("emotion", "speaker", "gender")
-"""The columns of the clip table that are codes in the graph."""
+"""The columns of the clip table that the graph contains as codes."""
 
 _Count = Annotated[int, Field(ge=0)]
 _NAMES = f"lists of text under {', '.join(CODED)}"
@@ -26,9 +26,9 @@ class SimilarityHistogram(Record):
 
     Attributes:
         low: lower edge of the first bin.
-        high: upper edge of the last.
-        nearest: in each bin, pairs of a clip and one of its nearest neighbours.
-        pairs: in each bin, random pairs.
+        high: upper edge of the last bin.
+        nearest: for each bin, the number of pairs of a clip and one of its nearest neighbours.
+        pairs: for each bin, the number of random pairs.
     """
 
     low: float = Field(description="a number")
@@ -43,25 +43,26 @@ class SimilarityHistogram(Record):
         if len(self.nearest) != len(self.pairs):
             raise InputError(
                 f"A histogram has {len(self.nearest)} bins for nearest and {len(self.pairs)} for pairs, expected "
-                "as many"
+                "the same number"
             )
         return self
 
 
 class GraphMeasures(Record):
-    """What was measured when a graph was built; the defaults are those of a graph without an edge.
+    """The measurements of a graph when it was built; the defaults belong to a graph without edges.
 
     Attributes:
-        n_clips: all clips but copies.
-        n_in_scope: clips that may have and be neighbours.
-        n_edges: directed edges that were kept.
-        method: how neighbours were searched, where the setting says auto.
-        epsilon: the threshold that was used, where the setting names a coverage; None is none.
+        n_clips: number of clips without copies.
+        n_in_scope: number of clips that can have neighbours and be neighbours.
+        n_edges: number of directed edges.
+        method: the method that the neighbour search used (the setting may be auto).
+        epsilon: the threshold that was used (the setting may be a coverage); None: no threshold.
         coverage: share of the clips in scope with a neighbour.
-        recall: share of the true nearest neighbours that the search found, of a sample.
-        similarity_quantiles: of nearest neighbours, by share: ``"0.5"`` is the median; empty where there are none.
-        similarity_histogram: of nearest neighbours and random pairs; None where there are none.
-        pairs_above_epsilon: share of random pairs.
+        recall: share of the true nearest neighbours that the search found, for a sample of clips.
+        similarity_quantiles: quantiles of the similarities of nearest neighbours, by share (``"0.5"`` is the
+            median); empty without neighbours.
+        similarity_histogram: histogram of nearest neighbours and random pairs; None without neighbours.
+        pairs_above_epsilon: share of random pairs with a similarity above epsilon.
     """
 
     n_clips: int = Field(0, ge=0)
@@ -81,9 +82,9 @@ class UpstreamMeta(Record):
 
     Attributes:
         fingerprint: see `Upstream.fingerprint`.
-        weights: where its weights came from, a name or a folder.
-        finetuned: whether they were fine-tuned since.
-        info: what else ``Upstream.info`` says.
+        weights: origin of its weights, a name or a folder.
+        finetuned: whether the weights were fine-tuned.
+        info: the other entries of ``Upstream.info``.
     """
 
     fingerprint: str = Field(description="a hash")
@@ -106,21 +107,21 @@ class UpstreamMeta(Record):
 
 
 class GraphMeta(Record):
-    """How a graph was made, and the names behind its codes. It is frozen: `replace` gives a changed one.
+    """How a graph was made, and the names behind its codes. It is frozen: `replace` returns a changed copy.
 
     Attributes:
         corpus: name of the corpus.
         root: its folder.
         names: for emotion, speaker and gender, the names in code order.
-        data_hash: of the clips, labels, split and embeddings; empty while a graph is put together.
+        data_hash: hash of the clips, labels, split and embeddings; empty while the graph is being made.
         environment: versions, machine and threads.
-        features: how the spectrograms were made.
-        settings: how neighbours were chosen.
+        features: settings of the spectrograms.
+        settings: the rules for neighbours.
         embedding: how the upstream embedded the clips.
         shared_speakers: whether a speaker may be in two splits.
-        split: how an `EmotionGraph` was told to split its clips; None where it was not told.
-        upstream: what embedded the clips; None where the embeddings were given.
-        measured: what was measured.
+        split: the argument `split` of `EmotionGraph`; None for other graphs.
+        upstream: the model that embedded the clips; None if the user gave the embeddings.
+        measured: the measurements.
 
     Examples:
         >>> meta = GraphMeta(corpus="emovo")
@@ -148,20 +149,20 @@ class GraphMeta(Record):
     @field_validator("names", mode="after")
     @classmethod
     def _of_coded_columns(cls, names: Names) -> Names:
-        """Every column has names, be it none."""
+        """Give every column a list of names, which may be empty."""
         if unknown := sorted(names.keys() - set(CODED)):
             raise bad_value("column of names", unknown[0], CODED)
         return {column: names.get(column, []) for column in CODED}
 
 
 def parse_meta(content: object) -> GraphMeta:
-    """The meta that was dumped as JSON. Nothing is filled in, as defaults say nothing of a graph that was built.
+    """Read a meta from JSON. Every value must be there: a default says nothing about a graph that was built.
 
     Args:
-        content: what `GraphMeta.model_dump` with ``mode="json"`` gave.
+        content: the result of `GraphMeta.model_dump` with ``mode="json"``.
 
     Raises:
-        InputError: a name that is missing or unknown, or a value of another type or size than it can have.
+        InputError: a name is missing or unknown, or a value has a wrong type or size.
 
     Examples:
         >>> parse_meta(GraphMeta().model_dump(mode="json")) == GraphMeta()
@@ -169,18 +170,18 @@ def parse_meta(content: object) -> GraphMeta:
         >>> parse_meta({})
         Traceback (most recent call last):
         ...
-        ser_graph.errors.InputError: No corpus in it
+        ser_graph.errors.InputError: corpus is missing
     """
     if not isinstance(content, dict):
         raise InputError(f"Bad meta of type {type(content).__name__}, expected an object")
     meta = GraphMeta(**content)
     if missing := _missing(meta.model_dump(mode="json"), content):
-        raise InputError(f"No {missing} in it")
+        raise InputError(f"{missing} is missing")
     return meta
 
 
 def _missing(whole: Mapping[str, Any], given: Mapping[str, Any]) -> str | None:
-    """The first name that is in `whole` and not in `given`, with the names it stands under."""
+    """The first name that is in `whole` but not in `given`, as a dotted path."""
     for name, value in whole.items():
         if name not in given:
             return name

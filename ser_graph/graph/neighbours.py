@@ -1,4 +1,4 @@
-"""Embeddings -> nearest neighbours by cosine similarity: exactly in blocks, or by NN-descent."""
+"""Embeddings -> nearest neighbours by cosine similarity, with exact search in blocks or NN-descent."""
 
 import threading
 from collections.abc import Iterator
@@ -10,18 +10,18 @@ from torch import Tensor
 
 from ser_graph.errors import InputError, bad_value
 
-# Exact search costs N^2 (11 s for 50,000 clips on 2 cores, 44 s for 100,000), NN-descent N (3 s for 100,000) after
-# 22 s of compilation in every new process: they meet near 73,000 clips, on another machine near 93,000
-# (docs/scale.md). Where compilation is hidden behind embedding, exact search, which finds all, costs at most those
-# 22 s more.
+# The time of exact search grows with N^2 (11 s for 50,000 clips on 2 cores, 44 s for 100,000). The time of
+# NN-descent grows with N (3 s for 100,000), after 22 s of compilation in every new process. Both take the same time
+# near 73,000 clips, on another machine near 93,000 (docs/scale.md). If compilation runs during embedding, exact
+# search, which finds all neighbours, takes at most these 22 s more.
 EXACT_BELOW = 80_000
 METHODS = ("auto", "exact", "nndescent")
-_BLOCK = 2**26  # similarities held at a time: 256 MB
-_WIDER = 5  # times as many candidates are sought by NN-descent, where not every near clip may be a neighbour
+_BLOCK = 2**26  # similarities in memory at a time: 256 MB
+_WIDER = 5  # factor on the candidates of NN-descent, if rules exclude some near clips
 
 
 class NeighbourSearch(Protocol):
-    """Finds the candidates: anything that returns, for each row, the ids of about its k nearest others."""
+    """A search for candidates: a function that returns, for each row, the ids of about k nearest other rows."""
 
     def __call__(self, unit: Tensor, k: int) -> Tensor:
         """Search.
@@ -31,7 +31,7 @@ class NeighbourSearch(Protocol):
             k: neighbours wanted for each row.
 
         Returns:
-            [N, >= k] int64 ids; -1 where none was found. The row itself may be among them.
+            [N, >= k] int64 ids, -1 = none. The row itself may be among them.
         """
 
 
@@ -41,19 +41,19 @@ def exact_search(unit: Tensor, k: int, groups: Tensor | None = None) -> Tensor:
 
 
 def exact_candidates(unit: Tensor, rows: Tensor, k: int, groups: Tensor | None = None) -> Tensor:
-    """The ids that can be among the k nearest of each of `rows`, compared with all in blocks.
+    """The candidates for the k nearest neighbours of `rows`, found by comparison with all rows in blocks.
 
-    float32 products of a block are only good to about 1e-6, and equal clips may differ in the last digit.
-    Rows whose k-th place is closer than that to the last candidate are decided pair by pair.
+    The float32 products of a block are exact to about 1e-6, and equal clips may differ in the last digit. If the
+    k-th similarity of a row is closer than that to its last candidate, the row is compared pair by pair.
 
     Args:
         unit: [N, D] float32 rows of length 1.
         rows: [R] int64 ids of the seeds.
         k: neighbours wanted.
-        groups: [N, G] int64 codes; neighbours differ in each of them, -1 differs from all.
+        groups: [N, G] int64 codes; neighbours must differ in each column; -1 differs from all codes.
 
     Returns:
-        [R, min(k + 9, N)] int64 ids, -1 where the groups leave none.
+        [R, min(k + 9, N)] int64 ids, -1 if the groups leave too few.
     """
     n = len(unit)
     everyone = torch.arange(n)
@@ -61,7 +61,7 @@ def exact_candidates(unit: Tensor, rows: Tensor, k: int, groups: Tensor | None =
     spare = min(wanted + 8, n)
     found = torch.empty(len(rows), spare, dtype=torch.int64)
     size = max(1, min(_BLOCK // max(n, 1), len(rows)))
-    products = torch.empty(size, n)  # one for all blocks: a new one each time costs a fifth more
+    products = torch.empty(size, n)  # allocated once for all blocks: a new array each time takes a fifth longer
     for start in range(0, len(rows), size):
         block = rows[start : start + size]
         similarity = torch.mm(unit[block], unit.T, out=products[: len(block)])
@@ -76,7 +76,7 @@ def exact_candidates(unit: Tensor, rows: Tensor, k: int, groups: Tensor | None =
 
 
 def without_kin(similarity: Tensor, a: Tensor, b: Tensor, groups: Tensor | None) -> Tensor:
-    """The similarity of pairs (a, b), -inf where a group has both."""
+    """The similarity of pairs (a, b), -inf if a and b have an equal code."""
     if groups is not None:
         for codes in groups.T:
             similarity = similarity.masked_fill((codes[a] == codes[b]) & (codes[b] >= 0), -torch.inf)
@@ -84,7 +84,7 @@ def without_kin(similarity: Tensor, a: Tensor, b: Tensor, groups: Tensor | None)
 
 
 def _in_order(unit: Tensor, row: Tensor, groups: Tensor | None) -> Tensor:
-    """All ids by descending similarity to one row, equal ones by ascending id, -1 where a group has both."""
+    """All ids by descending similarity to one row, then by ascending id; -1 if the groups exclude the pair."""
     ids = torch.arange(len(unit))
     row = row.expand_as(ids)
     similarity = without_kin(pair_similarity(unit, row, ids), row, ids, groups)
@@ -96,8 +96,8 @@ class NNDescent:
     """Candidates by pynndescent: approximate, for large corpora.
 
     Args:
-        seed: of the random initialisation. The result also depends on the number of threads.
-        n_jobs: threads; None takes all.
+        seed: random seed of the initialisation. The result also depends on the number of threads.
+        n_jobs: number of threads; None takes all.
     """
 
     def __init__(self, seed: int = 0, n_jobs: int | None = None) -> None:
@@ -106,11 +106,11 @@ class NNDescent:
 
     def __call__(self, unit: Tensor, k: int) -> Tensor:
         """Search; see `NeighbourSearch`."""
-        from pynndescent import NNDescent as Index  # importing it takes a second, compiling it half a minute
+        from pynndescent import NNDescent as Index  # its import takes a second, its compilation half a minute
 
         compile_nndescent().join()
-        # k + 1: the row itself is among its neighbours. A wider search than asked for costs little, and its
-        # best k are found more surely: of 100,000 clips, recall@9 is .998 with 20, .992 with 15 in 15 % less time.
+        # k + 1: the row itself is among its neighbours. A wider search costs little and increases the recall: for
+        # 100,000 clips, recall@9 is .998 with 20 neighbours, and .992 with 15 in 15 % less time.
         wanted = min(max(k + 1, 20), len(unit))
         index = Index(unit.numpy(), metric="cosine", n_neighbors=wanted, random_state=self.seed, n_jobs=self.n_jobs)
         return torch.from_numpy(np.asarray(index.neighbor_graph[0], dtype=np.int64))
@@ -120,10 +120,10 @@ _compiling: threading.Thread | None = None
 
 
 def compile_nndescent() -> threading.Thread:
-    """Begin to compile pynndescent in the background, once in a process, and return the thread that does.
+    """Start to compile pynndescent in a background thread, once per process, and return the thread.
 
-    What it compiles depends on types alone, so that a few made-up rows do. Compilers leave Python's lock alone most
-    of the time: whoever goes on, e.g. with embedding clips, loses a core for half a minute.
+    The compilation depends only on types, so that a few random rows are enough. It mostly runs without Python's
+    lock: other work, e.g. embedding clips, continues and loses one core for half a minute.
     """
     global _compiling
     if _compiling is None:
@@ -150,23 +150,22 @@ def nearest_neighbours(
 ) -> tuple[Tensor, Tensor]:
     """The k most similar other rows of each row.
 
-    Whatever finds the candidates, the similarities are computed anew from the pairs (in float64, rounded to
+    The search finds only candidates. The similarities are computed again for each pair (in float64, rounded to
     float32), so that they do not depend on block sizes, threads or the method.
 
     Args:
         emb: [N, D] embeddings, finite and not zero.
-        k: neighbours wanted; fewer are found where there are fewer other rows.
+        k: neighbours wanted; fewer if there are fewer other rows.
         method: ``"exact"``, ``"nndescent"`` or ``"auto"`` (exact below `EXACT_BELOW` rows).
-        seed: of NN-descent.
-        n_jobs: threads of NN-descent; None takes all.
-        groups: [N, G] int64 codes; neighbours differ in each of them, -1 differs from all. NN-descent, which
-            knows nothing of groups, seeks more candidates; rows for which these do not suffice are compared with
-            all.
+        seed: random seed of NN-descent.
+        n_jobs: number of threads of NN-descent; None takes all.
+        groups: [N, G] int64 codes; neighbours must differ in each column; -1 differs from all codes. NN-descent
+            does not use groups, so it searches more candidates. A row with too few candidates is compared with all
+            rows.
 
     Returns:
-        ids [N, min(k, N - 1)] int64 and similarities of the same shape, float32; by descending similarity,
-        equal ones by ascending id. Where there are, or a search found, too few, id -1 and similarity -inf at
-        the end.
+        ids [N, min(k, N - 1)] int64 and similarities of the same shape, float32, sorted by descending similarity,
+        then by ascending id. If a row has too few neighbours, id -1 and similarity -inf fill its end.
 
     Examples:
         >>> emb = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
@@ -198,7 +197,7 @@ def nearest_neighbours(
 
 
 def resolve_method(method: str, n: int) -> Literal["exact", "nndescent"]:
-    """The method that ``"auto"`` stands for at this number of rows."""
+    """The method itself, or for ``"auto"`` the method for this number of rows."""
     exact = n < EXACT_BELOW if method == "auto" else method == "exact"
     return "exact" if exact else "nndescent"
 
@@ -207,17 +206,17 @@ def unit_rows(emb: Tensor) -> Tensor:
     """Rows scaled to length 1, float32.
 
     Raises:
-        InputError: a row is zero or not finite; it has no direction.
+        InputError: a row is zero or not finite, and so has no direction.
     """
     unit, norms = torch.empty(emb.shape), torch.empty(len(emb), dtype=torch.float64)
-    for part in _slices(len(emb), 2**14):  # float64 of all would be twice the embeddings
+    for part in _slices(len(emb), 2**14):  # all rows in float64 would take twice the memory of the embeddings
         block = emb[part].double()
         norms[part] = block.norm(dim=1)
         unit[part] = (block / norms[part, None]).float()
     bad = ~(torch.isfinite(norms) & (norms > 0))
     if bad.any():
         rows = bad.nonzero()[:, 0].tolist()
-        raise InputError(f"Embedding {rows[0]} is zero or not finite ({len(rows)} of {len(emb)}); embed it anew")
+        raise InputError(f"Embedding {rows[0]} is zero or not finite ({len(rows)} of {len(emb)}); embed it again")
     return unit
 
 
@@ -227,10 +226,10 @@ def _slices(n: int, size: int) -> Iterator[slice]:
 
 
 def pair_similarity(unit: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Cosine similarity of row pairs (a, b): float32, shaped like `a`, the same wherever a pair stands."""
+    """Cosine similarity of row pairs (a, b): float32, the shape of `a`; equal pairs have equal values."""
     similarity = torch.empty(a.shape, dtype=torch.float32)
     flat, a, b = similarity.view(-1), a.reshape(-1), b.reshape(-1)
-    for part in _slices(len(a), 2**11):  # few enough to stay in the processor's cache: 10 times faster than 2**16
+    for part in _slices(len(a), 2**11):  # a small slice stays in the processor's cache: 10 times faster than 2**16
         product = unit.index_select(0, a[part]).double()
         product *= unit.index_select(0, b[part])
         flat[part] = product.sum(1).clamp(-1, 1).float()
@@ -239,7 +238,7 @@ def pair_similarity(unit: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 def rank(unit: Tensor, candidates: Tensor, k: int, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Candidates [N, m] -> the best k by exact similarity, without -1, the row itself, and repetitions."""
-    ids = candidates.sort(dim=1).values  # by id, so that the stable sort below breaks ties by it
+    ids = candidates.sort(dim=1).values  # by id: the stable sort below keeps this order for equal similarities
     rows = torch.arange(len(unit))[:, None].expand_as(ids)
     similarity = pair_similarity(unit, rows, ids.clamp_min(0))
     repeated = torch.zeros_like(ids, dtype=torch.bool)
@@ -265,10 +264,10 @@ def sampled_recall(
 
     Args:
         emb: [N, D] embeddings.
-        ids: [N, k] what the search found, -1 for none.
-        sample: rows to compare against exact search.
-        seed: of the sample.
-        groups: what the search was told, as in `nearest_neighbours`.
+        ids: [N, k] the result of the search, -1 = none.
+        sample: number of rows to compare with exact search.
+        seed: random seed of the sample.
+        groups: the groups of the search, as in `nearest_neighbours`.
     """
     if ids.shape[1] == 0:
         return 1.0
@@ -283,7 +282,7 @@ def sampled_recall(
 
 
 def _hits(unit: Tensor, rows: Tensor, everyone: Tensor, ids: Tensor, groups: Tensor | None) -> tuple[int, int]:
-    """How many of the true nearest neighbours of some rows were found, and how many there are."""
+    """The number of true nearest neighbours of some rows that were found, and the number that exist."""
     similarity = without_kin(unit[rows] @ unit.T, rows[:, None], everyone[None], groups)
     values, best = similarity.scatter_(1, rows[:, None], -torch.inf).topk(ids.shape[1])
     there = values > -torch.inf

@@ -1,4 +1,4 @@
-"""Who of the near clips becomes a neighbour."""
+"""Rules that exclude near clips from the neighbours."""
 
 import pandas as pd
 import torch
@@ -9,13 +9,13 @@ from ser_graph.errors import bad_value
 
 
 def group_codes(table: pd.DataFrame, columns: tuple[str, ...]) -> Tensor | None:
-    """The columns in which neighbours have to differ, as codes.
+    """The columns in which neighbours must differ, as codes.
 
     Returns:
         [N, C] int64, -1 = missing; None without columns.
 
     Raises:
-        InputError: no such column, or one without a value or of numbers.
+        InputError: no such column, or a column without values or with numbers.
     """
     if not columns:
         return None
@@ -28,7 +28,7 @@ def group_codes(table: pd.DataFrame, columns: tuple[str, ...]) -> Tensor | None:
 
 
 def mutual_edges(edge_index: Tensor, n: int) -> Tensor:
-    """[E] bool: the edges whose opposite is an edge too.
+    """[E] bool: whether the opposite edge exists too.
 
     Examples:
         >>> mutual_edges(torch.tensor([[1, 0, 2], [0, 1, 0]]), 3).tolist()

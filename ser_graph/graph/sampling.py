@@ -1,4 +1,4 @@
-"""Subgraphs for training: PyG's `NeighborLoader` with the most similar neighbours, nothing to compile."""
+"""Subgraphs for training: PyG's `NeighborLoader` with the most similar neighbours, without compiled extensions."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,13 +41,13 @@ class TopNeighborSampler(BaseSampler):
 
     @property
     def edge_permutation(self) -> Tensor:
-        """[E] the graph's edge number of each edge in this sampler's order."""
+        """[E] the number in the graph of each edge, in the order of this sampler."""
         return self._permutation
 
     def sample_from_nodes(self, inputs: NodeSamplerInput, **_: Any) -> SamplerOutput:
-        """The subgraph of some seeds, which stand first and in order; a repeated seed keeps its own row."""
+        """The subgraph of some seeds. The seeds come first, in their order; a repeated seed has several rows."""
         nodes = inputs.node
-        frontier, offset = nodes, 0  # nodes reached by the last hop, and the local number of the first
+        frontier, offset = nodes, 0  # nodes of the last hop, and the local number of the first
         rows, cols, edges = [], [], []
         node_counts, edge_counts = [len(nodes)], []
         for count in self.num_neighbors:
@@ -72,24 +72,24 @@ class TopNeighborSampler(BaseSampler):
         )
 
     def neighbors_of(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """The neighbours that the first hop would sample, without a batch around them.
+        """The neighbours in the first hop, without a batch.
 
         Args:
             nodes: [B] int64 seeds.
 
         Returns:
-            [2, E] int64, each edge's neighbour as a node of the graph and its seed as a row of `nodes`; and [E]
-            int64, the edge's number in the graph.
+            [2, E] int64: for each edge the neighbour, as a node of the graph, and the seed, as a row of `nodes`;
+            and [E] int64, the number of the edge in the graph.
         """
         edge, of = self._top_edges(nodes, self.num_neighbors[0])
         return torch.stack([self._source[edge], of]), self._permutation[edge]
 
     def sample_from_edges(self, *_: Any, **__: Any) -> SamplerOutput:
-        """Not for link prediction: the neighbour loss starts from clips."""
+        """Refused: this sampler is not for link prediction."""
         raise InputError("TopNeighborSampler samples around nodes; use NeighborLoader or NodeLoader with it")
 
     def _top_edges(self, nodes: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The first `count` edges of each node, and the place of that node in `nodes`."""
+        """The first `count` edges of each node, and the index of that node in `nodes`."""
         start = self._start[nodes]
         taken = self._start[nodes + 1] - start
         if count >= 0:
@@ -100,9 +100,9 @@ class TopNeighborSampler(BaseSampler):
 
 
 def _append_new(nodes: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-    """`nodes` with those of `sources` that were not in it, and the local number of each source.
+    """`nodes` and the new nodes among `sources`, and the local number of each source.
 
-    Where a node stands several times (a repeated seed), its first row is meant.
+    If a node has several rows (a repeated seed), its number is the first row.
     """
     everyone = torch.cat([nodes, sources])
     unique, code = everyone.unique(return_inverse=True)
@@ -134,7 +134,7 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
     def __init__(self, data: Data, num_neighbors: Sequence[int], **settings: Any) -> None:
         sampler = settings.pop("neighbor_sampler", None) or TopNeighborSampler(data, num_neighbors)
         if not settings.get("num_workers"):
-            settings.setdefault("filter_per_worker", False)  # sampling and reading are then two steps
+            settings.setdefault("filter_per_worker", False)  # sampling and reading are then separate steps
         super().__init__(data, list(num_neighbors), neighbor_sampler=sampler, **settings)
 
     def _get_iterator(self) -> Any:
@@ -146,7 +146,7 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
             will_need(self.data.x, sampled.node)
 
     def filter_fn(self, out: SamplerOutput) -> Data:
-        """What was sampled -> a batch with the nodes' features."""
+        """Sampled nodes and edges -> a batch with the features of the nodes."""
         batch = super().filter_fn(out)
         if "x" in self.data:
             count_read(self.data.x, batch.x.nbytes)
@@ -154,7 +154,7 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
 
 
 class _Ahead(DataLoaderIterator):
-    """PyG's iterator over batches that are sampled already, announcing the next before it returns one."""
+    """PyG's iterator over sampled batches; it announces the next batch before it returns the current one."""
 
     def __init__(self, iterator: Any, transform_fn: Any, announce: Callable[[SamplerOutput], None]) -> None:
         super().__init__(iterator, transform_fn)

@@ -69,7 +69,7 @@ class GraphSettings(Settings):
     @field_validator("epsilon", mode="before")
     @classmethod
     def _is_epsilon(cls, epsilon: Any) -> Any:
-        """The one place that knows the text for None, which neither TOML nor a command line has."""
+        """Read the text ``"none"`` as None, because TOML and the command line have no None."""
         if epsilon is None or epsilon == "none":
             return None
         if isinstance(epsilon, str):
@@ -94,7 +94,7 @@ def coverage_of(epsilon: str) -> float:
     """The share of clips in ``"coverage:0.8"``.
 
     Raises:
-        InputError: another text, or no share of clips.
+        InputError: another text, or a share out of range.
 
     Examples:
         >>> coverage_of("coverage:0.8")

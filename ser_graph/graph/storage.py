@@ -1,4 +1,4 @@
-"""A graph as a folder: `meta.json`, `clips.csv`, `graph.safetensors` and, mapped from disk, `x.npy`."""
+"""A graph as a folder: `meta.json`, `clips.csv`, `graph.safetensors` and `x.npy`, which is mapped from disk."""
 
 import shutil
 from pathlib import Path
@@ -43,7 +43,7 @@ def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None
 
 
 def write_graph(data: ClipGraph, folder: Path, *, x_file: str | Path | None = None) -> None:
-    """Write a graph's files into a folder; see `save_graph`."""
+    """Write the files of a graph into a folder; see `save_graph`."""
     data.check()
     _check_finite(data)
     if x_file is not None:
@@ -87,35 +87,35 @@ def load_graph(folder: str | Path) -> ClipGraph:
 
 
 def _agreed(data: ClipGraph, table: pd.DataFrame, meta: GraphMeta) -> ClipGraph:
-    """The graph with its table, whose rows, names and splits are those of the tensors."""
+    """The graph with its table; refuses a table whose rows, names or splits contradict the tensors."""
     data.meta = meta
     data.check_tensors()
     stored = {name: data[name] for name in TIED}
-    data.table = table  # which makes these tensors anew
+    data.table = table  # sets these tensors from the table
     if data.meta.names != meta.names:
-        raise InputError("the names in meta.json are not those of clips.csv")
+        raise InputError("the names in meta.json differ from clips.csv")
     if not torch.equal(stored["clip"], data.clip):
-        raise InputError("the rows of clips.csv are not those of the tensors, or stand in another order")
-    for mask in MASKS.values():  # in memory the table would follow them
+        raise InputError("the rows of clips.csv do not match the tensors, or are in another order")
+    for mask in MASKS.values():  # in memory, the table would follow the masks
         if not torch.equal(stored[mask], data[mask]):
-            raise InputError(f"{mask} is not what clips.csv says of the split")
+            raise InputError(f"{mask} contradicts the split in clips.csv")
     for name in CODES.values():
         data[name] = stored[name]
     return data
 
 
 def _check_finite(data: ClipGraph) -> None:
-    """All but `x`, which may lie on disk: its numbers are looked at as they are written."""
+    """Refuse NaN and infinity in all tensors except `x`, which `write_array` checks."""
     for name in ("emb", "edge_weight"):
-        if not torch.isfinite(data[name].sum(dtype=torch.float64)):  # NaN and infinity outlast every sum
+        if not torch.isfinite(data[name].sum(dtype=torch.float64)):  # a sum with NaN or infinity is not finite
             row = int((~torch.isfinite(data[name])).nonzero()[0, 0])
-            raise InputError(f"{name} of the graph is not finite in row {row}; make it anew")
+            raise InputError(f"{name} of the graph is not finite in row {row}; build the graph again")
 
 
 def _check_same_kind(x_file: str | Path, x: Tensor) -> None:
     found = map_array(x_file)
     if found.shape != x.shape or found.dtype != x.dtype:
         raise InputError(
-            f"{x_file} holds {list(found.shape)} {found.dtype}, x of the graph {list(x.shape)} {x.dtype}; give the "
-            "file that x is mapped from"
+            f"{x_file} holds {list(found.shape)} {found.dtype}, x of the graph is {list(x.shape)} {x.dtype}; give "
+            "the file from which x is mapped"
         )

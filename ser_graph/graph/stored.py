@@ -1,4 +1,4 @@
-"""The folder of a stored graph, and what can be read of it without torch: all but the tensors."""
+"""Read the folder of a stored graph without torch: everything except the tensors in safetensors."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +18,10 @@ FILES = ("meta.json", "clips.csv", TENSORS, "x.npy")
 
 
 class StoredGraph(NamedTuple):
-    """What is read of a graph of N clips.
+    """The parts of a graph of N clips that need no torch.
 
     Attributes:
-        table: the clip table, a row a clip.
+        table: the clip table, one row per clip.
         x: [N, n_frames, n_mels] float16 or float32 log-mel spectrograms, mapped from disk.
         meta: how the graph was made.
     """
@@ -32,13 +32,13 @@ class StoredGraph(NamedTuple):
 
 
 def read_stored_graph(folder: str | Path) -> StoredGraph:
-    """Read the parts of a stored graph that need no torch; `load_graph` reads the whole.
+    """Read the parts of a stored graph that need no torch; `load_graph` reads the whole graph.
 
     Args:
         folder: a folder made by `save_graph`.
 
     Raises:
-        InputError: no graph there, a damaged one, or one of a newer format.
+        InputError: no graph in the folder, a damaged graph, or a graph of another format.
     """
     folder = Path(folder).expanduser()
     meta = _read_meta(folder)
@@ -49,7 +49,7 @@ def read_stored_graph(folder: str | Path) -> StoredGraph:
     except (OSError, ValueError, EOFError) as error:
         raise damaged(folder, error) from None
     if len(x) != len(table):
-        raise damaged(folder, "its parts differ in length")
+        raise damaged(folder, "its parts have different lengths")
     expected = (meta.features.n_frames, meta.features.n_mels)
     if x.shape[1:] != expected:
         raise damaged(
@@ -60,8 +60,8 @@ def read_stored_graph(folder: str | Path) -> StoredGraph:
 
 
 def damaged(folder: Path, why: object) -> InputError:
-    """The error of a graph whose parts cannot be read, or do not fit each other."""
-    return InputError(f"The graph in {folder} is damaged ({str(why).splitlines()[0]}); build it anew")
+    """The error for a graph with parts that cannot be read or do not fit each other."""
+    return InputError(f"The graph in {folder} is damaged ({str(why).splitlines()[0]}); build it again")
 
 
 def _read_meta(folder: Path) -> GraphMeta:
@@ -79,8 +79,8 @@ def _read_meta(folder: Path) -> GraphMeta:
 
 def _check_version(version: Any, folder: Path) -> None:
     if not isinstance(version, int):
-        raise damaged(folder, "meta.json names no version")
+        raise damaged(folder, "meta.json has no version")
     if version > FORMAT_VERSION:
         raise InputError(f"{folder} was stored by a newer ser_graph; update this one (pip install -U ser-graph)")
     if version < FORMAT_VERSION:
-        raise InputError(f"{folder} was stored by an older ser_graph, in another form; build the graph anew")
+        raise InputError(f"{folder} was stored by an older ser_graph in another format; build the graph again")

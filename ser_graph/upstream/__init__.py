@@ -1,4 +1,4 @@
-"""Waveforms -> embeddings: the large speech model that teaches."""
+"""Waveforms -> embeddings: the large speech model, which is the teacher."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Waveforms -> embeddings: a layer's output, the projector's by default, averaged over the frames of the clip."""
+"""Waveforms -> embeddings: the output of a layer (by default the projector), averaged over the frames of a clip."""
 
 import itertools
 import os
@@ -27,7 +27,7 @@ from ser_graph.upstream.settings import EmbeddingSettings, Layer, OneLayer
 if TYPE_CHECKING:
     from ser_graph.upstream.model import Upstream
 
-_SHARD = 256  # clips embedded between two writes to the cache
+_SHARD = 256  # number of clips between two writes to the cache
 
 
 @with_settings(EmbeddingSettings)
@@ -48,10 +48,10 @@ def embed(
         upstream: the model.
         table: clip table of N clips.
         settings: how to embed.
-        root: the corpus folder, by default the one that the table was loaded from.
-        cache: a folder that keeps embeddings by content (audio, model, settings): clips found there are not
-            embedded again, and a killed run continues where it was.
-        device: e.g. ``"cpu"``; by default the GPU where there is one.
+        root: the corpus folder; by default the folder from which the table was loaded.
+        cache: a folder that stores embeddings by content (audio, model, settings). Clips in the cache are not
+            embedded again; to resume a killed run, call the function again.
+        device: e.g. ``"cpu"``; by default the GPU, if there is one.
         progress: show a progress bar.
         **changes: single settings by name, e.g. ``layer=4, seconds=6``.
 
@@ -59,12 +59,12 @@ def embed(
         [N, D] float32 embeddings, in the order of the table.
 
     Raises:
-        InputError: a clip cannot be read, or an embedding is not finite; the message names the clip. Or there are
-            more processes than clips, or the model has no such layer.
+        InputError: a clip cannot be read, or an embedding is not finite (the message names the clip); there are
+            more processes than clips; or the model has no such layer.
     """
     settings = (settings or EmbeddingSettings()).replace(**changes)
     if not len(table):
-        raise InputError("No clip to embed")
+        raise InputError("No clip to embed; give a table with clips")
     _check_layer(upstream, settings.layer)
     group = processes()
     group.check_enough(len(table), "clips to embed")
@@ -101,7 +101,7 @@ def embed(
 
 
 def length_in_samples(upstream: "Upstream", seconds: float) -> int:
-    """The length to which clips are brought for a model: not beyond what it can see."""
+    """The length of clips for a model in samples, at most the longest input of the model."""
     wanted = round(seconds * SAMPLE_RATE)
     return min(wanted, upstream.max_samples or wanted)
 
@@ -110,7 +110,7 @@ def _check_layer(upstream: "Upstream", layer: Layer) -> None:
     n_layers = upstream.n_layers
     for one in _listed(layer):
         if one != "projector" and not (isinstance(one, int) and -n_layers - 1 <= one <= n_layers):
-            raise InputError(f"Bad layer {one!r}, expected 'projector', or 0 to {n_layers} for this model's layers")
+            raise InputError(f"Bad layer {one!r}, expected 'projector', or a layer from 0 to {n_layers}")
 
 
 def _listed(layer: Layer) -> list[OneLayer]:
@@ -130,7 +130,7 @@ def _check_long_enough(upstream: "Upstream", paths: list[Path], waveforms: list[
     too_short = upstream.model._get_feat_extract_output_lengths(lengths) < 1
     if too_short.any():
         row = int(too_short.nonzero()[0])
-        raise InputError(f"{paths[row]} is too short for the model ({lengths[row]} samples); give it seconds=")
+        raise InputError(f"{paths[row]} is too short for the model ({lengths[row]} samples); repeat it with seconds=")
 
 
 def _key(waveform: Tensor) -> str:
@@ -138,10 +138,10 @@ def _key(waveform: Tensor) -> str:
 
 
 def _batches(upstream: "Upstream", waveforms: dict[str, Tensor], size: int) -> Iterator[list[str]]:
-    """Batches of similar lengths; of equal lengths where padding would change what is said of the clip itself.
+    """Batches of clips of similar lengths, or of equal lengths if padding would change the embedding of a clip.
 
-    That is so where the model is not told what is padding, and where its convolutions normalise over the
-    time axis (group norm: wav2vec 2.0, HuBERT and WavLM base), whatever it is told.
+    Padding changes the embedding if the model takes no attention mask. It also does, even with a mask, if the
+    convolutions normalise over the time axis (group norm: wav2vec 2.0, HuBERT and WavLM base).
     """
     by_length = sorted(waveforms, key=lambda key: len(waveforms[key]))
     over_time = getattr(upstream.model.config, "feat_extract_norm", "group") == "group"
@@ -162,7 +162,7 @@ def _batches(upstream: "Upstream", waveforms: dict[str, Tensor], size: int) -> I
 def _forward(
     upstream: "Upstream", waveforms: list[Tensor], precision: Precision, layer: Layer = "projector"
 ) -> Tensor:
-    """[B, D] mean of a layer's output, or the projector's, over each clip's own frames."""
+    """[B, D] mean output of a layer, or of the projector, over the frames of each clip without padding."""
     inputs = upstream.extractor(
         [waveform.numpy() for waveform in waveforms],
         sampling_rate=SAMPLE_RATE,
@@ -172,7 +172,7 @@ def _forward(
     projected: list[Tensor] = []
     hook = upstream.model.projector.register_forward_hook(lambda _module, _inputs, output: projected.append(output))
     try:
-        with autocast(upstream.model.device, precision):  # not the extractor: Whisper's computes log-mels
+        with autocast(upstream.model.device, precision):  # without the extractor: Whisper's computes log-mels
             output = upstream.model(**inputs, output_hidden_states=_listed(layer) != ["projector"])
     finally:
         hook.remove()
@@ -185,8 +185,8 @@ def _forward(
 
 
 def _frame_counts(upstream: "Upstream", lengths: Tensor, n_frames: int) -> Tensor:
-    """How many of the `n_frames` output frames belong to clips of these lengths in samples."""
-    if upstream.max_samples:  # Whisper: a fixed window, evenly divided
+    """The number of output frames, at most `n_frames`, of clips of these lengths in samples."""
+    if upstream.max_samples:  # Whisper: a fixed window, divided evenly
         counts = (lengths * n_frames + upstream.max_samples - 1) // upstream.max_samples
     else:
         counts = upstream.model._get_feat_extract_output_lengths(lengths)
@@ -194,7 +194,7 @@ def _frame_counts(upstream: "Upstream", lengths: Tensor, n_frames: int) -> Tenso
 
 
 class _Cache:
-    """Embeddings by content: in memory for this call, and in shards of a folder for the next one."""
+    """Embeddings by content: in memory for this call, and as shards in a folder for the next call."""
 
     def __init__(self, folder: str | Path | None, upstream: "Upstream", settings: EmbeddingSettings) -> None:
         self._folder: Path | None = None
@@ -211,7 +211,7 @@ class _Cache:
     def _read(self, shard: Path) -> None:
         try:
             tensors = load_file(shard)
-        except Exception as error:  # safetensors raises its own kinds for a damaged file
+        except Exception as error:  # safetensors has its own exceptions for a damaged file
             raise InputError(f"The embedding cache file {shard} is damaged ({error}); delete it") from None
         keys = [bytes(row).hex() for row in tensors["key"].numpy()]
         self._known.update(zip(keys, tensors["emb"], strict=True))

@@ -45,26 +45,26 @@ def finetune(
     progress: bool = True,
     **changes: Any,
 ) -> "Upstream":
-    """Fine-tune an upstream on the training clips of a corpus; the last epoch is kept, as in the paper.
+    """Fine-tune an upstream on the training clips of a corpus. The model of the last epoch stays, as in the paper.
 
     Args:
-        upstream: the model, changed in place; it stays as it was when the training is interrupted.
-        table: clip table with `emotion` and `split`. Clips of `dev` and `test` are only measured.
+        upstream: the model, changed in place; if the training is interrupted, the model does not change.
+        table: clip table with `emotion` and `split`. Clips of `dev` and `test` only measure accuracy.
         settings: how to train.
-        root: the corpus folder, by default the one that the table was loaded from.
-        checkpoints: a folder in whose ``finetuning`` the state is kept after every epoch. A call that finds one of
-            the very same model, data and settings there continues it; another's is removed. Remove it when the
-            result is stored.
-        device: e.g. ``"cpu"``; by default the GPU where there is one.
+        root: the corpus folder; by default the folder from which the table was loaded.
+        checkpoints: a folder; its subfolder ``finetuning`` stores the state after every epoch. A call with the same
+            model, data and settings resumes from this state; a call with others deletes it. Remove the folder after
+            you have stored the result.
+        device: e.g. ``"cpu"``; by default the GPU, if there is one.
         progress: show progress bars.
         **changes: single settings by name, e.g. ``epochs=5``.
 
     Returns:
-        The same upstream; ``upstream.info`` holds settings, accuracies and the history by epoch.
+        The same upstream; ``upstream.info`` contains settings, accuracies and the history by epoch.
 
     Raises:
-        InputError: no training clip, fewer than two emotions, a clip that cannot be read, a training that
-            diverged, or checkpoints that another process holds.
+        InputError: no training clip; fewer than two emotions; a clip that cannot be read; the training diverged; or
+            another process uses the checkpoints.
     """
     settings = (settings or FinetuneSettings()).replace(**changes)
     labelled = _labelled(table)
@@ -85,7 +85,7 @@ def finetune(
         ):
             history = _train(upstream, sets, settings, folder, checkpoints is not None, device, progress)
         _check_finite(upstream.model)
-    except BaseException:  # the same call continues: it finds the same model and the checkpoints of its run
+    except BaseException:  # the same call can resume: it finds the same model and its checkpoints
         upstream.model, upstream.emotions = before
         raise
     upstream.info.update(
@@ -107,7 +107,7 @@ def finetune(
 def _place(
     checkpoints: str | Path | None, upstream: "Upstream", settings: FinetuneSettings, sets: dict[str, "_Clips"]
 ) -> Iterator[Path]:
-    """The folder of the Trainer: what is in it is of this very training."""
+    """The folder of the Trainer; all checkpoints in it belong to this training."""
     if checkpoints is None:
         with TemporaryDirectory() as temporary:
             yield Path(temporary)
@@ -123,7 +123,7 @@ def _place(
 
 def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     if "split" not in table or not (table["split"] == "train").any():
-        raise InputError("The source corpus has no training clip; give it a split (load_corpus(..., split=...))")
+        raise InputError("The source corpus has no training clip; add a split with load_corpus(..., split=...)")
     labelled = table[table["emotion"].notna()]
     n_emotions = labelled.loc[labelled["split"] == "train", "emotion"].nunique()
     if n_emotions < 2:
@@ -147,7 +147,7 @@ def _freeze_feature_encoder(model: Any, freeze: bool) -> None:
 
 @contextmanager
 def _frozen_encoder(model: Any, freeze: bool) -> Iterator[None]:
-    """Train nothing but the head, which is what comes after the encoder; at the end all is as it was."""
+    """Train only the head, i.e. the layers after the encoder; at the end, undo the freezing."""
     head = ("projector.", "classifier.", "layer_weights")
     frozen = [
         parameter
@@ -164,7 +164,7 @@ def _frozen_encoder(model: Any, freeze: bool) -> Iterator[None]:
 
 
 class _Clips(Dataset):
-    """Waveforms of one length with their emotion codes; clips of emotions never trained are left out."""
+    """Waveforms of one length with their emotion codes; clips of emotions without training clips are left out."""
 
     def __init__(
         self, table: pd.DataFrame, emotions: Sequence[str], n_samples: int, root: str | Path | None
@@ -180,7 +180,7 @@ class _Clips(Dataset):
 
     @property
     def content(self) -> list[list[Any]]:
-        """What is heard and said in which order."""
+        """Files, codes, speeds and contents of the clips, in order."""
         return [self._files, self._codes, self._speeds, file_contents(self._paths)]
 
     def __getitem__(self, row: int) -> tuple[Tensor, int]:
@@ -197,7 +197,7 @@ def _train(
     device: str | None,
     progress: bool,
 ) -> dict[str, Any]:
-    """Run transformers' Trainer; returns dev and test accuracy and the history by epoch."""
+    """Run the Trainer of transformers; return dev accuracy, test accuracy and the history by epoch."""
     from transformers import Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
@@ -208,7 +208,7 @@ def _train(
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="constant",
-        weight_decay=0.0,  # AdamW without decay is the paper's Adam
+        weight_decay=0.0,  # AdamW without decay equals Adam, the paper's optimiser
         max_grad_norm=0.0,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=settings.batch_size,
@@ -254,8 +254,8 @@ def _train(
         trainer.train(resume_from_checkpoint=_resume_point(folder))
         epochs = _history(trainer.state.log_history)
         tested = trainer.evaluate(sets["test"]) if len(sets.get("test", ())) else {}
-    # The Trainer leaves its bfloat16 autocast around the model's forward: embeddings would not be float32, and
-    # not those of the same model loaded from disk.
+    # The Trainer leaves bfloat16 autocast around the forward of the model. Embeddings would then differ from those
+    # of the same model loaded from disk, and not be float32.
     trainer.accelerator.unwrap_model(upstream.model, keep_fp32_wrapper=False)
     return {
         "dev": epochs[-1].get("dev_accuracy") if epochs else None,
@@ -265,7 +265,7 @@ def _train(
 
 
 def _epoch_bar(progress: bool) -> Any:
-    """A Trainer callback with one bar for the whole training and the dev accuracy behind it."""
+    """A Trainer callback with one progress bar for the whole training, which shows the dev accuracy."""
     from transformers import TrainerCallback
 
     bar = tqdm(desc="fine-tuning", unit="step", disable=not progress, delay=1)
@@ -291,7 +291,7 @@ def _epoch_bar(progress: bool) -> Any:
 
 
 def _resume_point(folder: Path) -> str | None:
-    """The last whole checkpoint; what was being written when the process was killed is removed."""
+    """The last complete checkpoint. Incomplete checkpoints of a killed process are removed."""
     whole: list[Path] = []
     for checkpoint in folder.glob("checkpoint-[0-9]*"):
         if _is_whole(checkpoint):
@@ -302,7 +302,7 @@ def _resume_point(folder: Path) -> str | None:
 
 
 def _is_whole(checkpoint: Path) -> bool:
-    """Whether a checkpoint was written to its end: the Trainer writes its own state last."""
+    """Whether a checkpoint is complete: the Trainer writes its own state last."""
     try:
         return bool(json.loads((checkpoint / "trainer_state.json").read_text("utf-8")))
     except (OSError, ValueError):
@@ -310,7 +310,7 @@ def _is_whole(checkpoint: Path) -> bool:
 
 
 def _history(log: list[dict[str, float]]) -> list[dict[str, float]]:
-    """The Trainer's log as one row an epoch: epoch, loss, dev_loss, dev_accuracy."""
+    """The log of the Trainer, one row per epoch: epoch, loss, dev_loss, dev_accuracy."""
     names = {"loss": "loss", "eval_loss": "dev_loss", "eval_accuracy": "dev_accuracy"}
     rows: dict[int, dict[str, float]] = {}
     for entry in log:

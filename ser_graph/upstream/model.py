@@ -1,4 +1,4 @@
-"""The upstream: a large speech model that classifies emotions, and whose projector embeds clips."""
+"""The upstream: a large speech model that classifies emotions; its projector embeds clips."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +42,7 @@ class Upstream:
         _check_has_projector(model)
         if extractor.sampling_rate != SAMPLE_RATE:
             raise InputError(
-                f"The upstream expects {extractor.sampling_rate} Hz, expected a model of {SAMPLE_RATE} Hz"
+                f"The upstream needs audio at {extractor.sampling_rate} Hz, expected a model for {SAMPLE_RATE} Hz"
             )
         self.model = model
         self.extractor = extractor
@@ -84,7 +84,7 @@ class Upstream:
             read_json(stored) if stored.exists() else {"weights": str(name_or_folder), "finetuned": False}
         )
         info["untrained"] = sorted(loading["missing_keys"])
-        emotions = info.pop("emotions", ())  # `info` is then that of the model which was stored
+        emotions = info.pop("emotions", ())  # the rest is the `info` of the stored model
         return cls(model, extractor, emotions, info)
 
     @classmethod
@@ -119,7 +119,7 @@ class Upstream:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def fingerprint(self) -> str:
-        """A hash of weights, architecture and preprocessing: equal for equal embeddings."""
+        """A hash of weights, architecture and preprocessing: equal hashes mean equal embeddings."""
         config = self.model.config.to_dict()
         skipped = {"_name_or_path", "transformers_version", "dtype", "architectures"}
         parts: list[object] = [{key: value for key, value in config.items() if key not in skipped}]
@@ -162,7 +162,7 @@ class Upstream:
 
 
 def write_upstream(upstream: Upstream, folder: Path) -> None:
-    """Write an upstream's files into a folder; see `Upstream.save`."""
+    """Write the files of an upstream into a folder; see `Upstream.save`."""
     with silence_transformers():
         upstream.model.save_pretrained(folder)
         upstream.extractor.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""How an upstream is fine-tuned, and how it embeds clips."""
+"""Settings of the fine-tuning and the embedding of an upstream."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Silence transformers' own bars and reports: ours say it in one place."""
+"""Silence the progress bars and reports of transformers; ser_graph has its own."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def silence_transformers() -> Iterator[None]:
-    """Silence transformers' report of untrained heads and its bars: `info` and our bars say it."""
+    """Silence the bars of transformers and its report of untrained heads, which `Upstream.info` contains."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

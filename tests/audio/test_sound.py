@@ -96,7 +96,7 @@ def patch(path: Path, at: int, new: bytes) -> None:
     ("spoil", "problem", "detail"),
     [
         (no_file, "missing", "no such file"),
-        (link_to_nothing, "missing", r"a link to \.git/annex/a\.wav, which is not there"),
+        (link_to_nothing, "missing", r"a link to \.git/annex/a\.wav, which does not exist"),
         (folder, "not audio", "a folder"),
         (pipe, "not audio", "a pipe or a device"),
         (no_bytes, "empty", "0 bytes"),
@@ -105,7 +105,7 @@ def patch(path: Path, at: int, new: bytes) -> None:
         (noise_of_bytes, "not audio", "it starts with"),
         (half_a_header, "truncated|empty", "fetch it again"),
         (halved, "truncated", "promises 32000 bytes of sound, there are 16000"),
-        (size_never_written, "empty", "the program that wrote it was stopped; mend it: ffmpeg"),
+        (size_never_written, "empty", "the program that wrote it was stopped; repair it: ffmpeg"),
         (of_samples([]), "empty", "a header without samples"),
         (of_samples([0.1, np.nan, 0.1]), "not finite", "NaN or infinite"),
         (of_samples([0.1, np.inf, 0.1]), "not finite", "NaN or infinite"),

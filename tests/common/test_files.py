@@ -165,7 +165,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"thesis\.txt is a file, expected the name of a folder"):
         check_replaceable(precious / "thesis.txt", MARK)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="is the folder that you are in"):
+    with pytest.raises(InputError, match="is the current folder"):
         check_replaceable(".", MARK)
     (tmp_path / "seen").mkdir()
     (tmp_path / "seen" / ".DS_Store").touch()

@@ -76,7 +76,7 @@ def test_a_table_without_copies_is_left_alone(table):
 def test_bad_numbers_and_copies_of_copies(table):
     with pytest.raises(InputError, match="Bad number of copies -1, expected 0 or more"):
         with_copies(table, -1)
-    with pytest.raises(InputError, match="The table has copies already; make them of the originals"):
+    with pytest.raises(InputError, match="The table has copies already; give a table of the originals"):
         with_copies(with_copies(table, 1), 1)
 
 

@@ -124,7 +124,7 @@ def test_synthetic_corpora_load_and_join(tmp_path):
     ("tables", "labelled", "message"),
     [
         ([], None, "No clip table to join"),
-        ([corpus("a", 2), corpus("a", 2)], None, "Two tables are of the corpus 'a'"),
+        ([corpus("a", 2), corpus("a", 2)], None, "Two tables have the corpus name 'a'"),
         ([corpus("a", 2), corpus("b", 2)], ["c"], r"Bad corpus in labelled 'c', expected one of \['a', 'b'\]"),
         ([corpus("a", 2), corpus("b", 3, emotions=["calm"])], ["a", "b"], "b has emotions .* not: calm; load it"),
         (

@@ -44,7 +44,7 @@ def test_an_interrupted_write_leaves_the_old_table(tmp_path, monkeypatch):
 
 def test_read_table_refuses_other_tables(tmp_path):
     (tmp_path / "other.csv").write_text("file,label\na.wav,x\n")
-    with pytest.raises(InputError, match="is no stored clip table"):
+    with pytest.raises(InputError, match="is not a stored clip table"):
         read_table(tmp_path / "other.csv")
     with pytest.raises(InputError, match="No file"):
         read_table(tmp_path / "none.csv")
@@ -99,7 +99,7 @@ def test_emobox(write):
     table = load_table(write("\n".join(map(json.dumps, rows)) + "\n", "test.jsonl"))
     assert table["emotion"].tolist() == ["sadness", "sadness"]
     assert table["key"].tolist() == ["x-1", "x-1"]
-    assert "is no jsonl" in refusal(write("{broken\n", "bad.jsonl"))
+    assert "is not jsonl" in refusal(write("{broken\n", "bad.jsonl"))
 
 
 def test_emobox_names_start_further_up(make_clips, tmp_path):
@@ -210,7 +210,7 @@ def test_a_mapping_goes_before_the_known_spellings():
         ("file,emotion,duration\na.wav,fear,long\n", "bad duration 'long' of a.wav"),
         ("file,emotion,age\na.wav,fear,old\n", "Bad age 'old' of a.wav"),
         ("file,start,end,emotion\na.wav,00:01,,fear\n", "bad start '00:01' of a.wav, expected seconds or hh:mm:ss"),
-        ('file,emotion\na.wav,"' + "fear\n" * 40_000, "is a quotation mark left open?"),
+        ('file,emotion\na.wav,"' + "fear\n" * 40_000, "check its quotation marks"),
     ],
 )
 def test_refusals(write, text, message):
@@ -229,7 +229,7 @@ def test_equal_rows_are_one_and_our_names_go_first(write):
 
 
 def test_what_is_no_table(tmp_path):
-    assert "is no table" in refusal(tmp_path / "clips.xlsx")
+    assert "is not a table" in refusal(tmp_path / "clips.xlsx")
     assert "No file" in refusal(tmp_path / "clips.csv")
 
 

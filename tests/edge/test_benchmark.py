@@ -140,7 +140,7 @@ def test_mistakes_are_one_line(call, shelf, toy_graph, tmp_path):
     other = save_graph(toy_graph, tmp_path / "graph")
     for arguments, words in [
         ((tmp_path / "half.onnx",), "truncated"),
-        ((root / "int8.onnx", "--graph", other), "does not belong to the model"),
+        ((root / "int8.onnx", "--graph", other), "does not fit the model"),
         ((root / "int8.onnx", "--graph", root), "is not a stored graph"),
     ]:
         code, out, error = call("bench", *arguments, "--repeats", 1)

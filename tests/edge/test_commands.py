@@ -144,8 +144,8 @@ def test_mistakes_are_one_line(call, exported, student, folder, pipe, toy_graph,
     pipe(b"\0" * 40_000)
     for arguments, words in [
         (("predict", exported, folder / "text.wav"), "cannot be used (not audio"),
-        (("predict", exported, folder, "--graph", graph), "does not belong to the model"),
-        (("evaluate", student.save(tmp_path / "student"), graph), "does not belong to the model"),
+        (("predict", exported, folder, "--graph", graph), "does not fit the model"),
+        (("evaluate", student.save(tmp_path / "student"), graph), "does not fit the model"),
         (("predict", exported, "-", "--rate", 900), "Bad rate 900, expected a whole number from 1,000"),
         (("predict", exported, "-"), "--rate"),
         (("predict", exported), "either a file, a folder or -, or --microphone"),

@@ -188,7 +188,7 @@ def test_graphs_that_do_not_belong_to_the_model(student, toy_graph, folder, tmp_
     toy_graph.table = toy_graph.table.assign(emotion=emotion)
     for model, graph, words in [
         (longer, toy_graph, "n_samples=8192, the student expects 8704"),
-        (other, toy_graph, "does not belong to the model: its emotions are anger, fear, sadness, those of .* joy"),
+        (other, toy_graph, "does not fit the model: its emotions are anger, fear, sadness, but the model .* joy"),
         (student, toy_graph, "no labelled training clip"),
         (student, tmp_path / "nowhere", "nowhere is not a stored graph"),
     ]:

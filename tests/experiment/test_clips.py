@@ -108,7 +108,7 @@ def test_nothing_to_test_is_found_before_the_long_work(corpora, toy_recipe, tmp_
 def test_several_sources_teach_together(corpora, toy_recipe, tmp_path):
     """Their clips are joined with their labels; of a label that the first has not, a map is asked for."""
     sources = [{"corpus": "synthetic", "root": str(corpora / name)} for name in ("source", "target")]
-    with pytest.raises(InputError, match="synthetic-2 has emotions that the first corpus has not: guilt; load it"):
+    with pytest.raises(InputError, match="synthetic-2 has emotions that the first corpus lacks: guilt; load it"):
         prepare_source(toy_recipe(source=sources), tmp_path / "wrong")
     sources[1]["labels"] = {"guilt": "sadness"}
     recipe = toy_recipe(source=sources)

@@ -188,7 +188,7 @@ def test_too_few_speakers_no_speaker_and_unknown_settings(four_speakers):
     with pytest.raises(InputError, match="Bad setting 'alfa', expected one of"):
         cross_validate(four_speakers, alfa=1)
     four_speakers.table = four_speakers.table.assign(speaker="s0")
-    with pytest.raises(InputError, match="Leaving one speaker out needs 3, the table has 1"):
+    with pytest.raises(InputError, match="Leaving one speaker out needs 3 speakers, the table has 1"):
         cross_validate(four_speakers, **QUICK)
     four_speakers.table = four_speakers.table.assign(speaker=[None, *four_speakers.table["speaker"][1:]])
     with pytest.raises(InputError, match="1 of 60 clips have no speaker"):

@@ -215,7 +215,7 @@ def test_table_and_meta_follow_copies(toy_graph):
         ({"x": torch.zeros(3, 2, 4)}, r"x has spectrograms of \(2, 4\), expected \(1, 4\)"),
         ({"table": clips(3, "test")}, "No clip in the split train"),
         ({"table": clips(3, np.nan), "scope": "train+dev"}, r"No clip in the split train\+dev"),
-        ({"table": clips(3).rename({"001.wav": "000.wav"})}, "000.wav stands in the table twice"),
+        ({"table": clips(3).rename({"001.wav": "000.wav"})}, "000.wav is in the table twice"),
     ],
 )
 def test_bad_input_is_one_line(settings, message):

@@ -26,7 +26,7 @@ def test_a_node_is_found_by_its_file(toy_graph):
 
 @pytest.mark.parametrize("file", ["s0/0000.wav", "S0/000.wav", "s0\\000.wav"])
 def test_near_names_are_told(toy_graph, file):
-    with pytest.raises(InputError, match=r"in the graph; near it are \[.*'s0/000.wav'") as error:
+    with pytest.raises(InputError, match=r"in the graph; similar names are \[.*'s0/000.wav'") as error:
         toy_graph.node(file)
     assert repr(file) in str(error.value) and "\n" not in str(error.value)
 
@@ -389,7 +389,7 @@ def test_labels_may_be_hidden(toy_graph):
         ("speaker", 0, 1, "speaker of clip s0/000.wav is 1, but its speaker in the table is 's0'"),
         ("gender", 0, -2, "gender of clip s0/000.wav is -2"),
         ("test_mask", 0, True, "s0/000.wav is in train_mask and test_mask, expected at most one of train_mask"),
-        ("clip", 0, 0, r"1 of 120 nodes are no clips of the graph's table \(first: 0\)"),
+        ("clip", 0, 0, r"1 of 120 nodes are not in the graph's clip table \(first: 0\)"),
     ],
 )
 def test_numbers_that_contradict_the_table(toy_graph, name, row, value, said):
@@ -451,7 +451,7 @@ def test_a_table_that_is_assigned_sets_codes_and_masks(toy_graph):
 def test_tables_that_do_not_fit(toy_graph):
     with pytest.raises(InputError, match="The table has 2 rows, expected 120, one for each node"):
         toy_graph.table = toy_graph.table[:2]
-    with pytest.raises(InputError, match=r"The clip s0/001\.wav stands in the table twice"):
+    with pytest.raises(InputError, match=r"The clip s0/001\.wav is in the table twice"):
         toy_graph.table = toy_graph.table.iloc[[1, *range(1, 120)]]
 
 
@@ -481,7 +481,10 @@ WRONG: dict[str, tuple[Callable[[ClipGraph], object], str]] = {
     "double x": (lambda data: data.update({"x": data.x.double()}), "x .* is float64, expected float16 or float32"),
     "fewer frames": (lambda data: data.update({"x": data.x[:, 1:]}), r"x .* \[30, 64\], expected \[31, 64\]"),
     "other emb": (lambda data: data.update({"emb": data.emb[0]}), r"emb of the graph is \[16\]"),
-    "an attribute of edges": (lambda data: data.update({"edge_attr": data.edge_weight}), "edge_attr stands beside"),
+    "an attribute of edges": (
+        lambda data: data.update({"edge_attr": data.edge_weight}),
+        "edge_attr and edge_weight",
+    ),
     "more nodes": (lambda data: data.update({"num_nodes": 121}), "expected .* the first of 121"),
 }
 
@@ -498,12 +501,12 @@ def test_tensors_that_are_wrong_are_named(toy_graph, name):
 
 def test_edges_that_stayed_where_nodes_moved(toy_graph):
     points = T.FixedPoints(120, replace=False)(toy_graph)
-    with pytest.raises(InputError, match="edge_index is as it was, but the nodes are others or stand in another"):
+    with pytest.raises(InputError, match="The nodes changed or moved, but edge_index did not change"):
         points.check()
     other = copy.copy(toy_graph)
     order = torch.randperm(162, generator=torch.Generator().manual_seed(0))
     other.edge_index = toy_graph.edge_index[:, order]
-    with pytest.raises(InputError, match="edge_index is in another order, but edge_weight is as it was"):
+    with pytest.raises(InputError, match="edge_index has a new order, but edge_weight did not change"):
         other.check()
     other.edge_weight = toy_graph.edge_weight[order]
     other.check()

@@ -18,7 +18,7 @@ def meta(emotions, **changes):
 def test_emotions_that_it_knows():
     for emotions in (["anger", "fear"], ["fear"], []):
         check_compatible(meta(emotions), FEATURES, ["anger", "fear"])
-    with pytest.raises(InputError, match=r"^The graph does not belong to the model: its emotions are fear, joy"):
+    with pytest.raises(InputError, match=r"^The graph does not fit the model: its emotions are fear, joy"):
         check_compatible(meta(["fear", "joy"]), FEATURES, ["anger", "fear"])
 
 

@@ -68,7 +68,7 @@ def test_low_coverage_is_called_out():
 
 
 def test_too_low_an_epsilon_is_called_out():
-    with pytest.warns(UselessEpsilon, match="epsilon=0.1 decides little: 100% of random pairs are above it"):
+    with pytest.warns(UselessEpsilon, match="epsilon=0.1 has little effect: 100% of random pairs are above it"):
         build(blob(40, 0.1), 0.1)
 
 
@@ -175,5 +175,5 @@ def test_epsilons_that_cannot_be_chosen(epsilon, message, toy_graph):
 
 
 def test_coverage_that_cannot_be_had_says_what_can(toy_graph):
-    with pytest.raises(InputError, match=r"'coverage:1' cannot be had: \d+ of 75 clips \([\d.]+%\) have any"):
+    with pytest.raises(InputError, match=r"'coverage:1' is impossible: only \d+ of 75 clips \([\d.]+%\) have any"):
         build(toy_graph.emb, "coverage:1", toy_graph.table, mutual=True, n_neighbors=1)

@@ -298,9 +298,9 @@ NONSENSE = {
     ),
     "two masks": (tensors_with("test_mask", put(True, 0)), "test_mask is not what clips.csv says"),
     "other clips": (tensors_with("clip", put(7, 0)), "clips.csv are not those of the tensors"),
-    "clips.csv shuffled": (rows_of_clips(np.random.default_rng(0).permutation(120)), "stand in another order"),
-    "two alike swapped": (rows_of_clips([3, 1, 2, 0, *range(4, 120)]), "stand in another order"),
-    "a clip twice": (rows_of_clips([0, 0, *range(2, 120)]), "stands in the table twice"),
+    "clips.csv shuffled": (rows_of_clips(np.random.default_rng(0).permutation(120)), "are in another order"),
+    "two alike swapped": (rows_of_clips([3, 1, 2, 0, *range(4, 120)]), "are in another order"),
+    "a clip twice": (rows_of_clips([0, 0, *range(2, 120)]), "is in the table twice"),
     "names reversed": (names_reversed, "names in meta.json are not those of clips.csv"),
     "another label": (other_label, "y of clip s0/000.wav is 0, but its emotion in the table is 'fear'"),
     "no names": (meta_with(names=None), r"damaged \(meta.json: Bad names None"),
@@ -308,8 +308,8 @@ NONSENSE = {
     "no version": (meta_with(version="1"), "meta.json names no version"),
     "unknown features": (meta_with(features={"n_samples": 8192, "n_bins": 3}), "meta.json: Bad setting 'n_bins'"),
     "features of another size": (meta_part_with("features", n_samples=10**15), r"\[N, 3906249999999, 64\] as meta"),
-    "no settings": (meta_without("settings"), r"meta.json: No settings in it"),
-    "a setting is missing": (meta_without("settings", "scope"), "meta.json: No settings.scope in it"),
+    "no settings": (meta_without("settings"), r"meta.json: settings is missing"),
+    "a setting is missing": (meta_without("settings", "scope"), "meta.json: settings.scope is missing"),
     "a key of another make": (meta_with(graph={}), "meta.json: Bad field 'graph'"),
     "coverage of 2": (meta_part_with("measured", coverage=2), "meta.json: Bad coverage 2, expected at least 0"),
     "other frames": (spectrograms(120, 30, 64), r"x.npy is \[120, 30, 64\], expected \[N, 31, 64\]"),
@@ -378,7 +378,7 @@ def test_missing_parts(toy_graph, tmp_path, name):
 def test_newer_and_foreign_folders_say_so(toy_graph, tmp_path):
     folder = save_graph(toy_graph, tmp_path / "graph")
     edit_meta(version=storage_module.FORMAT_VERSION - 1)(folder / "meta.json")
-    with pytest.raises(InputError, match="stored by an older ser_graph, in another form; build the graph anew"):
+    with pytest.raises(InputError, match="stored by an older ser_graph in another format; build the graph again"):
         load_graph(folder)
     edit_meta(version=storage_module.FORMAT_VERSION + 1)(folder / "meta.json")
     with pytest.raises(

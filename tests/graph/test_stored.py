@@ -29,7 +29,7 @@ def test_what_is_read_is_what_load_graph_reads(toy_graph, tmp_path):
 def test_parts_that_do_not_fit_each_other(toy_graph, tmp_path):
     folder = save_graph(toy_graph, tmp_path / "graph")
     np.save(folder / "x.npy", np.zeros((119, 31, 64), np.float16))
-    with pytest.raises(InputError, match=r"is damaged \(its parts differ in length\); build it anew"):
+    with pytest.raises(InputError, match=r"is damaged \(its parts have different lengths\); build it again"):
         read_stored_graph(folder)
 
 

@@ -91,7 +91,7 @@ def test_names_are_drawn_as_they_are(small):
 def test_on_axes_of_ones_own_and_refused(small):
     ax = new_axes(3, 3)
     assert plot_ego(small, 0, ax) is ax
-    with pytest.raises(InputError, match=r"No clip 's0/00.wav' in the graph; near it are"):
+    with pytest.raises(InputError, match=r"No clip 's0/00.wav' in the graph; similar names are"):
         plot_ego(small, "s0/00.wav")
     with pytest.raises(InputError, match="No clip 120 in the graph, expected a file or a number from 0 to 119"):
         plot_ego(small, 120)

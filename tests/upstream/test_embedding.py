@@ -172,9 +172,7 @@ def test_the_projector_of_the_averaged_last_layer_is_the_embedding(table, make):
 
 @pytest.mark.parametrize("layer", [3, -4, 1.5, "last"])
 def test_a_layer_that_is_none(table, layer):
-    expected = (
-        "'projector', or 0 to 2 for this model's layers$" if isinstance(layer, int) else "projector, a layer of"
-    )
+    expected = "'projector', or a layer from 0 to 2$" if isinstance(layer, int) else "projector, a layer of"
     with pytest.raises(InputError, match=rf"^Bad layer {layer!r}, expected {expected}"):
         embed(convolving(), table, layer=layer)
 
@@ -190,7 +188,7 @@ def test_several_layers_stand_side_by_side(table, make, layers):
 
 
 def test_a_list_with_a_layer_that_is_none(table):
-    with pytest.raises(InputError, match=r"^Bad layer 3, expected 'projector', or 0 to 2 for this model's layers$"):
+    with pytest.raises(InputError, match=r"^Bad layer 3, expected 'projector', or a layer from 0 to 2$"):
         embed(convolving(), table, layer=["projector", 3])
 
 
@@ -405,7 +403,7 @@ def test_an_embedding_that_is_not_finite_is_named(table):
 def test_a_clip_shorter_than_a_frame_is_named(table, tmp_path):
     upstream = convolving()
     soundfile.write(tmp_path / "c.wav", np.ones(44), 16_000)
-    with pytest.raises(InputError, match=r"c\.wav is too short for the model \(44 samples\); give it seconds="):
+    with pytest.raises(InputError, match=r"c\.wav is too short for the model \(44 samples\); repeat it with seconds="):
         embed(upstream, table)
     soundfile.write(tmp_path / "c.wav", np.linspace(-0.5, 0.5, 45), 16_000)  # 8 steps of 5 samples, and 10 - 5
     assert torch.isfinite(embed(upstream, table)).all()

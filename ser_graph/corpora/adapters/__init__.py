@@ -1,1 +1,1 @@
-"""One small module a corpus: what its file names say."""
+"""One small module for each corpus, which reads the codes in its file names."""

@@ -12,9 +12,9 @@ emotion    ANG anger, DIS disgust, FEA fear, HAP happiness, NEU neutral, SAD sad
 intensity  LO low, MD medium, HI high, XX unspecified (one name has a single X)
 =========  ========================================================================================
 
-7,442 clips. Gender and age stand only in ``VideoDemographics.csv``: without it they are missing. Two traps:
-``1076_MTI_SAD_XX.wav`` is silent, and the zip that GitHub offers holds git-lfs pointers, small text files,
-instead of sound; `ser_graph.corpora.checking` finds both.
+7,442 clips. Only ``VideoDemographics.csv`` contains gender and age: without this file they are missing. Two traps:
+``1076_MTI_SAD_XX.wav`` is silent, and the zip file from GitHub contains git-lfs pointers (small text files)
+instead of sound. `ser_graph.corpora.checking` finds both.
 
 From https://github.com/CheyneyComputerScience/CREMA-D, Open Database License. Cao, Cooper, Keutmann, Gur,
 Nenkova and Verma, "CREMA-D: Crowd-sourced Emotional Multimodal Actors Dataset", IEEE Transactions on
@@ -61,7 +61,7 @@ def parse(path: PurePosixPath) -> Record | None:
 
 
 def add_demographics(table: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Add gender and age, where ``VideoDemographics.csv`` is in the root or beside the folder given."""
+    """Add gender and age if ``VideoDemographics.csv`` is in the root or beside it."""
     name = "VideoDemographics.csv"
     listing = next((file for file in (root / name, root.parent / name) if file.is_file()), None)
     if listing is None:

@@ -14,17 +14,18 @@ emo      col guilt, dis disgust, gio happiness, pau fear, rab anger, sor surpris
 NN       number of the sample, and a letter for the take
 =======  ==========================================================================================
 
-9,365 emotional clips and 332 neutral ones of 68 speakers, 23 women and 45 men. The neutral ones are left out
+9,365 emotional clips and 332 neutral clips of 68 speakers, 23 women and 45 men. The neutral clips are left out
 as in the paper; ``load_corpus("demos", folder, emotions="all")`` keeps them.
 
-In Table 2 of the paper the column F/M is printed in the order of the Italian codes against rows in the order
-of the English names. The true numbers are anger 516/961, disgust 596/1082, fear 415/741, guilt 400/729,
+In Table 2 of the paper, the column F/M is in the order of the Italian codes, but the rows are in the order of the
+English names. The true numbers are anger 516/961, disgust 596/1082, fear 415/741, guilt 400/729,
 happiness 524/871, sadness 532/998, surprise 349/651.
 
-The paper's lists of speakers are unpublished. The list that ships (`demos_split`) has its numbers of women and men
-and every class count of Table 2 exactly; `demos_deviation` says how near the split of any clip table comes.
+The paper's lists of speakers are unpublished. The list in this package (`demos_split`) has the paper's numbers of
+women and men, and exactly every class count of Table 2. `demos_deviation` compares the split of a clip table with
+Table 2.
 
-Given out on request by its authors, for research. Parada-Cabaleiro, Costantini, Batliner, Schmitt and
+The authors provide the corpus on request, for research. Parada-Cabaleiro, Costantini, Batliner, Schmitt and
 Schuller, "DEMoS: an Italian emotional speech corpus", Language Resources and Evaluation 54, 2020.
 """
 
@@ -94,10 +95,11 @@ def parse(path: PurePosixPath) -> Record | None:
 
 
 def demos_split(table: pd.DataFrame) -> pd.DataFrame:
-    """The split of DEMoS that ships with the package, with every count of Table 2 of the paper.
+    """The split of DEMoS in this package, with every count of Table 2 of the paper.
 
-    The speakers are the paper's in number, not in name: its own lists are unpublished, and many have its counts.
-    A search that swaps two speakers of one gender as long as class counts come nearer to Table 2 found this one.
+    The numbers of speakers are those of the paper, but not necessarily the speakers: the paper's lists are
+    unpublished, and many lists have the same counts. A search found this list: it swaps two speakers of one gender
+    as long as the class counts come nearer to Table 2.
 
     Examples:
         >>> demos_split(pd.DataFrame({"speaker": ["01", "02", "03"]}))["split"].tolist()
@@ -107,7 +109,7 @@ def demos_split(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def demos_deviation(table: pd.DataFrame) -> pd.DataFrame:
-    """How many clips more than Table 2 of the paper each split of DEMoS has, by emotion, neutral aside.
+    """The number of clips in each split of DEMoS minus the number in Table 2, by emotion, without neutral.
 
     Examples:
         >>> table = pd.DataFrame({"emotion": ["fear"] * 461, "split": "train"})

@@ -10,8 +10,8 @@ speaker    f1 to f3 female, m1 to m3 male
 sentence   b1-b3, l1-l4, n1-n5, d1-d2: short, long, nonsense, questions; 14 in all
 =========  ========================================================================================
 
-588 clips = 6 speakers x 7 emotions x 14 sentences. The norm is `leave_speakers_out`; as that is no single
-split, the default is the speaker-independent one.
+588 clips = 6 speakers x 7 emotions x 14 sentences. The usual protocol is `leave_speakers_out`. Because this is not
+a single split, the default is the speaker-independent split.
 
 From http://voice.fub.it/activities/corpora/emovo/, for non-commercial use with acknowledgment. Costantini,
 Iaderola, Paoloni and Todisco, "EMOVO Corpus: an Italian Emotional Speech Database", LREC 2014.

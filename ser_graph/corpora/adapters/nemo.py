@@ -3,9 +3,9 @@
 Layout: ``samples/{speaker}_{emotion}_{sentence}.wav`` and, beside ``samples/``, ``data.tsv`` with the columns
 file_id, emotion, raw_text, normalized_text, speaker_id, gender, age.
 
-Emotions: anger, fear, happiness, neutral, sadness, surprised (surprise). Sentences: 1 to 90. The name of a
-clip tells all but what was said: that is read from ``data.tsv`` where it is at hand (column ``text``), and
-genders and ages stand below, as the nine speakers are known.
+Emotions: anger, fear, happiness, neutral, sadness, surprised (surprise). Sentences: 1 to 90. The name of a clip
+contains everything except the spoken text. The text (column ``text``) comes from ``data.tsv``, if this file exists.
+This module contains the genders and ages of the nine speakers.
 
 4,481 clips. From https://github.com/amu-cai/nEMO and https://huggingface.co/datasets/amu-cai/nEMO,
 CC BY-NC-SA 4.0. Christop, "nEMO: Dataset of Emotional Speech in Polish", LREC-COLING 2024.
@@ -63,14 +63,14 @@ def parse(path: PurePosixPath) -> Record | None:
 
 
 def add_texts(table: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Add what was said in each clip, where ``data.tsv`` is in the root or beside the folder given."""
+    """Add the spoken text of each clip if ``data.tsv`` is in the root or beside it."""
     listing = next((f for f in (root / "data.tsv", root.parent / "data.tsv") if f.is_file()), None)
     if listing is None:
         return table
     rows = pd.read_csv(listing, sep="\t", dtype=str, keep_default_na=False, quoting=3)
     if not {"file_id", "raw_text"} <= set(rows.columns):
         return table
-    rows = rows.apply(lambda column: column.str.strip())  # speaker_id, for one, carries stray blanks
+    rows = rows.apply(lambda column: column.str.strip())  # e.g. speaker_id contains extra blanks
     texts = dict(zip(rows["file_id"].map(lambda file: PurePosixPath(file).stem), rows["raw_text"], strict=True))
     return table.assign(text=[texts.get(PurePosixPath(file).stem, "") for file in table.index])
 

@@ -9,13 +9,13 @@ MM     modality: 01 sound and video, 02 video only, 03 sound only
 VV     channel: 01 speech, 02 song
 EE     emotion: 01 neutral, 02 calm, 03 happiness, 04 sadness, 05 anger, 06 fear, 07 disgust,
        08 surprise
-II     intensity: 01 normal, 02 strong (neutral has no strong one)
+II     intensity: 01 normal, 02 strong (neutral is never strong)
 SS     sentence: 01 "Kids are talking by the door", 02 "Dogs are sitting by the door"
 RR     repetition: 01 or 02
-AA     actor 01 to 24: odd ones are male, even ones female
+AA     actor 01 to 24: odd numbers are male, even numbers female
 =====  ============================================================================================
 
-The speech part, 03-01, is 1,440 clips, 60 an actor. Song and video are skipped and counted.
+The speech part, 03-01, has 1,440 clips, 60 of each actor. Song and video are skipped and counted.
 
 From https://zenodo.org/records/1188976, CC BY-NC-SA 4.0. Livingstone and Russo, "The Ryerson Audio-Visual
 Database of Emotional Speech and Song (RAVDESS)", PLoS ONE 13(5), 2018.
@@ -69,7 +69,7 @@ def parse(path: PurePosixPath) -> Record | None:
 
 
 def skip(path: PurePosixPath) -> str | None:
-    """Why a file of the complete database is no speech clip.
+    """The reason why a file of the complete database is not a speech clip.
 
     Examples:
         >>> skip(PurePosixPath("03-02-05-02-01-02-12.wav")), skip(PurePosixPath("01-01-05-02-01-02-12.wav"))
@@ -92,7 +92,7 @@ def ravdess_split(table: pd.DataFrame) -> pd.DataFrame:
         {'dev': '03 04 05 06 13 14 15 16', 'test': '01 02 07 08 17 18',
          'train': '09 10 11 12 19 20 21 22 23 24'}
     """
-    from sklearn.model_selection import train_test_split  # slow to import, seldom needed
+    from sklearn.model_selection import train_test_split  # slow to import, rarely needed
 
     names = {}
     for first in (1, 2):

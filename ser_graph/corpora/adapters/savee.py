@@ -1,11 +1,12 @@
 """SAVEE, the Surrey Audio-Visual Expressed Emotion database: British English, acted, four men.
 
-Layout: ``{DC,JE,JK,KL}_{emo}NN.wav``, flat, or ``{DC,JE,JK,KL}/{emo}NN.wav`` as first given out.
+Layout: ``{DC,JE,JK,KL}_{emo}NN.wav``, flat, or ``{DC,JE,JK,KL}/{emo}NN.wav`` as in the first release.
 
-Emotions, the codes of two letters first: sa sadness, su surprise, a anger, d disgust, f fear, h happiness,
-n neutral. NN is the number of the sentence, 01 to 15, to 30 for neutral.
+Emotions: sa sadness, su surprise, a anger, d disgust, f fear, h happiness, n neutral. The codes of two letters come
+first, because the parser tries the codes in this order. NN is the number of the sentence, 01 to 15, for neutral 01
+to 30.
 
-480 clips. From http://kahlan.eps.surrey.ac.uk/savee/, on registration, for research. Haq and Jackson,
+480 clips. From http://kahlan.eps.surrey.ac.uk/savee/, after registration, for research. Haq and Jackson,
 "Multimodal Emotion Recognition", in Machine Audition, IGI Global 2010.
 """
 
@@ -28,7 +29,7 @@ _NAME = re.compile(rf"(DC|JE|JK|KL)[_/]({'|'.join(EMOTIONS)})(\d\d)")
 
 
 def parse(path: PurePosixPath) -> Record | None:
-    """Read the codes in the name of a clip, and of its folder where the name has no speaker.
+    """Read the codes in the name of a clip, and in its folder if the name contains no speaker.
 
     Examples:
         >>> parse(PurePosixPath("DC_sa01.wav")) == parse(PurePosixPath("AudioData/DC/sa01.wav"))

@@ -1,4 +1,4 @@
-"""Built-in speech: the corpora that `ser_graph.corpora.synthetic.making` makes.
+"""Built-in speech: the corpora made by `ser_graph.corpora.synthetic.making`.
 
 Layout: ``{speaker}/{speaker}_{gender}_{emotion}_{sentence}_{take}.wav``, e.g. ``t07/t07_m_anger_03_00.wav``:
 speakers ``s01...`` of the preset *source*, ``t01...`` of *target*; gender ``f`` or ``m``; sentences and takes are
@@ -30,7 +30,7 @@ def clip_file(speaker: str, gender: str, emotion: str, sentence: int, take: int)
 
 
 def parse(path: PurePosixPath) -> Record | None:
-    """What the name of a clip tells.
+    """Read the codes in the name of a clip.
 
     Examples:
         >>> parse(PurePosixPath("t07/t07_m_anger_03_00.wav"))

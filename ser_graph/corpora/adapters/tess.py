@@ -2,12 +2,11 @@
 
 Layout: ``{OAF|YAF}_{word}_{emotion}.wav``, often in folders such as ``OAF_angry/``.
 
-OAF is the older woman (64), YAF the younger one (26). Emotions: angry, disgust, fear, happy, neutral, ps
-(pleasant surprise), sad. The word is the last one of "Say the word ...". One name of the archive has ``OA``
-for ``OAF``.
+OAF is the older woman (64), YAF the younger woman (26). Emotions: angry, disgust, fear, happy, neutral, ps
+(pleasant surprise), sad. The word is the last word of "Say the word ...". One name in the archive has ``OA``
+instead of ``OAF``.
 
-2,800 clips. As there are two speakers, the default split trains on one and tests on the other; there is no
-dev.
+2,800 clips. The default split trains on one of the two speakers and tests on the other; there is no dev split.
 
 From https://doi.org/10.5683/SP2/E8H2MF, CC BY-NC-ND 4.0. Pichora-Fuller and Dupuis, "Toronto emotional speech
 set (TESS)", Borealis, 2020.
@@ -57,7 +56,7 @@ def parse(path: PurePosixPath) -> Record | None:
 
 
 def split(table: pd.DataFrame) -> pd.DataFrame:
-    """One woman to train on, the other to test on."""
+    """One woman is in train, the other in test."""
     return speaker_split(table, (0.5, 0, 0.5))
 
 

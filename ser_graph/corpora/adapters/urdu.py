@@ -2,10 +2,10 @@
 
 Layout: ``{Angry,Happy,Neutral,Sad}/S{M|F}{id}_F{n}_{A|H|N|S}{nnn}.wav``, e.g. ``Angry/SM1_F1_A001.wav``.
 
-The speaker is ``SM1``: M male, F female, and a number. Fn is the number of the speaker's file, the last
-letter the emotion (A anger, H happiness, N neutral, S sadness) with the number of the clip.
+The speaker, e.g. ``SM1``, has M for male or F for female, and a number. Fn is the number of the speaker's file. The
+last letter is the emotion (A anger, H happiness, N neutral, S sadness), followed by the number of the clip.
 
-400 clips, 100 an emotion; the names hold 29 speakers. Many speakers have clips of a single emotion.
+400 clips, 100 of each emotion; the names contain 29 speakers. Many speakers have clips of a single emotion.
 
 From https://github.com/siddiquelatif/URDU-Dataset. Latif, Qayyum, Usman and Qadir, "Cross Lingual Speech
 Emotion Recognition: Urdu vs. Western Languages", FIT 2018.

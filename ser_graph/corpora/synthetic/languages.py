@@ -1,24 +1,24 @@
-"""The made-up languages of the built-in speech: their sounds, and what emotions do to a voice in them.
+"""The artificial languages of the built-in speech: their sounds, and the effects of emotions on a voice.
 
-What an emotion does to a voice follows the tables of Murray & Arnott (1993, JASA 93: 1097-1108) for anger,
+The effects of an emotion follow the tables of Murray & Arnott (1993, JASA 93: 1097-1108) for anger,
 happiness, sadness, fear and disgust, of Juslin & Laukka (2003, Psychological Bulletin 129: 770-814) for
 vocal effort and regularity and for calm (their tenderness), and of Banse & Scherer (1996, Journal of
 Personality and Social Psychology 70: 614-636) for guilt (their shame: soft, near sadness). Surprise is a
-high, wide pitch that ends in a rise. The directions are theirs; the sizes are ours.
+high, wide pitch that ends in a rise. The directions come from these papers; we chose the sizes.
 """
 
 from dataclasses import dataclass
 
 from ser_graph.corpora.synthetic.voice import Phone
 
-# What an emotion acts on. The number is how far clips of one emotion stray from each other at difficulty 1, in
-# the unit of the comment; `EFFECTS` has the same units.
+# The cues that an emotion changes. The number is the spread of the clips of one emotion at difficulty 1, in the
+# unit of the comment; `EFFECTS` has the same units.
 SPREAD = {
     "pitch": 2.0,  # semitones
-    "range": 0.4,  # octaves of the height of pitch accents: 1 doubles it
+    "range": 0.4,  # octaves of the height of pitch accents: 1 doubles the height
     "slope": 1.5,  # semitones gained from start to end
     "final": 1.5,  # semitones gained in the last fifth
-    "rate": 0.15,  # octaves of speed: 1 doubles it
+    "rate": 0.15,  # octaves of speed: 1 doubles the speed
     "energy": 3.0,  # dB
     "tilt": 2.5,  # dB of attenuation at 3 kHz: a softer voice has more
     "breath": 2.5,  # dB of breath noise
@@ -28,7 +28,7 @@ SPREAD = {
     "smile": 0.015,  # octaves by which all formants rise when the lips spread
 }
 
-# What an emotion changes in a neutral voice.
+# The changes of a neutral voice by each emotion.
 EFFECTS: dict[str, dict[str, float]] = {
     "neutral": {},
     "calm": dict(pitch=-1, range=-0.5, rate=-0.15, energy=-3, tilt=3, breath=3, rough=-0.5),
@@ -68,24 +68,24 @@ EFFECTS: dict[str, dict[str, float]] = {
 }
 
 DIALECT = 0.4
-"""How far a preset's emotions stray from `EFFECTS`, in units of `SPREAD`."""
+"""Deviation of the emotions of a preset from `EFFECTS`, in units of `SPREAD`."""
 
 HABIT = 0.35
-"""How far a speaker's neutral voice strays, in units of `SPREAD`."""
+"""Deviation of the neutral voice of a speaker, in units of `SPREAD`."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A made-up language and who speaks it.
+    """An artificial language and its speakers.
 
     Attributes:
         prefix: first letter of its speakers' names.
-        emotions: which emotions it has, in the order in which clips are made.
+        emotions: its emotions, in the order in which clips are made.
         vowels: its vowels.
         consonants: its consonants.
-        n_speakers: how many speakers a corpus has unless asked otherwise.
-        n_clips: how many clips a corpus has unless asked otherwise.
-        n_sentences: how many different sentences are said.
+        n_speakers: default number of speakers of a corpus.
+        n_clips: default number of clips of a corpus.
+        n_sentences: number of different sentences.
     """
 
     prefix: str
@@ -114,7 +114,7 @@ def _stop(centre: float, f2: float, voicing: float = 0.0) -> Phone:
 
 
 # Source vowels: men's means of American English (Peterson & Barney 1952, JASA 24: 175-184). Target vowels:
-# a five-vowel triangle with two front rounded ones. Consonants: round numbers of our own.
+# a triangle of five vowels, and two front rounded vowels. Consonants: round numbers that we chose.
 PRESETS = {
     "source": Preset(
         prefix="s",

@@ -1,8 +1,8 @@
-"""Built-in speech: a corpus made on the spot, for the demo, the tests and the benchmarks of scale.
+"""Built-in speech: a synthetic corpus for the demo, the tests and the benchmarks of scale.
 
-Speakers of a made-up language say sentences of vowels and consonants with the voice of
-`ser_graph.corpora.synthetic.voice`. It needs no download and no licence and it scales to any number of clips. It is
-**not** data about people: whatever is measured on it is to be called synthetic.
+Speakers of an artificial language say sentences of vowels and consonants with the voice of
+`ser_graph.corpora.synthetic.voice`. The corpus needs no download and no licence, and can have any number of clips.
+It is **not** data about people: call every result on it synthetic.
 
 Two presets mirror a transfer between corpora. They share no speaker, no speech sound and no sentence, and
 each expresses its emotions a little differently:
@@ -14,11 +14,11 @@ source    24        neutral calm happiness sadness anger fear disgust surprise  
 target    18        anger disgust fear guilt happiness sadness surprise                   630
 ========  ========  ====================================================================  =====
 
-Files are 16 kHz, mono, 16 bit; `ser_graph.corpora.adapters.synthetic` reads their names. Each clip depends on its
-name, the preset, the difficulty and the seed alone: a larger corpus contains the smaller one, and a making that was
-interrupted goes on where it stopped.
+Files are 16 kHz, mono, 16 bit; `ser_graph.corpora.adapters.synthetic` reads their names. Each clip depends only on
+its name, the preset, the difficulty and the seed. So a larger corpus contains the smaller corpus. To resume after
+an interruption, make the corpus again.
 
-What an emotion does to a voice, and after whom, stands in `ser_graph.corpora.synthetic.languages`.
+`ser_graph.corpora.synthetic.languages` defines the effects of emotions on a voice, and names their sources.
 """
 
 import hashlib
@@ -45,18 +45,18 @@ from ser_graph.corpora.synthetic.voice import HOP, RATE, Floats, Phone, Voice, s
 from ser_graph.errors import InputError, bad_value
 
 VERSION = 1
-"""Raised by whoever changes what a clip sounds like: folders of an older version are not continued."""
+"""Increase it when the sound of a clip changes: folders of an older version are then refused."""
 
-_LONG = 300  # clips: from here on a progress bar is worth its line
-_MANY = 1000  # clips: from here on further processes save more time than they take to start (2 s)
+_LONG = 300  # clips: from this number on, show a progress bar
+_MANY = 1000  # clips: from this number on, more processes save more time than their start takes (2 s)
 
 _GENDERS = ("female", "male")
-"""By the number of the speaker modulo 2."""
+"""Index: the number of the speaker modulo 2."""
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """A speaker: `pitch` in Hz, `tract` relative to 17.5 cm, `strength` of what emotions do to the voice.
+    """A speaker: `pitch` in Hz, `tract` relative to 17.5 cm, `strength` of the effects of emotions.
 
     `habits` are [C] constant deviations in the cues of `SPREAD`.
     """
@@ -69,14 +69,14 @@ class Speaker:
 
 @dataclass(frozen=True)
 class Sentence:
-    """Phones, and which of them carry an accent."""
+    """Phones, and whether each phone has an accent."""
 
     phones: list[Phone]
     accents: NDArray[np.bool_]
 
 
 class Clip(NamedTuple):
-    """Which clip: all numbers but the speaker's, which starts at 1, start at 0."""
+    """The numbers that name a clip. The speaker counts from 1, the others from 0."""
 
     emotion: str
     speaker: int
@@ -145,7 +145,7 @@ def make_corpus(
 
 
 def _write_clips(folder: Path, clips: list[Clip], preset: str, difficulty: float, seed: int) -> None:
-    """Make clips, many of them in several processes."""
+    """Make clips; for many clips, use several processes."""
     make = delayed(_write_clip)
     pool = Parallel(n_jobs=1 if len(clips) < _MANY else -1, return_as="generator_unordered")
     made = pool(make(folder, clip, preset, difficulty, seed) for clip in clips)
@@ -163,8 +163,8 @@ def _write_clip(folder: Path, clip: Clip, preset: str, difficulty: float, seed: 
 def corpus_clips(preset: str, n_clips: int, n_speakers: int) -> Iterator[Clip]:
     """The clips of a corpus, in the order in which a growing corpus gets them.
 
-    Every emotion by the first speaker, every emotion by the second, and so on; then the next round, in which
-    each speaker says the next sentence.
+    First every emotion of the first speaker, then of the second speaker, and so on. Then the next round begins, in
+    which each speaker says the next sentence.
 
     Examples:
         >>> [tuple(clip) for clip in corpus_clips("source", 9, 2)][::4]
@@ -192,12 +192,12 @@ def synthesise(
 
     Args:
         emotion: one of the preset's emotions.
-        speaker: number of the speaker, from 1; odd ones are men, even ones women.
+        speaker: number of the speaker, from 1; odd numbers are men, even numbers women.
         sentence: number of the sentence, from 0.
-        take: the same again, said differently.
+        take: number of the repetition, from 0; each sounds different.
         preset: ``"source"`` or ``"target"``.
         difficulty: 0 (emotions far apart, quiet room) to 1 (overlapping, noisy).
-        seed: another seed, another corpus.
+        seed: random seed of the corpus.
 
     Returns:
         [T] waveform at 16 kHz with a peak of at most 0.95, 1 to 2.6 s long.
@@ -228,10 +228,10 @@ def _manner(
 ) -> dict[str, float]:
     """Every cue of one clip, in the units of `SPREAD`.
 
-    The effect of the emotion, more or less strong, on top of the speaker's habits. What strays from it
-    grows with the difficulty: how this speaker expresses this emotion, and how it came out this time. The
-    sizes are set so that a logistic regression on mean spectra and pitch, tested on other speakers, tells
-    about 90 % of the clips at difficulty 0, 65 % at 0.5 and 30 % at 1.
+    A cue is the effect of the emotion plus the habit of the speaker, plus two random deviations: one of this
+    speaker in this emotion, one of this clip. The deviations grow with the difficulty. With these sizes, a logistic
+    regression on mean spectra and pitch, tested on other speakers, recognises about 90 % of the clips at difficulty
+    0, 65 % at 0.5 and 30 % at 1.
     """
     who = _speaker(seed, preset, speaker)
     spread = np.array(list(SPREAD.values()))
@@ -245,7 +245,7 @@ def _manner(
 
 @cache
 def _effect(preset: str, emotion: str) -> Floats:
-    """[C] what an emotion does in this preset's language."""
+    """[C] the effect of an emotion in the language of a preset."""
     common = np.array([EFFECTS[emotion].get(cue, 0.0) for cue in SPREAD])
     dialect = _rng("dialect", preset, emotion).standard_normal(len(SPREAD))
     return common + DIALECT * dialect * np.array(list(SPREAD.values()))
@@ -253,7 +253,7 @@ def _effect(preset: str, emotion: str) -> Floats:
 
 @cache
 def _speaker(seed: int, preset: str, speaker: int) -> Speaker:
-    """A man of about 120 Hz or a woman of about 205 Hz, whose tract is shorter."""
+    """A man with a pitch of about 120 Hz, or a woman with about 205 Hz and a shorter tract."""
     rng = _rng("speaker", seed, preset, speaker)
     male = _GENDERS[speaker % 2] == "male"
     return Speaker(
@@ -266,7 +266,7 @@ def _speaker(seed: int, preset: str, speaker: int) -> Speaker:
 
 @cache
 def _sentence(seed: int, preset: str, sentence: int) -> Sentence:
-    """Seven or eight syllables of a consonant and a vowel, about every third one accented."""
+    """Seven or eight syllables of a consonant and a vowel; about every third syllable has an accent."""
     rng = _rng("sentence", seed, preset, sentence)
     language = PRESETS[preset]
     vowels, consonants = list(language.vowels.values()), list(language.consonants.values())
@@ -298,7 +298,7 @@ def _say(sentence: Sentence, who: Speaker, manner: dict[str, float], rng: np.ran
 
 
 def _contour(length: int, centres: Floats, manner: dict[str, float], rng: np.random.Generator) -> Floats:
-    """[length] pitch in semitones above the speaker's own, per control frame."""
+    """[length] pitch per control frame, in semitones above the speaker's pitch."""
     place = np.linspace(0, 1, length)
     frame = np.arange(length)
     semitones = manner["pitch"] + (manner["slope"] - 3) * (place - 0.5)
@@ -315,7 +315,7 @@ def _voice(who: Speaker, manner: dict[str, float]) -> Voice:
     rough = 2 ** manner["rough"]
     return Voice(
         tract=who.tract / 2 ** manner["smile"],
-        # A lax glottis is open for longer, and its pulses are softer (Klatt & Klatt 1990).
+        # A lax glottis is open longer, and its pulses are softer (Klatt & Klatt 1990).
         open_quotient=float(np.clip(0.6 + 0.02 * manner["tilt"], 0.4, 0.85)),
         tilt=float(np.clip(8 + manner["tilt"], 0, 25)),
         breath=float(np.clip(-26 + manner["breath"], -40, -8)),
@@ -330,8 +330,8 @@ def _voice(who: Speaker, manner: dict[str, float]) -> Voice:
 def _record(speech: Floats, energy: float, difficulty: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Speech [T] in a room, through a microphone.
 
-    The level is turned up and down as recording engineers do, so that loudness alone tells little: about
-    half of the emotion's energy remains.
+    The level changes as in real recordings, so that loudness alone says little about the emotion: about half of the
+    energy of the emotion remains.
     """
     before, after = (0.05 + 0.1 * rng.uniform(size=2)) * RATE
     wave = np.pad(speech, (int(before), int(after)))
@@ -340,7 +340,7 @@ def _record(speech: Floats, energy: float, difficulty: float, rng: np.random.Gen
     noise = lfilter([1.0], [1.0, -colour], rng.standard_normal(len(wave)))
     wave = wave + noise * 10 ** (-decibels / 20) / np.sqrt(np.mean(noise**2))
     wave = lfilter([1.0, difficulty * rng.uniform(-0.4, 0.4)], [1.0], wave)
-    # Every microphone cuts what lies below speech, a constant offset too.
+    # Every microphone removes frequencies below speech, and a constant offset too.
     wave = lfilter([1.0, -1.0], [1.0, -0.98], wave)
     wave *= 10 ** ((-26 + (1 - difficulty) * energy + 6 * difficulty * rng.standard_normal()) / 20) / np.sqrt(
         np.mean(wave**2)
@@ -350,7 +350,7 @@ def _record(speech: Floats, energy: float, difficulty: float, rng: np.random.Gen
 
 
 def _rng(*key: object) -> np.random.Generator:
-    """A random generator that depends on `key` alone, the same in every process and on every day."""
+    """A random generator that depends only on `key`: it is the same in every process."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(digest, "little"))
 

@@ -1,17 +1,17 @@
-"""A source-filter voice: phones, pitch and a way of speaking in, a waveform out.
+"""A source-filter voice: phones, pitch and manner of speaking -> waveform.
 
 Air pulses of the glottis and noise go through the resonances of the vocal tract, as in the cascade branch
 of a formant synthesiser (Klatt & Klatt 1990, JASA 87: 820-857):
 
 - **glottis**: the trigonometric flow pulse of Rosenberg (1971, JASA 49: 583-590), differentiated for the
-  radiation at the lips. The open quotient says for which part of a cycle the glottis is open. Each cycle
+  radiation at the lips. The open quotient is the part of a cycle in which the glottis is open. Each cycle
   differs a little in length (jitter) and in strength (shimmer).
-- **tilt**: a first-order low-pass, given by its attenuation at 3 kHz (Klatt's TL); a soft voice has more.
-- **breath**: noise that the open glottis modulates (Klatt's AH).
-- **tract**: six resonators in cascade. A longer tract lowers all of them by the same factor.
-- **frication**: noise of the narrow passage of a consonant, past the tract.
+- **tilt**: a first-order low-pass, given by its attenuation at 3 kHz (Klatt's TL), which is higher in a soft voice.
+- **breath**: noise, modulated by the open glottis (Klatt's AH).
+- **tract**: six resonators in cascade. A longer tract lowers all their frequencies by the same factor.
+- **frication**: noise of the narrow passage of a consonant; it does not go through the tract.
 
-The voice is a stand-in for speech: it has the cues, it does not sound like a person.
+The voice replaces real speech in tests: it has the cues of emotions, but does not sound like a person.
 """
 
 from collections.abc import Sequence
@@ -26,18 +26,18 @@ RATE = 16_000
 """Samples per second."""
 
 HOP = 128
-"""Samples per control frame (8 ms): pitch and formants are given once a frame."""
+"""Samples per control frame (8 ms): pitch and formants have one value per frame."""
 
 Floats = NDArray[np.float64]
 
 _UPPER_FORMANTS = (3500.0, 4500.0, 5500.0)
-"""Hz: a uniform tube of 17.5 cm, an adult man's tract, resonates once every 1000 Hz."""
+"""Hz: a uniform tube of 17.5 cm (the tract of an adult man) has a resonance every 1000 Hz."""
 
 _BANDWIDTHS = np.array([70.0, 90.0, 150.0, 250.0, 300.0, 400.0])
-"""Hz, of F1 to F6, as usual for adults."""
+"""Hz, of F1 to F6, usual values of adults."""
 
 _SCHWA = np.array([500.0, 1500.0, 2500.0])
-"""Hz: F1 to F3 of the uniform tube, towards which slurred vowels move."""
+"""Hz: F1 to F3 of the uniform tube; slurred vowels move towards them."""
 
 _HIGHEST = 0.47 * RATE
 """Hz: the upper formants of a short tract are kept below half the sampling rate."""
@@ -56,7 +56,7 @@ class Phone:
         voicing: strength of the glottal pulses, 1 in a vowel.
         friction: strength of the frication noise, relative to the level of a vowel.
         friction_band: centre and width of the frication noise in Hz.
-        burst: the noise is the release at the end of a closure, not a long hiss.
+        burst: whether the noise is a short release at the end of a closure, not a long hiss.
     """
 
     formants: tuple[float, float, float]
@@ -69,16 +69,16 @@ class Phone:
 
 @dataclass(frozen=True)
 class Voice:
-    """How a speaker's glottis and tract work during one utterance.
+    """The glottis and the tract of a speaker during one utterance.
 
     Attributes:
-        tract: length of the vocal tract; 1 is an adult man's 17.5 cm, women are near 0.86.
+        tract: length of the vocal tract; 1 is 17.5 cm as of an adult man, women have about 0.86.
         open_quotient: share of a glottal cycle with air flow; small is pressed, large is lax.
         tilt: attenuation of the pulses at 3 kHz in dB.
         breath: level of the breath noise in dB relative to the pulses.
         jitter: standard deviation of a cycle's length, as a share of it.
         shimmer: standard deviation of a cycle's strength, as a share of it.
-        slur: how far vowels move to the neutral vowel, 0 not at all, 1 all the way.
+        slur: shift of the vowels towards the neutral vowel, from 0 (none) to 1 (complete).
         opening: factor on F1, above 1 when the jaw opens wide.
     """
 
@@ -103,12 +103,12 @@ def speak(
     """Say phones one after the other.
 
     Args:
-        phones: what to say.
+        phones: the speech sounds.
         frames: the duration of each phone, in control frames of `HOP` samples.
         pitch: [sum(frames)] fundamental frequency in Hz.
-        voice: who says it, and how.
+        voice: glottis and tract.
         rng: source of jitter, shimmer and noise.
-        loudness: factor on each phone's level; all 1 when not given.
+        loudness: factor on the level of each phone; by default all 1.
 
     Returns:
         [sum(frames) * HOP] waveform; its voiced sounds have a level (root mean square) of 1.
@@ -143,7 +143,7 @@ def glottal_source(pitch: Floats, voice: Voice, rng: np.random.Generator) -> Flo
     cycle = phase.astype(int)
     flow = _rosenberg_flow(phase - cycle, voice.open_quotient)
     strength = 1 + voice.shimmer * rng.standard_normal(cycle[-1] + 1)
-    # The flow is zero where one cycle meets the next, so its strength can jump there without a click.
+    # The flow is zero between two cycles, so that its strength can change there without a click.
     pulses = np.diff(flow * strength[cycle], prepend=0.0)
     pulses = _tilted(pulses, voice.tilt)
     pulses /= _level(pulses)
@@ -152,11 +152,11 @@ def glottal_source(pitch: Floats, voice: Voice, rng: np.random.Generator) -> Flo
 
 
 def resonate(source: Floats, formants: Floats, bandwidths: Floats) -> Floats:
-    """Send a source through resonators in cascade that move while it sounds.
+    """Filter a source with resonators in cascade; their frequencies change over time.
 
     Each resonator is `y[n] = a x[n] + b y[n-1] + c y[n-2]` with unit gain at 0 Hz. Coefficients that change
-    with `n` make this a triangular band system, which BLAS solves in one call. Frames are interpolated in
-    the coefficients: the stable ones form a triangle, so what lies between two of them is stable too.
+    with `n` make this a triangular band system, which BLAS solves in one call. The coefficients are
+    interpolated between frames. Stable coefficients form a triangle, so that interpolated ones are stable too.
 
     Args:
         source: [F * HOP] waveform.
@@ -167,7 +167,7 @@ def resonate(source: Floats, formants: Floats, bandwidths: Floats) -> Floats:
         [F * HOP] waveform.
     """
     wave = source
-    band = np.empty((3, len(source)), order="F")  # the diagonal, all ones, is not read
+    band = np.empty((3, len(source)), order="F")  # the diagonal is all ones and is not read
     for formant, bandwidth in zip(formants.T, bandwidths, strict=True):
         radius = np.exp(-np.pi * bandwidth / RATE)
         c = -(radius**2)
@@ -190,7 +190,7 @@ def to_samples(frames: Floats) -> Floats:
 
 
 def smooth(frames: Floats, width: int) -> Floats:
-    """A moving average over `width` (odd) control frames, the ends held: sounds glide into one another.
+    """A moving average over `width` (odd) control frames; the first and last frame are repeated at the ends.
 
     Examples:
         >>> smooth(np.array([0.0, 0.0, 3.0, 3.0]), 3)
@@ -211,16 +211,16 @@ def _formants(phones: Sequence[Phone], voice: Voice) -> Floats:
 
 
 def _phase(pitch: Floats, jitter: float, rng: np.random.Generator) -> Floats:
-    """[T] glottal cycles since the start; the whole part numbers the cycle, the rest is the place in it."""
+    """[T] glottal cycles since the start: the integer part counts cycles, the rest is the position in the cycle."""
     even = np.cumsum(pitch) / RATE
     deviation = jitter * rng.standard_normal(int(even[-1]) + 1)
     return np.cumsum(pitch * (1 + deviation[even.astype(int)])) / RATE
 
 
 def _rosenberg_flow(place: Floats, open_quotient: float) -> Floats:
-    """Air flow at a place 0..1 of the cycle: rising, falling faster, then closed."""
+    """Air flow at a position 0..1 of the cycle: it rises, falls faster, and is then zero."""
     opening = open_quotient * _OPENING_SHARE
-    # Both are parts of a cosine: from -pi to 0 while it rises, from 0 to pi / 2 while it falls.
+    # Both parts are cosines: from -pi to 0 while the flow rises, from 0 to pi / 2 while it falls.
     angle = np.interp(place, [0, opening, open_quotient], [-np.pi, 0, np.pi / 2])
     cosine = np.cos(angle)
     return np.where(angle < 0, 0.5 + 0.5 * cosine, cosine)
@@ -250,7 +250,7 @@ def _frication(phones: Sequence[Phone], frames: Sequence[int], levels: Floats, r
 
 
 def _band_noise(length: int, band: tuple[float, float], rng: np.random.Generator) -> Floats:
-    """Noise of level 1 around a centre frequency, of a bandwidth, both in Hz."""
+    """Noise of level 1 with a centre frequency and a bandwidth in Hz."""
     centre, width = band
     radius = np.exp(-np.pi * width / RATE)
     poles = [1.0, -2 * radius * np.cos(2 * np.pi * centre / RATE), radius**2]
@@ -259,17 +259,17 @@ def _band_noise(length: int, band: tuple[float, float], rng: np.random.Generator
 
 
 def _noise_shape(length: int, burst: bool) -> Floats:
-    """Strength of the noise through a consonant: a hump, or a release after a closure."""
+    """Strength of the noise during a consonant: half a sine, or a release after a closure."""
     if not burst:
         return np.sin(np.pi * np.arange(length) / length)
     seconds_left = (length - np.arange(length)) / RATE
     since_release = np.clip(0.03 - seconds_left, 0.0, None)
-    # 1 ms up, then a decay of 8 ms; it has faded where the next phone begins.
+    # A rise of 1 ms, then a decay of 8 ms, which ends before the next phone.
     return np.minimum(since_release / 0.001, 1.0) * np.exp(-since_release / 0.008)
 
 
 def _faded(wave: Floats) -> Floats:
-    """Without a click at its ends: 10 ms to begin, 40 ms to end."""
+    """Fade in over 10 ms and fade out over 40 ms, to avoid clicks."""
     time = np.arange(len(wave)) / RATE
     return wave * np.minimum(time / 0.01, 1.0) * np.minimum((time[-1] - time) / 0.04, 1.0)
 

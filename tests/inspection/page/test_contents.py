@@ -62,7 +62,7 @@ def test_a_sample_is_sorted_and_the_same_again(toy_graph):
     ("ego", "hops", "sample", "message"),
     [
         ("s0/000.wav", 2, 10, "Both ego and sample"),
-        ("s0/00.wav", 2, None, r"No clip 's0/00.wav' in the graph; near it are .*'s0/0..\.wav'"),
+        ("s0/00.wav", 2, None, r"No clip 's0/00.wav' in the graph; similar names are .*'s0/0..\.wav'"),
         ("s0/000.wav", -1, None, "Bad hops -1"),
         (None, 2, 0, "Bad sample 0"),
     ],
