@@ -1,8 +1,8 @@
-"""Augmentation of log-mel spectrograms in training: other starts, and SpecAugment's masks.
+"""Augmentation of log-mel spectrograms in training: shifts in time, and SpecAugment's masks.
 
-Every row of a batch gets draws of its own, neighbours as well as seeds. Other voices come as copies of clips, which
-the teacher hears too: see `ser_graph.corpora.copies`. Noise, gain and tempo were tried and did not pay
-(docs/results.md).
+Every row of a batch has its own random numbers, seeds and neighbours alike. Other voices come from copies of clips
+at other speeds, which the teacher embeds too: see `ser_graph.corpora.copies`. Noise, gain and tempo did not improve
+the students (docs/results.md).
 """
 
 import torch
@@ -18,12 +18,13 @@ DEFAULT_AUGMENTATION = "shift+masks"
 
 
 class Augmentation:
-    """What is done to a batch in training.
+    """Random changes of the spectrograms of a batch in training.
 
-    The draws follow from the seed and the number of the epoch, see `start_epoch`, and are made on the CPU: a
-    resumed run goes on as the uninterrupted one would have, on every device.
+    The random numbers depend only on the seed and the number of the epoch, see `start_epoch`. They are drawn on the
+    CPU. Therefore a resumed run equals an uninterrupted run, on every device.
 
-    - ``shift`` moves a clip in time; what leaves at its end comes back at its start, as short clips are repeated.
+    - ``shift`` starts a clip at a random frame; the frames before it move to the end, like the repetitions of short
+      clips.
     - ``masks`` hide two bands of frames and two of mel bins, each of a width drawn from 0 to half of `MASKED`
       (Park et al., "SpecAugment", Interspeech 2019).
 
@@ -36,7 +37,7 @@ class Augmentation:
         self.start_epoch(0, 0)
 
     def start_epoch(self, seed: int, epoch: int, rank: int = 0) -> None:
-        """Begin the draws of an epoch, counted from 0; of several processes each has its own."""
+        """Set the random numbers for an epoch, counted from 0. Each of several processes draws its own."""
         key = ("augmentation", seed, epoch, *([rank] if rank else []))
         self._generator = torch.Generator().manual_seed(int(content_hash(*key)[:15], 16))
 
@@ -54,7 +55,7 @@ class Augmentation:
         return z.masked_fill(frames[:, :, None] | bins[:, None, :], 0)
 
     def _masked(self, n: int, length: int) -> Tensor:
-        """[n, length] bool: what the masks of one axis hide."""
+        """[n, length] bool: True under the masks of one axis."""
         widest = int(MASKED * length / _MASKS)
         share = torch.rand(2, n, _MASKS, 1, generator=self._generator)
         width = (share[0] * (widest + 1)).floor()
@@ -64,11 +65,11 @@ class Augmentation:
 
 
 def shift_time(x: Tensor, share: Tensor) -> Tensor:
-    """Let spectrograms begin later: what is before goes to the end.
+    """Start spectrograms at a later frame; the frames before it move to the end.
 
     Args:
         x: [B, n_frames, n_mels].
-        share: [B] of the frames, from 0 to below 1.
+        share: [B] new start as a share of the frames, from 0 to below 1.
 
     Examples:
         >>> shift_time(torch.tensor([[[0.0], [1.0], [2.0], [3.0]]]), torch.tensor([0.5])).flatten()

@@ -1,12 +1,12 @@
 """The students' networks: VGG-15, ResNet-9, CNN-6 and MobileNet-15, layer by layer as in the paper's code.
 
-All take log-mel spectrograms [B, n_frames, n_mels], end with global average pooling, `fc1` (256) and `fc2`
-(the classes), and have neither convolution biases nor dropout. (The paper's code has a MobileNet-15, of which the
-paper reports nothing, with dropout before `fc1`: left out here.) Initial weights and BatchNorm constants are
-Keras's: Glorot-uniform kernels, zero biases, eps 1e-3, momentum 0.99 (PyTorch counts the other way: 0.01).
+All take log-mel spectrograms [B, n_frames, n_mels] and end with global average pooling, `fc1` (256) and `fc2` (the
+classes). Convolutions have no biases, and there is no dropout. (MobileNet-15 is in the paper's code only; the paper
+has no results for it. Its dropout before `fc1` is left out here.) Initial weights and BatchNorm constants are those
+of Keras: Glorot-uniform kernels, zero biases, eps 1e-3, momentum 0.99 (0.01 in PyTorch's convention).
 
-A width multiplier makes each of them thinner or wider: the channels of every convolution and of `fc1`, not of
-`fc2`, are multiplied by it, see `scaled`. Parameters and multiplications shrink about with its square.
+A width multiplier makes a network thinner or wider. It multiplies the channels of every convolution and of `fc1`,
+but not of `fc2`; see `scaled`. Parameters and multiplications change about with its square.
 """
 
 import math
@@ -26,7 +26,7 @@ MAX_WIDTH = 4
 
 
 def scaled(channels: int, width: float) -> int:
-    """`channels` times the width multiplier, to the nearest multiple of 8, which kernels are fast for; 8 at least.
+    """`channels` times the width multiplier, rounded to a multiple of 8 (fast for kernels), at least 8.
 
     Examples:
         >>> scaled(64, 1), scaled(64, 0.5), scaled(64, 0.3), scaled(64, 0.01)
@@ -42,7 +42,7 @@ def check_width(width: float) -> None:
 
 
 class Output(NamedTuple):
-    """What a backbone returns.
+    """The output of a backbone.
 
     Attributes:
         fc1: [B, F], F = 256 at width 1; before its ReLU in VGG-15 and CNN-6, after it in ResNet-9 and
@@ -69,8 +69,8 @@ class Backbone(nn.Module):
         features: [B, 1, n_frames, n_mels] -> [B, channels, ., .].
         channels: channels that `features` returns.
         n_classes: number of emotions.
-        width: the multiplier; of `fc1` here.
-        fc1_after_relu: which side of its ReLU the output `fc1` shows.
+        width: multiplier of the size of `fc1`.
+        fc1_after_relu: the output `fc1` comes after its ReLU; by default it comes before.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Backbone(nn.Module):
 
         Args:
             x: the spectrograms.
-            fuse: [B, F] -> [B, F], what becomes of `fc1` on the side of its ReLU that is shown; see `transfer`.
+            fuse: [B, F] -> [B, F], applied to the output `fc1`; see `transfer`.
         """
         fc1 = self.fc1(self.features(x.unsqueeze(1)).mean((2, 3)))
         if self.fc1_after_relu:
@@ -206,14 +206,14 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def count_macs(module: nn.Module, n_frames: int = 373, n_mels: int = 64) -> int:
-    """Multiplications, each with its addition, that convolutions and dense layers make of one clip.
+    """Number of multiplications (each with an addition) of convolutions and dense layers for one clip.
 
-    BatchNorm, which an exported student has inside its convolutions, pooling and additions are left out.
+    BatchNorm (which the export merges into the convolutions), pooling and additions do not count.
 
     Args:
         module: a backbone or a student.
-        n_frames: of the clip's spectrogram.
-        n_mels: likewise.
+        n_frames: frames of the clip's spectrogram.
+        n_mels: mel bins of the clip's spectrogram.
 
     Examples:
         >>> count_macs(resnet9()), count_macs(mobilenet15())
@@ -226,9 +226,9 @@ def count_macs(module: nn.Module, n_frames: int = 373, n_mels: int = 64) -> int:
 
 
 def count_multiplications(call: Callable[[], object]) -> int:
-    """Multiplications of the matrix products and convolutions that a call in torch makes.
+    """Number of multiplications in the matrix products and convolutions of a call in torch.
 
-    Not under ``torch.inference_mode``, in which it cannot be counted.
+    Do not use it under ``torch.inference_mode``, where torch cannot count.
     """
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         call()

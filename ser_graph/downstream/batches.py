@@ -1,4 +1,4 @@
-"""The seeds of each step, where they are not simply shuffled."""
+"""Batches of labelled and unlabelled seeds, for trainings that do not simply shuffle their seeds."""
 
 from collections.abc import Iterator
 
@@ -8,19 +8,19 @@ from torch.utils.data import Sampler
 
 
 class LabelledBatches(Sampler[list[int]]):
-    """Batches of labelled seeds, each followed by its share of unlabelled ones.
+    """Batches of labelled seeds, each followed by unlabelled seeds.
 
-    The fewer clips are labelled, the more often each comes in an epoch: trainings with few labels and with many so
-    differ in labels, not in steps.
+    The number of steps does not depend on the number of labels: if few clips are labelled, each is used more often
+    in an epoch.
 
     Args:
-        labelled: [L] int64 numbers of the labelled seeds. All come once before one comes again.
-        unlabelled: [U] int64 likewise.
-        weights: [U] float, how often each of them is drawn, in proportion; None draws all alike.
+        labelled: [L] int64 numbers of the labelled seeds. Every seed is used once before any seed is used again.
+        unlabelled: [U] int64 numbers of the unlabelled seeds.
+        weights: [U] float, proportional to the probability of each unlabelled seed; None means equal probabilities.
         steps: batches in an epoch.
         batch_size: labelled seeds in a batch.
-        ratio: unlabelled seeds for each labelled one, rounded in a batch.
-        generator: of the order. A pass depends on nothing but its state.
+        ratio: unlabelled seeds per labelled seed; their number in a batch is rounded.
+        generator: draws the order. The batches of a pass depend only on its state.
 
     Examples:
         >>> batches = LabelledBatches(torch.arange(2), torch.arange(2, 9), None, 3, 2, 1.5)
@@ -53,7 +53,7 @@ class LabelledBatches(Sampler[list[int]]):
             yield labelled[step * n : (step + 1) * n] + unlabelled[step * m : (step + 1) * m]
 
     def _drawn(self, clips: Tensor, n: int, weights: Tensor | None = None) -> list[int]:
-        """`n` of the clips: one random order of all after the other, or by weight, each drawn alone."""
+        """`n` of the clips: from repeated random orders of all clips, or drawn independently by weight."""
         if weights is not None and n:
             return clips[torch.multinomial(weights, n, replacement=True, generator=self.generator)].tolist()
         orders: list[int] = []
@@ -63,10 +63,10 @@ class LabelledBatches(Sampler[list[int]]):
 
 
 def balance(speaker: Tensor) -> Tensor:
-    """[U] float64 weights by which speakers of many clips do not drown those of few.
+    """[U] float64 weights that limit the influence of speakers with many clips.
 
-    Each clip weighs the inverse square root of the number of its speaker's clips: half way between drawing all
-    clips alike and all speakers alike.
+    The weight of a clip is the inverse square root of the number of its speaker's clips. This is half way between
+    equal weights for clips and equal weights for speakers.
 
     Args:
         speaker: [U] int64 codes; -1, unknown, counts as one speaker.

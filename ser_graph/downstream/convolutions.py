@@ -1,20 +1,20 @@
-"""Convolutions of few columns as one matrix product: in training on the CPU the same sums for half the time."""
+"""Convolutions with few output columns as one matrix product: half the time in training on the CPU."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 MAX_COLUMNS = 2
-"""Columns of the output up to which the product is faster."""
+"""Largest number of output columns for which the matrix product is faster."""
 
 
 class MatmulConv2d(nn.Conv2d):
-    """A convolution that trains as one matrix product where its output has one or two columns.
+    """A convolution that trains as one matrix product if its output has one or two columns.
 
-    oneDNN's bfloat16 convolutions work on rows of pixels; in the last block of ResNet-9, two pixels wide and 512
-    channels deep, a product of the pixels by all that they see takes half of the time (`benchmarks/step_parts.py`),
-    in float32 it takes more. Sums are the same but for the order of their terms. Parameters, evaluation and what is
-    exported are those of `torch.nn.Conv2d`.
+    oneDNN's bfloat16 convolutions work on rows of pixels. The last block of ResNet-9 is two pixels wide and has 512
+    channels: there, one matrix product takes half of the time (`benchmarks/step_parts.py`). In float32 it takes
+    more time. The sums have the same terms in another order. Parameters, evaluation and export are those of
+    `torch.nn.Conv2d`.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class MatmulConv2d(nn.Conv2d):
 
 
 def conv2d_by_matmul(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
-    """What `torch.nn.functional.conv2d` returns, as one matrix product.
+    """The result of `torch.nn.functional.conv2d`, computed as one matrix product.
 
     Args:
         x: [B, C, h, w], best in the memory format channels last.

@@ -1,4 +1,4 @@
-"""Which clips a student is trained on, and whose labels it may know."""
+"""The training clips of a student, and the clips whose labels it uses."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def labelled_nodes(data: ClipGraph, settings: TrainingSettings | None = None, **
     clips = pd.DataFrame({"y": data.y.numpy(), "speaker": data.speaker.numpy(), "file": data.table.index})
     clips = clips[known.numpy()].sort_values("file")
     random = np.random.default_rng(settings.label_seed)
-    # Both are drawn whatever is asked for, so that one choice does not change the other.
+    # Draw both in any case, so that one choice does not change the other.
     speakers = random.permutation(np.unique(clips["speaker"]))
     clips["lot"] = random.permutation(len(clips))
     if settings.labelled_speakers is not None:
@@ -78,11 +78,12 @@ def _with_copies(data: ClipGraph, rows: Tensor) -> Tensor:
 def _of_speakers(
     clips: pd.DataFrame, speakers: np.ndarray, settings: TrainingSettings, data: ClipGraph
 ) -> pd.DataFrame:
-    """The clips of the first speakers; a clip of unknown speaker (-1) is nobody's."""
+    """The clips of the first speakers; clips of an unknown speaker (-1) belong to no speaker."""
     wanted, speakers = settings.labelled_speakers, speakers[speakers >= 0]
     if wanted is not None and wanted > len(speakers):
         raise InputError(
-            f"Bad labelled_speakers {wanted}, expected at most {len(speakers)}, the training speakers with labels"
+            f"Bad labelled_speakers {wanted}, expected at most {len(speakers)}, the number of training speakers "
+            "with labels"
         )
     selected = clips[clips["speaker"].isin(speakers[:wanted])]
     missing = sorted({*clips["y"]} - {*selected["y"]})
@@ -95,7 +96,7 @@ def _of_speakers(
 
 
 def _fraction(clips: pd.DataFrame, speakers: np.ndarray, fraction: float) -> pd.DataFrame:
-    """The first clips of each emotion, where speakers take turns."""
+    """The first clips of each emotion; the speakers take turns."""
     place = {code: number for number, code in enumerate(speakers)}
     emotion = clips["y"].rank(method="dense").astype(int)
     clips = clips.assign(turn=(clips["speaker"].map(place) - emotion) % len(speakers)).sort_values("lot")

@@ -1,4 +1,4 @@
-"""The losses beside cross entropy: neighbours, and what a teacher says of relations, embeddings and classes."""
+"""The losses beside cross entropy: of neighbours, and of a teacher's similarities, embeddings and classes."""
 
 import torch
 from torch import Tensor
@@ -79,12 +79,12 @@ def neighbour_loss(
 
 
 def relational_loss(outputs: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
-    """The soft graph: the cosine similarities of all pairs of clips shall be the teacher's.
+    """Match the teacher's cosine similarities of all pairs of clips.
 
-    (cos(p_i, p_j) - cos(h_i, h_j))^2 over the pairs i < j. A neighbour loss only pulls; here pairs that are
-    far apart for the teacher are pushed as well. Relations instead of embeddings: Park et al., "Relational
-    knowledge distillation", CVPR 2019; cosine similarities within a batch, row by row: Tung & Mori,
-    "Similarity-preserving knowledge distillation", ICCV 2019.
+    (cos(p_i, p_j) - cos(h_i, h_j))^2 over the pairs i < j. The neighbour loss only pulls clips together; this loss
+    also pushes apart pairs that are far apart for the teacher. Park et al., "Relational knowledge distillation",
+    CVPR 2019, compare relations instead of embeddings; Tung & Mori, "Similarity-preserving knowledge distillation",
+    ICCV 2019, compare cosine similarities within a batch, row by row.
 
     Args:
         outputs: [B, C] output p of the student, for all clips of a batch.
@@ -92,7 +92,7 @@ def relational_loss(outputs: Tensor, teacher: Tensor, *, reduction: str = "mean"
         reduction: ``"mean"`` or ``"sum"`` over the pairs.
 
     Returns:
-        A float32 scalar from 0 to 4 if a mean; 0 where there is no pair.
+        A float32 scalar, from 0 to 4 for the mean; 0 without a pair.
 
     Examples:
         >>> p, h = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[1.0], [3.0]])
@@ -105,11 +105,10 @@ def relational_loss(outputs: Tensor, teacher: Tensor, *, reduction: str = "mean"
 
 
 def regression_loss(predicted: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
-    """The teacher's embedding, predicted from the student's `fc1`.
+    """Match the teacher's embedding with a prediction from the student's `fc1`.
 
-    1 - cos(p_i, h_i) over the clips: 0 where the directions agree, 1 for a student that knows nothing. A head on
-    the student that predicts the teacher: Romero et al., "FitNets", ICLR 2015; by the cosine:
-    arXiv 2604.24933.
+    1 - cos(p_i, h_i) over the clips: 0 if the directions agree, 1 for a student that has learnt nothing. Romero et
+    al., "FitNets", ICLR 2015, predict the teacher with a head on the student; arXiv 2604.24933 uses the cosine.
 
     Args:
         predicted: [B, D] p.
@@ -132,15 +131,15 @@ def distribution_loss(
     *,
     reduction: str = "mean",
 ) -> Tensor:
-    """Which of M clips are near to each of B clips: the student's answer shall be the teacher's.
+    """Match the teacher's distribution of the similarities of each of B clips to M clips.
 
-    KL(softmax(t_i / T_t) || softmax(s_i / T_s)) over the rows. Near clips are pulled, all others pushed. Fang et
-    al., "SEED", ICLR 2021; Zheng et al., "SimMatch", CVPR 2022.
+    KL(softmax(t_i / T_t) || softmax(s_i / T_s)) over the rows. The loss pulls near clips together and pushes all
+    others apart. Fang et al., "SEED", ICLR 2021; Zheng et al., "SimMatch", CVPR 2022.
 
     Args:
         similarity: [B, M] s, cosines of the student's outputs.
         teacher_similarity: [B, M] t, cosines of the teacher's embeddings.
-        ignored: [B, M] bool, pairs that are left out: a clip and itself.
+        ignored: [B, M] bool, pairs to leave out: a clip with itself.
         student: temperature T_s.
         teacher: temperature T_t; the lower, the fewer clips count as near.
         reduction: ``"mean"`` or ``"sum"`` over the clips that are compared with at least two others.
@@ -164,15 +163,15 @@ def distribution_loss(
 def distillation_loss(
     logits: Tensor, teacher_log_probs: Tensor, temperature: float, *, reduction: str = "mean"
 ) -> Tensor:
-    """The teacher's class probabilities, softened on both sides.
+    """Match the teacher's class probabilities; a temperature softens both sides.
 
     T^2 KL(softmax(log q_i / T) || softmax(z_i / T)) over the clips; T^2 keeps the size of the gradient as T
     changes. Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015.
 
     Args:
         logits: [B, K] z.
-        teacher_log_probs: [B, K] log q; -inf is a class that the teacher does not know. A clip of which it says
-            nothing has a row of NaN and is left out.
+        teacher_log_probs: [B, K] log q; -inf for a class that the teacher does not know. A clip without
+            probabilities of the teacher has a row of NaN and is left out.
         temperature: T > 0.
         reduction: ``"mean"`` or ``"sum"`` over the clips.
 

@@ -1,8 +1,8 @@
-"""The methods: what a student learns from the graph or from the teacher, beside its labels.
+"""The methods: what a student learns from the graph or from the teacher, in addition to its labels.
 
 | method | what is compared | needs |
 |---|---|---|
-| ``"nsl"`` | outputs of neighbours: they shall be close (the paper) | edges |
+| ``"nsl"`` | outputs of neighbours, brought close together (the paper) | edges |
 | ``"graph"`` | the distribution of similarities over a clip's neighbours and others | edges, teacher |
 | ``"relational"`` | the similarities of all pairs of a batch | teacher |
 | ``"regress"`` | the teacher's embedding, predicted from `fc1` | teacher |
@@ -11,8 +11,8 @@
 
 Methods joined by ``+`` add their terms, each with its own weight: ``"distil+regress"``.
 
-A method forwards the batch, because the neighbour loss decides which clips pass the student, and gives one term of
-the loss. What it needs of the teacher is prepared once, as attributes of the nodes; see `teacher`.
+A method forwards the batch, because the neighbour loss decides which clips the student forwards. It then returns
+one term of the loss. The data of the teacher are prepared once, as attributes of the nodes; see `teacher`.
 """
 
 from typing import Any, cast
@@ -35,17 +35,17 @@ from ser_graph.downstream.student import Student
 from ser_graph.graph import ClipGraph, TopNeighborSampler
 
 PROJECTION = 64  # size of the linear projection of fc1 on which clips are compared
-HIDDEN = 256  # of the head that predicts the teacher's embedding
+HIDDEN = 256  # width of the head that predicts the teacher's embedding
 TEMPERATURE = 2.0  # of class probabilities, on both sides
 SHARPNESS = {"student": 0.1, "teacher": 0.05}  # temperatures of similarities
-OTHERS = 256  # clips that are no neighbours, beside the neighbours of a clip
+OTHERS = 256  # further clips that a clip is compared with, beside its neighbours
 
 
 class Method(nn.Module):
-    """What the labels alone need: the batch passes, and nothing is added. The base of all methods.
+    """The base of all methods. It forwards the batch and adds no term: training on labels alone.
 
     Args:
-        view: the graph as the training sees it, with what `training_view` prepared.
+        view: the graph of the training, with the data that `training_view` prepared.
         settings: of the training.
     """
 
@@ -57,11 +57,11 @@ class Method(nn.Module):
         self.strategy = Strategy()
 
     def forward(self, student: Student | Spread, batch: Any) -> Step:
-        """The batch through the student."""
+        """Pass the batch through the student."""
         return self.strategy(student, batch, self.compared)
 
     def compared(self, outputs: Output) -> Tensor:
-        """[B, C] what of the outputs is compared."""
+        """[B, C] the part of the outputs that the method compares."""
         return outputs.fc2
 
     def loss(self, step: Step, batch: Any) -> Tensor | None:
@@ -144,13 +144,14 @@ class Distil(Method):
 
 
 class GraphDistribution(_Comparing):
-    """``"graph"``: which of a clip's neighbours and of `OTHERS` clips are near; see `distribution_loss`.
+    """``"graph"``: the similarities of a clip to its neighbours and to `OTHERS` clips; see `distribution_loss`.
 
-    The student's side of all of these clips is remembered from their last visit: an output for each node.
+    The student's outputs of these clips are not computed anew. The method remembers one output for each node, from
+    the last step in which the clip was a seed.
 
     Attributes:
-        remembered: [N, C] float32, unit rows; zero rows have not been visited.
-        step: [] int64 steps so far, which the draw of others follows.
+        remembered: [N, C] float32, rows of length 1; rows of zeros for clips that have not been seeds yet.
+        step: [] int64 number of steps so far; it seeds the draw of the further clips.
     """
 
     remembered: Tensor
@@ -167,14 +168,14 @@ class GraphDistribution(_Comparing):
     def loss(self, step: Step, batch: Any) -> Tensor:
         """See `Method.loss`."""
         seeds = batch.n_id[: batch.batch_size].cpu()
-        compared = self.compared(step.outputs)[: len(seeds)]  # where neighbours are forwarded, they come after
+        compared = self.compared(step.outputs)[: len(seeds)]  # forwarded neighbours come after the seeds
         outputs = nn.functional.normalize(compared.float(), dim=1)
         self.remembered[seeds] = outputs.detach()
         generator = torch.Generator().manual_seed(int(self.step))
         self.step += 1
         others = self.nodes[torch.randint(len(self.nodes), (OTHERS,), generator=generator)]
         (neighbour, _), _ = self.sampler.neighbors_of(seeds)
-        # Every seed is compared with the neighbours of all seeds of the batch as well: they are others to it.
+        # Each seed is also compared with the neighbours of the other seeds: for this seed, they are further clips.
         nodes = torch.cat([neighbour.unique(), others]).unique()
         known = self.remembered[nodes].any(1)
         nodes = nodes[known.cpu()]
@@ -195,7 +196,7 @@ _CLASSES: dict[str, type[Method]] = {
 
 
 class Joined(Method):
-    """Several methods at once. Where one of them forwards neighbours, its pass serves all.
+    """Several methods at once. If one of them forwards neighbours, all use its outputs.
 
     Args:
         parts: the methods, by name.
@@ -213,13 +214,13 @@ class Joined(Method):
         return self.parts[self.leading](student, batch)
 
     def loss(self, step: Step, batch: Any) -> Tensor:
-        """See `Method.loss`: each term with the weight that is its own."""
+        """See `Method.loss`: the sum of the terms, each times the default weight of its method."""
         terms = {name: cast(Tensor, cast(Method, part).loss(step, batch)) for name, part in self.parts.items()}
         return torch.stack([METHODS[name] * term for name, term in terms.items()]).sum()
 
 
 def make_method(view: ClipGraph, settings: TrainingSettings) -> Method:
-    """The method of some settings on the graph as a training sees it; its weights follow from the seed."""
+    """Make the method that the settings name. Its initial weights depend on the seed of the settings."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         if settings.learns_from is None:

@@ -1,4 +1,4 @@
-"""How the weights move: optimiser, schedule, averaged weights and BatchNorm statistics that fit them."""
+"""Optimiser, learning rate schedule, averaged weights, and BatchNorm statistics that fit these weights."""
 
 import copy
 import math
@@ -17,9 +17,9 @@ from ser_graph.downstream.student import Student
 
 WARM_UP = 0.05  # share of the steps in which the rate rises
 WEIGHT_DECAY = 0.05
-AVERAGED = 0.998  # of the average of the weights is kept at each step: it spans about 500
-COUNTED = 1024  # clips that BatchNorm's statistics are counted on
-DECAY, DECAY_EVERY = 0.9, 5  # of the paper's rate, in epochs
+AVERAGED = 0.998  # share of the averaged weights that a step keeps: the average spans about 500 steps
+COUNTED = 1024  # clips for BatchNorm's statistics
+DECAY, DECAY_EVERY = 0.9, 5  # factor of the paper's rate, and epochs between two decays
 
 
 def make_optimiser(
@@ -55,22 +55,22 @@ class Average(AveragedModel):
     """An exponential average of a student's weights; it forgets the first steps faster.
 
     Args:
-        student: whose weights are averaged; its BatchNorm layers have to be torch's own.
+        student: the model to average; its BatchNorm layers must be those of torch.
     """
 
     def __init__(self, student: Student) -> None:
         super().__init__(student, multi_avg_fn=_average, use_buffers=False)
 
     def with_statistics(self, x: Tensor, rows: Tensor, voices: Voices | None, precision: Precision) -> Student:
-        """The averaged student, with BatchNorm statistics of its own.
+        """The averaged student, with new BatchNorm statistics.
 
-        Running statistics lag behind the weights, by hundreds of steps in the paper's networks, and no pass has
-        used the averaged weights at all: mean and variance are counted anew on training clips.
+        Running statistics lag behind the weights, by hundreds of steps in the paper's networks, and no forward pass
+        has used the averaged weights. Therefore mean and variance are computed again, on training clips.
 
         Args:
             x: [N, n_frames, n_mels] spectrograms.
             rows: [M] int64 training clips, of which the first `COUNTED` are used.
-            voices: of the clips' speakers, where the student normalises by speaker.
+            voices: statistics of the clips' speakers, if the student normalises by speaker.
             precision: of the forward pass.
         """
         student = cast(Student, copy.deepcopy(self.module))
@@ -91,7 +91,7 @@ def count_statistics(
     """Set BatchNorm's running statistics to those of some clips, batch by batch, in place."""
     device = student.standardise.mean.device
     with _counting(student):
-        for block in rows.tensor_split(math.ceil(len(rows) / batch_size)):  # all count alike: of about one size
+        for block in rows.tensor_split(math.ceil(len(rows) / batch_size)):  # of about equal size: all count equally
             with autocast(device, precision):
                 voice = None if voices is None else voices.of(block).to(device)
                 student.backbone(student.standardise(read_rows(x, block).to(device), voice))
@@ -99,7 +99,7 @@ def count_statistics(
 
 @contextmanager
 def _counting(student: Student) -> Iterator[None]:
-    """BatchNorm forgets what it knows and averages the batches that follow."""
+    """Reset BatchNorm's statistics and average those of the batches that follow."""
     norms = [module for module in student.modules() if isinstance(module, nn.BatchNorm2d)]
     before = [norm.momentum for norm in norms]
     for norm in norms:

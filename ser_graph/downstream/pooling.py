@@ -1,17 +1,17 @@
-"""Max pooling before its ReLU while training: the same numbers, for less."""
+"""Max pooling before the ReLU in training: the same numbers in less time."""
 
 from torch import nn
 
 
 def pool_first(model: nn.Module) -> None:
-    """Let every ReLU that a max pooling follows come after it.
+    """Move every ReLU that comes before a max pooling behind it.
 
-    The two commute, max(relu(x)) = relu(max(x)), and so do their gradients; after a 2 x 2 pooling a ReLU has a
-    quarter of the work. Names of parameters stay. Not for the device: there a ReLU right behind its convolution
-    costs nothing, and tells int8 that the range begins at 0.
+    The two commute, max(relu(x)) = relu(max(x)), and so do their gradients. After a 2 x 2 pooling, a ReLU has a
+    quarter of the work. The names of parameters do not change. Use this order only in training. On a device, a ReLU
+    directly after its convolution costs nothing, and int8 then knows that the range begins at 0.
 
     Args:
-        model: whose `nn.Sequential` are reordered in place.
+        model: the model; its `nn.Sequential` modules are reordered in place.
 
     Examples:
         >>> layers = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU(), nn.MaxPool2d(2))

@@ -1,4 +1,4 @@
-"""Student + spectrograms -> probabilities, a row per clip."""
+"""Student + spectrograms -> probabilities, one row per clip."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.compatibility import check_compatible
 
-_PART = 1024  # clips whose spectrograms are in memory at a time, where they are made from files
+_PART = 1024  # clips whose spectrograms are in memory at the same time, if they are made from files
 
 
 @torch.inference_mode()
@@ -39,8 +39,8 @@ def predict_logits(
         student: the model; put into evaluation mode.
         x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
         rows: [M] int64 indices of the clips; None takes all.
-        emb: [N, 256] the teacher's embeddings; looked at only by a student that needs the teacher.
-        voices: what was heard of the clips' speakers before; looked at only by one that normalises by speaker.
+        emb: [N, 256] the teacher's embeddings; used only by a student that needs the teacher.
+        voices: statistics of the clips' speakers; used only by a student that normalises by speaker.
         batch_size: clips at a time; the result does not depend on it.
         precision: of the forward pass.
 
@@ -63,19 +63,19 @@ def predict_logits(
 def known_voices(
     data: ClipGraph, normalise: str, heard: int | None = None, *, group: Processes = ALONE
 ) -> Voices | None:
-    """What was heard of each speaker, where a student normalises by speaker; see `Standardise`.
+    """Statistics of each speaker's clips, for a student that normalises by speaker; see `Standardise`.
 
     Args:
-        data: the graph, whose clips are heard; no label is looked at.
-        normalise: of the student; all but ``"speaker"`` need no voices.
-        heard: clips of each speaker that were heard before, drawn by file name; None is all, among them the clips
-            that are predicted.
-        group: the processes that read a share each.
+        data: the graph of the clips; its labels are not used.
+        normalise: normalisation of the student; only ``"speaker"`` needs voices, others give None.
+        heard: number of clips of each speaker that the statistics use, drawn by file name; None means all clips,
+            including the clips to predict.
+        group: the processes; each reads its share of the clips.
     """
     if normalise != "speaker":
         return None
     rows = torch.arange(len(data.y))
-    if heard is not None:  # names tell emotions: a drawn order, the same whatever the order of the rows
+    if heard is not None:  # in random order: sorted file names may follow the emotions
         order = np.argsort(data.table.index.to_numpy(str))[np.random.default_rng(0).permutation(len(rows))]
         count = pd.Series(data.speaker.numpy()[order]).groupby(data.speaker.numpy()[order]).cumcount()
         rows = torch.from_numpy(np.sort(order[count.to_numpy() < heard]))
@@ -126,8 +126,8 @@ def predict_clips(
         logits = predict_logits(student, clips.x, rows, emb=clips.emb, voices=voices)
     elif student.needs_teacher:
         raise InputError(
-            f"This student needs the teacher at inference (transfer={student.transfer!r}): predict on a graph, "
-            "which holds the teacher's embeddings, not on a clip table"
+            f"This student needs the teacher at inference (transfer={student.transfer!r}): give a graph, which "
+            "holds the teacher's embeddings, instead of a clip table"
         )
     else:
         logits = _predict_files(student, table[selected], root, progress)
@@ -140,7 +140,7 @@ def predict_clips(
 
 
 def _predict_files(student: Student, table: pd.DataFrame, root: str | Path | None, progress: bool) -> Tensor:
-    """Logits of clips from their files, in parts: the spectrograms of all would fill the memory."""
+    """Logits of clips from their files, in parts: the spectrograms of all clips would fill the memory."""
     logits = []
     with tqdm(total=len(table), desc="predicting", unit="clip", disable=not progress, delay=1) as bar:
         for start in range(0, len(table), _PART):
@@ -155,6 +155,6 @@ def _check_teacher(student: Student, data: ClipGraph) -> None:
     expected, given = student.info.get("teacher"), data.meta.upstream
     if expected and given and expected != given.fingerprint:
         raise InputError(
-            f"The graph's embeddings are of another upstream than the student was trained with "
-            f"(transfer={student.transfer!r}); build the graph with that one"
+            f"The embeddings of the graph come from another upstream than in the training of the student "
+            f"(transfer={student.transfer!r}); build the graph with the upstream of the training"
         )

@@ -117,7 +117,7 @@ class TrainingSettings(Settings):
         "forward",
         "method",
         "source of the neighbours' outputs: forward computes them with gradients, detach computes them without, "
-        "bank remembers them",
+        "memory_bank remembers them",
         of=("nsl",),
     )
     distance: Literal["cosine", "l2", "kl"] = setting(
@@ -173,11 +173,11 @@ class TrainingSettings(Settings):
             )
         unknown = set(self.augment.split("+")) - {*AUGMENTATIONS, "none"}
         if unknown or (self.augment != "none" and "none" in self.augment):
-            raise InputError(f"Bad augment {self.augment!r}, expected none or parts of {'+'.join(AUGMENTATIONS)}")
+            raise InputError(f"Bad augment {self.augment!r}, expected none, or parts of {'+'.join(AUGMENTATIONS)}")
         if self.semantics == "official" and self.strategy != "forward":
-            raise InputError(f"semantics='official' is of strategy 'forward', not {self.strategy!r}; drop one")
+            raise InputError(f"semantics='official' needs strategy 'forward', not {self.strategy!r}; change one")
         if self.transfer != "none" and self.weight:
-            raise InputError(f"transfer={self.transfer!r} is a baseline of its own; give alpha=0 with it")
+            raise InputError(f"transfer={self.transfer!r} is a baseline without a method; give alpha=0 too")
         return self
 
     @property

@@ -1,9 +1,9 @@
-"""One training step spread over several processes, with the result of one.
+"""One training step in several processes, with the result of one process.
 
 Every process gets the node numbers of the whole batch, reads and forwards its share of the rows, and receives the
-outputs of all. It then computes the loss of the whole batch; only its own rows carry gradient. The gradients, added
-up, are those of one process: whatever the loss compares, nothing in it has to know of processes. What travels in a
-step is 4 (256 + K) bytes a row, the gradients, and BatchNorm's sums.
+outputs of all rows. It then computes the loss of the whole batch; only its own rows have gradients. The sum of the
+processes' gradients equals the gradient of one process. Therefore a loss needs no code for several processes. In a
+step, the processes exchange 4 (256 + K) bytes per row, the gradients, and BatchNorm's sums.
 """
 
 from typing import cast
@@ -18,10 +18,10 @@ from ser_graph.downstream.student import Student
 
 
 class Spread(nn.Module):
-    """A student that forwards its share of a batch, given as node numbers, and returns the outputs of all.
+    """A student that forwards its share of a batch of node numbers, and returns the outputs of all rows.
 
     Args:
-        student: the model, whose BatchNorm layers are to be `JointBatchNorm`; see `join_batch_norms`.
+        student: the model; its BatchNorm layers must be `JointBatchNorm`, see `join_batch_norms`.
         x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
         group: the processes.
     """
@@ -55,7 +55,7 @@ class Spread(nn.Module):
 
 
 class JointBatchNorm(nn.BatchNorm2d):
-    """BatchNorm whose mean and variance are those of the rows of all processes; torch's own needs GPUs."""
+    """BatchNorm with the mean and variance of the rows of all processes; that of torch needs GPUs."""
 
     group: Processes = ALONE
 
@@ -63,7 +63,7 @@ class JointBatchNorm(nn.BatchNorm2d):
         """[B, C, h, w] -> the same, normalised; B may be 0."""
         if not self.training:
             return super().forward(x)
-        given, x = x.dtype, x.float()  # as torch's own does: in bfloat16 the sums would be too coarse
+        given, x = x.dtype, x.float()  # as in torch: sums in bfloat16 would be too coarse
         n = _Sum.apply(x.new_tensor([x.numel() / x.shape[1]]), self.group)
         mean = _Sum.apply(x.sum((0, 2, 3)), self.group) / n
         centred = x - mean[:, None, None]
@@ -81,7 +81,7 @@ class JointBatchNorm(nn.BatchNorm2d):
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over processes; each process's loss may depend on it, so their gradients are added too."""
+    """The sum over processes. The loss of every process may depend on it, so the gradients are added too."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, mine: Tensor, group: Processes) -> Tensor:

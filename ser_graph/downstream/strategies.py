@@ -1,14 +1,14 @@
-"""Where a step takes the neighbours' outputs from: exactly, or for less than the price of forwarding them.
+"""The source of the neighbours' outputs in a step: forwarded with gradients, or computed at a lower cost.
 
 | strategy | the neighbours' side of an edge | cost of a step | gradient |
 |---|---|---|---|
 | ``"forward"`` | forwarded with the seeds, each clip once | 1 + n | both sides |
 | ``"detach"`` | forwarded without gradient | about 1 + n / 3 | the seed's side, twice |
-| ``"memory_bank"`` | remembered from its last visit as a seed | 1 | the seed's side, twice |
+| ``"memory_bank"`` | remembered from the last step with the clip as a seed | 1 | the seed's side, twice |
 
-On edges that both ends list, the gradient of the seeds' side is half of the whole one, summed over an epoch: the
-weight of the neighbour loss is therefore doubled where the other side has none. In a batch of all clips of such a
-graph the three do the very same.
+If two clips are neighbours of each other, the gradient of the seed's side, summed over an epoch, is half of the
+full gradient. Strategies without a gradient on the neighbour's side therefore double the weight of the neighbour
+loss. If all edges of a graph are of this kind, all three strategies give the same result in a batch of all clips.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,19 +24,18 @@ from ser_graph.downstream.spreading import Spread
 from ser_graph.downstream.student import Student
 from ser_graph.graph import ClipGraph, TopNeighborSampler
 
-Compared = Callable[[Output], Tensor]  # what of the outputs of B clips is compared, [B, C]
+Compared = Callable[[Output], Tensor]  # the part of the outputs of B clips to compare, [B, C]
 
 
 class Step(NamedTuple):
-    """What one step forwarded and compares.
+    """The outputs of one step, and the edges to compare.
 
     Attributes:
         outputs: of R rows, the B seeds first.
-        rows: [R] int64, the node of the batch that each row is.
+        rows: [R] int64, the node of each row, as its number in the batch.
         edge_index: [2, E] int64, neighbour -> seed, rows of `neighbours` and of `outputs`.
         edge_weight: [E] float32.
-        neighbours: [M, C] outputs of the compared layer on the neighbours' side; None where they stand in
-            `outputs`.
+        neighbours: [M, C] outputs of the compared layer on the neighbours' side; None if they are in `outputs`.
         numbers: sums for the history, e.g. of edges.
     """
 
@@ -49,10 +48,10 @@ class Step(NamedTuple):
 
 
 class Strategy(nn.Module):
-    """``"forward"``: seeds and neighbours in one batch, a neighbour of several seeds, or one that is a seed, once.
+    """``"forward"``: seeds and neighbours in one batch; each clip is forwarded once.
 
     Attributes:
-        factor: on the weight of the neighbour loss.
+        factor: multiplier of the weight of the neighbour loss.
         samples_neighbours: whether the loader has to read the neighbours' spectrograms.
     """
 
@@ -60,19 +59,19 @@ class Strategy(nn.Module):
     samples_neighbours = True
 
     def forward(self, student: Student | Spread, batch: Any, compared: Compared) -> Step:
-        """Forward what has to be forwarded.
+        """Forward the clips that the strategy needs.
 
         Args:
             student: the model.
             batch: of the loader, on the model's device.
-            compared: what of the outputs will be compared.
+            compared: gives the part of the outputs to compare.
         """
         outputs = _outputs(student, batch)
         return Step(outputs, torch.arange(len(batch.x)), batch.edge_index, batch.edge_weight, None, {})
 
 
 class Official(Strategy):
-    """As the paper's code: seeds, then a row for each edge's neighbour, each with its own BatchNorm statistics."""
+    """As in the paper's code: seeds, then one row per edge for its neighbour; two batches for BatchNorm."""
 
     def forward(self, student: Student | Spread, batch: Any, compared: Compared) -> Step:
         """See `Strategy.forward`."""
@@ -86,7 +85,7 @@ class Official(Strategy):
 
 
 class Detach(Strategy):
-    """``"detach"``: neighbours pass without gradient and leave BatchNorm's running statistics alone."""
+    """``"detach"``: neighbours pass without gradient and do not change BatchNorm's running statistics."""
 
     factor = 2.0
 
@@ -102,21 +101,22 @@ class Detach(Strategy):
 
 
 class MemoryBank(Strategy):
-    """``"memory_bank"``: each clip's output is remembered from its last visit as a seed.
+    """``"memory_bank"``: the output of each clip is remembered from the last step with the clip as a seed.
 
-    Neighbours are compared as they are remembered (Wu et al., "Unsupervised feature learning via non-parametric
-    instance discrimination", CVPR 2018). Edges to clips that have not been visited yet are left out. A seed's own
-    batch is written first: neighbours that meet in it see each other as they are now.
+    Seeds are compared with the remembered outputs of their neighbours (Wu et al., "Unsupervised feature learning
+    via non-parametric instance discrimination", CVPR 2018). Edges to clips without a remembered output are left
+    out. The outputs of a batch are stored before the comparison, so two neighbours in one batch are compared with
+    their current outputs.
 
     Args:
-        sampler: of the seeds' neighbours.
+        sampler: gives the neighbours of seeds.
         edge_weight: [E] float32 of the graph.
         n_nodes: of the graph.
         size: C, of the layer that is compared.
 
     Attributes:
-        outputs: [N, C] float32, what is remembered.
-        written: [N] int64, the step in which it was written, -1 = never.
+        outputs: [N, C] float32, the remembered outputs.
+        written: [N] int64, the step of each remembered output, -1 = none.
         step: [] int64, steps so far.
     """
 
@@ -156,12 +156,12 @@ class MemoryBank(Strategy):
 
 
 def make_strategy(view: ClipGraph, settings: TrainingSettings, size: int) -> Strategy:
-    """The strategy of the neighbour loss on the graph as a training sees it.
+    """Make the strategy of the neighbour loss that the settings name.
 
     Args:
-        view: the graph.
+        view: the graph of the training.
         settings: of the training.
-        size: C, of what is compared.
+        size: C, the width of the compared layer.
     """
     if settings.strategy == "forward":
         return Official() if settings.semantics == "official" else Strategy()
@@ -172,7 +172,7 @@ def make_strategy(view: ClipGraph, settings: TrainingSettings, size: int) -> Str
 
 
 def _outputs(student: Student | Spread, batch: Any, rows: slice | Tensor = slice(None)) -> Output:
-    """Some rows of a batch through the student, with what it needs beside their spectrograms."""
+    """The student's outputs of some rows of a batch; with embeddings and voices if the student needs them."""
     emb = batch.emb[rows] if student.needs_teacher else None
     voice = batch.voice[rows] if "voice" in batch else None
     return student(batch.x[rows], emb, voice)
@@ -180,7 +180,7 @@ def _outputs(student: Student | Spread, batch: Any, rows: slice | Tensor = slice
 
 @contextmanager
 def _running_statistics_kept(model: nn.Module) -> Iterator[None]:
-    """BatchNorm uses the batch's own statistics, as in training, and does not remember them."""
+    """BatchNorm uses the statistics of the batch, as in training, but does not remember them."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.track_running_stats = False

@@ -76,8 +76,8 @@ class Student(nn.Module):
         Args:
             x: the spectrograms.
             emb: [B, F] the teacher's embeddings, as wide as `fc1`, of the same clips, where the student needs them.
-            voice: [B, 3, n_mels] what was heard of the clips' speakers before, see `Standardise`; looked at where
-                the student normalises by speaker, and then nothing by default.
+            voice: [B, 3, n_mels] statistics of the clips' speakers, see `Standardise`; used if the student
+                normalises by speaker. By default, all speakers are unknown.
 
         Raises:
             InputError: the student needs the teacher's embeddings and got none.
@@ -99,7 +99,7 @@ class Student(nn.Module):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether it can be used only beside the teacher, so not on a device."""
+        """Whether the student needs the teacher at inference, so that it cannot run on a device."""
         return self.transfer != "none"
 
     @property
@@ -125,7 +125,7 @@ class Student(nn.Module):
 
 
 def start_from(student: Student, other: Student) -> None:
-    """Give a student the weights of another, in place; the last layer only where both know the same emotions.
+    """Copy the weights of another student, in place; the last layer only if both have the same emotions.
 
     Raises:
         InputError: another backbone or width, or spectrograms of another rate or of other bins.
@@ -138,7 +138,7 @@ def start_from(student: Student, other: Student) -> None:
         *((f"features.{name}", expected[name], given[name]) for name in differ),
     ):
         if one != two:
-            raise InputError(f"The initial student has {name} {two!r}, this one {one!r}; give it the same")
+            raise InputError(f"The initial student has {name} {two!r}, the new student {one!r}; give both the same")
     state = other.backbone.state_dict()
     if student.emotions != other.emotions:
         state = {name: value for name, value in state.items() if not name.startswith("fc2.")}
@@ -151,7 +151,7 @@ def weights_hash(student: Student) -> str:
 
 
 def _check_long_enough(backbone: str, features: LogMelSettings) -> None:
-    """Every max pooling halves both axes, and something must be left to pool."""
+    """Refuse spectrograms that are too small: every max pooling halves both axes."""
     least = {"vgg15": 32, "cnn6": 16}.get(backbone, 1)
     if min(features.n_frames, features.n_mels) < least:
         raise InputError(
@@ -189,11 +189,11 @@ def load_student(folder: str | Path) -> Student:
     """
     folder = Path(folder).expanduser()
     if not (folder / MARK).exists() or not (folder / "model.safetensors").exists():
-        raise InputError(f"{folder} is not a trained student (model.json and model.safetensors expected in it)")
+        raise InputError(f"{folder} is not a trained student; expected model.json and model.safetensors in it")
     check_readable(folder / MARK, folder / "model.safetensors")
     stored = read_json(folder / MARK)
     if stored.get("format") != "ser_graph.student" or stored.get("version") != FORMAT_VERSION:
-        raise InputError(f"{folder} was stored by another version of ser_graph; train the student anew")
+        raise InputError(f"{folder} was stored by another version of ser_graph; train the student again")
     info = stored["info"]
     student = Student(
         info["backbone"],

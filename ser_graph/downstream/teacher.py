@@ -1,4 +1,4 @@
-"""What one training sees of a graph: the labels that it may know, its edges, and what the teacher says of clips."""
+"""The graph of one training: the labels it may use, its edges, and what it needs from the teacher."""
 
 import copy
 
@@ -17,19 +17,20 @@ from ser_graph.graph.settings import Center
 
 
 def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:
-    """The graph as one training sees it.
+    """The graph of one training.
 
     Args:
-        data: the graph of N clips, left as it is.
+        data: the graph of N clips; it is not changed.
         seeds: [N] bool, the training clips.
-        labelled: [N] bool, those whose label may be known.
+        labelled: [N] bool, the clips whose label the training may use.
         settings: of the training.
 
     Returns:
-        A shallow copy with `y` -1 where the label may not be known and, where settings ask for it, only the
-        edges of `same_label`, and what the method learns from: [N, D] float32 `teacher`, embeddings without the
-        mean that `center` names, of unit variance, 0 for clips that are not learnt from; or [N, K] float32
-        `teacher_log_probs`, NaN for clips of which the teacher says nothing.
+        A shallow copy of the graph. `y` is -1 for clips whose label the training may not use. With `same_label`,
+        only the edges between clips of the same label are left. For methods that need the teacher, the copy has
+        `teacher`, [N, D] float32 embeddings without the mean that `center` names, of unit variance, 0 for clips
+        that the training does not use; or `teacher_log_probs`, [N, K] float32, NaN for clips without probabilities
+        of the teacher.
     """
     view = copy.copy(data)
     view.y = torch.where(labelled, data.y, -1)
@@ -47,7 +48,7 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
         known = torch.where(original, view.y, -1)
         view.teacher_log_probs = probe_log_probs(teacher, known, rows, len(data.emotions))
     if "propagate" in methods:
-        # Copies have no edges: of them the probe is all that there is to say.
+        # Copies have no edges to smooth along: they keep the probabilities of the probe.
         view.teacher_log_probs = torch.where(
             original[:, None], smoothed(view, rows & original), view.teacher_log_probs
         )
@@ -57,7 +58,7 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
 
 
 def corpus_clips(data: ClipGraph, rows: Tensor) -> Tensor:
-    """[N] bool: the original clips of the corpora that some clips [N] bool are of; all where no corpus is named."""
+    """[N] bool: the original clips of the same corpora as the clips `rows`; all originals without a corpus."""
     original = originals(data.table)
     if "corpus" in data.table:
         corpus = data.table["corpus"]
@@ -66,12 +67,12 @@ def corpus_clips(data: ClipGraph, rows: Tensor) -> Tensor:
 
 
 def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center = "none") -> Tensor:
-    """[N, D] float32: the embeddings of some clips in a space that these clips alone decide; zeros elsewhere.
+    """[N, D] float32: the embeddings of some clips, centred with these clips alone; zeros elsewhere.
 
     Args:
         data: the graph of N clips.
         rows: [N] bool.
-        center: what is taken away; see `ser_graph.graph.centring.centred`.
+        center: the mean to subtract; see `ser_graph.graph.centring.centred`.
     """
     table = data.table[rows.numpy()]
     try:
@@ -82,13 +83,13 @@ def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center = "none") -
 
 
 def unit_variance(emb: Tensor, rows: Tensor) -> Tensor:
-    """Embeddings minus their mean, divided by one number that makes the mean variance of dimensions 1.
+    """Embeddings minus their mean, divided by one number that makes the mean variance of the dimensions 1.
 
-    One number for all dimensions keeps the shape of the space: what is near, and which directions are wide.
+    One number for all dimensions keeps the shape of the space: near clips stay near, wide directions stay wide.
 
     Args:
         emb: [N, D].
-        rows: [N] bool, whose mean and variance are meant.
+        rows: [N] bool, the clips that give mean and variance.
 
     Examples:
         >>> unit_variance(torch.tensor([[0.0, 5.0], [4.0, 5.0]]), torch.tensor([True, True]))[:, 0]
@@ -104,12 +105,12 @@ def probe_log_probs(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Ten
 
     Args:
         emb: [N, D].
-        y: [N] labels that may be known, -1 elsewhere; the probe is fitted on these alone.
-        rows: [N] bool, whose probabilities are wanted.
+        y: [N] labels that the training may use, -1 elsewhere; the probe is fitted on them alone.
+        rows: [N] bool, the clips to predict.
         n_classes: K.
 
     Returns:
-        [N, K] float32, -inf for classes that no label has, NaN in other rows.
+        [N, K] float32, -inf for classes without a label, NaN in other rows.
 
     Raises:
         InputError: labels of fewer than two classes.
@@ -118,7 +119,7 @@ def probe_log_probs(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Ten
     if len(y[known].unique()) < 2:
         raise InputError(
             "Methods distil and propagate fit a probe on training clips of at least two labelled emotions; the "
-            "graph has fewer, label more"
+            "graph has fewer: label clips of more emotions"
         )
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     probe.fit(emb[known].double().numpy(), y[known].numpy())
@@ -130,15 +131,15 @@ def probe_log_probs(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Ten
 
 
 def smoothed(view: ClipGraph, rows: Tensor) -> Tensor:
-    """Log probabilities of classes, corrected by the labels that are known and smoothed along the edges.
+    """Log probabilities of classes, corrected by the known labels and smoothed along the edges.
 
     Huang et al., "Combining label propagation and simple models out-performs graph neural networks" (Correct and
-    Smooth), ICLR 2021: the errors at labelled clips spread along the edges and are taken off, then the
-    probabilities themselves spread. Edges count in both directions.
+    Smooth), ICLR 2021: the errors of labelled clips spread along the edges and are subtracted, then the
+    probabilities spread. Edges count in both directions.
 
     Args:
-        view: the graph with `y` of the labels that may be known, and [N, K] `teacher_log_probs`.
-        rows: [N] bool, whose probabilities are wanted; edges to other clips are not used.
+        view: the graph with the labels `y` that the training may use, and [N, K] `teacher_log_probs`.
+        rows: [N] bool, the clips to predict; edges to other clips are not used.
 
     Returns:
         [N, K] float32, NaN in other rows.
@@ -150,7 +151,7 @@ def smoothed(view: ClipGraph, rows: Tensor) -> Tensor:
     edge_index, weight = subgraph(rows, view.edge_index, view.edge_weight, True, num_nodes=len(rows))
     both = torch.cat([edge_index, edge_index.flip(0)], 1)
     edge_index, weight = coalesce(both, torch.cat([weight, weight]), int(rows.sum()), reduce="max")
-    # CorrectAndSmooth takes weights as they are: without D^-1/2 A D^-1/2 everything would grow into its bounds.
+    # CorrectAndSmooth does not normalise weights: without D^-1/2 A D^-1/2 all values would grow to their bounds.
     edge_index, weight = gcn_norm(edge_index, weight.clamp_min(0), int(rows.sum()), add_self_loops=False)
     probabilities, y = view.teacher_log_probs[rows].exp(), view.y[rows]
     known = y >= 0

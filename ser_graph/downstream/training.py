@@ -1,6 +1,7 @@
-"""`ClipGraph` -> trained student: cross entropy plus what the graph and the teacher say of clips.
+"""`ClipGraph` -> trained student: cross entropy plus the loss of the method.
 
-Under ``torchrun`` or ``accelerate`` the processes share each batch and give the result of one; see `spreading`.
+Under ``torchrun`` or ``accelerate``, the processes share each batch. The result equals that of one process; see
+`spreading`.
 """
 
 import copy
@@ -41,8 +42,8 @@ from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
 from ser_graph.graph.building import data_hash
 
 _COUNTED = ("covered", "n_seeds", "edges", "edges_used", "staleness")  # sums over an epoch, not means of steps
-_UNKNOWN_VOICES = 0.25  # share of clips whose speaker counts as unheard, where students normalise by speaker
-_LOOKS = 10  # at dev in a training, where the last epoch is kept
+_UNKNOWN_VOICES = 0.25  # share of clips whose speaker counts as unknown, if students normalise by speaker
+_LOOKS = 10  # evaluations on dev in a training that keeps the last epoch
 
 
 @with_settings(TrainingSettings)
@@ -77,7 +78,7 @@ def train(
         - `loss`, `supervised_loss`, and the unweighted loss of the method, e.g. `nsl_loss`;
         - `edge_coverage`, the share of seeds with a neighbour to compare with;
         - `edges_used`, the share of the seeds' edges that the loss uses, and `staleness`, the mean age of the
-          neighbours' outputs in steps: only with ``strategy="bank"``;
+          neighbours' outputs in steps: only with ``strategy="memory_bank"``;
         - `dev_uar` and `dev_accuracy`: ten times in a training and after the last epoch; after every epoch with
           ``keep="best"``.
 
@@ -102,7 +103,7 @@ def train(
 
 
 def asked_of_training(data: ClipGraph, settings: TrainingSettings, init: Student | None = None) -> dict[str, Any]:
-    """Everything that decides what a training ends with, as JSON values."""
+    """All inputs that decide the result of a training, as JSON values."""
     return {
         "settings": settings.model_dump(mode="json"),
         "data": data_hash(data.table, data.emb),
@@ -159,7 +160,7 @@ class _Run:
         if not self.group.alone:
             join_batch_norms(self.student, self.group)
             self.model = Spread(self.student, data.x, self.group)
-            view.x = torch.arange(len(data.y))  # each process reads no more than its share
+            view.x = torch.arange(len(data.y))  # each process reads only its share
         self.generator = torch.Generator()
         self.loader = self._new_loader(view, seeds, labelled)
         self.optimiser = make_optimiser(
@@ -216,7 +217,7 @@ class _Run:
 
     def _new_loader(self, view: ClipGraph, seeds: Tensor, labelled: Tensor) -> NeighborLoader:
         settings = self.settings
-        # Where nobody forwards neighbours, seeds are all that has to be read.
+        # If the method does not forward neighbours, the loader reads seeds only.
         n = (settings.n_neighbors or -1) if self.method.samples_neighbours else 0
         order: dict[str, Any] = {"batch_size": settings.batch_size, "shuffle": True}
         known = seeds & (self.data.y >= 0) & torch.from_numpy(originals(self.data.table))
@@ -254,7 +255,7 @@ class _Run:
     def epoch(self) -> dict[str, float]:
         """Train one epoch, measure on dev, append to the history and return its row."""
         number, start = len(self.history), time.perf_counter()
-        # Seeded by epoch, so that a resumed run shuffles as the uninterrupted one.
+        # Seeded by epoch, so that a resumed run shuffles like an uninterrupted run.
         self.generator.manual_seed(int(content_hash(self.settings.seed, number)[:15], 16))
         if self.student.augment is not None:
             self.student.augment.start_epoch(self.settings.seed, number, self.group.rank)
@@ -322,19 +323,19 @@ class _Run:
         }
 
     def _known_voices(self, nodes: Tensor) -> Tensor:
-        """[R, 3, n_mels] what was heard of the clips' speakers: all, or as on a device at first, nothing."""
+        """[R, 3, n_mels] statistics of the clips' speakers; for some, zeros: a new voice, as first on a device."""
         voices = cast(Voices, self.voices).of(nodes)
         unknown = torch.rand(len(nodes), generator=self.generator) < _UNKNOWN_VOICES
         return torch.where(unknown[:, None, None], 0.0, voices)
 
     def kept(self) -> Student:
-        """The student as it is used now: averaged weights where they are averaged, with their own statistics."""
+        """The student to evaluate or keep: with averaged weights and their statistics, if weights are averaged."""
         if self.average is None:
             return self.student
         return self.average.with_statistics(self.data.x, self.counted, self.voices, self.settings.precision)
 
     def _measure_on_dev(self) -> dict[str, float]:
-        """Accuracy and UAR on dev, where it is needed: after each epoch to keep the best, or after the last."""
+        """Accuracy and UAR on dev if due: always to keep the best epoch, else `_LOOKS` times and after the last."""
         epoch = len(self.history) + 1
         is_last = epoch == self.settings.epochs
         is_due = self.settings.keep == "best" or epoch % max(self.settings.epochs // _LOOKS, 1) == 0
@@ -357,7 +358,7 @@ class _Run:
         return {"dev_uar": float(recall), "dev_accuracy": float((true == predicted).double().mean())}
 
     def _keep_best(self, row: dict[str, float]) -> None:
-        """Remember the weights of the best epoch on dev; the earliest of equal ones."""
+        """Remember the weights of the best epoch on dev; the earliest if several are equal."""
         if self.settings.keep != "best" or "dev_uar" not in row:
             return
         earlier = [past["dev_uar"] for past in self.history[:-1]]
@@ -391,7 +392,7 @@ class _Run:
             torch.save(state, part)
 
     def _parts(self) -> dict[str, Any]:
-        """Everything with a state of its own."""
+        """All parts with a state to store."""
         parts = {
             "student": self.student,
             "method": self.method,
@@ -402,7 +403,7 @@ class _Run:
 
     def resume(self, path: Path) -> None:
         """Continue from a checkpoint, if there is one."""
-        self.group.wait()  # the first process has removed what was another training's
+        self.group.wait()  # until the first process has removed the state of another training
         self._resume(path)
         self.group.check_same(len(self.history), f"the epochs stored in {path}")
 
@@ -427,12 +428,12 @@ def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingS
     graph = data.meta.settings
     if (settings.n_neighbors or 0) > graph.n_neighbors:
         raise InputError(
-            f"Bad n_neighbors {settings.n_neighbors}, expected at most {graph.n_neighbors}, which the graph "
-            "holds; build one with more"
+            f"Bad n_neighbors {settings.n_neighbors}, expected at most {graph.n_neighbors}, as many as the graph "
+            "has; build a graph with more neighbours"
         )
     if settings.protocol == "paper" and graph.scope == "train":
         warnings.warn(
-            "protocol='paper' trains on dev too, whose clips have no edge in this graph; build it with "
+            "protocol='paper' also trains on dev, but dev clips have no edges in this graph; build the graph with "
             "scope='train+dev'",
             stacklevel=3,
         )
@@ -443,7 +444,7 @@ def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingS
     if len(outside):
         file = data.table.index[int(outside[0])]
         raise InputError(
-            f"{len(outside)} edges lead from training clips to others, e.g. {file}; build the graph with "
+            f"{len(outside)} edges join training clips to other clips, e.g. {file}; build the graph with "
             "scope='train' (protocol clean) or 'train+dev' (protocol paper), or pass transductive=True"
         )
 

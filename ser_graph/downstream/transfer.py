@@ -1,9 +1,9 @@
 """Transfer-learning baselines: the teacher's embedding joins the student's `fc1`, in training and at inference.
 
-The paper compares its graph with these three. Its code shows none of them; its text says that the embeddings are
-"added / maximised / averaged with the output of the 'FC1' layer", which is what happens here: on the side of the
-ReLU that `fc1` shows (before it in VGG-15 and CNN-6, after it in ResNet-9 and MobileNet-15). Such a student needs
-the teacher for every clip that it is asked about: it is a yardstick, nothing for a device.
+The paper compares its graph with these three. The paper's code does not contain them. Its text says that the
+embeddings are "added / maximised / averaged with the output of the 'FC1' layer". This module does so on the side of
+the ReLU that `fc1` shows (before it in VGG-15 and CNN-6, after it in ResNet-9 and MobileNet-15). Such a student
+needs the teacher for every clip that it predicts. It serves for comparison and cannot run on a device.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def fuse(fc1: Tensor, emb: Tensor, transfer: str) -> Tensor:
 
     Args:
         fc1: [B, F] of the student.
-        emb: [B, F] of the teacher, any float type; taken to that of `fc1`.
+        emb: [B, F] of the teacher, any float type; converted to that of `fc1`.
         transfer: ``"add"``, ``"max"`` or ``"avg"``.
 
     Returns:
@@ -50,7 +50,7 @@ def check_transfer(transfer: str, emb: Tensor, width: float = 1.0) -> None:
     """Refuse embeddings that do not fit `fc1`.
 
     Args:
-        transfer: ``"none"`` takes any embeddings, as it looks at none.
+        transfer: ``"none"`` accepts any embeddings, because it does not use them.
         emb: [N, D] of the graph.
         width: multiplier of the student's channels.
 
@@ -61,6 +61,6 @@ def check_transfer(transfer: str, emb: Tensor, width: float = 1.0) -> None:
     if transfer != "none" and emb.shape[-1] != size:
         raise InputError(
             f"transfer={transfer!r} needs embeddings of {size} dimensions, as many as fc1 has at width {width:g}; "
-            f"the graph's have {emb.shape[-1]}: take an upstream whose projector has {size}, another width, or "
-            "transfer='none'"
+            f"those of the graph have {emb.shape[-1]}: use an upstream whose projector has {size}, another width, "
+            "or transfer='none'"
         )

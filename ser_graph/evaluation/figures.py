@@ -117,17 +117,17 @@ def plot_sensitivity(
 
 
 def new_axes(width: float, height: float) -> Axes:
-    """Axes of a figure of their own (inches), without touching pyplot's state."""
+    """Axes of a new figure (size in inches), without a change of pyplot's state."""
     return Figure(figsize=(width, height), layout="constrained", dpi=150).subplots()
 
 
 def name_ticks(axis: Axis, column: str, names: Iterable[str]) -> None:
-    """Name the places 0, 1, ... of an axis by the values of a column, each with a patch of its colour.
+    """Label the places 0, 1, ... of an axis with values of a column, each with a patch of its colour.
 
     Args:
         axis: ``ax.xaxis`` or ``ax.yaxis``.
-        column: what the values are of, for `value_colors`.
-        names: the values; drawn as they are, whatever they contain.
+        column: the column of the values, for `value_colors`.
+        names: the values; they are drawn unchanged, whatever they contain.
     """
     names = list(names)
     axis.set_ticks(range(len(names)), labels=names)

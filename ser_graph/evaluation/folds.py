@@ -1,8 +1,8 @@
-"""Runs in which speakers are left out in turn: a setting chosen anew for each fold, on that fold's dev alone.
+"""Runs that leave out speakers in turn: choose a setting for each fold on the dev clips of this fold alone.
 
-Over all folds every speaker is in dev once and in test once. A setting that is chosen on the dev of all folds has
-been chosen by the very speakers that it is tested on, if by other students. Here the dev speakers of a fold choose
-the setting for its test speakers, who have no part in it.
+Over all folds, every speaker is in dev once and in test once. If one setting is chosen on the dev clips of all
+folds, the speakers that test it have also chosen it, although with other students. Here the dev speakers of a fold
+choose the setting for its test speakers, and the test speakers have no influence on it.
 """
 
 from typing import Any
@@ -16,10 +16,10 @@ from ser_graph.evaluation.study import Setting, Study, is_candidate, settings_in
 
 
 def fold_choices(study: Study, metric: str = "uar") -> dict[str, list[Setting]]:
-    """For each backbone, the setting of each fold that is best on the fold's dev, in the mean over seeds.
+    """For each backbone, the setting of each fold with the best mean over seeds on dev of this fold.
 
     Returns:
-        By backbone, a setting for each fold; empty where speakers were not left out in turn, or there is no dev.
+        By backbone, one setting for each fold; empty if the run does not leave out speakers in turn, or has no dev.
     """
     if study.test_protocol != "clean" or any(run["recipe"].get("folds") is None for run in study.runs):
         return {}
@@ -36,11 +36,11 @@ def fold_choices(study: Study, metric: str = "uar") -> dict[str, list[Setting]]:
 def compare_fold_choices(
     study: Study, metric: str = "uar", *, n_resamples: int = 10_000, seed: int = 0
 ) -> pd.DataFrame:
-    """Students of the settings chosen fold by fold against the baseline of their backbone.
+    """Compare the students of the settings chosen fold by fold with the baseline of their backbone.
 
     Returns:
-        A row a backbone, for seeds that the baseline and all chosen settings have: `backbone`, `choices` (a setting
-        for each fold), `seeds`, `baseline_value`, `value`, `difference`, `low`, `high`, `p`, `speakers`.
+        One row per backbone, for seeds that the baseline and all chosen settings have: `backbone`, `choices` (one
+        setting for each fold), `seeds`, `baseline_value`, `value`, `difference`, `low`, `high`, `p`, `speakers`.
     """
     rows: list[dict[str, Any]] = []
     for backbone, choices in fold_choices(study, metric).items():
@@ -70,13 +70,13 @@ def compare_fold_choices(
 
 
 def _dev(study: Study, setting: Setting, metric: str) -> list[float]:
-    """The metric on the dev clips of each fold, in the mean over seeds."""
+    """The metric on the dev clips of each fold, as the mean over seeds."""
     tables = [study.predictions(setting, seed, "dev").groupby("fold") for seed in study.seeds(setting)]
     return np.mean([[_value(part, metric) for _, part in table] for table in tables], axis=0).tolist()
 
 
 def _composed(study: Study, choices: list[Setting], seed: int) -> pd.DataFrame:
-    """Each fold's test clips, as its own setting says."""
+    """The predictions for the test clips of each fold, by the student of the setting chosen for this fold."""
     predictions = {setting: study.predictions(setting, seed) for setting in choices}
     return pd.concat([predictions[setting].query("fold == @fold") for fold, setting in enumerate(choices)])
 

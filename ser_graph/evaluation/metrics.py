@@ -1,4 +1,4 @@
-"""Predictions -> accuracy and UAR, with intervals that respect that a speaker's clips are not independent."""
+"""Predictions -> accuracy and UAR, with intervals for clips that depend on one another within a speaker."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ def evaluate(
     if not len(known):
         raise InputError("No clip with a known emotion to evaluate on")
     true, predicted = known["emotion"], known["predicted"]
-    mixed = known.sample(frac=1, random_state=seed)  # in file order, a batch would hold few of the classes
+    mixed = known.sample(frac=1, random_state=seed)  # in file order, a batch would contain few classes
     bounds = bootstrap(known, n_resamples=n_resamples, level=level, seed=seed)
     return {
         "accuracy": float(accuracy_score(true, predicted)),
@@ -104,8 +104,8 @@ def _check_columns(predictions: pd.DataFrame, *wanted: str) -> None:
     for column in wanted:
         if column not in predictions:
             raise InputError(
-                f"The predictions have no column {column!r}, only {shorten(predictions.columns, 6)}; give what "
-                "`predict` says of a graph or a clip table"
+                f"The predictions have no column {column!r}, only {shorten(predictions.columns, 6)}; give the "
+                "table that `predict` returns for a graph or a clip table"
             )
 
 
@@ -136,7 +136,7 @@ def bootstrap(
 def speaker_confusions(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> np.ndarray:
     """[n_speakers, n_classes, n_classes] confusion matrix of each speaker, in the order of their names."""
     classes = classes or sorted(set(predictions["emotion"]) | set(predictions["predicted"]))
-    # A clip without a speaker stands for itself.
+    # A clip without a speaker counts as a speaker.
     speakers = predictions["speaker"].where(predictions["speaker"].notna(), predictions.index.to_series())
     return np.stack(
         [
@@ -147,21 +147,21 @@ def speaker_confusions(predictions: pd.DataFrame, classes: Sequence[str] | None 
 
 
 def resampled_scores(matrices: np.ndarray, n_resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """[n_resamples] `accuracy` and `uar` when as many speakers are drawn with replacement as there are.
+    """[n_resamples] `accuracy` and `uar` of resamples; each draws as many speakers as there are, with replacement.
 
     Args:
         matrices: [n_speakers, n_classes, n_classes] from `speaker_confusions`.
-        n_resamples: how often to draw.
-        seed: of the draws; the same for as many speakers draws the same ones.
+        n_resamples: number of resamples.
+        seed: random seed; with the same number of speakers, the same seed draws the same speakers.
     """
     n = len(matrices)
-    # How often each speaker was drawn -> the summed confusion matrix of each resample.
+    # Number of draws of each speaker -> the summed confusion matrix of each resample.
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
     return scores(np.einsum("rs,sij->rij", drawn, matrices))
 
 
 def scores(confusions: np.ndarray) -> dict[str, np.ndarray]:
-    """[...] `accuracy` and `uar` of [..., n_classes, n_classes] confusion matrices; UAR over what occurs."""
+    """[...] `accuracy` and `uar` of [..., n_classes, n_classes] confusion matrices; UAR over occurring classes."""
     correct = np.einsum("...ii->...i", confusions)
     support = confusions.sum(-1)
     with np.errstate(invalid="ignore"):
@@ -172,7 +172,7 @@ def scores(confusions: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Stored predictions as they were written, to the last bit; an emotion or a speaker may be called NA."""
+    """Read stored predictions, exact to the last bit; an emotion or a speaker may have the name NA."""
     rows = pd.read_csv(path, index_col="file", dtype=str, keep_default_na=False, na_values=[""])
     shares = [str(name) for name in rows if str(name).startswith("p_")]
     return rows.astype({**dict.fromkeys(shares, float), **({"fold": int} if "fold" in rows else {})})

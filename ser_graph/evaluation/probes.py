@@ -1,7 +1,7 @@
-"""What the teacher knows: predictions from the upstream's embeddings, to hold a student against.
+"""What the teacher knows: predictions from the upstream's embeddings, for comparison with a student.
 
-None of these can go to a device: they need the large model for every clip that they are to judge. They say how much
-there is to be taught, and how much of it is read off the embeddings without a student.
+None of these methods can run on a device, because they need the large model for every clip. They show how much the
+teacher can teach, and how good predictions from its embeddings are without a student.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,9 +29,9 @@ from ser_graph.graph.neighbours import unit_rows
 from ser_graph.graph.settings import Center
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Inverse regularisation of the probe that is tried on dev, the simplest first."""
+"""Inverse regularisation strengths of the probe to try on dev, the simplest model first."""
 ALPHAS = (0.2, 0.5, 0.8, 0.9, 0.99)
-"""How far labels are spread, tried on dev, the nearest first."""
+"""Values of alpha to try on dev, from the shortest spread of labels to the longest."""
 
 
 def teacher_probe(
@@ -120,7 +120,7 @@ def label_propagation(
     shares = np.bincount(y[known], minlength=len(data.emotions)) / known.sum()
 
     def probabilities(alpha: float) -> np.ndarray:
-        # Its own graph of neighbours is directed and has every clip as a neighbour of itself.
+        # scikit-learn's own graph of neighbours is directed, and every clip is a neighbour of itself.
         model = LabelSpreading(kernel=lambda *_: affinity, alpha=alpha, max_iter=100_000, tol=1e-9)
         model.fit(np.arange(len(y))[:, None], y)
         spread = _columns(model.label_distributions_, model.classes_, data)
@@ -161,7 +161,7 @@ def nearest_neighbours_vote(
         raise InputError(f"Bad k {k!r}, expected at least one neighbour")
     y, selected = _usable_labels(data, label_mask), _selected(data, split)
     known, unit = y >= 0, unit_rows(centred(data.emb, data.table, center)).double().numpy()
-    # Of rows of length 1, the nearest are the most similar.
+    # If rows have length 1, the nearest rows are the most similar.
     model = KNeighborsClassifier(min(k, int(known.sum()))).fit(unit[known], y[known])
     found = _columns(model.predict_proba(unit), model.classes_, data)
     made = {"method": "nearest_neighbours_vote", "k": k}
@@ -195,27 +195,30 @@ def gap_closed(student: ArrayLike, baseline: ArrayLike, probe: ArrayLike) -> flo
 
 
 def _usable_labels(data: ClipGraph, label_mask: Tensor | None) -> np.ndarray:
-    """[N] emotion codes of the clips whose label may be known, -1 elsewhere."""
+    """[N] emotion codes of the clips whose label may be used, -1 elsewhere."""
     data.check()
     mask = data.train_mask if label_mask is None else torch.as_tensor(label_mask)
     if mask.dtype != torch.bool or mask.shape != data.y.shape:
         raise InputError(
             f"Bad label_mask, {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of shape "
-            f"({len(data.y)},), a value for each clip"
+            f"({len(data.y)},), one value per clip"
         )
     if (mask & data.test_mask).any():
         raise InputError(
-            f"label_mask holds {int((mask & data.test_mask).sum())} test clips; their labels are for the test"
+            f"label_mask contains {int((mask & data.test_mask).sum())} test clips; leave them out: test labels are "
+            "for the test only"
         )
     y = torch.where(mask & torch.from_numpy(originals(data.table)), data.y, -1)
     n_classes = len(y[y >= 0].unique())
     if n_classes < 2:
-        raise InputError(f"The labelled clips have {n_classes} emotions, expected at least two; widen label_mask")
+        raise InputError(
+            f"The labelled clips have {n_classes} emotions, expected at least two; add clips to label_mask"
+        )
     return y.numpy()
 
 
 def _affinity(data: ClipGraph, emb: Tensor, n_neighbors: int) -> sparse.csr_array:
-    """[N, N] symmetric: cosine of a clip and its nearest ones, either way; no clip is its own neighbour."""
+    """[N, N] symmetric: cosines of each clip and its nearest clips, in both directions; 0 on the diagonal."""
     ids, similarity = nearest_clips(data, n_neighbors, emb)
     found = ids >= 0
     rows = torch.arange(len(ids))[:, None].expand_as(ids)[found]
@@ -225,7 +228,7 @@ def _affinity(data: ClipGraph, emb: Tensor, n_neighbors: int) -> sparse.csr_arra
 
 
 def _columns(values: np.ndarray, classes: np.ndarray, data: ClipGraph) -> np.ndarray:
-    """[N, C] of the classes that were seen -> [N, K] of all emotions."""
+    """[N, C] of the classes with a label -> [N, K] of all emotions."""
     spread = np.zeros((len(values), len(data.emotions)))
     spread[:, classes] = values
     return spread
@@ -238,9 +241,9 @@ def _best_on_dev(
     default: float,
     probabilities: Callable[[float], np.ndarray],
 ) -> tuple[float, float | None, np.ndarray]:
-    """The first candidate of the highest UAR on dev, that UAR, and its probabilities of all clips."""
+    """The first candidate with the highest UAR on dev, this UAR, and its probabilities for all clips."""
     y = data.y.numpy()
-    dev = data.val_mask.numpy() & (y >= 0) & ~known  # what was learnt cannot judge
+    dev = data.val_mask.numpy() & (y >= 0) & ~known  # clips that were learnt cannot evaluate
     if not dev.any():
         return default, None, probabilities(default)
     found = [probabilities(candidate) for candidate in candidates]
@@ -270,7 +273,7 @@ def _selected(data: ClipGraph, split: str | None) -> np.ndarray:
 
 
 def _predictions(data: ClipGraph, found: np.ndarray, selected: np.ndarray, attrs: dict[str, Any]) -> pd.DataFrame:
-    """Probabilities [N, K] of all clips -> the table of some of them."""
+    """Probabilities [N, K] of all clips -> the table of predictions for some of them."""
     predictions = data.table.loc[selected, ["emotion", "speaker"]].copy()
     predictions["predicted"] = [data.emotions[code] for code in found[selected].argmax(1)]
     for code, emotion in enumerate(data.emotions):

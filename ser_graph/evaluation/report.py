@@ -120,13 +120,13 @@ def _write(path: Path, text: str) -> None:
 
 
 def _test_name(study: Study, selected: bool) -> str:
-    """What a number on the test clips is called wherever it stands: a test result only if it is one."""
+    """The name of the numbers on the test clips in the report, with the warnings that belong to them."""
     caveats = f" ({', '.join(study.caveats)})" if study.caveats else ""
     return (TEST_SELECTED if selected else "test") + caveats
 
 
 def _table3(study: Study, choose: str, metric: str, test: str) -> pd.DataFrame:
-    """As the paper's Table 3: baselines, and for each method and n the best alpha and layer over all backbones."""
+    """The paper's Table 3: baselines, and for each method and n the best alpha and layer over all backbones."""
     settings = study.settings
     column = f"{choose}_{metric}"
     means: dict[Any, float] = settings.groupby(SETTING[1:], sort=False)[column].mean().fillna(-1).to_dict()
@@ -234,7 +234,7 @@ def _rows_of_chosen(table: pd.DataFrame) -> list[dict[Any, Any]]:
 
 
 def _sensitivity(study: Study, backbone: str, metric: str, test: str) -> Figure | None:
-    """The paper's Figure 2, of the neighbour loss: a row a split, a column a layer; None with a single setting."""
+    """The paper's Figure 2 for the neighbour loss: a row per split, a column per layer; None for one setting."""
     settings = study.settings.loc[backbone].reset_index()
     nsl = settings[settings["method"] == NSL]
     splits = [split for split in ("dev", "test") if nsl[f"{split}_{metric}"].notna().any()]
@@ -257,7 +257,7 @@ def _sensitivity(study: Study, backbone: str, metric: str, test: str) -> Figure 
 
 
 def _confusion(study: Study, backbone: str, setting: Setting, test: str) -> Figure | None:
-    """The paper's Figure 3, and the baseline's beside it; clips of all seeds together."""
+    """The paper's Figure 3, beside that of the baseline; clips of all seeds together."""
     keys = settings_in(study.settings)
     rows = [key for key in keys if key.backbone == backbone and key.method == "baseline"] + [setting]
     predictions = {key: [study.predictions(key, seed) for seed in study.seeds(key)] for key in rows}
@@ -326,19 +326,19 @@ def _markdown(
 
 
 _TABLE3_NOTE = (
-    "For each method and n, alpha and layer are those that are best in the mean over backbones and seeds on the "
-    "split that chooses. Dev is that of the epoch kept. UAR is the mean recall over the "
-    "classes; the published table averages recalls within batches of 16, which is about 9 % lower: to compare "
-    "with it, take `uar_batchwise` of `students.csv`. Transfer baselines need the upstream for every clip: "
-    "nothing for a device."
+    "For each method and n, the table shows the alpha and layer with the best mean over backbones and seeds on the "
+    "split that chooses. The dev number is that of the epoch kept. UAR is the mean recall over the classes. The "
+    "published table averages recalls within batches of 16, which gives about 9 % less: to compare with it, use "
+    "`uar_batchwise` of `students.csv`. Transfer baselines need the upstream for every clip and cannot run on a "
+    "device."
 )
 _TESTS_NOTE = (
-    "Difference: seeds averaged, ± their deviation. The interval and its two-sided p draw whole speakers, the "
-    "same for both students, and leave aside what another seed would change. McNemar's exact test (two-sided) "
-    "and the paper's pooled z-test (one-tailed, the metric taken as a share of the clips) take clips as "
-    "independent, which clips of a speaker are not; the z-test also takes the two students' results as "
-    "independent. Holm: corrected for all that was compared, {differences} in the first table and {tests} in "
-    "the second."
+    "Difference: the mean over seeds, ± the deviation over seeds. The interval and its two-sided p draw whole "
+    "speakers, the same for both students; they do not include the variation over seeds. McNemar's exact test "
+    "(two-sided) and the paper's pooled z-test (one-tailed, with the metric as a share of the clips) assume that "
+    "clips are independent, but clips of a speaker are not. The z-test also assumes that the results of the two "
+    "students are independent. Holm: corrected for all comparisons, {differences} in the first table and {tests} "
+    "in the second."
 )
 
 
@@ -348,20 +348,20 @@ def _warnings(study: Study, test: str) -> list[str]:
         warnings.append(f"Numbers on the test clips are: {test}.")
     n_speakers = min(run["n_test_speakers"] for run in study.runs)
     if n_speakers == 1:
-        warnings.append("One test speaker: no interval can be given.")
+        warnings.append("One test speaker: an interval is not possible.")
     elif n_speakers < FEW_SPEAKERS:
-        warnings.append(f"{n_speakers} test speakers only: intervals and p-values that draw speakers are coarse.")
+        warnings.append(f"Only {n_speakers} test speakers: intervals and p-values that draw speakers are coarse.")
     return warnings
 
 
 def _how_trained(study: Study) -> str:
     lines = [f"All students are trained with {_listed(study.shared)}." if study.shared else ""]
     if set(study.students["protocol"]) == {"clean", "paper"}:
-        lines.append("Dev is measured on students of train, test on students of train + dev (protocol paper).")
+        lines.append("Dev: students trained on train. Test: students trained on train + dev (protocol paper).")
     elif study.test_protocol == "paper":
-        lines.append("Students of train + dev (protocol paper): there are no numbers on dev.")
+        lines.append("Students trained on train + dev (protocol paper): there are no numbers on dev.")
     else:
-        lines.append("Students of train.")
+        lines.append("Students trained on train.")
     by_dev = [row.get("keep") == "best" for row in study.dev_students["further"]]
     if any(by_dev):
         lines.append("Dev chose the epoch." if all(by_dev) else "Where keep=best, dev chose the epoch.")
@@ -369,18 +369,16 @@ def _how_trained(study: Study) -> str:
 
 
 def _listed(values: dict[str, Any]) -> str:
-    """Settings as they stand in names of students."""
+    """Settings in the form of students' names."""
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _how_chosen(study: Study, choose: str, metric: str) -> str:
     most = candidates(study).groupby("backbone").size().max()
     if most == 1:
-        return "Each backbone has one setting beside its baselines: nothing was chosen."
-    rule = (
-        f"the best {_NAMES[metric]} on {choose} among up to {most} settings of a backbone, in the mean over seeds"
-    )
-    return f"Chosen by {choose}: {rule}." + (f" What follows is {TEST_SELECTED}." if choose == "test" else "")
+        return "Each backbone has only one setting beside its baselines: there was no choice."
+    rule = f"the best mean {_NAMES[metric]} over seeds on {choose}, among up to {most} settings of a backbone"
+    return f"Chosen by {choose}: {rule}." + (f" All numbers below are {TEST_SELECTED}." if choose == "test" else "")
 
 
 def _not_compared(study: Study, chosen: dict[str, Setting]) -> dict[str, str]:
@@ -401,7 +399,7 @@ def _slug(backbone: str) -> str:
 
 
 def _words(setting: Setting) -> str:
-    """A setting without its backbone, to read."""
+    """A setting in words, without its backbone."""
     _, method, alpha, n, layer = setting
     if not is_candidate(method):
         return method
@@ -411,12 +409,12 @@ def _words(setting: Setting) -> str:
 
 
 def _method(method: str) -> str:
-    """The name of a method, to read."""
+    """The name of a method in words."""
     return "NSL" if method == NSL else method
 
 
 def _neighbours(method: str, n: float) -> str:
-    """How many neighbours a method uses, to read; nothing where it uses none."""
+    """The number of neighbours that a method uses, in words; empty if it uses none."""
     if "n_neighbors" in without_effect_on(TrainingSettings, method):
         return ""
     return f"{n:g}" if n else "all"
@@ -431,7 +429,7 @@ def _both(values: dict[Any, Any] | None, split: str) -> str:
 
 
 def _mean(mean: float, deviation: float) -> str:
-    """A mean in percent, with its deviation where there are several seeds."""
+    """A mean in percent, with its deviation if there are several seeds."""
     if pd.isna(mean):
         return "-"
     return f"{100 * mean:.1f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.1f}")

@@ -1,6 +1,6 @@
-"""Is a student better than its baseline, or was it chance: tests and intervals of a difference.
+"""Is a student better than its baseline, or is it chance? Tests and intervals of a difference.
 
-Throughout, `a` is the baseline and `b` what is to be better; a positive difference is in favour of `b`.
+In all functions, `a` is the baseline and `b` the other student; a positive difference means that `b` is better.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class ZTest(NamedTuple):
 
 
 class McNemar(NamedTuple):
-    """Result of `mcnemar`: clips that only one of the two got right, and the two-sided p."""
+    """Result of `mcnemar`: numbers of clips that only one of the two classifies correctly, and the two-sided p."""
 
     only_a: int
     only_b: int
@@ -148,7 +148,7 @@ def bootstrap_difference(
         raise bad_value("metric", metric, METRICS)
     tables_a, tables_b = _tables(predictions_a), _tables(predictions_b)
     if len(tables_a) != len(tables_b) or not tables_a:
-        raise InputError(f"{len(tables_a)} tables against {len(tables_b)}, expected as many of both, one a seed")
+        raise InputError(f"{len(tables_a)} tables against {len(tables_b)}, expected equally many, one per seed")
     pairs = [_paired(*pair) for pair in zip(tables_a, tables_b, strict=True)]
     pairs = [(a, b.assign(speaker=a["speaker"])) for a, b in pairs]
     for a, _ in pairs[1:]:
@@ -161,7 +161,7 @@ def bootstrap_difference(
     n_speakers = len(matrices[0][0])
     if n_speakers < 2:
         return Difference(difference, np.nan, np.nan, np.nan, n_speakers)
-    # The same seed draws the same speakers for all.
+    # The same seed draws the same speakers for all tables.
     values = np.mean(
         [
             resampled_scores(b, n_resamples, seed)[metric] - resampled_scores(a, n_resamples, seed)[metric]
@@ -171,10 +171,10 @@ def bootstrap_difference(
     )
     tail = (1 - level) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
-    # With 1 added above and below the p-value is never 0, which no number of resamples could show.
+    # Adding 1 above and below keeps the p-value above 0: no number of resamples can prove 0.
     at_most, at_least = ((values <= 1e-12).sum(), (values >= -1e-12).sum())
     p_value = min(1.0, 2 * (1 + min(at_most, at_least)) / (1 + n_resamples))
-    # Of few speakers that all favour one student, every resample does: no evidence beyond their number.
+    # If few speakers all favour one student, so does every resample: that is no evidence beyond their number.
     p_value = max(p_value, 2.0 ** (1 - n_speakers))
     return Difference(difference, float(low), float(high), float(p_value), n_speakers)
 
@@ -211,17 +211,17 @@ def _tables(given: pd.DataFrame | Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
 
 
 def _paired(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The clips with an emotion of two tables of predictions, in the same order."""
+    """The clips with an emotion in two tables of predictions, in the same order."""
     a, b = (table[table["emotion"].notna()] for table in (a, b))
     if not len(a):
-        raise InputError("No clip with a known emotion to compare on")
+        raise InputError("No clip with a known emotion to compare")
     for table in (a, b):
         if table.index.has_duplicates:
-            raise InputError(f"The clip {table.index[table.index.duplicated()][0]} was predicted twice")
+            raise InputError(f"The clip {table.index[table.index.duplicated()][0]} has two predictions; keep one")
     different = a.index.symmetric_difference(b.index)
     if len(different):
         raise InputError(
-            f"Predictions of different clips cannot be compared; in one only: {shorten(different.tolist())}"
+            f"Predictions for different clips cannot be compared; only one table has {shorten(different.tolist())}"
         )
     b = b.loc[a.index]
     relabelled = a.index[a["emotion"].astype(str) != b["emotion"].astype(str)]

@@ -1,4 +1,4 @@
-"""Stored runs -> one table of students, the setting that was chosen, and what the tests say of it."""
+"""Stored runs -> one table of students, the chosen setting, and its tests against the baseline."""
 
 import math
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ from ser_graph.evaluation.significance import (
 BASELINE, NSL = "baseline", "nsl"
 TEST_SELECTED = "test-selected, not a test result"
 FEW_SPEAKERS = 10
-_LENGTH = ("epochs", "epoch_steps", "batch_size")  # of a training, the same for all students of a schedule
+_LENGTH = ("epochs", "epoch_steps", "batch_size")  # length of a training, equal for all students of a schedule
 
 
 class Setting(NamedTuple):
-    """What tells students apart but for their seeds, in words; see `Study.students`."""
+    """The differences between students other than the seed, in words; see `Study.students`."""
 
     backbone: str
     method: str
@@ -45,16 +45,16 @@ SETTING = list(Setting._fields)
 class Study:
     """Students of one or more runs on the same data.
 
-    Where runs of both protocols are given, dev is measured on the students of protocol clean, which were
-    trained on train, and test on those of protocol paper, which were trained on train + dev.
+    With runs of both protocols, numbers on dev come from the students of protocol clean (trained on train), and
+    numbers on test from those of protocol paper (trained on train + dev).
 
     Attributes:
         runs: the content of each `results.json`, with its `folder`.
-        students: a row per student: `folder`, `protocol`, `name`, the columns of `SETTING`, `seed`,
-            `dev_accuracy`, `dev_uar` (NaN in protocol paper), and the metrics on test. `backbone` also says under
-            which conditions a student and its baselines were trained (``"cnn6, label_fraction=0.1"``), `layer` what
-            else its method consists of. `n_neighbors` is 0 for all of them, or where the method has none.
-        shared: the conditions that are the same for all students, and not the default.
+        students: one row per student: `folder`, `protocol`, `name`, the columns of `SETTING`, `seed`,
+            `dev_accuracy`, `dev_uar` (NaN in protocol paper), and the metrics on test. `backbone` also contains the
+            conditions of the training of a student and its baselines (``"cnn6, label_fraction=0.1"``), `layer` the
+            other settings of its method. `n_neighbors` is 0 if the method uses all neighbours or none.
+        shared: the conditions that all students share and that are not the default.
     """
 
     runs: list[dict[str, Any]]
@@ -63,22 +63,22 @@ class Study:
 
     @property
     def dev_students(self) -> pd.DataFrame:
-        """The students that dev is measured on."""
+        """The students that give the numbers on dev."""
         return self.students[self.students["protocol"] == "clean"]
 
     @property
     def test_students(self) -> pd.DataFrame:
-        """The students that test is measured on."""
+        """The students that give the numbers on test."""
         return self.students[self.students["protocol"] == self.test_protocol]
 
     @property
     def test_protocol(self) -> str:
-        """How the students that test is measured on were trained."""
+        """The protocol of the students that give the numbers on test."""
         return "paper" if "paper" in set(self.students["protocol"]) else "clean"
 
     @property
     def caveats(self) -> list[str]:
-        """What else than the setting must be said of a number on test, a word or two each."""
+        """Warnings that belong to every number on test, a few words each."""
         found = {
             "transductive": any(run["transductive"] for run in self.runs),
             "speakers shared with training": any(run["shared_speakers"] for run in self.runs),
@@ -88,7 +88,7 @@ class Study:
 
     @cached_property
     def settings(self) -> pd.DataFrame:
-        """Mean and deviation over seeds, a row per setting, baselines first; the index is `SETTING`.
+        """Mean and deviation over seeds, one row per setting, baselines first; the index is `SETTING`.
 
         Columns: `dev_accuracy`, `dev_uar`, `test_accuracy`, `test_uar`, each with its `..._sd` (NaN for one
         seed), `dev_seeds` and `test_seeds`.
@@ -106,16 +106,16 @@ class Study:
         return table.sort_index(key=_baselines_first)
 
     def predictions(self, setting: Setting, seed: int, split: str = "test") -> pd.DataFrame:
-        """What the student of a setting and a seed said of the clips of dev or test."""
+        """The predictions of the student of a setting and a seed for the clips of dev or test."""
         students = self.test_students if split == "test" else self.dev_students
         folder = students.set_index([*SETTING, "seed"])["folder"].to_dict()[*setting, seed]
         file = Path(folder) / ("predictions.csv" if split == "test" else "dev_predictions.csv")
         if not file.exists():
-            raise InputError(f"No file {file}; run the recipe again to make it anew")
+            raise InputError(f"No file {file}; run the recipe again to write it")
         return read_predictions(file)
 
     def seeds(self, setting: Setting) -> list[int]:
-        """Seeds that a setting was trained with, of the students that test is measured on."""
+        """The seeds of a setting, among the students that give the numbers on test."""
         rows = self.test_students.set_index(SETTING)["seed"]
         return sorted(rows[rows.index == setting].tolist())
 
@@ -124,8 +124,8 @@ def load_study(runs: Sequence[str | Path]) -> Study:
     """Read the numbers of stored runs.
 
     Raises:
-        InputError: a folder without a finished run; runs of different data, or trained differently; the
-            same student in two runs.
+        InputError: a folder without a finished run; runs with different data or training; or the same student in
+            two runs.
     """
     if not runs:
         raise InputError("No run to report, expected at least one run folder")
@@ -144,11 +144,11 @@ def load_study(runs: Sequence[str | Path]) -> Study:
 
 
 def choose_settings(study: Study, choose: str = "dev", metric: str = "uar") -> dict[str, Setting]:
-    """The setting of each backbone, among those of all methods, that is best on a split, in the mean over seeds.
+    """For each backbone, the setting of any method with the best mean over seeds on a split.
 
     Args:
         study: the runs.
-        choose: ``"dev"``, or ``"test"``, as the paper did; what is measured on test is then no test result.
+        choose: ``"dev"``, or ``"test"``, as the paper did; numbers on test are then no test results.
         metric: ``"uar"`` or ``"accuracy"``.
 
     Raises:
@@ -163,17 +163,17 @@ def choose_settings(study: Study, choose: str = "dev", metric: str = "uar") -> d
         values = rows[f"{choose}_{metric}"]
         if len(rows) > 1 and values.isna().all():
             raise InputError(
-                f"{len(rows)} settings of {backbone} and no number on {choose} to choose one by: protocol paper "
-                "trains on dev; add a run of protocol clean, or give --choose test, which makes no test result"
+                f"{len(rows)} settings of {backbone} and no number on {choose} to choose by: protocol paper "
+                "trains on dev; add a run of protocol clean, or give --choose test, which gives no test result"
             )
         chosen[str(backbone)] = settings_in(rows)[int(values.fillna(-1).to_numpy().argmax())]
     return chosen
 
 
 def is_test_selected(study: Study, choose: str) -> bool:
-    """Whether test chose a setting, here or for an earlier run that the recipe speaks of.
+    """Whether test chose a setting, here or in an earlier run that the recipe names.
 
-    Here it did not where no backbone has more than one.
+    If no backbone has more than one setting, test did not choose here.
     """
     if any(run["recipe"].get("chosen_by") == "test" for run in study.runs):
         return True
@@ -189,23 +189,22 @@ def compare(
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Chosen students against the baselines of their backbone, on the same seeds and test clips.
+    """Compare chosen students with the baselines of their backbone, on the same seeds and test clips.
 
     Args:
         study: the runs.
         chosen: result of `choose_settings`.
-        metric: ``"uar"`` or ``"accuracy"``; McNemar's test is always about clips that are right or wrong.
-        all_settings: compare all settings: where test chose among them, all were looked at, and the
-            correction has to count all.
-        n_resamples: bootstrap resamples.
-        seed: of the bootstrap.
+        metric: ``"uar"`` or ``"accuracy"``; McNemar's test always counts correct clips.
+        all_settings: compare all settings. Use it if test chose among them: then the correction must count all.
+        n_resamples: number of bootstrap resamples.
+        seed: random seed of the bootstrap.
 
     Returns:
-        Two tables, whose `..._holm` are corrected over their rows. Differences, a row per setting and
-        baseline, seeds averaged: `seeds`, `difference`, `sd` (over seeds), `low`, `high`, `p`, `p_holm`,
-        `speakers`. Tests, a row for each seed: `baseline_value`, `value`, `only_baseline`, `only_candidate`,
-        `mcnemar_p`, `mcnemar_p_holm`, `z`, `z_p`, `z_p_holm`. Both have `backbone`, `baseline`, the setting and
-        `chosen`.
+        Two tables; their columns `..._holm` are corrected over the rows. Differences, one row per setting and
+        baseline, as means over seeds: `seeds`, `difference`, `sd` (over seeds), `low`, `high`, `p`, `p_holm`,
+        `speakers`. Tests, one row per seed: `baseline_value`, `value`, `only_baseline`, `only_candidate`,
+        `mcnemar_p`, `mcnemar_p_holm`, `z`, `z_p`, `z_p_holm`. Both tables have `backbone`, `baseline`, the setting
+        and `chosen`.
     """
     differences, tests = [], []
     settings = settings_in(candidates(study)) if all_settings else list(chosen.values())
@@ -246,7 +245,7 @@ def compare(
 
 
 def _test(baseline: pd.DataFrame, candidate: pd.DataFrame, metric: str) -> dict[str, Any]:
-    """One pair of students: their values and the two tests that take clips as independent."""
+    """One pair of students: their values, and the two tests that assume independent clips."""
     known = [table[table["emotion"].notna()] for table in (baseline, candidate)]
     n, (before, after) = len(known[0]), (float(scores(speaker_confusions(one).sum(0))[metric]) for one in known)
     counts, z_test = mcnemar(baseline, candidate), two_proportion_z(before * n, n, after * n, n)
@@ -263,7 +262,7 @@ def _test(baseline: pd.DataFrame, candidate: pd.DataFrame, metric: str) -> dict[
 
 
 def is_candidate(method: str) -> bool:
-    """Whether a method is one that is to be better than the baselines; transfer is one of these."""
+    """Whether a method is compared with the baselines; transfer is a baseline."""
     return method != BASELINE and not method.startswith("transfer")
 
 
@@ -277,26 +276,26 @@ def settings_in(table: pd.DataFrame) -> list[Setting]:
 
 
 def candidates(study: Study) -> pd.DataFrame:
-    """The rows of `Study.settings` that are no baselines."""
+    """The rows of `Study.settings` that are not baselines."""
     return study.settings[[is_candidate(setting.method) for setting in settings_in(study.settings)]]
 
 
 def _load(folder: Path) -> dict[str, Any]:
     if not (folder / "results.json").exists():
         raise InputError(
-            f"{folder} is not a finished run (results.json expected in it); `ser-graph run` makes one, and "
-            "continues an interrupted one"
+            f"{folder} is not a finished run; expected results.json in it. `ser-graph run` makes a run, and "
+            "resumes an interrupted run"
         )
     return {**read_json(folder / "results.json"), "folder": folder}
 
 
 def _check_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Refuse to compare what was not made from the same clips in the same way."""
+    """Refuse to compare runs with different clips or different training."""
     if one["data_hash"] != other["data_hash"]:
         raise InputError(
             f"{one['folder']} and {other['folder']} differ in clips, labels, splits or embeddings (data hashes "
             f"{one['data_hash'][:8]} and {other['data_hash'][:8]}) and cannot share a table; report each alone, or "
-            f"run one anew with --set upstream.model={one['folder']}/upstream --set upstream.finetune=false"
+            f"run one again with --set upstream.model={one['folder']}/upstream --set upstream.finetune=false"
         )
     made, made_other = _made_with(one), _made_with(other)
     for key in made:
@@ -308,7 +307,7 @@ def _check_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def _made_with(run: dict[str, Any]) -> dict[str, Any]:
-    """What all students of a run share, so that only settings differ within a table."""
+    """The settings that all students of a run share, so that only `SETTING` differs within a table."""
     recipe = run["recipe"]
     lengths = {
         f"{name} of schedule {student['further'].get('schedule', 'cosine')}": student["training"][name]
@@ -324,13 +323,13 @@ def _made_with(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shared_conditions(students: list[dict[str, Any]]) -> dict[str, Any]:
-    """What was not the default and the same for all students, of what a baseline has too."""
+    """The conditions that all students share and that are not the default, if they also concern baselines."""
     common = set.intersection(*(set(student["further"].items()) for student in students))
     return {name: value for name, value in sorted(common) if name in names_of(TrainingSettings, "condition")}
 
 
 def _students(run: dict[str, Any], shared: set[str]) -> list[dict[str, Any]]:
-    """A row for each student of a run; conditions that all students share are not said of each."""
+    """One row per student of a run; conditions that all students share are left out."""
     of_baselines, rows = names_of(TrainingSettings, "condition"), []
     for student in run["students"]:
         folder = run["folder"] / "students" / student["name"]

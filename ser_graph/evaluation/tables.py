@@ -1,4 +1,4 @@
-"""Results of a run as tables to read."""
+"""Results of a run as readable tables."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import pandas as pd
 
 
 def students_table(results: dict[str, Any]) -> pd.DataFrame:
-    """The students of a `results.json`, a row each, indexed by name."""
+    """The students of a `results.json`, one row each, indexed by name."""
     return pd.DataFrame(results["students"]).set_index("name")
 
 
 def format_results(results: dict[str, Any]) -> str:
-    """What a run found, as plain text of at most 110 columns."""
+    """The results of a run as plain text of at most 110 columns."""
     graph, upstream, n_speakers = results["graph"], results["upstream"], results["n_test_speakers"]
     lines = [f"{results['name']}: {results['title']}", ""]
     if upstream.get("test_accuracy") is not None:

@@ -1,4 +1,4 @@
-"""How much a student gains by what it has heard of a voice before."""
+"""How much a student gains from earlier clips of a voice."""
 
 from collections.abc import Sequence
 
@@ -33,11 +33,13 @@ def heard_curve(
     """
     if student.standardise.normalise != "speaker":
         raise InputError(
-            f"The student was trained with normalise={student.standardise.normalise!r}: what was heard of a voice "
-            "makes no difference to it; train one with normalise='speaker'"
+            f"The student was trained with normalise={student.standardise.normalise!r}: earlier clips of a speaker "
+            "make no difference to it; train a student with normalise='speaker'"
         )
     if not len(clips) or min(n for n in (0, *clips) if n is not None) < 0:
-        raise InputError(f"Bad numbers of clips {list(clips)}, expected some of at least 0, or None for all")
+        raise InputError(
+            f"Bad numbers of clips {list(clips)}, expected at least one number, each 0 or more, or None for all"
+        )
     rows = {}
     for n in clips:
         found = evaluate(predict_clips(student, data, split, heard=n))

@@ -1,4 +1,4 @@
-"""A student's confusions beside the graph's: does the student mix up what the graph joins?"""
+"""A student's confusions beside the graph's edges: does the student confuse emotions that the graph joins?"""
 
 import math
 from itertools import islice, permutations
@@ -80,12 +80,12 @@ def matrix_correlation(a: pd.DataFrame, b: pd.DataFrame, *, seed: int = 0) -> tu
         return float("nan"), float("nan")
     orders = _orders(n, seed)
     permuted = ranks[1][orders[:, :, None], orders[:, None, :]]
-    correlations = (ranks[0] * permuted).sum(axis=(1, 2)) / scale  # the first is of the given order
+    correlations = (ranks[0] * permuted).sum(axis=(1, 2)) / scale  # the first is that of the given order
     return float(correlations[0]), float((correlations >= correlations[0] - 1e-12).mean())
 
 
 def _orders(n: int, seed: int) -> np.ndarray:
-    """[P, n] all permutations, or many of them, the identity first."""
+    """[P, n] all permutations, or a random sample of them, with the identity first."""
     if math.factorial(n) <= _MOST_PERMUTATIONS:
         return np.array(list(islice(permutations(range(n)), _MOST_PERMUTATIONS)))
     given = np.tile(np.arange(n), (_MOST_PERMUTATIONS, 1))
@@ -96,11 +96,11 @@ def _orders(n: int, seed: int) -> np.ndarray:
 def _confusions(data: ClipGraph, predictions: pd.DataFrame) -> pd.DataFrame:
     missing = [column for column in ("emotion", "predicted") if column not in predictions]
     if missing:
-        raise InputError(f"The predictions have no column {missing[0]}, expected what predict returns")
+        raise InputError(f"The predictions have no column {missing[0]}, expected the table that predict returns")
     strange = predictions.index.difference(data.table.index)
     if len(strange):
         raise InputError(
-            f"{len(strange)} of {len(predictions)} predictions are of clips that are not in the graph, "
+            f"{len(strange)} of {len(predictions)} predictions are for clips that are not in the graph, "
             f"e.g. {strange[0]}; give the predictions for this graph"
         )
     unknown = {*predictions["emotion"].dropna(), *predictions["predicted"]} - set(data.emotions)
@@ -113,7 +113,7 @@ def _confusions(data: ClipGraph, predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shares(counts: pd.DataFrame) -> pd.DataFrame:
-    """Each row divided by its sum; NaN where there is nothing in it."""
+    """Each row divided by its sum; NaN for a row without counts."""
     return counts.div(counts.sum(axis=1).replace(0, np.nan), axis=0)
 
 

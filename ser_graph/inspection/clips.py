@@ -1,4 +1,4 @@
-"""One clip of a graph: which node it is, its neighbours, and how it is described in a picture."""
+"""One clip of a graph: its node, its neighbours, and its description in a picture."""
 
 from pathlib import PurePosixPath
 
@@ -10,7 +10,7 @@ from ser_graph.graph import ClipGraph
 
 
 def clip_node(data: ClipGraph, clip: str | int) -> int:
-    """The node of a clip that is given as its file or as its number.
+    """The node of a clip, from its file or its number.
 
     Raises:
         InputError: no such clip.
@@ -28,7 +28,7 @@ def neighbours_of(data: ClipGraph, node: int, *, reverse: bool = False) -> tuple
     Args:
         data: the graph.
         node: the clip.
-        reverse: the clips instead that it is a neighbour of.
+        reverse: return the clips that have this clip as a neighbour instead.
     """
     there, here = (1, 0) if reverse else (0, 1)
     edges = (data.edge_index[here] == node).nonzero()[:, 0]
@@ -39,14 +39,14 @@ def neighbours_of(data: ClipGraph, node: int, *, reverse: bool = False) -> tuple
 def why_alone(data: ClipGraph, node: int) -> str:
     """Why a clip has no neighbours, for a picture."""
     if not originals(data.table)[node]:
-        return "no neighbours: a copy at another speed, which has no edges"
+        return "no neighbours: copies at other speeds have no edges"
     if not nodes_in_scope(data)[node]:
-        return f"no neighbours: not among the {data.meta.settings.scope} clips, which alone have edges"
+        return f"no neighbours: only {data.meta.settings.scope} clips have edges"
     return f"no neighbours: no clip is more similar than epsilon {data.meta.measured.epsilon}"
 
 
 def describe(data: ClipGraph, node: int, similarity: float | None = None) -> str:
-    """What is known of a clip, in one line: emotion, speaker, similarity, file."""
+    """A clip in one line: emotion, speaker, similarity, file."""
     row = data.table.iloc[node]
     known = [str(row[column]) for column in ("emotion", "speaker") if isinstance(row[column], str)]
     known += [] if similarity is None else [f"similarity {similarity:.3f}"]

@@ -1,4 +1,4 @@
-"""A clip among its neighbours."""
+"""A picture of a clip and its neighbours."""
 
 import math
 from pathlib import PurePosixPath
@@ -13,7 +13,7 @@ from ser_graph.graph import ClipGraph
 from ser_graph.inspection.clips import clip_color, clip_node, describe, neighbours_of, why_alone
 
 _MOST_SEEDS = 10
-_NEAREST, _FURTHEST, _LABELS = 0.35, 1.0, 1.2  # distances from the middle
+_NEAREST, _FURTHEST, _LABELS = 0.35, 1.0, 1.2  # distances from the centre
 
 
 def plot_ego(data: ClipGraph, clip: str | int, ax: Axes | None = None) -> Axes:
@@ -39,7 +39,7 @@ def plot_ego(data: ClipGraph, clip: str | int, ax: Axes | None = None) -> Axes:
     around = list(zip(neighbours, similarities, strict=True)) + pairs[:_MOST_SEEDS]
     radii = _radii([similarity for _, similarity in around])
     for place, ((other, similarity), radius) in enumerate(zip(around, radii, strict=True)):
-        angle = math.pi / 2 - 2 * math.pi * (place + 0.5) / len(around)  # clockwise, none straight up
+        angle = math.pi / 2 - 2 * math.pi * (place + 0.5) / len(around)  # clockwise; no clip is straight up
         _draw_clip(data, other, similarity, radius, angle, ax, mine=place < len(neighbours))
     ax.scatter(0, 0, s=260, color=clip_color(data, node), edgecolors="black", zorder=3)
     ax.set(xlim=(-2.3, 2.3), ylim=(-1.55, 1.4), aspect="equal")
@@ -52,7 +52,7 @@ def plot_ego(data: ClipGraph, clip: str | int, ax: Axes | None = None) -> Axes:
 
 
 def _radii(similarities: list[float]) -> np.ndarray:
-    """Distances from the middle: the most similar clip is nearest, differences are in proportion."""
+    """Distances from the centre: the most similar clip is nearest; differences are in proportion."""
     distances = 1 - np.asarray(similarities)
     if len(distances) == 0 or np.ptp(distances) == 0:
         return np.full(len(distances), (_NEAREST + _FURTHEST) / 2)
@@ -82,7 +82,7 @@ def _add_legend(ax: Axes, n_own: int, n_seeds: int) -> None:
         entries.append(Line2D([], [], label=f"its {n_own} neighbours", **style))
     if n_seeds:
         shown = f", {_MOST_SEEDS} drawn" if n_seeds > _MOST_SEEDS else ""
-        label = f"has it for a neighbour ({n_seeds}{shown})"
+        label = f"has it as a neighbour ({n_seeds}{shown})"
         entries.append(Line2D([], [], linestyle="--", markerfacecolor="white", label=label, **style))
     if entries:
         ax.legend(handles=entries, loc="lower center", ncols=2, frameon=False, fontsize=8)

@@ -1,4 +1,4 @@
-"""The graph -> a place on the map for every clip."""
+"""The graph -> the place of every clip on the map."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from ser_graph.graph.neighbours import nearest_neighbours
 _NEIGHBOURS = 15
 _STEPS = 200
 _STEPS_APART = 40
-_OTHERS = 5  # clips that each clip is pushed away from in a step
+_OTHERS = 5  # clips that push each clip away in a step
 
 
 def graph_layout(data: ClipGraph, seed: int = 0) -> np.ndarray:
@@ -40,7 +40,7 @@ def graph_layout(data: ClipGraph, seed: int = 0) -> np.ndarray:
     """
     kept = data.__dict__.setdefault("_layouts", {})  # beside `_table`, outside PyG's attributes
     emb, places = kept.get(seed, (None, None))
-    if emb is not data.emb:  # a subgraph, or embedded anew
+    if emb is not data.emb:  # a subgraph, or new embeddings
         places = _layout(data.emb, seed)
         places.setflags(write=False)
         kept[seed] = data.emb, places
@@ -59,15 +59,15 @@ def _layout(emb: Tensor, seed: int) -> np.ndarray:
 
 
 def _pulls(unit: Tensor, seed: int) -> csr_array:
-    """[N, N] how strongly clips pull one another: 1 for the nearest, less for the others, symmetric.
+    """[N, N] strength of the attraction between clips: 1 for the nearest, less for others, symmetric.
 
-    As in UMAP, but with the mean distance of a clip's neighbours for its scale.
+    As in UMAP, but the scale of a clip is the mean distance of its neighbours.
     """
     n = len(unit)
     ids, similarity = nearest_neighbours(unit, _NEIGHBOURS, seed=seed)
     if ids.shape[1] == 0:
         return csr_array((n, n))
-    similarity = similarity.clamp_min(-1)  # where a search found too few: -inf
+    similarity = similarity.clamp_min(-1)  # -inf if a search found too few
     distance = (similarity[:, :1] - similarity).double().numpy()
     strength = np.exp(-distance / np.maximum(distance.mean(1, keepdims=True), 1e-6))
     found = (ids >= 0).numpy()
@@ -76,20 +76,20 @@ def _pulls(unit: Tensor, seed: int) -> csr_array:
 
 
 def _first_places(unit: Tensor, seed: int) -> np.ndarray:
-    """[N, 2] the first two principal components, from -10 to 10, and equal clips a little apart."""
+    """[N, 2] the first two principal components, from -10 to 10; equal clips are moved a little apart."""
     centred = (unit - unit.mean(0)).double().numpy()
     _, axes = np.linalg.eigh(centred.T @ centred)
     axes = axes[:, -2:]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])  # eigenvectors have no sign
+    axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])  # arbitrary signs otherwise
     places = np.zeros((len(unit), 2))
     places[:, : axes.shape[1]] = centred @ axes
     places = 10 * places / max(np.abs(places).max(), 1e-6)
-    # Rounded, so that the number of threads, which decides the last digits of a product, does not show.
+    # Rounded, because the last digits of a product depend on the number of threads.
     return places.round(6) + np.random.default_rng(seed).normal(0, 0.01, places.shape)
 
 
 def _moved(places: np.ndarray, pulls: csr_array, seed: int) -> np.ndarray:
-    """Places after all steps. With kernel 1 / (1 + d^2), the gradients are those of UMAP's cross entropy."""
+    """Places after all steps. With the kernel 1 / (1 + d^2), the gradients are those of UMAP's cross entropy."""
     n = len(places)
     rng = np.random.default_rng(seed)
     rows, columns = pulls.nonzero()
@@ -107,7 +107,7 @@ def _moved(places: np.ndarray, pulls: csr_array, seed: int) -> np.ndarray:
 
 
 def _apart(places: np.ndarray) -> np.ndarray:
-    """Places within [-1, 1] of clips that do not cover one another: those of a tight group fill a disc."""
+    """Places within [-1, 1] where no clip covers another: the clips of a tight group fill a disc."""
     n = len(places)
     if n < 2:
         return places
@@ -120,6 +120,6 @@ def _apart(places: np.ndarray) -> np.ndarray:
 
 
 def _fitted(places: np.ndarray) -> np.ndarray:
-    """Places moved and scaled, alike in both directions, to reach from -1 to 1."""
+    """Places moved and scaled (by the same factor in both directions) to the range from -1 to 1."""
     low, high = places.min(0), places.max(0)
     return (places - (low + high) / 2) / max((high - low).max() / 2, 1e-9)

@@ -1,4 +1,4 @@
-"""The map of a graph, coloured by whatever is known of the clips."""
+"""The map of a graph, coloured by a column or any other values of the clips."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ def plot_map(data: ClipGraph, by: str | pd.Series = "emotion", ax: Axes | None =
 
 
 def _values(data: ClipGraph, by: str | pd.Series) -> pd.Series:
-    """A value for each clip in the order of the clip table, float64 or text; the name says of what."""
+    """One value per clip in the order of the clip table, float64 or text; the name is that of the column."""
     files = data.table.index
     if isinstance(by, pd.Series):
         values = _matched(by, files)
@@ -86,14 +86,14 @@ def _matched(given: pd.Series, files: pd.Index) -> pd.Series:
     unknown = given.index.difference(files)
     if len(unknown):
         raise InputError(
-            f"The Series to colour by has {len(unknown)} entries that are no clip of the graph, e.g. {unknown[0]}; "
-            f"index it by file as the clip table is (e.g. {files[0]})"
+            f"The Series to colour by has {len(unknown)} entries that are not in the graph, e.g. {unknown[0]}; "
+            f"index it by file like the clip table (e.g. {files[0]})"
         )
     return given.reindex(files).rename("value" if given.name is None else str(given.name))
 
 
 def _draw_edges(data: ClipGraph, places: np.ndarray, ax: Axes, seed: int) -> None:
-    """Edges as faint lines; one for the two directions of a pair."""
+    """Edges as faint lines; a pair with edges in both directions gets one line."""
     pairs = np.unique(np.sort(data.edge_index.numpy(), axis=0), axis=1).T
     n = len(pairs)
     if n > _MOST_EDGES:
@@ -106,7 +106,7 @@ def _draw_edges(data: ClipGraph, places: np.ndarray, ax: Axes, seed: int) -> Non
 
 
 def _name_colors(values: pd.Series) -> tuple[np.ndarray, Entries]:
-    """[N, 4] colours of text, and their legend: the first values by name, then what is left out."""
+    """[N, 4] colours of text, and their legend: the first values by name, then the number of the others."""
     counts = values.value_counts().sort_index()
     colors = value_colors(str(values.name), counts.index)
     entries: Entries = [
@@ -119,7 +119,7 @@ def _name_colors(values: pd.Series) -> tuple[np.ndarray, Entries]:
 
 
 def _number_colors(values: pd.Series, ax: Axes) -> tuple[np.ndarray, Entries]:
-    """[N, 4] colours of numbers; their colour bar is drawn. A few extreme ones do not use up the colours."""
+    """[N, 4] colours of numbers, with a colour bar. Extreme values do not stretch the scale."""
     known = values.notna().to_numpy()
     colors = np.tile(to_rgba_array(UNKNOWN_COLOR), (len(values), 1))
     if known.any():
@@ -134,7 +134,7 @@ def _number_colors(values: pd.Series, ax: Axes) -> tuple[np.ndarray, Entries]:
 def _draw_clips(
     data: ClipGraph, places: np.ndarray, colors: np.ndarray, known: np.ndarray, ax: Axes, seed: int
 ) -> Entries:
-    """The clips, a marker for each split, in random order but small unknown ones undermost; the splits' legend."""
+    """Draw the clips, with a marker per split, in random order over small unknown ones; returns the legend."""
     order = np.random.default_rng(seed).permutation(data.num_nodes)
     order = order[known[order].argsort(kind="stable")]
     size = float(np.clip(12_000 / max(data.num_nodes, 1), 4, 30))
@@ -160,7 +160,7 @@ def _add_legend(ax: Axes, entries: Entries) -> None:
         fontsize=8,
     )
     for text, (_, name) in zip(legend.get_texts(), entries, strict=True):
-        text.set(text=name, parse_math=False)  # a legend's own labels cannot begin with "_", and read "$"
+        text.set(text=name, parse_math=False)  # labels of a legend cannot begin with "_", and interpret "$"
 
 
 def _entry(marker: str, color: str, edge: str = "none") -> Line2D:

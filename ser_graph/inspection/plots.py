@@ -1,4 +1,4 @@
-"""Pictures of a graph as a whole: its similarities, its degrees, who is joined to whom."""
+"""Pictures of a whole graph: its similarities, its degrees, and which clips it joins."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +9,7 @@ from ser_graph.errors import InputError
 from ser_graph.evaluation.figures import name_ticks, new_axes
 from ser_graph.graph import ClipGraph
 
-_MOST_NUMBERS = 26  # values up to which a matrix has room for numbers in its cells
+_MOST_NUMBERS = 26  # largest matrix with numbers in its cells
 
 
 def plot_similarities(data: ClipGraph, ax: Axes | None = None) -> Axes:
@@ -56,7 +56,7 @@ def plot_degrees(data: ClipGraph, ax: Axes | None = None) -> Axes:
         counts = degrees[name]
         alone = f"{label} (none: {counts[0] / max(counts.sum(), 1):.0%}, most: {counts[counts > 0].index.max()})"
         ax.stairs(counts, edges, fill=True, alpha=0.55, label=alone if counts.any() else label)
-    # Equal steps are equal ratios, so that the few hubs show beside the many others.
+    # On a logarithmic axis, the few hubs are visible beside the many other clips.
     ax.set_yscale("symlog", linthresh=1)
     ax.set_ylim(0, 10 * max(degrees.to_numpy().max(), 1))  # room for the legend
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

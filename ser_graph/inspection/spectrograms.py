@@ -1,4 +1,4 @@
-"""Clips as spectrograms: one, or a clip above its neighbours."""
+"""Spectrograms of one clip, or of a clip and its neighbours."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -70,7 +70,7 @@ def plot_neighbours(data: ClipGraph, clip: str | int) -> np.ndarray:
 
 
 def mel_places(frequencies: np.ndarray, settings: LogMelSettings) -> np.ndarray:
-    """Where frequencies (Hz) lie among the mel bins: 0 is the middle of the lowest bin, fractions are between two.
+    """Positions of frequencies (Hz) in mel bins: 0 is the middle of the lowest bin, fractions are between bins.
 
     The formulas of the two mel scales are those of librosa and torchaudio.
     """
@@ -89,7 +89,7 @@ def _mel(frequencies: np.ndarray, scale: str) -> np.ndarray:
 
 
 def _decibels(data: ClipGraph, nodes: list[int]) -> np.ndarray:
-    """[len(nodes), n_frames, n_mels] in dB: the graph holds natural logarithms of power."""
+    """[len(nodes), n_frames, n_mels] in dB: the graph contains natural logarithms of power."""
     return data.x[nodes].float().numpy() * (10 / np.log(10))
 
 
@@ -102,7 +102,7 @@ def _draw(data: ClipGraph, node: int, decibels: np.ndarray, ax: Axes, low: float
     settings = data.meta.features
     n_frames, n_mels = decibels.shape
     hop = settings.hop_length / settings.sample_rate
-    start = (settings.n_fft - settings.hop_length) / 2 / settings.sample_rate  # a frame lies about its middle
+    start = (settings.n_fft - settings.hop_length) / 2 / settings.sample_rate  # a frame is centred on its time
     extent = (start, start + n_frames * hop, -0.5, n_mels - 0.5)
     image = ax.imshow(decibels.T, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
     duration = data.table["duration"].iloc[node]

@@ -1,4 +1,4 @@
-"""The page inside a notebook: the same view, with a way back to Python."""
+"""The page in a notebook: the same view, connected to Python."""
 
 from html import escape
 from pathlib import Path
@@ -13,11 +13,11 @@ from ser_graph.inspection.page import page_html
 from ser_graph.inspection.page.audio import EMBED_UP_TO, encode_clip
 from ser_graph.inspection.page.contents import page_rows
 
-_AUDIO = ("auto", "embed", "none")  # a frame in a notebook cannot open the corpus's own files
-_LIVE = {"kind": "live", "note": "Sound comes from the notebook, while its kernel runs.", "sources": None}
+_AUDIO = ("auto", "embed", "none")  # a frame in a notebook cannot open the files of the corpus
+_LIVE = {"kind": "live", "note": "Sound comes from the notebook as long as its kernel runs.", "sources": None}
 _TOO_MANY = {
     "kind": "none",
-    "note": "No sound of so many clips without anywidget: pip install anywidget",
+    "note": "No sound: so many clips need anywidget (pip install anywidget).",
     "sources": None,
 }
 
@@ -73,8 +73,8 @@ class View:
 
     Attributes:
         table: the clips shown, in the order of the view.
-        widget: the anywidget that shows them; None where anywidget is not installed: the view then is a picture
-            of its own, from which nothing comes back.
+        widget: the anywidget that shows the clips; None without anywidget: the view then sends nothing back to
+            Python.
     """
 
     def __init__(self, html: str, table: pd.DataFrame, height: int, widget: Any) -> None:
@@ -90,15 +90,15 @@ class View:
 
     @property
     def chosen(self) -> str | None:
-        """The file of the clip that is chosen in the view."""
+        """The file of the chosen clip in the view."""
         clip = self._connected().chosen
         return None if clip is None else str(self.table.index[clip])
 
     def choose(self, file: str) -> None:
-        """Choose a clip, as a click on it would.
+        """Choose a clip, like a click on it.
 
         Raises:
-            InputError: it is not in the view.
+            InputError: the clip is not in the view, or the view has no widget.
         """
         if file not in self.table.index:
             raise InputError(f"No clip {file!r} in the view, which shows {len(self.table):,} clips of the graph")
@@ -134,7 +134,7 @@ def _widget_maker() -> Any:
         return None
 
     class GraphWidget(anywidget.AnyWidget):
-        # The page is shut in a frame without rights: it can run, save a file, and send messages, nothing else.
+        # The page is in a frame without rights: it can only run, save a file, and send messages.
         _esm = Path(__file__).with_name("page") / "assets" / "widget.js"
         html = traitlets.Unicode().tag(sync=True)
         height = traitlets.Int().tag(sync=True)

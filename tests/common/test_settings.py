@@ -184,17 +184,17 @@ def test_who_uses_the_graph_and_who_unlabelled_clips():
         ),
         (
             {"augment": "shift+tilt"},
-            "Bad augment 'shift+tilt', expected none or parts of shift+masks",
+            "Bad augment 'shift+tilt', expected none, or parts of shift+masks",
         ),
         (
             {"augment": "none+shift"},
-            "Bad augment 'none+shift', expected none or parts of shift+masks",
+            "Bad augment 'none+shift', expected none, or parts of shift+masks",
         ),
-        ({"augment": ""}, "Bad augment '', expected none or parts of shift+masks"),
-        ({"transfer": "add"}, "transfer='add' is a baseline of its own; give alpha=0 with it"),
+        ({"augment": ""}, "Bad augment '', expected none, or parts of shift+masks"),
+        ({"transfer": "add"}, "transfer='add' is a baseline without a method; give alpha=0 too"),
         (
             {"semantics": "official", "strategy": "memory_bank"},
-            "semantics='official' is of strategy 'forward', not 'memory_bank'; drop one",
+            "semantics='official' needs strategy 'forward', not 'memory_bank'; change one",
         ),
     ],
 )

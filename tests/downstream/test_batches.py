@@ -39,7 +39,7 @@ def test_an_epoch(n_labelled, n_unlabelled, steps, batch_size, ratio):
     for lower, upper in ((0, 100), (100, 200)):
         seeds = [seed for batch in drawn for seed in batch if lower <= seed < upper]
         size = n_labelled if lower == 0 else n_unlabelled
-        # All come once before one comes again: each stretch of that length is a permutation.
+        # All are used once before one is used again: each stretch of that length is a permutation.
         for start in range(0, len(seeds), max(size, 1)):
             stretch = seeds[start : start + size]
             assert len(set(stretch)) == len(stretch)

@@ -171,7 +171,7 @@ def test_transfer_learns_from_the_embedding(wide_graph, tmp_path, transfer, sche
 
 
 def test_transfer_is_a_baseline_of_its_own(wide_graph):
-    with pytest.raises(InputError, match=r"^transfer='add' is a baseline of its own; give alpha=0 with it$"):
+    with pytest.raises(InputError, match=r"^transfer='add' is a baseline without a method; give alpha=0 too$"):
         train(wide_graph, **QUICK, alpha=0.1, transfer="add")
     rows = train(wide_graph, **QUICK, method="baseline", transfer="add").info["history"]
     assert all(row["loss"] == row["supervised_loss"] for row in rows)
@@ -182,7 +182,7 @@ def test_another_teacher_than_the_one_of_the_training(wide_graph):
     student = train(wide_graph, **{**QUICK, "epochs": 1}, alpha=0, transfer="add")
     predict_clips(student, wide_graph, "test")
     wide_graph.meta = wide_graph.meta.replace(upstream=UpstreamMeta(fingerprint="other"))
-    with pytest.raises(InputError, match="embeddings are of another upstream than the student was trained with"):
+    with pytest.raises(InputError, match="embeddings of the graph come from another upstream than in the training"):
         predict_clips(student, wide_graph, "test")
     predict_clips(train(wide_graph, **{**QUICK, "epochs": 1}, alpha=0), wide_graph, "test")
     wide_graph.meta = wide_graph.meta.replace(upstream=None)  # embeddings that somebody made: nothing to compare
@@ -190,7 +190,7 @@ def test_another_teacher_than_the_one_of_the_training(wide_graph):
 
 
 def test_what_cannot_be_transferred(toy_graph):
-    with pytest.raises(InputError, match=r"transfer='avg' needs embeddings of 64 dimensions.*have 16: take"):
+    with pytest.raises(InputError, match=r"transfer='avg' needs embeddings of 64 dimensions.*have 16: use"):
         train(toy_graph, **QUICK, alpha=0, transfer="avg")
 
 
@@ -199,7 +199,7 @@ def test_what_cannot_be_transferred(toy_graph):
     [
         ({"normalise": "clip"}, r"Bad normalise 'clip', expected one of \['corpus', 'speaker', 'utterance'\]"),
         ({"transfer": "mean"}, r"Bad transfer 'mean', expected one of \['add', 'avg', 'max', 'none'\]"),
-        ({"augment": "tilt"}, r"^Bad augment 'tilt', expected none or parts of shift\+masks$"),
+        ({"augment": "tilt"}, r"^Bad augment 'tilt', expected none, or parts of shift\+masks$"),
         ({"augment": "none+masks"}, r"Bad augment 'none\+masks'"),
         *(({"augment": part}, f"Bad augment '{part}'") for part in ("gain", "speed", "noise")),
         ({"augment": 0.3}, "Bad augment 0.3, expected a valid string"),

@@ -217,7 +217,7 @@ def test_few_labels_and_a_memory_bank(toy_graph):
         ),
         (
             {"strategy": "memory_bank", "semantics": "official"},
-            "^semantics='official' is of strategy 'forward', not 'memory_bank'",
+            "^semantics='official' needs strategy 'forward', not 'memory_bank'",
         ),
     ],
 )

@@ -177,10 +177,10 @@ def test_one_may_start_from_clips_of_another_length():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backbone": "mobilenet15"}, "backbone 'mobilenet15', this one 'resnet9'"),
-        ({"width": 0.5}, "width 0.5, this one 0.25"),
-        ({"features": LogMelSettings(n_samples=8192, floor=1e-5)}, "features.floor 1e-05, this one 1e-06"),
-        ({"features": LogMelSettings(n_samples=8192, n_mels=40)}, "features.n_mels 40, this one 64"),
+        ({"backbone": "mobilenet15"}, "backbone 'mobilenet15', the new student 'resnet9'"),
+        ({"width": 0.5}, "width 0.5, the new student 0.25"),
+        ({"features": LogMelSettings(n_samples=8192, floor=1e-5)}, "features.floor 1e-05, the new student 1e-06"),
+        ({"features": LogMelSettings(n_samples=8192, n_mels=40)}, "features.n_mels 40, the new student 64"),
     ],
 )
 def test_nobody_starts_from_one_of_another_kind(changes, message):
@@ -188,5 +188,5 @@ def test_nobody_starts_from_one_of_another_kind(changes, message):
     before = weights_hash(one)
     with pytest.raises(InputError) as caught:
         start_from(one, Student(how.pop("backbone"), EMOTIONS, **how))
-    assert str(caught.value) == f"The initial student has {message}; give it the same"
+    assert str(caught.value) == f"The initial student has {message}; give both the same"
     assert weights_hash(one) == before

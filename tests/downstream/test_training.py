@@ -20,7 +20,7 @@ from ser_graph.downstream.training import asked_of_training
 from ser_graph.errors import InputError
 
 # The toy graph has scope "train", whatever protocol is tried on it.
-pytestmark = pytest.mark.filterwarnings("ignore:protocol='paper' trains on dev too")
+pytestmark = pytest.mark.filterwarnings("ignore:protocol='paper' also trains on dev")
 
 QUICK = {
     "epochs": 2,
@@ -438,7 +438,7 @@ def test_the_baseline_has_no_neighbours(toy_graph, schedule, weights_equal):
 def test_edges_out_of_the_training_clips_are_refused(toy_graph):
     toy_graph.edge_index[0, :2] = 110
     for method in ("nsl", "graph"):
-        with pytest.raises(InputError, match=r"2 edges lead from training clips to others, e.g. s7/110.wav"):
+        with pytest.raises(InputError, match=r"2 edges join training clips to other clips, e.g. s7/110.wav"):
             train(toy_graph, **QUICK, method=method)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -452,7 +452,7 @@ def test_edges_out_of_the_training_clips_are_refused(toy_graph):
 def test_dev_clips_are_training_clips_of_the_paper_only(toy_graph):
     toy_graph.edge_index[0, 0] = 80
     train(toy_graph, protocol="paper", **{**QUICK, "epochs": 1})
-    with pytest.raises(InputError, match=r"1 edges lead from training clips to others, e.g. s5/080.wav"):
+    with pytest.raises(InputError, match=r"1 edges join training clips to other clips, e.g. s5/080.wav"):
         train(toy_graph, protocol="clean", **QUICK)
 
 
@@ -545,7 +545,7 @@ def test_a_width_goes_the_whole_way(toy_graph, tmp_path, changes, weights_equal)
 
 
 def test_dev_clips_without_edges_are_called_out(toy_graph):
-    with pytest.warns(UserWarning, match=r"trains on dev too, whose clips have no edge .*scope='train\+dev'"):
+    with pytest.warns(UserWarning, match=r"also trains on dev, but dev clips have no edges .*scope='train\+dev'"):
         train(toy_graph, protocol="paper", **{**QUICK, "epochs": 1})
 
 
@@ -595,7 +595,9 @@ def test_the_last_layer_of_other_emotions_is_new(toy_graph, grown_up):
     student = first_of(toy_graph, settings, grown_up)
     assert torch.equal(student.backbone.fc2.weight, new.backbone.fc2.weight)
     assert torch.equal(student.backbone.fc1.weight, grown_up.backbone.fc1.weight)
-    with pytest.raises(InputError, match=r"^The initial student has width 0.25, this one 0.125; give it the same$"):
+    with pytest.raises(
+        InputError, match=r"^The initial student has width 0.25, the new student 0.125; give both the same$"
+    ):
         train(toy_graph, **{**QUICK, "width": 0.125}, init=grown_up)
 
 
@@ -652,7 +654,10 @@ def test_learns(toy_graph):
         ({"label_fraction": 1.01}, "Bad label_fraction 1.01"),
         ({"labelled_speakers": 0}, "Bad labelled_speakers 0, expected a whole number, at least 1, or None"),
         ({"labelled_speakers": 6}, "Bad labelled_speakers 6, expected at most 5"),
-        ({"n_neighbors": 20}, "Bad n_neighbors 20, expected at most 4, which the graph holds; build one with more"),
+        (
+            {"n_neighbors": 20},
+            "Bad n_neighbors 20, expected at most 4, as many as the graph has; build a graph with more neighbours",
+        ),
         ({"seed": "x"}, "Bad seed 'x', expected a whole number, at least 0"),
         ({"label_seed": -1}, "Bad label_seed -1"),
         ({"backbone": ["cnn6"]}, r"Bad backbone \['cnn6'\], expected a valid string"),

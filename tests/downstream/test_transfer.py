@@ -69,17 +69,17 @@ def test_other_students_need_no_teacher(wide_graph):
 
 def test_without_the_teacher_there_is_no_answer(wide_graph):
     student = made("max")
-    with pytest.raises(InputError, match=r"needs the teacher at inference \(transfer='max'\): predict on a graph"):
+    with pytest.raises(InputError, match=r"needs the teacher at inference \(transfer='max'\): give a graph"):
         predict_clips(student, wide_graph.table)
     with pytest.raises(InputError, match=r"needs the teacher's embedding of every clip \(transfer='max'\)"):
         student(wide_graph.x[:2])
 
 
 def test_embeddings_of_another_width_and_unknown_transfers(toy_graph):
-    with pytest.raises(InputError, match=r"transfer='add' needs embeddings of 256 dimensions.*graph's have 16"):
+    with pytest.raises(InputError, match=r"transfer='add' needs embeddings of 256 dimensions.*the graph have 16"):
         predict_clips(made("add"), toy_graph)
     thin = Student("resnet9", EMOTIONS, SHORT, transfer="add", width=0.5)
-    with pytest.raises(InputError, match=r"needs embeddings of 128 dimensions.*at width 0.5.*graph's have 16"):
+    with pytest.raises(InputError, match=r"needs embeddings of 128 dimensions.*at width 0.5.*the graph have 16"):
         predict_clips(thin, toy_graph)
     with pytest.raises(InputError, match=r"Bad transfer 'sum', expected one of \['add', 'avg', 'max', 'none'\]"):
         made("sum")

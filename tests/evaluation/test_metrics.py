@@ -158,5 +158,7 @@ def test_confusion_matrix_by_hand():
 def test_a_table_without_emotions_is_refused_by_name():
     heard = pd.DataFrame({"start": [0.0], "end": [1.0], "predicted": ["fear"]})
     for measure in (evaluate, confusion_matrix):
-        with pytest.raises(InputError, match="have no column 'emotion', only start, end, predicted; give what"):
+        with pytest.raises(
+            InputError, match="have no column 'emotion', only start, end, predicted; give the table"
+        ):
             measure(heard)

@@ -287,7 +287,7 @@ def test_mistakes(toy_graph, method):
         method(toy_graph, label_mask=toy_graph.train_mask[1:])
     with pytest.raises(InputError, match="Bad label_mask"):
         method(toy_graph, label_mask=toy_graph.train_mask.long())
-    with pytest.raises(InputError, match="holds 30 test clips"):
+    with pytest.raises(InputError, match="label_mask contains 30 test clips"):
         method(toy_graph, label_mask=torch.ones(120, dtype=torch.bool))
     with pytest.raises(InputError, match="have 0 emotions, expected at least two"):
         method(toy_graph, label_mask=torch.zeros(120, dtype=torch.bool))

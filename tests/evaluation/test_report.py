@@ -212,7 +212,7 @@ def test_where_test_chooses_all_methods_are_counted(make_run, tmp_path):
     assert "- cnn6: regress, alpha 5\n" in report
     (row,) = rows_of(report, "Chosen settings against baselines")
     assert float(row["McNemar p, Holm"]) == pytest.approx(6 * 2 * 0.5**10, abs=6e-4)
-    assert "corrected for all that was compared, 6 in the first table and 6 in the second" in report
+    assert "corrected for all comparisons, 6 in the first table and 6 in the second" in report
 
 
 def test_all_neighbours_are_a_setting_of_their_own(make_run, tmp_path):
@@ -275,7 +275,7 @@ def test_what_test_chose_is_called_no_test_result_anywhere(make_run, tmp_path):
 def test_a_single_setting_is_not_chosen_by_anything(make_run, tmp_path):
     run = make_run(GRID[:2])
     report = write([run], tmp_path / "out", choose="test").read_text()
-    assert "nothing was chosen" in report and SELECTED not in report
+    assert "there was no choice" in report and SELECTED not in report
     paper = make_run(GRID[:2], "paper", "paper")
     assert "no numbers on dev" in write([paper], tmp_path / "out").read_text()
 
@@ -338,9 +338,9 @@ def test_seeds_are_averaged_with_their_deviation(make_run, tmp_path):
 
 def test_one_speaker_and_few_are_owned_up_to(make_run, tmp_path):
     report = write([make_run(GRID, n_speakers=1)], tmp_path / "out").read_text()
-    assert "One test speaker: no interval can be given." in report and "| one speaker | - | - | 1 |" in report
+    assert "One test speaker: an interval is not possible." in report and "| one speaker | - | - | 1 |" in report
     report = write([make_run(GRID, "few")], tmp_path / "out").read_text()
-    assert "4 test speakers only" in report
+    assert "Only 4 test speakers" in report
     report = write([make_run(GRID, "many", n_speakers=20)], tmp_path / "out").read_text()
     assert "coarse" not in report
 
@@ -420,7 +420,8 @@ def test_conditions_of_all_students_are_said_once(make_run, tmp_path):
     assert study.shared == paper and set(study.students["backbone"]) == {"cnn6"}
     report = write([make_run(students, "again")], tmp_path / "out").read_text()
     assert (
-        "All students are trained with keep=best, schedule=paper. Students of train. Dev chose the epoch." in report
+        "All students are trained with keep=best, schedule=paper. Students trained on train. Dev chose the epoch."
+        in report
     )
     mixed = write([make_run([*GRID, *students], "mixed")], tmp_path / "mixed").read_text()
     assert "All students are trained" not in mixed and "Where keep=best, dev chose the epoch." in mixed

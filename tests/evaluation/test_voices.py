@@ -31,7 +31,7 @@ def test_a_voice_that_was_heard_is_understood(student, toy_graph):
 def test_mistakes_are_one_line(student, toy_graph):
     other = Student("resnet9", student.emotions, student.features)
     for model, clips, words in [
-        (other, (0,), "normalise='corpus': what was heard of a voice makes no difference"),
+        (other, (0,), "normalise='corpus': earlier clips of a speaker make no difference"),
         (student, (), r"Bad numbers of clips \[\]"),
         (student, (0, -1), r"Bad numbers of clips \[0, -1\]"),
     ]:

@@ -386,7 +386,7 @@ def test_sound_beside_the_page(sounding_graph, corpus_folder, open_page, tmp_pat
     folder = tmp_path / "pages" / "new"
     folder.mkdir(parents=True)
     page = open_page(write_page(sounding_graph, folder / "page.html", audio="reference", root=corpus))
-    assert "corpus's own files" in page.inner_text("#audio-note")
+    assert "files of the corpus" in page.inner_text("#audio-note")
     page.mouse.click(*place(page, 4))
     assert page.get_attribute("#player", "src") == "../../corpus/s0/fear%20%234.wav"
     page.keyboard.press("Space")

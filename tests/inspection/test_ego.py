@@ -57,7 +57,7 @@ def test_neighbours_and_clips_that_it_is_a_neighbour_of_look_different(small):
     assert [line.get_linestyle() for line in ax.lines[::2]] == ["-", "-", "-", "--"]
     assert ax.get_title() == "anger, s0, 000.wav"
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == ["its 3 neighbours", "has it for a neighbour (1)"]
+    assert legend == ["its 3 neighbours", "has it as a neighbour (1)"]
 
 
 def test_of_a_hub_the_nearest_are_drawn(small):
@@ -67,7 +67,7 @@ def test_of_a_hub_the_nearest_are_drawn(small):
     ax = drawn(plot_ego(small, 0))
     assert [text.get_text()[:3] for text in ax.texts[:10]] == [f"0{number}" for number in range(39, 29, -1)]
     assert len(around(ax)) == 11
-    assert ax.get_legend().get_texts()[0].get_text() == "has it for a neighbour (20, 10 drawn)"
+    assert ax.get_legend().get_texts()[0].get_text() == "has it as a neighbour (20, 10 drawn)"
 
 
 def test_equally_similar_clips_lie_on_a_circle(small):
@@ -77,7 +77,7 @@ def test_equally_similar_clips_lie_on_a_circle(small):
 
 def test_a_clip_without_edges_says_why(small):
     (text,) = drawn(plot_ego(small, 119)).texts
-    assert text.get_text() == "no neighbours: not among the train clips, which alone have edges"
+    assert text.get_text() == "no neighbours: only train clips have edges"
     (text,) = drawn(plot_ego(small, 7)).texts
     assert text.get_text() == "no neighbours: no clip is more similar than epsilon 0.96"
 

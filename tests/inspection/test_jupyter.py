@@ -62,7 +62,7 @@ def test_the_view_lives_in_a_notebook(sounding_graph, browser, lab, tmp_path: Pa
     page.keyboard.press("Shift+Enter")
     view = page.frame_locator("iframe[title='The graph']")
     view.locator("html[data-ready]").wait_for(state="attached")
-    assert view.locator("#audio-note").inner_text() == "Sound comes from the notebook, while its kernel runs."
+    assert view.locator("#audio-note").inner_text() == "Sound comes from the notebook as long as its kernel runs."
 
     # From the view to Python: what is chosen, what is selected. From Python to the view: the sound.
     view.locator("#list button").nth(2).click()

@@ -151,5 +151,5 @@ def test_refused(toy_graph):
         plot_map(toy_graph, "mood")
     with pytest.raises(InputError, match=f"two values for {files[0]}"):
         plot_map(toy_graph, pd.Series([1.0, 2.0], index=files[[0, 0]]))
-    with pytest.raises(InputError, match=r"120 entries that are no clip of the graph, e.g. 0; index it by file"):
+    with pytest.raises(InputError, match=r"120 entries that are not in the graph, e.g. 0; index it by file"):
         plot_map(toy_graph, pd.Series(np.arange(120.0)))

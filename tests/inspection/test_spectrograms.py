@@ -84,7 +84,7 @@ def test_neighbours_below_nearest_first(four_clips):
 def test_a_clip_without_neighbours_says_why(toy_graph):
     (ax,) = plot_neighbours(toy_graph, 119)
     ax.figure.canvas.draw()
-    assert ax.get_title("right").startswith("no neighbours: not among the train clips")
+    assert ax.get_title("right").startswith("no neighbours: only train clips have edges")
 
 
 def test_odd_names_and_axes_of_ones_own(toy_graph):

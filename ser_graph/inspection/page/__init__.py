@@ -1,4 +1,4 @@
-"""The page: a graph to look at, to walk along and to listen to, as one HTML file that loads nothing."""
+"""The page: one HTML file to look at a graph, to walk along its edges and to play its clips; it loads nothing."""
 
 import lazy_loader
 

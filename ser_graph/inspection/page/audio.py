@@ -1,4 +1,4 @@
-"""How a page gets at the sound of its clips: inside it, beside it, from the notebook, or not at all."""
+"""The source of a page's sound: inside the page, the files of the corpus, the notebook, or none."""
 
 import base64
 import io
@@ -25,22 +25,23 @@ _COMPRESSION = 0.5  # of MP3: about 37 kbit/s at 16 kHz
 def page_audio(
     table: pd.DataFrame, how: str, *, root: str | Path | None, folder: Path, progress: bool = True
 ) -> dict[str, Any]:
-    """The sound of the clips, as a page plays it.
+    """The sound of the clips, in the form that a page plays.
 
     Args:
         table: the clips of the page, in its order.
-        how: ``"embed"`` (mono MP3 inside the page), ``"reference"`` (the corpus's own files, by their way from
-            the page's folder), ``"none"``, or ``"auto"``: embedded up to 1,000 clips, else referenced, and
-            none where there are no files. Copies at other speeds have no file of their own to refer to.
-        root: the corpus folder; by default the one that the table was loaded from.
-        folder: where the page will lie.
+        how: ``"embed"`` (mono MP3 inside the page), ``"reference"`` (the files of the corpus, by their paths
+            relative to the page's folder), ``"none"``, or ``"auto"``: embed up to 1,000 clips, reference more
+            clips, and no sound if there are no files. Copies at other speeds have no file, so they cannot be
+            referenced.
+        root: the corpus folder; by default the folder from which the table was loaded.
+        folder: the folder of the page.
         progress: show a progress bar while files are encoded.
 
     Returns:
-        `kind`, `note` (a sentence that the page shows) and `sources`, a URI a clip (None where there is none).
+        `kind`, `note` (a sentence that the page shows) and `sources`, one URI per clip (None if there is none).
 
     Raises:
-        InputError: no such way, or no files where they are asked for.
+        InputError: an unknown way, or no files although they are needed.
     """
     if how not in AUDIO:
         raise bad_value("way to get audio", how, AUDIO)
@@ -51,14 +52,14 @@ def page_audio(
     except InputError:
         if how != "auto":
             raise
-        return _none("No sound: the corpus was not at hand when this page was made.")
+        return _none("No sound: the corpus was not available when this page was made.")
     if how == "embed" or (how == "auto" and len(paths) <= EMBED_UP_TO):
         return _embedded(paths, clip_speeds(table), progress)
     return _referenced(paths, clip_speeds(table), folder)
 
 
 def encode_clip(path: str | Path, speed: float = 1.0) -> str | None:
-    """A clip as a data URI that browsers play: MP3, 16 kHz, mono; None where the file cannot be read."""
+    """A clip as a data URI that browsers play: MP3, 16 kHz, mono; None if the file cannot be read."""
     try:
         waveform = load_waveform(path, speed=speed)
     except (InputError, UnicodeEncodeError):  # the latter: soundfile opens no name that is not UTF-8
@@ -91,17 +92,17 @@ def _embedded(paths: list[Path], speeds: list[float], progress: bool) -> dict[st
 
 def _referenced(paths: list[Path], speeds: list[float], folder: Path) -> dict[str, Any]:
     sources = [_way(folder, path) if speed == 1 else None for path, speed in zip(paths, speeds, strict=True)]
-    note = "Sound is read from the corpus's own files: keep them, and this page, where they are."
+    note = "Sound comes from the files of the corpus: do not move the files or this page."
     return {"kind": "reference", "note": note, "sources": sources}
 
 
 def _way(folder: Path, path: Path) -> str:
-    """The way from the page to a file, as a URL; the file's own address where there is no way (other drives).
+    """The relative path from the page to a file as a URL; an absolute URL if there is no such path (other drives).
 
-    As the paths are written, links not followed: a browser does not follow those in the page's address either.
+    The function does not follow links in paths, because browsers do not follow them in the page's address either.
     """
     try:
         way = Path(os.path.relpath(path, folder))
     except ValueError:
         return path.absolute().as_uri()
-    return quote(os.fsencode(way.as_posix()))  # bytes: a name need not be UTF-8
+    return quote(os.fsencode(way.as_posix()))  # bytes, because a name may not be UTF-8

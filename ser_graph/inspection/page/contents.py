@@ -1,4 +1,4 @@
-"""What a page shows of a graph: which clips, their columns, their edges."""
+"""The content of a page: the clips of a graph, their columns, and their edges."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
 
 MOST_CLIPS = 20_000
-_EMOTIONS = ("emotion", "predicted", "suggested")  # columns that hold emotions
-_MOST_COLORED = 100  # a column of more values, e.g. a clip's transcript, is shown and searched but not coloured
+_EMOTIONS = ("emotion", "predicted", "suggested")  # columns with emotions
+_MOST_COLORED = 100  # with more values, e.g. transcripts, a column is shown and searched but gives no colours
 
 
 def page_rows(data: ClipGraph, ego: str | None, hops: int, sample: int | None, seed: int) -> np.ndarray:
-    """The nodes that a page shows, ascending: all, those around a clip, or a sample.
+    """The nodes that a page shows, ascending: all nodes, the nodes around a clip, or a sample.
 
     Args:
         data: the graph.
-        ego: file of a clip; with it, the clips that `hops` steps along edges lead to, whatever their direction.
-        hops: steps.
-        sample: so many clips, drawn without regard to anything.
-        seed: of the sample.
+        ego: file of a clip: show only the clips within `hops` edges of this clip, in either direction.
+        hops: greatest distance from `ego`, in edges.
+        sample: number of clips to draw, all with equal probability.
+        seed: random seed of the sample.
 
     Raises:
         InputError: no such clip, both `ego` and `sample`, or more clips than a page can show.
@@ -46,8 +46,8 @@ def page_rows(data: ClipGraph, ego: str | None, hops: int, sample: int | None, s
         rows = np.arange(n)
     if len(rows) > MOST_CLIPS:
         raise InputError(
-            f"A page shows at most {MOST_CLIPS:,} clips, here are {len(rows):,}; take a sample (sample=10000) or "
-            "few hops around a clip (ego=, hops=1)"
+            f"A page shows at most {MOST_CLIPS:,} clips, here are {len(rows):,}; draw a sample (sample=10000), "
+            "or show only the clips around one clip (ego=, hops=1)"
         )
     return rows
 
@@ -63,17 +63,17 @@ def _around(data: ClipGraph, file: str, hops: int) -> np.ndarray:
 
 
 def page_columns(data: ClipGraph, rows: np.ndarray, extra: pd.DataFrame) -> list[dict[str, Any]]:
-    """Everything that is known of the clips, a dictionary a column.
+    """All columns of the clips, one dictionary per column.
 
-    Text: `values` (those that occur, sorted), `codes` (-1 = unknown) and `colors`, None where there are too many.
-    Numbers: `numbers`, None = unknown. Colours are those of the whole graph, whichever clips are shown, and the
-    same emotion has the same in every column.
+    Text: `values` (the occurring values, sorted), `codes` (-1 = unknown) and `colors`, None if there are too many
+    values. Numbers: `numbers`, None = unknown. The colours belong to the whole graph, so they do not depend on the
+    clips shown. An emotion has the same colour in every column.
 
     Args:
         data: the graph.
         rows: [M] the nodes shown.
-        extra: further columns, a row for each node of the graph; they replace those of the clip table that have
-            the same name.
+        extra: further columns, one row per node of the graph; they replace columns of the clip table with the same
+            name.
     """
     frame = pd.concat([data.table.drop(columns=list(extra), errors="ignore"), extra], axis=1)
     source, target = data.edge_index.numpy()
@@ -92,7 +92,7 @@ def page_columns(data: ClipGraph, rows: np.ndarray, extra: pd.DataFrame) -> list
 
 
 def check_color_column(columns: list[dict[str, Any]], by: str) -> None:
-    """Refuse a column that clips cannot be coloured by."""
+    """Refuse a column that cannot colour the clips."""
     colored = [column["name"] for column in columns if "numbers" in column or column["colors"] is not None]
     if by not in colored:
         raise bad_value("column", by, colored)
@@ -105,7 +105,7 @@ def _holds_numbers(name: str, values: pd.Series) -> bool:
 
 
 def _texts(values: pd.Series) -> pd.Series:
-    """The values as text, None where they are missing."""
+    """The values as text; None for missing values."""
     return values.astype(str).astype(object).where(values.notna(), None)
 
 
@@ -119,7 +119,7 @@ def _coded(texts: pd.Series, colors: dict[str, str]) -> dict[str, Any]:
 
 
 def _plain(values: pd.Series) -> list[float | None]:
-    """Whole numbers as they are, others to four significant digits: nobody reads more on a page."""
+    """Whole numbers unchanged, others rounded to four significant digits, enough for a page."""
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     return [_rounded(number) if np.isfinite(number) else None for number in numbers]
 
@@ -129,7 +129,7 @@ def _rounded(number: float) -> float:
 
 
 def page_edges(data: ClipGraph, rows: np.ndarray) -> dict[str, list[Any]]:
-    """The edges among some clips, by their places on the page: `source` -> `target` and `similarity`."""
+    """The edges between the clips shown, by their positions on the page: `source` -> `target`, `similarity`."""
     place = np.full(data.num_nodes, -1)
     place[rows] = np.arange(len(rows))
     source, target = place[data.edge_index.numpy()]
@@ -143,11 +143,11 @@ def page_edges(data: ClipGraph, rows: np.ndarray) -> dict[str, list[Any]]:
 
 
 def prediction_columns(data: ClipGraph, predictions: pd.DataFrame) -> pd.DataFrame:
-    """`predicted`, `outcome` and, if probabilities are given, `p(predicted)` of the clips, a row a node.
+    """`predicted`, `outcome` and, with probabilities, `p(predicted)` of the clips, one row per node.
 
     Args:
         data: the graph.
-        predictions: a table by file as `predict` returns it; it may hold some of the clips only.
+        predictions: a table by file as `predict` returns it; it may contain only some of the clips.
 
     Raises:
         InputError: no column `predicted`, a file twice, or no clip of the graph among the predictions.
@@ -156,12 +156,12 @@ def prediction_columns(data: ClipGraph, predictions: pd.DataFrame) -> pd.DataFra
         raise InputError(f"The predictions have no column 'predicted', but {list(predictions)[:6]}")
     if predictions.index.has_duplicates:
         twice = predictions.index[predictions.index.duplicated()][0]
-        raise InputError(f"The predictions hold {twice} twice, expected a row for a file")
+        raise InputError(f"The predictions contain {twice} twice, expected one row per file")
     table = data.table
     known = predictions.reindex(table.index)
     if not known["predicted"].notna().any():
         raise InputError(
-            f"None of the {len(predictions):,} predictions is of a clip of the graph (the first is of "
+            f"None of the {len(predictions):,} predictions is for a clip of the graph (the first is for "
             f"{predictions.index[0] if len(predictions) else 'nothing'}); predict with this graph"
         )
     predicted = known["predicted"].astype(object)

@@ -1,4 +1,4 @@
-"""The drawing of a page, by Bokeh: what can be drawn, and how; the page's script says where, as filters change."""
+"""The Bokeh drawing of a page: its shapes and styles. The script of the page fills in the places."""
 
 import re
 from typing import Any
@@ -8,19 +8,20 @@ from bokeh.embed import json_item
 from bokeh.models import BoxSelectTool, CDSView, ColumnDataSource, IndexFilter, LassoSelectTool, WheelZoomTool
 from bokeh.plotting import figure
 
-# Canvas, not WebGL: it draws everywhere, and without a graphics card much faster than WebGL in software.
+# Canvas, not WebGL: it works everywhere, and without a graphics card it is much faster than WebGL in software.
 _BACKEND = "canvas"
 _MARGIN = 0.06  # of the width, around the outermost points
 
 
 def page_map(xy: np.ndarray) -> Any:
-    """The drawing as Bokeh's JSON, to be embedded where the page has an element ``drawing``.
+    """The drawing as Bokeh's JSON, for the element ``drawing`` of the page.
 
-    It is empty: the page's script fills its sources, which it knows by name (`everywhere`, `clips`, `edges`,
-    `edges_of_chosen`, `neighbours`, `chosen`), and the filter `shown`. So everything is drawn once, in its colour.
+    The drawing is empty. The script of the page fills its sources, which have names (`everywhere`, `clips`,
+    `edges`, `edges_of_chosen`, `neighbours`, `chosen`), and the filter `shown`. So everything is drawn once, in its
+    colour.
 
     Args:
-        xy: [M, 2] places of the clips, all of which are to be in view.
+        xy: [M, 2] places of the clips; all of them are in view at first.
     """
     plot = _empty_plot(xy)
     everywhere = ColumnDataSource({"x": [], "y": []}, name="everywhere")
@@ -57,9 +58,9 @@ def page_map(xy: np.ndarray) -> Any:
 
 
 def _renumbered(item: Any, ids: dict[str, str]) -> Any:
-    """The same JSON with Bokeh's ids counted from 0: Bokeh counts on from drawing to drawing.
+    """The same JSON with Bokeh's ids counted from 0; Bokeh itself continues to count from drawing to drawing.
 
-    No text of the clips is in it that could be taken for an id.
+    The JSON contains no text of the clips that could look like an id.
     """
     if isinstance(item, dict):
         return {name: _renumbered(value, ids) for name, value in item.items()}

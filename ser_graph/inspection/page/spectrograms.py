@@ -1,4 +1,4 @@
-"""Spectrograms of many clips as a few small pictures."""
+"""Spectrograms of many clips in a few small images."""
 
 import base64
 import io
@@ -11,20 +11,20 @@ from tqdm.auto import tqdm
 
 from ser_graph.graph import ClipGraph
 
-_SHEET = 100  # clips on a sheet: a picture of their own each would cost as much in headers as in content
-_MANY = 2000  # above so many clips, a spectrogram has half as many frames
+_SHEET = 100  # clips on a sheet: in an image per clip, the header would be as large as the content
+_MANY = 2000  # with more clips, a spectrogram has half as many frames
 _QUALITY = 50  # of JPEG: 2 KB a clip, 1 KB where there are many
 
 
 def spectrogram_sheets(data: ClipGraph, rows: np.ndarray, progress: bool = True) -> dict[str, Any]:
-    """Grey spectrograms of some clips, below each other on sheets that a page can show.
+    """Grey spectrograms of some clips, one below the other on sheets that a page can show.
 
-    All have the same scale, so that they can be compared: black is the 2nd percentile of the clips' log-mels,
-    white the 99.8th.
+    All have the same scale, so they can be compared: black is the 2nd percentile of the clips' log-mels, white the
+    99.8th.
 
     Args:
         data: the graph.
-        rows: [M] the nodes wanted.
+        rows: [M] the nodes to draw.
         progress: show a progress bar.
 
     Returns:
@@ -66,12 +66,12 @@ def _pooled(data: ClipGraph, rows: np.ndarray, width: int) -> np.ndarray:
 
 
 def _scale(data: ClipGraph, rows: np.ndarray) -> tuple[float, float]:
-    """What is black and what is white, from up to 200 of the clips."""
+    """The values for black and white, from up to 200 of the clips."""
     sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), 200), replace=False))
     values = data.x[sample].float().numpy()
     values = values[np.isfinite(values)]
     low, high = np.percentile(values, [2, 99.8]) if values.size else (0.0, 1.0)
-    return float(low), float(max(high, low + 0.01))  # silence is black, whatever it is rounded to
+    return float(low), float(max(high, low + 0.01))  # rounding does not change that silence is black
 
 
 def _picture(greys: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""`ClipGraph` -> one HTML file that a browser opens without a server and without the network."""
+"""`ClipGraph` -> one HTML file that a browser opens without a server and without a network."""
 
 import base64
 import hashlib
@@ -35,12 +35,12 @@ _SCRIPTS = ("state.js", "drawing.js", "listening.js", "panels.js", "main.js")
 
 
 def write_page(data: ClipGraph, out: str | Path, **settings: Any) -> Path:
-    """Write the page of a graph as a file; an older one there is replaced.
+    """Write the page of a graph as a file; it replaces an older file.
 
     Args:
         data: the graph.
         out: the file, ``.html``.
-        **settings: those of `page_html`.
+        **settings: arguments of `page_html`.
 
     Returns:
         The file.
@@ -48,7 +48,7 @@ def write_page(data: ClipGraph, out: str | Path, **settings: Any) -> Path:
     out = Path(out).expanduser()
     text = page_html(data, folder=out.parent, **settings)
     with atomic_file(out) as part:
-        part.write_text(text, encoding="utf-8", newline="\n")  # as it was hashed
+        part.write_text(text, encoding="utf-8", newline="\n")  # the same bytes as in the hash
     return out
 
 
@@ -66,29 +66,28 @@ def page_html(
     seed: int = 0,
     progress: bool = True,
 ) -> str:
-    """The page of a graph: a map of its clips, each of which can be seen and heard beside its neighbours.
+    """The page of a graph: a map of its clips. Choose a clip to see and hear it beside its neighbours.
 
     Args:
         data: the graph.
-        by: the column that the clips are coloured by at first.
-        predictions: what a student says of the clips, as `predict` returns it.
-        ego: a clip's file: the page then shows what is around it.
-        hops: how far around `ego`, in steps along edges.
-        sample: show so many clips, drawn at random.
-        audio: ``"embed"`` (MP3 inside the page), ``"reference"`` (the corpus's own files, which must stay where
-            they are), ``"none"``, or ``"auto"``: embedded up to 1,000 clips, else referenced, and none
-            where the corpus is not at hand. A dictionary is taken as `page_audio` returns it.
-        root: the corpus folder; by default the one that the graph was made from.
-        folder: where the page will lie; references are relative to it.
-        seed: of the layout and of the sample.
+        by: the column that colours the clips at first.
+        predictions: the predictions of a student for the clips, as `predict` returns them.
+        ego: the file of a clip: show only this clip and the clips around it.
+        hops: greatest distance from `ego`, in edges.
+        sample: number of clips to show, drawn at random.
+        audio: ``"embed"`` (MP3 inside the page), ``"reference"`` (the files of the corpus, which must not be
+            moved), ``"none"``, or ``"auto"``: embed up to 1,000 clips, reference more clips, and no sound without
+            the corpus. A dictionary is used like the result of `page_audio`.
+        root: the corpus folder; by default the folder from which the graph was made.
+        folder: the folder of the page; references are relative to it.
+        seed: random seed of the layout and of the sample.
         progress: show progress bars.
 
     Returns:
-        HTML. It loads nothing from anywhere, but for the sound where that is referenced: its
-        Content-Security-Policy forbids it.
+        HTML. The page loads nothing, except referenced sound: its Content-Security-Policy forbids everything else.
 
     Raises:
-        InputError: an unknown column, clip or way of audio, predictions of other clips, or too many clips.
+        InputError: an unknown column, clip or way of audio, predictions for other clips, or too many clips.
     """
     data.check()
     rows = page_rows(data, ego, hops, sample, seed)
@@ -101,7 +100,7 @@ def page_html(
     if isinstance(audio, str):
         audio = page_audio(table, audio, root=root, folder=Path(folder), progress=progress)
     spectrograms = spectrogram_sheets(data, rows, progress)
-    # What is needed when a clip is chosen, megabytes: it stands behind the scripts, which don't wait for it.
+    # Megabytes that the page needs only for a chosen clip: they come after the scripts, which do not wait for them.
     late = {"sheets": spectrograms.pop("sheets"), "sounds": audio["sources"]}
     xy = graph_layout(data, seed=seed)[rows]
     contents = {
@@ -130,7 +129,7 @@ def _html(contents: dict[str, Any], late: dict[str, Any], plot: Any) -> str:
     scripts = [bokeh, f'(() => {{\n"use strict";\n{script_text}\n}})();']
     return Template(_asset("page.html")).substitute(
         title=escape(contents["title"]).encode("utf-8", "replace").decode(),
-        # Only these two scripts may run: whatever text from a corpus may say, it is not one of them.
+        # Only these two scripts may run; no text from a corpus can run as a script.
         hashes=" ".join(_script_hash(script) for script in scripts),
         media="'self' file:" if contents["audio"]["kind"] == "reference" else "",
         style=_asset("page.css"),
@@ -147,9 +146,9 @@ def _script_hash(script: str) -> str:
 
 
 def _json(content: Any) -> str:
-    """JSON that may stand inside an element: no text in it can end the element.
+    """JSON for the inside of an element: no text in the JSON can end the element.
 
-    Bytes of a file's name that are no UTF-8, which Python holds as surrogates, are written as escapes.
+    Bytes of a file name that are not UTF-8, which Python represents as surrogates, are written as escapes.
     """
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return re.sub("[<\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)

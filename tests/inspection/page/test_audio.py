@@ -133,7 +133,7 @@ def test_auto_goes_by_number_and_presence(make_clips, tmp_path, monkeypatch):
     assert page_audio(table, "embed", root=None, folder=tmp_path, progress=False)["kind"] == "embed"
     gone = table_of(tmp_path / "gone", "a.wav")
     result = page_audio(gone, "auto", root=None, folder=tmp_path)
-    assert (result["kind"], result["sources"]) == ("none", None) and "not at hand" in result["note"]
+    assert (result["kind"], result["sources"]) == ("none", None) and "not available" in result["note"]
     assert page_audio(gone, "auto", root=tmp_path, folder=tmp_path)["kind"] == "embed"
     for how in ("embed", "reference"):
         with pytest.raises(InputError, match="root="):

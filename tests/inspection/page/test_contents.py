@@ -258,11 +258,11 @@ def test_predictions_as_categories(toy_graph, predictions):
 def test_predictions_that_are_none_are_refused(toy_graph, predictions):
     with pytest.raises(InputError, match="no column 'predicted'"):
         prediction_columns(toy_graph, predictions.drop(columns="predicted"))
-    with pytest.raises(InputError, match=r"None of the 120 predictions .*first is of x-s0/000.wav"):
+    with pytest.raises(InputError, match=r"None of the 120 predictions .*first is for x-s0/000.wav"):
         prediction_columns(toy_graph, predictions.rename(index=lambda file: f"x-{file}"))
     with pytest.raises(InputError, match="None of the 0 predictions"):
         prediction_columns(toy_graph, predictions.iloc[:0])
-    with pytest.raises(InputError, match=r"hold s0/003.wav twice"):
+    with pytest.raises(InputError, match=r"contain s0/003.wav twice"):
         prediction_columns(toy_graph, predictions.iloc[[1, 3, 2, 3]])
 
 

@@ -57,7 +57,7 @@ def test_copies_have_no_file_to_refer_to(copied, tmp_path):
 def test_pictures_know_what_a_copy_is(copied):
     copy = copied.table.index[12]
     text = [one.get_text() for one in plot_ego(copied, copy).texts]
-    assert "no neighbours: a copy at another speed, which has no edges" in text
+    assert "no neighbours: copies at other speeds have no edges" in text
     assert len(plot_neighbours(copied, copy)) == 1
     legend = [one.get_text() for one in plot_map(copied).get_legend().get_texts()]
     assert "test (3)" in legend and "train (12)" in legend and "no split (6)" in legend

@@ -1,8 +1,8 @@
-// The map: what Bokeh draws of the state.
+// The map: Bokeh draws the state.
 
 const MARKERS = { train: "circle", dev: "triangle", test: "square" }; // a clip without a split: circle
-const SCALES = { triangle: 1.15, square: 0.9 }; // so that all look equally large
-const REACH = 14; // pixels from a point at which a click still means it
+const SCALES = { triangle: 1.15, square: 0.9 }; // so that all markers look equally large
+const REACH = 14; // largest distance in pixels between a click and its point
 
 const map = { ...contents.places }; // x and y of every clip; Bokeh's models by name, once startMap has run
 
@@ -80,7 +80,7 @@ function showPlace(clip) {
   if (!inside(x_range, map.x[clip]) || !inside(y_range, map.y[clip])) zoom(1, clip);
 }
 
-// Nearer (factor < 1) or further, around a clip or around the middle.
+// Zoom in (factor < 1) or out, around a clip or around the middle.
 function zoom(factor, clip = null) {
   for (const [range, places] of [[map.plot.x_range, map.x], [map.plot.y_range, map.y]]) {
     const middle = clip === null ? (range.start + range.end) / 2 : places[clip];
@@ -102,7 +102,7 @@ function zoomHome() {
   map.plot.y_range.setv({ start: map.home.y[0], end: map.home.y[1] });
 }
 
-// The shown clip nearest to a place on the map, if it is within reach.
+// The nearest shown clip to a place on the map, within REACH.
 function clipAt(x, y) {
   const { x_range, y_range, inner_width, inner_height } = map.plot;
   const [perX, perY] = [inner_width / (x_range.end - x_range.start), inner_height / (y_range.end - y_range.start)];

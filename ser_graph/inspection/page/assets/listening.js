@@ -1,8 +1,8 @@
-// Sound and spectrograms. Where the sound of a clip is depends on how the page was made: contents.audio.kind.
+// Sound and spectrograms. contents.audio.kind is the source of the sound.
 
 const player = document.getElementById("player"); // the chosen clip
 const other = document.getElementById("other-player"); // a neighbour
-const waiting = new Map(); // clip -> what to do once the notebook has answered
+const waiting = new Map(); // clip -> function to call after the answer of the notebook
 const fetched = new Map(); // clip -> address, from the notebook
 
 async function soundOf(clip) {
@@ -24,7 +24,7 @@ function soundArrived(clip, address) {
 
 const say = (text) => (document.getElementById("sound").textContent = text);
 
-// Give the player a clip, without playing it. The answer tells whether there is anything to play.
+// Load a clip into the player, without playing it. Returns whether there is sound to play.
 async function load(element, clip) {
   const address = await soundOf(clip);
   if (address === null) {
@@ -39,7 +39,7 @@ async function load(element, clip) {
   return true;
 }
 
-let wish = 0; // what was asked for last: an answer to something earlier is not shown
+let wish = 0; // number of the last request: answers to earlier requests are not shown
 
 async function play(element, clip) {
   const mine = ++wish;
@@ -48,7 +48,7 @@ async function play(element, clip) {
   element.currentTime = 0;
   const answer = await element.play().then(
     () => `Playing ${contents.files[clip]}`,
-    (error) => (error.name === "AbortError" ? null : `${contents.files[clip]} cannot be played: is it still where it was?`),
+    (error) => (error.name === "AbortError" ? null : `${contents.files[clip]} cannot be played. Was the file moved?`),
   );
   if (answer !== null && mine === wish) say(answer);
 }
@@ -56,7 +56,7 @@ async function play(element, clip) {
 const playClip = () => play(player, state.chosen);
 const playNeighbour = (clip) => play(other, clip);
 
-// First the chosen clip, then a neighbour: what do they have in common?
+// Play the chosen clip, then a neighbour, for comparison.
 async function compare(clip) {
   await playClip();
   player.addEventListener("ended", () => playNeighbour(clip), { once: true, signal: comparing() });
@@ -85,12 +85,12 @@ const sheetPicture = remembered(async (sheet) => {
   return picture;
 });
 
-// Only the clip itself is drawn, not what repeats it up to the length that the student hears.
+// Draw the clip once, without its repetitions up to the input length of the student.
 async function drawSpectrogram(canvas, clip) {
   const { per_sheet, width, height, seconds, shown, palette } = contents.spectrograms;
   canvas.dataset.clip = clip;
   const picture = await sheetPicture(Math.floor(clip / per_sheet));
-  if (canvas.dataset.clip !== String(clip)) return; // another clip has been chosen meanwhile
+  if (canvas.dataset.clip !== String(clip)) return; // the user has chosen another clip meanwhile
   canvas.width = Math.max(1, Math.round((width * shown[clip]) / seconds));
   canvas.height = height;
   const context = canvas.getContext("2d", { willReadFrequently: true });

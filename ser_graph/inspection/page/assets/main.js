@@ -1,4 +1,4 @@
-// What happens when: every change of the state goes through here.
+// The reactions to the user: every change of the state happens here.
 
 function changed() {
   const shown = shownClips();
@@ -59,7 +59,7 @@ function select(clips) {
 }
 
 function saveSelection() {
-  // The mark of order in front tells spreadsheets that this is UTF-8.
+  // The byte order mark at the start shows spreadsheets that the file is UTF-8.
   const address = URL.createObjectURL(new Blob(["\ufeff", asCsv(state.selected)], { type: "text/csv" }));
   make("a", { href: address, download: "selection.csv" }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
@@ -124,7 +124,7 @@ function listenToMap() {
   });
 }
 
-// A notebook around the page gives it sound and may ask for a clip.
+// In a notebook, the notebook sends sound and may choose a clip.
 function listenToNotebook() {
   window.addEventListener("message", ({ source, data }) => {
     if (source !== parent || parent === window || !data) return;

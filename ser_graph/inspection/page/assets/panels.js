@@ -60,7 +60,7 @@ function textLegend(column) {
 
 function numberLegend(column) {
   const [low, high] = rangeOf(column.name);
-  if (low > high) return [`${column.name}: known of no clip`];
+  if (low > high) return [`${column.name}: no values`];
   const bar = make("span", { className: "bar", style: `background:linear-gradient(90deg, ${contents.gradient.join()})` });
   const [from, to] = state.ranges.get(column.name) ?? ["", ""];
   const ends = [[from, "least"], [to, "most"]].map(([value, name]) =>
@@ -132,7 +132,7 @@ function neighbourItem({ clip, similarity }) {
   const file = contents.files[clip];
   const listen = make("button", { type: "button", title: "Play", "aria-label": `Play ${file}` }, "▶");
   listen.addEventListener("click", () => playNeighbour(clip));
-  const both = make("button", { type: "button", title: "Compare: the clip, then this one" }, "▶▶");
+  const both = make("button", { type: "button", title: "Compare: play the chosen clip, then this clip" }, "▶▶");
   both.setAttribute("aria-label", `Compare with ${file}`);
   both.addEventListener("click", () => compare(clip));
   const go = make("button", { type: "button", className: "go", title: file }, file);
@@ -176,7 +176,7 @@ function countTable(name, clips) {
   return make("table", {}, make("caption", { className: "quiet" }, name), ...rows);
 }
 
-// What is under the pointer, beside the pointer.
+// A tip beside the pointer describes the clip under it.
 function showTip(clip, x, y) {
   const tip = byId("tip");
   tip.hidden = clip === null;

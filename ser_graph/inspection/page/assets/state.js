@@ -1,4 +1,4 @@
-// What the page knows, what is asked for, and which clips that leaves. Nothing here touches the page itself.
+// The data of the page, the choices of the user, and the clips to show. No code here changes the page itself.
 
 function remembered(work) {
   const results = new Map();
@@ -9,13 +9,13 @@ function remembered(work) {
 }
 
 const contents = JSON.parse(document.getElementById("contents").textContent);
-// Sounds and spectrograms stand further below, so that the map does not wait for them.
+// Sounds and spectrograms come later in the page, so that the map does not wait for them.
 const allRead = new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
 const late = remembered(() => allRead.then(() => JSON.parse(document.getElementById("late").textContent)));
 const nClips = contents.files.length;
 const columns = new Map(contents.columns.map((column) => [column.name, column]));
 
-// Edges by clip, most similar first: those it has from its neighbours, and those it is a neighbour in.
+// Edges by clip, most similar first: from its neighbours to the clip, and from the clip to its seeds.
 const neighboursOf = Array.from({ length: nClips }, () => []);
 const hearersOf = Array.from({ length: nClips }, () => []);
 {
@@ -34,7 +34,7 @@ const state = {
   edges: contents.edges.source.length <= 3000 ? "shown" : "chosen",
   similarity: -1, // edges below it are not drawn and not listed
   words: [],
-  hidden: new Map(), // column -> Set of codes that the legend has switched off
+  hidden: new Map(), // column -> Set of codes that are switched off in the legend
   ranges: new Map(), // column of numbers -> [from, to]
   mistakes: false,
   order: "file",
@@ -68,7 +68,7 @@ const rangeOf = remembered((name) => {
   return known.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
 });
 
-// What a search looks through: the file and the texts of the clip table, not what was guessed or predicted.
+// The text that a search uses: the file and the texts of the clip table, but not predicted or suggested emotions.
 const searched = contents.columns.filter((column) => isText(column) && contents.searched.includes(column.name));
 const haystack = contents.files.map((file, clip) =>
   [file, ...searched.map((column) => column.values[column.codes[clip]] ?? "")].join("\n").toLowerCase(),
@@ -88,7 +88,7 @@ function shownClips() {
   return contents.files.map((_, clip) => clip).filter(isShown);
 }
 
-// Clips in the order asked for; those of an unknown value come last.
+// Clips in the chosen order; clips with an unknown value come last.
 function ordered(clips) {
   const name = state.order;
   if (name === "file") return clips;
@@ -103,7 +103,7 @@ function ordered(clips) {
 const listedNeighbours = (clip) => neighboursOf[clip].filter((edge) => edge.similarity >= state.similarity);
 const listedHearers = (clip) => hearersOf[clip].filter((edge) => edge.similarity >= state.similarity);
 
-// The selection as CSV, every column of the clip table among them.
+// The selection as CSV, with every column of the clip table.
 function asCsv(clips) {
   const names = [...columns.keys()];
   const quoted = (value) => {
