@@ -130,7 +130,9 @@ def _check_long_enough(upstream: "Upstream", paths: list[Path], waveforms: list[
     too_short = upstream.model._get_feat_extract_output_lengths(lengths) < 1
     if too_short.any():
         row = int(too_short.nonzero()[0])
-        raise InputError(f"{paths[row]} is too short for the model ({lengths[row]} samples); repeat it with seconds=")
+        raise InputError(
+            f"{paths[row]} is too short for the model ({lengths[row]} samples); repeat it with seconds="
+        )
 
 
 def _key(waveform: Tensor) -> str:
