@@ -131,7 +131,7 @@ def _check_long_enough(upstream: "Upstream", paths: list[Path], waveforms: list[
     if too_short.any():
         row = int(too_short.nonzero()[0])
         raise InputError(
-            f"{paths[row]} is too short for the model ({lengths[row]} samples); repeat it with seconds="
+            f"{paths[row]} is too short for the model ({lengths[row]} samples); set seconds= to repeat the clip"
         )
 
 

@@ -42,7 +42,7 @@ class Upstream:
         _check_has_projector(model)
         if extractor.sampling_rate != SAMPLE_RATE:
             raise InputError(
-                f"The upstream needs audio at {extractor.sampling_rate} Hz, expected a model for {SAMPLE_RATE} Hz"
+                f"The upstream needs {extractor.sampling_rate} Hz, expected a model of {SAMPLE_RATE} Hz"
             )
         self.model = model
         self.extractor = extractor

@@ -131,7 +131,7 @@ def test_the_same_audio_under_two_names_and_formats(make_clips):
     table["emotion"] = ["fear", "fear", "anger"]
     report = check_clips(table, root)
     assert report["severity"].tolist() == ["error"]
-    assert "a.wav, which is labelled fear, this one anger" in report["detail"].iloc[0]
+    assert "a.wav, labelled fear, but this one is labelled anger" in report["detail"].iloc[0]
 
 
 def test_the_root_comes_from_the_table(make_clips):

@@ -126,7 +126,7 @@ def test_synthetic_corpora_load_and_join(tmp_path):
         ([], None, "No clip table to join"),
         ([corpus("a", 2), corpus("a", 2)], None, "Two tables have the corpus name 'a'"),
         ([corpus("a", 2), corpus("b", 2)], ["c"], r"Bad corpus in labelled 'c', expected one of \['a', 'b'\]"),
-        ([corpus("a", 2), corpus("b", 3, emotions=["calm"])], ["a", "b"], "b has emotions .* not: calm; load it"),
+        ([corpus("a", 2), corpus("b", 3, emotions=["calm"])], ["a", "b"], "b has emotions .* lacks: calm; load it"),
         (
             [corpus("a", 2).set_axis(["b/0", "b/1"]), corpus("b", 2).set_axis(["0", "1"])],
             None,

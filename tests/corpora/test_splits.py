@@ -100,7 +100,7 @@ def test_leave_one_speaker_out():
     for _, fold in leave_speakers_out(table, dev=True):
         assert fold["split"].value_counts().to_dict() == {"train": 4, "dev": 2, "test": 2}
     assert "split" not in table
-    with pytest.raises(InputError, match="needs 3, the table has 2"):
+    with pytest.raises(InputError, match="needs 3 speakers, the table has 2"):
         next(leave_speakers_out(people(1, 1), dev=True))
 
 

@@ -212,7 +212,7 @@ def test_table_and_meta_follow_copies(toy_graph):
         ({"emb": torch.ones(2, 5)}, "emb has 2 rows, expected 3"),
         ({"emb": torch.zeros(3, 5)}, "Embedding 0 is zero or not finite"),
         ({"x": torch.zeros(4, 1, 4)}, "x has 4 rows, expected 3"),
-        ({"x": torch.zeros(3, 2, 4)}, r"x has spectrograms of \(2, 4\), expected \(1, 4\)"),
+        ({"x": torch.zeros(3, 2, 4)}, r"x has spectrograms of shape \(2, 4\), expected \(1, 4\)"),
         ({"table": clips(3, "test")}, "No clip in the split train"),
         ({"table": clips(3, np.nan), "scope": "train+dev"}, r"No clip in the split train\+dev"),
         ({"table": clips(3).rename({"001.wav": "000.wav"})}, "000.wav is in the table twice"),

@@ -83,7 +83,7 @@ def test_an_unknown_mean():
     [
         (["a", "a", None, "b"], noise(4, 2), r"the speaker of every clip: 1 have none \(02.wav\)"),
         (["a", "a", "c", "b"], noise(4, 2), "two clips of every speaker: b, c have one"),
-        (["a", "a", "b", "b"], torch.ones(4, 2), "4 clips are exactly the mean .* 00.wav"),
+        (["a", "a", "b", "b"], torch.ones(4, 2), "4 clips equal the mean .* 00.wav"),
     ],
 )
 def test_speakers_that_cannot_be_centred(speakers, emb, message):

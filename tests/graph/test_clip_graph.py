@@ -383,7 +383,7 @@ def test_labels_may_be_hidden(toy_graph):
             "y",
             3,
             1,
-            r"y of clip s0/003.wav is 1, but its emotion in the table is 'anger' \(code 0\); to change both",
+            r"y of clip s0/003.wav is 1, but its emotion in the table is 'anger' \(code 0\); change both",
         ),
         ("y", 3, 7, "y of clip s0/003.wav is 7"),
         ("speaker", 0, 1, "speaker of clip s0/000.wav is 1, but its speaker in the table is 's0'"),
@@ -405,7 +405,7 @@ def test_names_changed_in_place_are_refused_and_put_back(toy_graph, column):
     toy_graph.table["note"] = 1
     before = toy_graph.table.copy()
     toy_graph.table[column] = before[column].iloc[::-1].to_numpy()
-    with pytest.raises(InputError, match=rf"to change both, data.table = data.table.assign\({column}="):
+    with pytest.raises(InputError, match=rf"change both with data.table = data.table.assign\({column}="):
         toy_graph.check()
     pd.testing.assert_frame_equal(toy_graph.table, before)
 

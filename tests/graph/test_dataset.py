@@ -106,7 +106,7 @@ def test_a_name_is_not_loaded_to_be_compared(built, never_builds, monkeypatch):
 
 def test_force_reload_builds_anew(built, tmp_path):
     root = shutil.copytree(built, tmp_path / "synthetic")
-    with pytest.raises(InputError, match="give the upstream to build it with"):
+    with pytest.raises(InputError, match="give the upstream that embeds the clips"):
         EmotionGraph(root, force_reload=True)
     dataset = EmotionGraph(root, upstream=Upstream.small(), force_reload=True, **{**SETTINGS, "n_neighbors": 2})
     assert dataset[0].meta.settings.n_neighbors == 2
@@ -116,7 +116,7 @@ def test_force_reload_builds_anew(built, tmp_path):
 
 
 def test_no_clips_and_unknown_names(tmp_path):
-    with pytest.raises(InputError, match=r"No clips in .*emovo.raw; put .* there \(data/README.md says where"):
+    with pytest.raises(InputError, match=r"No clips in .*emovo.raw; put .* there \(data/README.md lists the"):
         EmotionGraph(tmp_path / "emovo", upstream="unused")
     with pytest.raises(InputError, match=r"Bad corpus 'iemocap2', expected one of \["):
         EmotionGraph(tmp_path / "iemocap2")
@@ -128,5 +128,5 @@ def test_no_clips_and_unknown_names(tmp_path):
 def test_nothing_to_build_with(tmp_path):
     (tmp_path / "emovo" / "raw").mkdir(parents=True)
     (tmp_path / "emovo" / "raw" / "clip.wav").write_bytes(b"")
-    with pytest.raises(InputError, match="give the upstream to build it with"):
+    with pytest.raises(InputError, match="give the upstream that embeds the clips"):
         EmotionGraph(tmp_path / "emovo")

@@ -60,7 +60,7 @@ def test_low_coverage_is_called_out():
     emb = torch.cat([blob(2, 0.001), torch.eye(16).repeat(2, 1) * torch.linspace(-3, 3, 32)[:, None]])
     emb[2:] += torch.randn(32, 16, generator=torch.Generator().manual_seed(0)) * 2
     with pytest.warns(
-        UselessEpsilon, match=r"epsilon=0.999 leaves only 5.9% of the clips a neighbour.*try"
+        UselessEpsilon, match=r"epsilon=0.999 leaves only 5.9% of the clips with a neighbour.*try"
     ) as told:
         data = build(emb, 0.999)
     assert data.meta.measured.coverage == 2 / 34

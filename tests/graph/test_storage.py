@@ -294,18 +294,18 @@ NONSENSE = {
     "numbers as masks": (tensors_with("val_mask", lambda mask: mask.long()), "val_mask of the graph is int64"),
     "masks swapped": (
         masks_swapped,
-        "train_mask is not what clips.csv says of the split",
+        "train_mask contradicts the split in clips.csv",
     ),
-    "two masks": (tensors_with("test_mask", put(True, 0)), "test_mask is not what clips.csv says"),
-    "other clips": (tensors_with("clip", put(7, 0)), "clips.csv are not those of the tensors"),
+    "two masks": (tensors_with("test_mask", put(True, 0)), "test_mask contradicts the split"),
+    "other clips": (tensors_with("clip", put(7, 0)), "clips.csv do not match the tensors"),
     "clips.csv shuffled": (rows_of_clips(np.random.default_rng(0).permutation(120)), "are in another order"),
     "two alike swapped": (rows_of_clips([3, 1, 2, 0, *range(4, 120)]), "are in another order"),
     "a clip twice": (rows_of_clips([0, 0, *range(2, 120)]), "is in the table twice"),
-    "names reversed": (names_reversed, "names in meta.json are not those of clips.csv"),
+    "names reversed": (names_reversed, "names in meta.json differ from clips.csv"),
     "another label": (other_label, "y of clip s0/000.wav is 0, but its emotion in the table is 'fear'"),
     "no names": (meta_with(names=None), r"damaged \(meta.json: Bad names None"),
     "names of another make": (meta_with(names=["anger"]), r"meta.json: Bad names \['anger'\]"),
-    "no version": (meta_with(version="1"), "meta.json names no version"),
+    "no version": (meta_with(version="1"), "meta.json has no version"),
     "unknown features": (meta_with(features={"n_samples": 8192, "n_bins": 3}), "meta.json: Bad setting 'n_bins'"),
     "features of another size": (meta_part_with("features", n_samples=10**15), r"\[N, 3906249999999, 64\] as meta"),
     "no settings": (meta_without("settings"), r"meta.json: settings is missing"),
@@ -352,7 +352,7 @@ def test_a_wrong_graph_does_not_replace_a_good_one(toy_graph, tmp_path, name):
 
 def test_spectrograms_of_another_graph_are_not_moved_in(toy_graph, tmp_path):
     np.save(tmp_path / "made.npy", toy_graph.x[:100].numpy())
-    with pytest.raises(InputError, match=r"made.npy holds \[100, 31, 64\] .*; give the file that x is mapped from"):
+    with pytest.raises(InputError, match=r"made.npy holds \[100, 31, 64\] .*; give the file from which x"):
         save_graph(toy_graph, tmp_path / "graph", x_file=tmp_path / "made.npy")
     assert [path.name for path in tmp_path.iterdir()] == ["made.npy"]
 

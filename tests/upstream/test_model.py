@@ -224,7 +224,7 @@ def test_a_model_without_a_projector(tmp_path):
 
 
 def test_a_model_of_another_sampling_rate():
-    with pytest.raises(InputError, match="expects 8000 Hz, expected a model of 16000 Hz"):
+    with pytest.raises(InputError, match="needs 8000 Hz, expected a model of 16000 Hz"):
         Upstream(tiny().model, WhisperFeatureExtractor(sampling_rate=8000))
 
 
