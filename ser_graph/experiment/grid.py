@@ -61,9 +61,7 @@ def _training_lists(training: dict[str, Any]) -> dict[str, list[Any]]:
         if name in Students.model_fields:
             raise InputError(f"students.training.{name} has a separate key; write students.{name} = [...]")
         if name == "protocol":
-            raise InputError(
-                "students.training.protocol is a key of the whole recipe; write protocol = ... there"
-            )
+            raise InputError("students.training.protocol is a key of the whole recipe; write protocol = ... there")
         if name not in TrainingSettings.model_fields:
             raise bad_value("key in students.training", name, TrainingSettings.model_fields)
         if isinstance(value, list) and name in names_of(TrainingSettings, "run"):
