@@ -1,4 +1,4 @@
-"""The command line: a thin layer over the library. Commands import heavy packages themselves: --help is fast."""
+"""The command line, a thin layer over the library. Each command imports its heavy packages: --help is fast."""
 
 import contextlib
 import json
@@ -49,14 +49,14 @@ Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 
 
 def main() -> None:
-    """Run the command line; an error of the user is one line on standard error and exit code 1."""
+    """Run the command line; a user error gives one line on standard error and exit code 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for talkative in ("httpx", "huggingface_hub"):  # our one line of error says what matters
+    for talkative in ("httpx", "huggingface_hub"):  # our one line of error is enough
         logging.getLogger(talkative).setLevel(logging.ERROR)
     warnings.showwarning = lambda message, *_, **__: print(f"Warning: {one_line(message)}", file=sys.stderr)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
-    keep_freed_memory()  # here alone: the process is ours
+    keep_freed_memory()  # only here, because the process is ours
     with _one_line_errors():
         app()
 
@@ -67,7 +67,7 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except InputError as error:
         _fail(str(error))
-    except BrokenPipeError:  # whoever read our output has heard enough
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except OSError as error:
@@ -261,7 +261,7 @@ def build(
     _check_out(out)
     named = {"epsilon": _number(epsilon, float), "n_neighbors": n_neighbors, "layer": _number(layer, int)}
     named |= {"scope": scope, "center": center, "seed": seed}
-    # A mistake in them is told before the clips are read.
+    # Check the settings before the clips are read.
     how = changed(_given_settings(settings, **named), GraphSettings(), EmbeddingSettings(), LogMelSettings())
     table, model = _table(corpus, folder, skip_bad), _upstream(upstream)
     stage = Stage(out, asked_of_graph(table, model, *how))
@@ -382,7 +382,7 @@ def train(
     _check_out(out)
     named = {"backbone": backbone, "width": width, "method": method, "alpha": alpha, "n_neighbors": n_neighbors}
     named |= {"layer": layer, "protocol": protocol, "epochs": epochs, "seed": seed}
-    how = TrainingSettings(**_given_settings(settings, **named))  # a mistake is told before the graph is read
+    how = TrainingSettings(**_given_settings(settings, **named))  # checked before the graph is read
     start = None if init is None else load_student(init)
     data = load_graph(graph)
     stage = Stage(out, asked_of_training(data, how, start))
@@ -493,7 +493,7 @@ def predict(
     """
     given = sources or []
     if bool(given) == microphone or ("-" in given and len(given) > 1):
-        raise InputError("Give either a file, a folder or -, or --microphone")
+        raise InputError("Give either files, folders or -, or --microphone")
     if microphone or given == ["-"]:
         _predict_stream(
             model, None if microphone else rate, microphone, window, hop, graph, n_nearest, threads, out
@@ -563,11 +563,11 @@ def report(
     from ser_graph.evaluation.report import write_report
 
     written = write_report(runs, out, choose=choose, metric=metric, seed=seed)
-    print(f"Report {written}, with its figures (PNG) and tables (LaTeX) beside it")
+    print(f"Report {written}; its figures (PNG) and tables (LaTeX) are in the same folder")
 
 
 def _calibration(model: Path, graph: Path | None, clips: Path | None, int8: bool) -> Any:
-    """The graph or the recordings that int8 is calibrated on, if any."""
+    """The graph or the recordings that calibrate int8, if any."""
     if not int8:
         return None
     if clips is not None:
@@ -583,7 +583,7 @@ def _calibration(model: Path, graph: Path | None, clips: Path | None, int8: bool
 
 
 def _graph_of_run(model: Path) -> Path | None:
-    """The graph of the run that a student's folder is part of (RUN/students/NAME, RUN/graph)."""
+    """The graph of the run that contains a student's folder (RUN/students/NAME, RUN/graph)."""
     graph = model.expanduser().absolute().parent.parent / "graph"
     return graph if (graph / "meta.json").exists() else None
 
@@ -599,7 +599,7 @@ def _predict_stream(
     threads: int,
     out: Path | None,
 ) -> None:
-    """Print a line a window, as soon as it is complete; Ctrl-C ends listening, not with an error."""
+    """Print one line per window as soon as it is complete; Ctrl-C ends the command without an error."""
     from ser_graph.edge.loading import load_model
     from ser_graph.edge.streaming import format_window, listen
     from ser_graph.edge.streams import MICROPHONE
@@ -611,7 +611,7 @@ def _predict_stream(
         nearest = Nearest(found, graph, k=n_nearest)
     if not microphone and sys.stdin is None:
         raise InputError(
-            "Standard input is closed; give a program that feeds it, as arecord ... | ser-graph predict"
+            "Standard input is closed; pipe the sound of a program into it, e.g. arecord ... | ser-graph predict"
         )
     source = MICROPHONE if microphone else sys.stdin.buffer
     windows = listen(found, source, rate=rate, window=window, hop=hop, nearest=nearest)
@@ -625,7 +625,7 @@ def _predict_stream(
 
 
 def _check_out(out: Path) -> None:
-    """Refuse a folder of other things than a result, before the long work."""
+    """Refuse a folder with other content than a result, before the long work."""
     from ser_graph.common.files import check_replaceable
     from ser_graph.common.stages import MARK
 
@@ -650,7 +650,7 @@ def _upstream(name: str, seed: int = 0) -> Any:
 
 
 def _given_settings(assignments: list[str] | None, **options: Any) -> dict[str, Any]:
-    """The settings that were given, by an option of their own or by --set; the others keep their defaults."""
+    """The settings given by options or by --set; the others keep their defaults."""
     from ser_graph.common.settings import parse_changes
 
     given = {name: value for name, value in options.items() if value is not None}

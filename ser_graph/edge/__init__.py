@@ -1,6 +1,6 @@
 """A trained student -> the device: export, measurement, and prediction of recordings.
 
-An exported model runs without torch: `onnx_student`, `prediction`, `streaming` and `nearest` do not import it.
+An exported model runs without torch: `onnx_student`, `prediction`, `streaming` and `nearest` do not import torch.
 """
 
 import lazy_loader

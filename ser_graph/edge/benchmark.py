@@ -1,4 +1,4 @@
-"""Models side by side: size, memory, time, work and UAR, each measured in a process of its own."""
+"""Compare models: size, memory, time, multiplications and UAR, each model in a separate process."""
 
 import json
 import os
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ser_graph.graph import ClipGraph
 
 NOTES = (
-    "One clip on {threads} CPU {thread} of this machine, from waveform to probabilities. memory_mb: the most that "
-    "the process had, with Python and its libraries. rtf: real-time factor, p50 by the length of the clip. macs: "
-    "millions of multiplications for a clip, a proxy of energy."
+    "Time of one clip on {threads} CPU {thread} of this machine, from waveform to probabilities. memory_mb: the "
+    "peak memory of the process, with Python and its libraries. rtf: real-time factor, p50 divided by the length "
+    "of the clip. macs: millions of multiplications for one clip, an estimate of the energy."
 )
 
 
@@ -82,7 +82,7 @@ def bench(
 
 
 def _tell_apart(rows: list[dict[str, Any]], requests: list[dict[str, str]]) -> None:
-    """Models of one file name are called by the path that was given."""
+    """Name models with equal file names by the path that was given."""
     names = [row["model"] for row in rows]
     for row, one in zip(rows, requests, strict=True):
         if "model" in one and (not row["model"] or names.count(row["model"]) > 1):
@@ -90,7 +90,7 @@ def _tell_apart(rows: list[dict[str, Any]], requests: list[dict[str, str]]) -> N
 
 
 def format_bench(table: pd.DataFrame) -> str:
-    """Such a table as text, with its notes."""
+    """The table of `bench` as text, with its notes."""
     digits = {"params": 1, "size_mb": 1, "memory_mb": 0, "p50_ms": 1, "p95_ms": 1, "rtf": 4, "macs": 0, "uar": 3}
     shown = table.copy()
     for column, n in digits.items():
@@ -108,7 +108,7 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
         ratio = row["p50_ms"] / whole["p50_ms"]
         if ratio > 1:
             notes.append(
-                f"{row['model']}: int8 is slower here than float32 ({ratio:.2f} times its time); what it saves is "
+                f"{row['model']}: int8 is slower here than float32 ({ratio:.2f} times its time); it only saves "
                 f"size ({whole['size_mb'] / row['size_mb']:.1f} times smaller)."
             )
         else:
@@ -116,25 +116,25 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
     voices = [row["model"] for row in rows if row["normalises_by_speaker"] and row["uar"] is not None]
     if voices:
         notes.append(
-            "Normalised by speaker, so that the uar is with all clips of each speaker heard, no label looked at: "
+            "Normalised by speaker: uar uses the statistics of all clips of each speaker, without labels: "
             f"{', '.join(voices)}."
         )
     others = [row["model"] for row in rows if row["own_graph"] is False]
     if others:
         names = ", ".join(others)
-        notes.append(f"Not trained on this graph, so that its test clips may have been heard in training: {names}.")
+        notes.append(f"Not trained on this graph, so its test clips may have been training clips: {names}.")
     return notes
 
 
 def _in_a_process(request: dict[str, Any]) -> dict[str, Any]:
-    """The row of one model, by a new Python: memory and threads of one do not touch those of another."""
+    """The row of one model, measured in a new Python process, so that models do not share memory and threads."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(request["threads"])}
     command = [sys.executable, "-m", "ser_graph.edge.benchmark", json.dumps(request)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     output = done.stdout.strip().splitlines()
     if done.returncode or not output:
         name = request.get("model") or request["teacher"]
-        reason = (done.stderr.strip().splitlines() or ["it was killed, perhaps for want of memory"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["it was killed, perhaps because memory was full"])[-1]
         raise InputError(f"{name} could not be measured ({reason})")
     row = json.loads(output[-1])
     if "error" in row:
@@ -177,7 +177,7 @@ def _graph(folder: str | Path) -> "ClipGraph":
 
 
 def _recognised(path: str, data: "ClipGraph", threads: int) -> dict[str, Any]:
-    """UAR on the test clips of the graph, and whether it is the graph that the model was trained on."""
+    """UAR on the test clips of the graph, and whether the model was trained on this graph."""
     from ser_graph.edge.prediction import predict
     from ser_graph.evaluation import uar
     from ser_graph.graph.compatibility import check_compatible

@@ -1,4 +1,4 @@
-"""A student as an ExecuTorch program (.pte), which apps for phones run without Python: float32, XNNPACK."""
+"""A student as an ExecuTorch program (.pte) for apps on phones, which run it without Python: float32, XNNPACK."""
 
 import json
 import warnings
@@ -20,7 +20,7 @@ METADATA_METHOD = "ser_graph"  # a method of the program that returns the metada
 class MatrixLogMel(LogMel):
     """`LogMel` without an FFT, which ExecuTorch's kernels lack.
 
-    Windows times a matrix of cosines and sines give the same spectrum; the matrix adds 1 MB.
+    A matrix of cosines and sines gives the same spectrum; it adds 1 MB.
     """
 
     fourier: Tensor
@@ -33,7 +33,7 @@ class MatrixLogMel(LogMel):
         self.register_buffer("fourier", fourier.float())
 
     def power(self, waveform: Tensor) -> Tensor:
-        """As that of `LogMel`."""
+        """As in `LogMel`."""
         windows = waveform.unfold(-1, self.settings.n_fft, self.settings.hop_length)
         real, imaginary = (windows @ self.fourier).chunk(2, dim=-1)
         return real.square() + imaginary.square()
@@ -58,20 +58,20 @@ def executorch_program(student: Student, metadata: dict[str, Any]) -> bytes:
 
     Args:
         student: the model; put into evaluation mode.
-        metadata: JSON values, which the program's method `ser_graph` returns as text.
+        metadata: JSON values; the method `ser_graph` of the program returns them as text.
 
     Raises:
         InputError: a student that normalises by speaker, or the extra `executorch` is not installed.
     """
     if student.standardise.normalise == "speaker":
         raise InputError(
-            "ExecuTorch programs are of students that hear every clip by itself; export this one, which normalises "
-            "by speaker, with format='onnx', or train one with normalise='utterance'"
+            "ExecuTorch programs are for students that predict every clip alone. This student normalises by "
+            "speaker: export it with format='onnx', or train one with normalise='utterance'"
         )
     exir = edge_package("executorch.exir", EXTRA)
     xnnpack = edge_package("executorch.backends.xnnpack.partition.xnnpack_partitioner", EXTRA)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own code, about torch's own code
+        warnings.simplefilter("ignore")  # from torch's code, about torch's code
         exported = torch.export.export(WholeStudent(student), (torch.zeros(1, student.features.n_samples),))
         lowered = exir.to_edge_transform_and_lower(
             exported,

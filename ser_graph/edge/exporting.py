@@ -1,4 +1,4 @@
-"""A trained student -> one ONNX file that takes a waveform and gives probabilities, for devices without Python."""
+"""A trained student -> one ONNX file, from waveform to probabilities, for devices without Python."""
 
 import json
 import logging
@@ -43,7 +43,7 @@ _LOGGERS = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_i
 
 
 class Probabilities(nn.Module):
-    """Spectrogram as measured -> probabilities and `fc1`; with what is known of a voice, what is known after."""
+    """Spectrogram as measured -> probabilities and `fc1`; with the statistics of a voice, also their update."""
 
     def __init__(self, student: Student) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ def export(
 
 
 def _zeros(student: Student) -> dict[str, Tensor]:
-    """What the network takes, of two clips of nothing: one would be taken for the only number that there may be."""
+    """The inputs of the network for two empty clips; with one clip, torch would fix the number of clips at one."""
     features = student.features
     zeros = {SPECTROGRAM: torch.zeros(2, features.n_frames, features.n_mels)}
     if student.standardise.normalise == "speaker":
@@ -163,11 +163,11 @@ def _metadata(student: Student, int8: bool) -> dict[str, Any]:
 
 
 def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: Path) -> None:
-    """Write a module as ONNX, with the names of what it is given, in the order of its arguments, and makes."""
+    """Write a module as ONNX, with names for its inputs (in the order of its arguments) and its outputs."""
     clips = torch.export.Dim("clips")
     edge_package("onnxscript")
     with warnings.catch_warnings(), _silence_libraries():
-        warnings.simplefilter("ignore")  # of torch's own code, about torch's own code
+        warnings.simplefilter("ignore")  # from torch's code, about torch's code
         torch.onnx.export(
             module.eval(),
             tuple(given.values()),
@@ -183,14 +183,14 @@ def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: P
 
 
 def _joined(front: Any, network: Any) -> Any:
-    """Two ONNX models as one, the spectrogram an inner value that keeps its name."""
+    """Two ONNX models as one; the spectrogram becomes an inner value and keeps its name."""
     compose = edge_package("onnx.compose")
     front = compose.add_prefix(front, "front/", rename_inputs=False, rename_outputs=False)
     front.ir_version = network.ir_version = max(front.ir_version, network.ir_version)
     needed = {opset.domain: opset for opset in [*front.opset_import, *network.opset_import]}
     del front.opset_import[:], network.opset_import[:]
     used = {node.domain for node in [*front.graph.node, *network.graph.node]}
-    for model in (front, network):  # quantisation declares many that it does not use
+    for model in (front, network):  # quantisation declares operator sets that it does not use
         model.opset_import.extend(opset for domain, opset in needed.items() if domain in used)
     whole = compose.merge_models(front, network, [(SPECTROGRAM, SPECTROGRAM)])
     del whole.opset_import[len(used) :]  # they were merged by appending
@@ -207,7 +207,7 @@ def _remove_traces(graph: Any) -> None:
 
 @contextmanager
 def _silence_libraries() -> Iterator[None]:
-    """Say nothing of what the libraries do step by step."""
+    """Silence the progress messages of the libraries."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [logger.level for logger in loggers]
     for logger in loggers:
@@ -222,10 +222,10 @@ def _silence_libraries() -> Iterator[None]:
 def calibration(
     student: Student, clips: ClipGraph | pd.DataFrame | None, n_clips: int, seed: int, progress: bool
 ) -> dict[str, np.ndarray]:
-    """What the network takes, of some clips, see `export`: `spectrogram` [M, n_frames, n_mels], perhaps `voice`."""
+    """The inputs of the network for some clips: `spectrogram` [M, n_frames, n_mels], perhaps `voice`."""
     if clips is None:
         raise InputError(
-            "int8 needs clips to take the ranges of activations from: give the graph that the student was trained "
+            "int8 needs clips to measure the ranges of activations: give the graph that the student was trained "
             "on, or a folder of recordings (clips=; on the command line --graph or --clips)"
         )
     if n_clips < 1:
@@ -245,12 +245,12 @@ def calibration(
 
 def _draw(n: int, wanted: int, seed: int) -> np.ndarray:
     if not n:
-        raise InputError("No clip to take int8's ranges of activations from; give training clips")
+        raise InputError("No clip to measure int8's ranges of activations on; give training clips")
     return np.sort(np.random.default_rng(seed).permutation(n)[:wanted])
 
 
 def _quantised(path: Path, given: dict[str, np.ndarray], progress: bool) -> Path:
-    """Static quantisation: weights per channel, activations by the ranges that the clips show."""
+    """Static quantisation: weights per channel, activations by their ranges on the clips."""
     onnx = edge_package("onnx")
     quantization = edge_package("onnxruntime.quantization")
     shapes = edge_package("onnxruntime.quantization.shape_inference")
@@ -280,10 +280,10 @@ def _quantised(path: Path, given: dict[str, np.ndarray], progress: bool) -> Path
 
 
 def _beside_convolutions(model: Any) -> list[str]:
-    """Names of the nodes of an ONNX model that no convolution leads to: standardisation and voice."""
+    """Names of the nodes of an ONNX model that do not depend on a convolution: standardisation and voice."""
     after: set[str] = set()
     names = []
-    for node in model.graph.node:  # each comes after those that it needs
+    for node in model.graph.node:  # each node comes after its inputs
         if node.op_type == "Conv" or after & set(node.input):
             after |= set(node.output)
         else:

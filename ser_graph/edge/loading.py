@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def load_model(model: "str | Path | Student | Model", threads: int = 1) -> Model:
-    """The model of a path; one that is loaded already is taken as it is.
+    """Load the model at a path; a loaded model is returned unchanged.
 
     Args:
-        model: the folder of a student, an exported ``.onnx`` file, or a loaded one of either kind.
-        threads: CPU threads of an exported one; torch's are set by ``torch.set_num_threads``.
+        model: the folder of a student, an exported ``.onnx`` file, or a loaded model of either kind.
+        threads: CPU threads of an exported model; set those of torch with ``torch.set_num_threads``.
 
     Raises:
         InputError: no model there.

@@ -1,4 +1,4 @@
-"""What a model costs: size, time from waveform to probabilities, memory."""
+"""The costs of a model: size, time from waveform to probabilities, memory."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ser_graph.downstream import Student
 
-WARM_UP = 2  # first calls, which choose kernels and take memory
+WARM_UP = 2  # first calls, which choose kernels and allocate memory
 
 
 def size_mb(path: str | Path) -> float:
@@ -22,12 +22,12 @@ def size_mb(path: str | Path) -> float:
 
 
 def latencies_ms(ask: Callable[[np.ndarray], Any], n_samples: int, repeats: int) -> np.ndarray:
-    """[repeats] times in ms from the waveform of one clip to what a model says, after two that warm up.
+    """[repeats] times in ms from the waveform of one clip to the result of a model, after two for warm-up.
 
     Args:
         ask: takes [1, n_samples] float32.
         n_samples: length of the clip, which is noise.
-        repeats: so many measurements.
+        repeats: number of measurements.
     """
     waveform = np.random.default_rng(0).uniform(-0.1, 0.1, (1, n_samples)).astype(np.float32)
     times = []
@@ -39,12 +39,12 @@ def latencies_ms(ask: Callable[[np.ndarray], Any], n_samples: int, repeats: int)
 
 
 def latency_ms(student: "Student", *, repeats: int = 15, threads: int = 1) -> float:
-    """Median time in ms from the waveform of one clip to its probabilities, log-mel included, on the CPU.
+    """Median time in ms from the waveform of one clip to its probabilities, with the log-mel, on the CPU.
 
     Args:
         student: the model; put into evaluation mode.
-        repeats: measurements after two that warm up.
-        threads: CPU threads to use; set back afterwards.
+        repeats: number of measurements, after two for warm-up.
+        threads: CPU threads to use; the number is restored afterwards.
     """
     import torch
 
@@ -60,12 +60,12 @@ def latency_ms(student: "Student", *, repeats: int = 15, threads: int = 1) -> fl
 
 
 def peak_memory_mb() -> float:
-    """The most memory in MB (10^6 bytes) that this process has had since it began, with Python and its libraries.
+    """Peak memory of this process in MB (10^6 bytes) since its start, with Python and its libraries.
 
-    NaN where the system does not say.
+    NaN if the system does not report it.
     """
     status = Path("/proc/self/status")
-    if status.exists():  # what `resource` says on Linux may be the memory of the process that started this one
+    if status.exists():  # on Linux, `resource` may give the memory of the parent process
         (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
         return int(line.split()[1]) * 1024 / 1e6
     try:

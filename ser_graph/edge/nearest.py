@@ -1,4 +1,4 @@
-"""Which labelled clips sound most alike to a model: the nearest in its embedding space, `fc1`. Without torch."""
+"""The labelled clips that are most similar for a model: nearest in its embedding space, `fc1`. Without torch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,16 +19,17 @@ BATCH = 16
 
 
 class Nearest:
-    """The labelled training clips of a graph as a model embeds them.
+    """The labelled training clips of a graph, embedded by a model.
 
     Args:
         model: the model.
         graph: a graph, or the folder of a stored one.
-        k: so many clips are named.
+        k: number of clips to name.
         progress: show a progress bar while the clips are embedded.
 
     Raises:
-        InputError: no graph there, one of other spectrograms or emotions than the model's, or without labels.
+        InputError: no graph in the folder, a graph with other spectrograms or emotions than the model, or a graph
+            without labels.
     """
 
     def __init__(self, model: Model, graph: "str | Path | ClipGraph", *, k: int = 3, progress: bool = True) -> None:
@@ -41,7 +42,7 @@ class Nearest:
         check_compatible(meta, model.features, model.emotions)
         rows = np.flatnonzero((table["emotion"].notna() & (table["split"] == "train")).to_numpy(bool))
         if not len(rows):
-            raise InputError("The graph has no labelled training clip to name; give the graph that was trained on")
+            raise InputError("The graph has no labelled training clip to name; give the graph of the training")
         self.k = min(k, len(rows))
         self.files = [str(file) for file in table.index[rows]]
         self.emotions = [str(emotion) for emotion in table["emotion"].iloc[rows]]
@@ -53,7 +54,7 @@ class Nearest:
         self._unit = _unit_rows(np.concatenate(fc1))
 
     def __call__(self, fc1: np.ndarray) -> list[list[tuple[str, str, float]]]:
-        """File, emotion and cosine similarity of the k nearest clips of each of [B, F] `fc1`, nearest first."""
+        """File, emotion and cosine similarity of the k nearest clips for each of [B, F] `fc1`, nearest first."""
         similarity = _unit_rows(fc1) @ self._unit.T
         nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : self.k]
         return [
@@ -63,17 +64,17 @@ class Nearest:
 
 
 def clip_voices(spectrograms: np.ndarray, speaker: pd.Series, rows: np.ndarray) -> np.ndarray:
-    """What is known of the speakers of some clips after all their clips, as in training; 0 for an unknown speaker.
+    """Statistics of the speakers of some clips, over all their clips, as in training; 0 for an unknown speaker.
 
     Args:
         spectrograms: [N, n_frames, n_mels], possibly mapped from disk.
         speaker: of each of the N clips.
-        rows: [M] the clips that are asked about.
+        rows: [M] the clips whose speakers are wanted.
 
     Returns:
-        [M, 3, n_mels] float32, in numpy what `known_voices` says in torch.
+        [M, 3, n_mels] float32: in numpy, the same as `known_voices` in torch.
     """
-    codes = pd.factorize(speaker)[0]  # -1 where there is none
+    codes = pd.factorize(speaker)[0]  # -1 without a speaker
     voices = np.zeros((len(rows), 3, spectrograms.shape[-1]), np.float32)
     for code in np.unique(codes[rows][codes[rows] >= 0]):
         voices[codes[rows] == code] = _frame_statistics(spectrograms, np.flatnonzero(codes == code))
@@ -82,7 +83,7 @@ def clip_voices(spectrograms: np.ndarray, speaker: pd.Series, rows: np.ndarray) 
 
 def _frame_statistics(spectrograms: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """[3, n_mels] number, mean and variance of all frames of some clips, read one by one."""
-    near = spectrograms[rows[0]].mean(axis=0, dtype=float)  # squares about 0 would lose digits
+    near = spectrograms[rows[0]].mean(axis=0, dtype=float)  # squares of distances from 0 would lose digits
     total, squares = np.zeros_like(near), np.zeros_like(near)
     for row in rows:
         deviation = spectrograms[row] - near

@@ -1,4 +1,4 @@
-"""An exported student, run by onnxruntime: no torch."""
+"""An exported student, run by onnxruntime, without torch."""
 
 import functools
 import json
@@ -16,7 +16,7 @@ FORMAT_VERSION = 1
 METADATA_KEY = "ser_graph"
 WAVEFORM, SPECTROGRAM = "waveform", "spectrogram"  # names of values in the file
 OUTPUTS = ["probabilities", "fc1"]
-VOICE, VOICE_AFTER = "voice", "voice_after"  # what is known of a voice, where the student normalises by speaker
+VOICE, VOICE_AFTER = "voice", "voice_after"  # statistics of a voice, if the student normalises by speaker
 _NEEDED = frozenset({"emotions", "features", "normalise", "info", "precision", "n_params", "macs"})
 
 
@@ -30,15 +30,15 @@ class OnnxStudent:
     Attributes:
         path: the file.
         emotions: the classes in code order.
-        features: settings of its log-mels, among them `n_samples` and `sample_rate` of a waveform.
-        normalise: how its spectrograms are standardised, see `Standardise`.
-        info: how it was made.
+        features: settings of its log-mels, e.g. `n_samples` and `sample_rate` of a waveform.
+        normalise: normalisation of its spectrograms, see `Standardise`.
+        info: how the student was made.
         precision: ``"float32"`` or ``"int8"``.
         n_params: number of trainable parameters of the student.
-        macs: multiplications of its convolutions and dense layers for a clip.
+        macs: multiplications of its convolutions and dense layers for one clip.
 
     Raises:
-        InputError: no such file, a truncated one, one of somebody else, or one of another version.
+        InputError: no such file, a truncated file, a file of another program, or of another version.
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
@@ -67,7 +67,7 @@ class OnnxStudent:
 
     @property
     def normalises_by_speaker(self) -> bool:
-        """Whether it normalises by speaker, so that what was heard of a voice before makes a difference."""
+        """Whether the model normalises by speaker, so that earlier clips of a voice change its results."""
         return self.normalise == "speaker"
 
     def __call__(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +75,7 @@ class OnnxStudent:
         return self.hear(waveforms, voice)[:2]
 
     def hear(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> Answer:
-        """As `__call__`, and what is known of each voice after its clip, see `Model`."""
+        """As `__call__`, with the updated statistics of each voice, see `Model`."""
         return self._ask(self._session, WAVEFORM, waveforms, voice)
 
     def of_spectrograms(
@@ -92,7 +92,7 @@ class OnnxStudent:
 
     @functools.cached_property
     def _network(self) -> Any:
-        """The same file without its front end."""
+        """The network of the same file, without the log-mel before it."""
         onnx, utils = edge_package("onnx"), edge_package("onnx.utils")
         given, made = ([VOICE], [VOICE_AFTER]) if self.normalises_by_speaker else ([], [])
         part = utils.Extractor(onnx.load(self.path)).extract_model([SPECTROGRAM, *given], [*OUTPUTS, *made])
@@ -114,10 +114,10 @@ def _metadata(path: Path, session: Any) -> dict[str, Any]:
     except ValueError:
         metadata = {}
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise InputError(f"{path} was not made by 'ser-graph export'; export a student with it")
+        raise InputError(f"{path} was not made by 'ser-graph export'; export a student with this command")
     if metadata.get("version") != FORMAT_VERSION or not metadata.keys() >= _NEEDED:
         raise InputError(
             f"{path} was exported by another version of ser_graph (format {metadata.get('version')}, expected "
-            f"{FORMAT_VERSION}); export the student again with this one"
+            f"{FORMAT_VERSION}); export the student again with this version"
         )
     return metadata

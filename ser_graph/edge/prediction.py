@@ -1,4 +1,4 @@
-"""Model + clips or recordings -> probabilities. An exported model is asked without importing torch."""
+"""Model + clips or recordings -> probabilities. For an exported model, torch is not imported."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -94,8 +94,8 @@ def predict(
     found = load_model(model, threads)
     if one_voice and not found.normalises_by_speaker:
         raise InputError(
-            "one_voice (--one-voice) is for students that normalise by speaker, this one hears every window by "
-            "itself; leave it out, or train one with normalise='speaker'"
+            "one_voice (--one-voice) is for students that normalise by speaker, but this student predicts every "
+            "window alone; leave it out, or train one with normalise='speaker'"
         )
     nearest = None if graph is None else Nearest(found, graph, k=n_nearest, progress=progress)
     recordings = _recordings(source, rate, found.features["sample_rate"])
@@ -103,26 +103,26 @@ def predict(
 
 
 def _refuse(what: str, **given: object) -> None:
-    """Say what was given though it is for `what` alone."""
+    """Refuse arguments that are only for `what`."""
     wrong = [name for name, value in given.items() if value is not None]
     if wrong:
         raise InputError(f"{' and '.join(wrong)} can be given for {what} only; leave it out")
 
 
 def _is_one(source: object) -> bool:
-    """Whether it is a recording itself, not a folder or a list."""
+    """Whether the source is one recording, not a folder or a list."""
     if isinstance(source, str | Path):
         return not Path(source).expanduser().is_dir()
     return hasattr(source, "read") or is_array_with_rate(source)
 
 
 def _recordings(source: Any, rate: int | None, sample_rate: int) -> dict[str, Callable[[], Iterator[np.ndarray]]]:
-    """What opens each recording, by its name."""
+    """A function that opens each recording, by its name."""
     if hasattr(source, "read") or is_array_with_rate(source):
         name = "stream" if hasattr(source, "read") else "array"
         return {name: partial(mono_stream, source, rate, sample_rate)}
     if rate is not None:
-        raise InputError("rate is for streams of raw PCM, a sound file says its own; leave it out")
+        raise InputError("rate is for streams of raw PCM; a sound file contains its rate. Leave rate out")
     return {name: partial(mono_blocks, path, sample_rate) for name, path in files_by_name(source).items()}
 
 
@@ -159,7 +159,7 @@ def _predict_recordings(
             voice = windows[-1][1] if one_voice else voice
     bar.close()
     if not recordings:
-        raise InputError("No recording to predict; give a sound file, a folder with some, or a list of such")
+        raise InputError("No recording to predict; give a sound file, a folder of sound files, or a list of them")
     if not predictions:
         raise InputError(f"None of the {len(recordings)} sound files can be read; see the warnings")
     table = windows_table(predictions)
@@ -168,7 +168,7 @@ def _predict_recordings(
 
 
 def windows_table(predictions: Mapping[str, Sequence[WindowPrediction]]) -> pd.DataFrame:
-    """The windows of recordings, by the name of each, as the table that `predict` returns."""
+    """The windows of recordings, by name of the recording, as the table that `predict` returns."""
     rows = [{"file": name, **_row(window)} for name, windows in predictions.items() for window in windows]
     return pd.DataFrame(rows).set_index("file")
 
@@ -182,15 +182,15 @@ def _row(window: WindowPrediction) -> dict[str, Any]:
 
 
 def write_predictions(table: pd.DataFrame, out: str | Path) -> None:
-    """Write such a table as CSV."""
+    """Write a table of `predict` as CSV."""
     with atomic_file(out) as part:
         _as_text(table).to_csv(part)
 
 
 def record(windows: Iterable[WindowPrediction], name: str, out: str | Path) -> Iterator[WindowPrediction]:
-    """Pass windows of a stream on, each written to a CSV at once: what was heard outlasts the program.
+    """Yield the windows of a stream, and write each to a CSV at once, so that they outlast the program.
 
-    A file that is there is replaced when the first window has been heard.
+    The first window replaces an older file.
     """
     path = Path(out).expanduser()
     if path.is_dir():
@@ -208,14 +208,14 @@ def record(windows: Iterable[WindowPrediction], name: str, out: str | Path) -> I
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Times to the millisecond, however late; all else to six digits."""
+    """Times to the millisecond, even late ones; all other numbers to six digits."""
     formats = {"start": "{:.3f}", "end": "{:.3f}"}
     numbers = table.select_dtypes("number").columns
     return table.assign(**{name: table[name].map(formats.get(name, "{:.6g}").format) for name in numbers})
 
 
 def format_predictions(table: pd.DataFrame) -> str:
-    """Such a table as text; the nearest clips stand in one column."""
+    """A table of `predict` as text; one column names the nearest clips."""
     columns = [str(column) for column in table.columns]
     shown = table.drop(columns=[column for column in columns if column.startswith("near_")])
     shown.columns = pd.Index([str(column).removeprefix("p_") for column in shown.columns])
@@ -240,7 +240,7 @@ def _predict_clips(
     if not isinstance(model, OnnxStudent) and Path(str(model)).suffix != ".onnx":
         from ser_graph.downstream import Student, load_student, predict_clips
 
-        model = getattr(model, "student", model)  # that of a `TorchStudent`
+        model = getattr(model, "student", model)  # of a `TorchStudent`
         model = model if isinstance(model, Student) else load_student(model)  # type: ignore[arg-type]
         if model.standardise.normalise != "speaker" or not isinstance(clips, pd.DataFrame):
             return predict_clips(model, clips, split, root=root, heard=heard, progress=progress)
@@ -274,7 +274,7 @@ def _predict_by(
 
 
 def _predict_files(model: Model, table: pd.DataFrame, root: str | Path | None, progress: bool) -> np.ndarray:
-    """[N, K] probabilities of clips, cut or repeated as in training; each speaker's one after another."""
+    """[N, K] probabilities of clips, cut or repeated as in training; the clips of a speaker in their order."""
     folder = Path(root or ".").expanduser()
     voices: dict[Any, np.ndarray | None] = {}
     predictions = []
@@ -292,7 +292,7 @@ def _predict_files(model: Model, table: pd.DataFrame, root: str | Path | None, p
 def _predict_graph(
     model: Model, data: "ClipGraph", rows: np.ndarray, heard: int | None, progress: bool
 ) -> np.ndarray:
-    """[N, K] probabilities of clips by their stored spectrograms."""
+    """[N, K] probabilities of clips from their stored spectrograms."""
     from ser_graph.downstream.prediction import known_voices
 
     check_compatible(data.meta, model.features, model.emotions)

@@ -1,4 +1,4 @@
-"""What is to be listened to: files and folders, without torch."""
+"""Sound files to predict: files and folders, without torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +15,7 @@ _SOUND_SUFFIXES = AUDIO_SUFFIXES | FOREIGN_SUFFIXES
 def sound_files(source: str | Path) -> list[Path]:
     """The sound files of a folder and of all folders in it, sorted; or the one file that was given.
 
-    Links that lead nowhere, pipes and formats that cannot be decoded are among them, so that whoever reads them
-    says so.
+    The list contains broken links, pipes and formats that cannot be decoded: whoever reads the files reports them.
 
     Raises:
         InputError: nothing is there.
@@ -33,13 +32,13 @@ def sound_files(source: str | Path) -> list[Path]:
     )
     if not found:
         raise InputError(
-            f"No sound file in {source}; expected some that end in {', '.join(sorted(AUDIO_SUFFIXES))}"
+            f"No sound file in {source}; expected files that end in {', '.join(sorted(AUDIO_SUFFIXES))}"
         )
     return found
 
 
 def files_by_name(source: str | Path | Sequence[str | Path]) -> dict[str, Path]:
-    """Sound files by their names: those of a folder as they lie in it, those of a list as they were given.
+    """Sound files by name: relative to the folder for a folder, as given for a list.
 
     Raises:
         InputError: nothing is there, or no paths are given.
@@ -49,7 +48,7 @@ def files_by_name(source: str | Path | Sequence[str | Path]) -> dict[str, Path]:
             if not isinstance(one, str | Path):
                 raise InputError(
                     f"Bad source of type {type(one).__name__}, expected a graph, a clip table, a sound file, a "
-                    "folder, a list of such, (samples, rate) or a binary stream"
+                    "folder, a list of these, (samples, rate) or a binary stream"
                 )
         return {path.as_posix(): path for one in source for path in sound_files(one)}
     root = _root(source)
@@ -62,7 +61,7 @@ def _root(source: str | Path) -> Path:
 
 
 def recordings_table(folder: str | Path) -> pd.DataFrame:
-    """The sound files of a folder as a clip table that says nothing of them."""
+    """The sound files of a folder as a clip table without emotions and speakers."""
     table = pd.DataFrame(index=pd.Index(list(files_by_name(folder)), name="file"))
     table.attrs["root"] = str(_root(folder))
     return table

@@ -1,4 +1,4 @@
-"""Speech as it comes: from a pipe or a microphone, window by window. Neither torch nor pandas is imported."""
+"""Predict live speech from a pipe or a microphone, window by window, without torch and pandas."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WindowPrediction:
-    """What a model says of a window.
+    """The prediction of a model for one window.
 
     Attributes:
         start: in seconds.
         end: in seconds.
         predicted: the most probable emotion.
         probabilities: of each emotion; they sum to 1.
-        nearest: file, emotion and similarity of the nearest labelled clips, where a graph was given.
+        nearest: file, emotion and similarity of the nearest labelled clips, if a graph was given.
     """
 
     start: float
@@ -94,20 +94,21 @@ def predict_windows(
     nearest: "Nearest | None" = None,
     voice: np.ndarray | None = None,
 ) -> Iterator[tuple[WindowPrediction, np.ndarray | None]]:
-    """What a model says of the windows of one voice, in their order.
+    """Predict the windows of one voice, in their order.
 
-    A window is heard with what is known of the voice from before it began. Where windows overlap, only those count
-    that begin where the last one that counted ended, or later: no sample counts twice.
+    The prediction of a window uses the statistics of the voice from before the window. If windows overlap, a window
+    updates the statistics only if it starts at or after the end of the last window that updated them: no sample
+    counts twice.
 
     Args:
         model: the model.
-        windows: where each starts, and its samples, see `cut`.
-        nearest: a graph's clips, to name those that sound most alike.
-        voice: [1, 3, n_mels] what is known of the voice before, see `Model.hear`.
+        windows: the start and the samples of each window, see `cut`.
+        nearest: the clips of a graph, to name the most similar ones.
+        voice: [1, 3, n_mels] statistics of the voice before the first window, see `Model.hear`.
 
     Yields:
-        What it says of the window, and what is known of the voice by then: None of a model
-        that does not normalise by speaker.
+        The prediction of the window, and the statistics of the voice by then: None if the model does not normalise
+        by speaker.
     """
     after, end = voice, 0
     for start, samples in windows:
@@ -127,15 +128,15 @@ def predict_window(
     nearest: "Nearest | None" = None,
     voice: np.ndarray | None = None,
 ) -> tuple[WindowPrediction, np.ndarray | None]:
-    """What a model says of the samples of one window, which begins at sample `start`, and what it then knows.
+    """Predict one window, which starts at sample `start`; returns the updated statistics of the voice too.
 
     Raises:
-        InputError: samples that are no numbers, or far too large ones.
+        InputError: samples that are not numbers, or far too large.
     """
     rate = model.features["sample_rate"]
     end = start + len(samples)
     loudest = np.abs(samples).max()
-    if not loudest <= LOUDEST:  # nor if it is NaN
+    if not loudest <= LOUDEST:  # also refuses NaN
         raise InputError(
             f"The sound from {start / rate:.2f} to {end / rate:.2f} s holds samples up to {loudest:,.6g}, expected "
             "-1 to 1; rescale it"
@@ -153,7 +154,7 @@ def predict_window(
 
 
 def format_window(window: WindowPrediction) -> str:
-    """A window as a line, the most probable emotion first.
+    """A window as one line, the most probable emotion first.
 
     Examples:
         >>> probabilities, nearest = {"anger": 0.2, "fear": 0.8}, [("a.wav", "fear", 0.97)]
@@ -170,14 +171,15 @@ def window_samples(model: Model, window: float | None, hop: float | None) -> tup
     """Window and hop in samples.
 
     Raises:
-        InputError: a window longer than the model hears, or a hop longer than a window; or none at all.
+        InputError: a window longer than the input of the model, or a hop longer than a window; or not a positive
+            number.
     """
     rate, most = model.features["sample_rate"], model.features["n_samples"]
     length = most if window is None else _rounded(window * rate)
     if not 0 < length <= most:
         raise InputError(
-            f"Bad window {window!r}, expected more than 0 and at most {most / rate:g} seconds, which is what the "
-            "model hears at once"
+            f"Bad window {window!r}, expected more than 0 and at most {most / rate:g} seconds, the input length "
+            "of the model"
         )
     step = length if hop is None else _rounded(hop * rate)
     if not 0 < step <= length:
@@ -190,28 +192,28 @@ def _rounded(number: float) -> int:
 
 
 def cut(blocks: Iterable[np.ndarray], window: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Windows of a stream: where each starts, and its samples.
+    """Windows of a stream: the start and the samples of each.
 
-    Every sample is in a window. The last one ends with the stream; only a stream that is shorter than a window
-    gives a shorter one.
+    Every sample is in a window. The last window ends with the stream. Only a stream that is shorter than a window
+    gives a shorter window.
 
     Args:
         blocks: arrays of samples, of any lengths.
         window: samples of a window.
-        hop: samples from one to the next, at most `window`.
+        hop: samples from the start of one window to the next, at most `window`.
 
     Examples:
         >>> [(start, samples.tolist()) for start, samples in cut([np.arange(3), np.arange(3, 8)], 4, 3)]
         [(0, [0, 1, 2, 3]), (3, [3, 4, 5, 6]), (4, [4, 5, 6, 7])]
     """
-    kept, first = np.empty(0, np.float32), 0  # the samples since number `first`
+    kept, first = np.empty(0, np.float32), 0  # the samples from number `first` on
     start = done = 0  # where the next window starts, where the last one ended
     for block in blocks:
         kept = np.concatenate([kept, block]) if len(kept) else block
         while start + window <= first + len(kept):
             yield start, kept[start - first :][:window]
             done, start = start + window, start + hop
-        dropped = max(0, min(start - first, len(kept) - window))  # the last window may need what is before `start`
+        dropped = max(0, min(start - first, len(kept) - window))  # the last window may need samples before `start`
         kept, first = kept[dropped:], first + dropped
     if first + len(kept) > done:
         last = kept[-window:]

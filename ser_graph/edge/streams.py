@@ -1,4 +1,4 @@
-"""Sound that comes piece by piece, from a pipe, a microphone or arrays -> mono at the model's rate. No torch."""
+"""Live sound from a pipe, a microphone or arrays -> mono at the rate of the model. Without torch."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -12,32 +12,32 @@ from ser_graph.audio.resampling import resampled
 from ser_graph.common.extras import edge_package
 from ser_graph.errors import InputError
 
-BLOCK = 0.1  # seconds that are read at a time
+BLOCK = 0.1  # seconds per read
 MICROPHONE = "microphone"
-_WAV_FORMATS = {(1, 16): "<i2", (1, 32): "<i4", (3, 32): "<f4"}  # format code and bits -> how numpy calls it
+_WAV_FORMATS = {(1, 16): "<i2", (1, 32): "<i4", (3, 32): "<f4"}  # format code and bits -> numpy's name
 _COMPRESSED = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
 
 
 def is_array_with_rate(source: object) -> bool:
-    """Whether it is ``(samples, rate)``, not a pair of paths or of arrays that come one after another."""
+    """Whether the source is ``(samples, rate)``, not a pair of paths or a series of arrays."""
     return isinstance(source, tuple) and len(source) == 2 and _is_array(source[0]) and not _is_array(source[1])
 
 
 def mono_stream(
     source: "BinaryIO | str | tuple[Any, int] | Iterable[Any]", rate: int | None, sample_rate: int
 ) -> Iterator[np.ndarray]:
-    """Blocks of mono samples of a stream, as soon as they come.
+    """Blocks of mono samples of a stream, as soon as they arrive.
 
     Args:
         source: as for `listen`.
-        rate: in Hz, of what does not say it: raw PCM, and arrays that come one after another.
-        sample_rate: wanted, in Hz.
+        rate: rate in Hz of a source that does not contain it: raw PCM, and an iterator of arrays.
+        sample_rate: wanted rate in Hz.
 
     Yields:
         float32 arrays of shape [n].
 
     Raises:
-        InputError: a stream of unknown rate, of no or of compressed sound.
+        InputError: a stream of unknown rate, without sound or with compressed sound.
     """
     if isinstance(source, str | Path):
         yield from _microphone(str(source), sample_rate)
@@ -58,7 +58,7 @@ def _arrays(source: Any, rate: int | None) -> tuple[Iterator[np.ndarray], int]:
             )
         rate = array_rate
     if rate is None:
-        raise InputError("An array says nothing of its rate; give (samples, rate)")
+        raise InputError("An array does not contain its rate; give (samples, rate)")
     arrays = [source] if _is_array(source) else source
     if not isinstance(arrays, Iterable):
         raise InputError(f"Bad stream of type {type(source).__name__}, expected arrays or a binary file")
@@ -77,7 +77,7 @@ def _pcm(file: BinaryIO, rate: int | None) -> tuple[Iterator[np.ndarray], int]:
     for magic, name in _COMPRESSED.items():
         if start.startswith(magic):
             raise InputError(
-                f"The stream is {name}, expected WAV or raw PCM; decode it on the way: "
+                f"The stream is {name}, expected WAV or raw PCM; decode it first: "
                 "ffmpeg -i - -f s16le -ar 16000 -ac 1 -"
             )
     kind, channels, left = "<i2", 1, None
@@ -87,7 +87,7 @@ def _pcm(file: BinaryIO, rate: int | None) -> tuple[Iterator[np.ndarray], int]:
             raise InputError(f"The stream's header says {found:,} Hz, but rate={rate:,} was given; leave it out")
         rate, start = found, b""
     elif rate is None:
-        raise InputError("Raw PCM says nothing of its rate; say it with rate= (--rate)")
+        raise InputError("Raw PCM does not contain its rate; give it with rate= (--rate)")
     rate = check_rate(rate)
     return _samples(file, start, np.dtype(kind), channels, left, round(BLOCK * rate)), rate
 
@@ -108,9 +108,9 @@ def _samples(
 
 
 def _wav_header(file: BinaryIO) -> tuple[str, int, int, int | None]:
-    """Kind of samples, channels, rate and bytes of sound (None: until the end) of a WAV after its first word."""
+    """Type of samples, channels, rate and bytes of sound (None: until the end) of a WAV, after its first word."""
     if _exactly(file, 8)[4:] != b"WAVE":
-        raise InputError("The stream begins as RIFF but is no WAV; expected WAV or raw PCM")
+        raise InputError("The stream begins as RIFF but is not WAV; expected WAV or raw PCM")
     found = None
     while True:
         name, size = struct.unpack("<4sI", _exactly(file, 8))
@@ -120,16 +120,14 @@ def _wav_header(file: BinaryIO) -> tuple[str, int, int, int | None]:
         if name == b"fmt ":
             found = _format_of(chunk)
     if found is None:
-        raise InputError(
-            "The stream's WAV header does not say its format before its sound; expected WAV or raw PCM"
-        )
-    # A program that writes into a pipe cannot know the size, and writes 0 or the most that there is.
+        raise InputError("The stream's WAV header has no format before its sound; expected WAV or raw PCM")
+    # A program that writes into a pipe does not know the size, and writes 0 or the largest number.
     return *found, (None if size == 0 or size >= 2**31 - 2**16 else size)
 
 
 def _format_of(chunk: bytes) -> tuple[str, int, int]:
     code, channels, rate, _, _, bits = struct.unpack("<HHIIHH", chunk[:16].ljust(16, b"\0"))
-    if code == 0xFFFE and len(chunk) >= 26:  # extensible: the code comes later
+    if code == 0xFFFE and len(chunk) >= 26:  # extensible: the code is further on
         code = struct.unpack("<H", chunk[24:26])[0]
     if (code, bits) not in _WAV_FORMATS or not channels:
         raise InputError(
@@ -150,7 +148,7 @@ def _microphone(name: str, rate: int) -> Iterator[np.ndarray]:
         raise InputError(f"Bad stream {name!r}, expected {MICROPHONE!r}, a binary file or arrays")
     try:
         sounddevice: Any = edge_package("sounddevice", "microphone")
-    except OSError as error:  # the package is there, the system's library is not
+    except OSError as error:  # the package is installed, the system's library is not
         raise InputError(f"sounddevice does not work here ({error}); install the system's PortAudio") from None
     try:
         with sounddevice.InputStream(samplerate=rate, channels=1, dtype="float32") as stream:

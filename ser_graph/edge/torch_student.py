@@ -1,4 +1,4 @@
-"""A student in torch, asked in the same words as an exported one."""
+"""A student in torch with the interface of an exported student."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ class TorchStudent:
         student: the model; put into evaluation mode.
 
     Raises:
-        InputError: it needs the teacher.
+        InputError: the student needs the teacher.
     """
 
     def __init__(self, student: Student) -> None:
         if student.needs_teacher:
             raise InputError(
                 f"This student needs the teacher at inference (transfer={student.transfer!r}): it predicts clips "
-                "of a graph, which holds the teacher's embeddings, but no recordings"
+                "of a graph, which holds the teacher's embeddings, but not recordings"
             )
         self.student = student.eval()
         self.emotions = student.emotions
@@ -40,12 +40,12 @@ class TorchStudent:
 
     @property
     def macs(self) -> int:
-        """Multiplications of its convolutions and dense layers for a clip."""
+        """Multiplications of its convolutions and dense layers for one clip."""
         return self.student.macs
 
     @property
     def normalises_by_speaker(self) -> bool:
-        """Whether it normalises by speaker, so that what was heard of a voice before makes a difference."""
+        """Whether the model normalises by speaker, so that earlier clips of a voice change its results."""
         return self.normalise == "speaker"
 
     def __call__(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +54,7 @@ class TorchStudent:
 
     @torch.inference_mode()
     def hear(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> Answer:
-        """As `__call__`, and what is known of each voice after its clip, see `Model`."""
+        """As `__call__`, with the updated statistics of each voice, see `Model`."""
         return self._ask(self._log_mel(torch.from_numpy(waveforms)), voice)
 
     def of_spectrograms(

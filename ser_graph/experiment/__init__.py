@@ -1,4 +1,4 @@
-"""Run a recipe from the clips to the results of the students. Every stage is stored, and none runs twice.
+"""Run a recipe, from the clips to the results of the students. Every stage is stored and runs only once.
 
 A run folder:
 
@@ -8,12 +8,12 @@ A run folder:
     embeddings/                      embeddings by content
     graph/                           the graph, see `ser_graph.graph.storage`
     students/NAME/                   model.safetensors, model.json, history.csv, metrics.json, predictions.csv (of
-                                     test), dev_predictions.csv (where dev is not trained on); where speakers are
-                                     left out in turn, folds.csv instead of a model
+                                     test), dev_predictions.csv (if dev is not used for training); if the run
+                                     leaves out speakers in turn, folds.csv instead of a model
     figures/                         PNGs
     results.json                     every number, see `results.summarise`; written last
-    */stage.json                     what was asked for, see `ser_graph.common.stages`
-    .*.work/                         what is under way: checkpoints
+    */stage.json                     the settings and inputs of the stage, see `ser_graph.common.stages`
+    .*.work/                         checkpoints of a stage that is not finished
 """
 
 import lazy_loader

@@ -32,7 +32,7 @@ _CONTENTS = "contents.json"  # what the clips' files looked like when they were 
 
 
 def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> pd.DataFrame:
-    """Load, split and check a corpus; its clip table and `problems.csv` are kept in `folder`."""
+    """Load, split and check a corpus; `folder` keeps its clip table and `problems.csv`."""
     table = _load(corpus, folder)
     if (folder / _CONTENTS).exists():
         remember_contents(read_json(folder / _CONTENTS))
@@ -61,7 +61,7 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> p
 
 
 def _clips(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Each clip by its file: what the corpus says of it, and the hash of what is heard."""
+    """Each clip by its file: its row in the clip table, and the hash of its samples."""
     said = as_clip_table(table).astype(object)
     rows = said.where(said.notna(), None).to_dict("records")
     contents = file_contents(clip_paths(table))
@@ -90,10 +90,10 @@ def prepare_target(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.D
 
 
 def check_labels(source: pd.DataFrame, target: pd.DataFrame) -> None:
-    """Complain where the upstream would learn nothing but what the target does not ask for.
+    """Refuse a source whose emotions do not occur in the target.
 
     Raises:
-        InputError: no emotion of the source is one of the target's.
+        InputError: the source has none of the target's emotions.
     """
     known, asked = (set(table["emotion"].dropna()) for table in (source, target))
     if not known & asked:
@@ -104,11 +104,11 @@ def check_labels(source: pd.DataFrame, target: pd.DataFrame) -> None:
 
 
 def check_tested(recipe: Recipe, source: pd.DataFrame | None, target: pd.DataFrame) -> None:
-    """Complain where nothing is tested, or what the upstream has learnt with its labels; before the long work.
+    """Refuse a run that tests no clip, or clips that the upstream is fine-tuned on; before the long work.
 
     Raises:
-        InputError: no labelled test clip, folds that cannot be made, or clips of both, unless the recipe says that
-            `shared_speakers` are meant.
+        InputError: no labelled test clip; folds that cannot be made; or the same clips in source and test, unless
+            the recipe allows `shared_speakers`.
     """
     tested = target["emotion"].notna() & originals(target)
     if recipe.folds is None:
@@ -132,15 +132,15 @@ def check_tested(recipe: Recipe, source: pd.DataFrame | None, target: pd.DataFra
     ]
     if both:
         raise InputError(
-            f"The upstream is fine-tuned on {len(both)} of the clips that are tested ({shorten(both)}); take "
-            "another source, or target.shared_speakers = true if that is meant"
+            f"The upstream is fine-tuned on {len(both)} of the test clips ({shorten(both)}); choose another "
+            "source, or set target.shared_speakers = true to allow this"
         )
 
 
 def _numbered(
     corpora: list[Corpus], out: Path, name: str, *, start: int = 1, skip_bad: bool = False
 ) -> list[pd.DataFrame]:
-    """Further corpora, told apart by number: the same one may come with two of its parts."""
+    """Further corpora with numbers in their names, because two of them may be parts of the same corpus."""
     tables = []
     for number, corpus in enumerate(corpora, start=start):
         table = prepare_corpus(corpus, out / f"{name}-{number}", skip_bad=skip_bad)

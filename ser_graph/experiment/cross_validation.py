@@ -1,15 +1,16 @@
-"""Leave speakers out: split, graph, standardisation and student made anew for each fold, every clip predicted once.
+"""Leave speakers out: split, graph, standardisation and student are new in each fold; each clip is predicted once.
 
-A corpus of few speakers has a test split of one or two: which ones decides the number. Here everyone is tested
-on, by a student that never heard them. Embeddings and spectrograms look at no split and are taken from the graph
-as they are; the upstream behind them must not have been fine-tuned on these speakers' labels.
+If a corpus has few speakers, its test split has one or two, and the choice of these speakers decides the result.
+Here every speaker is tested, by a student that was not trained on this speaker. Embeddings and spectrograms do not
+depend on a split and come from the graph unchanged. The upstream behind them must not be fine-tuned on labels of
+these speakers.
 
-With a folder, each fold is stored as it is finished:
+With a folder, each finished fold is stored:
 
-    fold-00/fold.json, predictions.csv      who was held out, and what was said of their clips
-    fold-00/dev_predictions.csv             the same of dev, where dev is not trained on
-    fold-00/stage.json                      what was asked for
-    .fold-00.work/                          the training that is under way, removed at its end
+    fold-00/fold.json, predictions.csv      the left-out speakers, and the predictions for their clips
+    fold-00/dev_predictions.csv             the predictions for dev clips, if dev is not used for training
+    fold-00/stage.json                      the settings and inputs of the fold
+    .fold-00.work/                          the training that is not finished; removed at its end
 """
 
 from collections.abc import Iterator
@@ -125,13 +126,13 @@ def cross_validate(
 
 @dataclass(frozen=True)
 class _Fold:
-    """Speakers held out: the number of the fold, and the clip table with its split."""
+    """A fold: its number, and the clip table with the split that leaves its speakers out."""
 
     number: int
     table: pd.DataFrame
 
     def speakers(self, split: str) -> str | None:
-        """Who is in a split, joined by a space."""
+        """The speakers of a split, joined by a space."""
         names = self.table.loc[self.table["split"] == split, "speaker"].unique()
         return " ".join(sorted(names)) if len(names) else None
 
@@ -154,8 +155,8 @@ def _check_emotions(fold: _Fold) -> None:
         dev = fold.speakers("dev")
         beside = "" if dev is None else f" and {dev} (dev)"
         raise InputError(
-            f"Without the speaker {fold.speakers('test')}{beside} no clip of {shorten(missing)} is left to train "
-            "on; leave out that emotion, or load more speakers"
+            f"Without the speaker {fold.speakers('test')}{beside} no clip of {shorten(missing)} is left to "
+            "train on; leave out this emotion, or load more speakers"
         )
 
 
@@ -197,7 +198,7 @@ def _made(
 
 
 def _graph_settings(data: ClipGraph, settings: TrainingSettings) -> GraphSettings:
-    """How `data` was built, but for the scope, which is what is trained on."""
+    """The settings with which `data` was built; the scope is that of the training clips."""
     made = data.meta.settings
     if settings.transductive and made.scope == "all":
         return made

@@ -1,4 +1,4 @@
-"""The teacher's stages of a run: the upstream, fine-tuned, and the graph of what it hears."""
+"""The stages of the teacher in a run: the fine-tuned upstream, and the graph of its embeddings."""
 
 import logging
 from pathlib import Path
@@ -28,7 +28,7 @@ def prepare_upstream(
     device: str | None = None,
     progress: bool = True,
 ) -> Upstream:
-    """The upstream of a recipe: loaded, and fine-tuned on the source corpus unless that is done already."""
+    """The upstream of a recipe: load it, and fine-tune it on the source corpus unless this stage is finished."""
     part = recipe.upstream
     if source is None:
         return Upstream.from_pretrained(part.model, seed=part.seed)
@@ -45,7 +45,7 @@ def prepare_upstream(
 
 
 def asked_of_upstream(part: UpstreamPart, source: pd.DataFrame) -> dict[str, Any]:
-    """Everything that decides a fine-tuned upstream, as JSON values."""
+    """All inputs that decide the fine-tuned upstream, as JSON values."""
     return {
         "upstream": part.model_dump(mode="json"),
         "model_files": _model_files(part.model),
@@ -54,7 +54,7 @@ def asked_of_upstream(part: UpstreamPart, source: pd.DataFrame) -> dict[str, Any
 
 
 def _model_files(model: str) -> dict[str, str | None]:
-    """The files of a local model and their hashes, so that another model in the same folder is noticed."""
+    """The files of a local model and their hashes, to detect another model in the same folder."""
     folder = Path(model).expanduser()
     paths = sorted(folder.glob("*")) if folder.is_dir() else []
     return dict(zip([path.name for path in paths], file_contents(paths), strict=True))
@@ -69,7 +69,7 @@ def prepare_graph(
     device: str | None = None,
     progress: bool = True,
 ) -> ClipGraph:
-    """The graph of a recipe: embedded and built, unless that is done already."""
+    """The graph of a recipe: embed the clips and build it, unless this stage is finished."""
     how: dict[str, Any] = {"embedding": recipe.embedding, "features": recipe.features}
     how["shared_speakers"] = recipe.target.shared_speakers
     stage = Stage(out / "graph", asked_of_graph(target, upstream, recipe.graph, **how))

@@ -9,7 +9,7 @@ from ser_graph.common.settings import names_of, without_effect_on
 from ser_graph.downstream.settings import PAPER, TrainingSettings
 from ser_graph.errors import InputError, bad_value
 
-# Settings of training that have a list of their own in [students].
+# Settings of training with a separate list in [students].
 _GRID = ("backbone", "seed", "method", "alpha", "n_neighbors", "layer")
 _FIRST_IN_NAME = ("backbone", "method", "transfer")
 
@@ -59,17 +59,15 @@ def _training_lists(training: dict[str, Any]) -> dict[str, list[Any]]:
     """Each setting of `students.training` with the list of its values."""
     for name, value in training.items():
         if name in Students.model_fields:
-            raise InputError(f"students.training.{name} is set elsewhere, write students.{name} = [...]")
+            raise InputError(f"students.training.{name} has a separate key; write students.{name} = [...]")
         if name == "protocol":
-            raise InputError(
-                "students.training.protocol is set elsewhere, write protocol = ... of the whole recipe"
-            )
+            raise InputError("students.training.protocol is a key of the whole recipe; write protocol = ... there")
         if name not in TrainingSettings.model_fields:
             raise bad_value("key in students.training", name, TrainingSettings.model_fields)
         if isinstance(value, list) and name in names_of(TrainingSettings, "run"):
-            raise InputError(f"students.training.{name} cannot be a list; give one value, and a run for each other")
+            raise InputError(f"students.training.{name} cannot be a list; give one value per run")
         if value == []:
-            raise InputError(f"students.training.{name} is an empty list; give a value, or several")
+            raise InputError(f"students.training.{name} is an empty list; give at least one value")
     return {name: value if isinstance(value, list) else [value] for name, value in training.items()}
 
 

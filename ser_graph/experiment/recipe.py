@@ -125,21 +125,21 @@ class Recipe(_Part):
         if self.upstream.finetune and not self.source:
             raise InputError("upstream.finetune = true needs a [source] corpus")
         if self.dev_speakers is not None and self.folds is None:
-            raise InputError("dev_speakers is of folds; give both, or neither")
-        for cell in self.training_settings():  # a bad setting is found before the long work begins
+            raise InputError("dev_speakers needs folds; give both or neither")
+        for cell in self.training_settings():  # find a bad setting before the long work
             self._check_cell(cell)
         most = max(self.students.n_neighbors, default=0)
         if most > self.graph.n_neighbors:
             raise InputError(
-                f"students.n_neighbors = {most} is more than the graph holds (graph.n_neighbors = "
-                f"{self.graph.n_neighbors}); raise the latter"
+                f"students.n_neighbors = {most} is more than the graph has (graph.n_neighbors = "
+                f"{self.graph.n_neighbors}); increase graph.n_neighbors"
             )
 
     def _check_cell(self, cell: TrainingSettings) -> None:
         if self.graph.scope == "all" and self.folds is None and cell.uses_graph and not cell.transductive:
             raise InputError(
-                "graph.scope = 'all' joins training clips to those of dev or test; leave it out, or say "
-                "students.training.transductive = true if that is meant"
+                "graph.scope = 'all' joins training clips with clips of dev or test; leave it out, or set "
+                "students.training.transductive = true to allow this"
             )
 
     @property

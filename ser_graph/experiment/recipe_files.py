@@ -1,4 +1,4 @@
-"""Recipes as TOML: those that ship, files, single changes, and what is wrong with them in one line."""
+"""Recipes as TOML: shipped recipes, files, changes of single keys, and error messages of one line."""
 
 import tomllib
 from importlib import resources
@@ -38,7 +38,7 @@ def load_recipe(name_or_file: str | Path, changes: dict[str, Any] | None = None)
 
 
 def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
-    """A recipe from nested values; `where` is named in messages."""
+    """Make a recipe from nested values; messages name `where`."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -48,12 +48,12 @@ def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
 
 
 def recipe_values(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as the plain values of a TOML file, every default written out."""
+    """The values of a recipe for a TOML file, with all defaults."""
     return _without_none(recipe.model_dump(mode="json"))
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    """What TOML can write; unlike ``exclude_none``, after settings have written a None of theirs as a text."""
+    """Values without None, which TOML cannot write. Settings write a None with a meaning as text before."""
     return {
         key: _without_none(value) if isinstance(value, dict) else value
         for key, value in values.items()
@@ -80,7 +80,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _first_error(error: ValidationError) -> str:
-    """One line for the first thing that is wrong, with the key as it stands in the file."""
+    """One line for the first error, with the key as written in the file."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
@@ -89,7 +89,7 @@ def _first_error(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"missing key {key!r}{more}"
     message = first["msg"].removeprefix("Value error, ")
-    if isinstance(first["input"], dict):  # settings that say themselves what is wrong in them
+    if isinstance(first["input"], dict):  # settings whose own message names the error
         return f"{key}: {message}{more}" if key else f"{message}{more}"
     return f"{key} = {first['input']!r}: {message}{more}" if key else f"{message}{more}"
 

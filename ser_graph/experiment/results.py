@@ -1,4 +1,4 @@
-"""What a run found, from its stored stages: every number, and the figures."""
+"""The results of a run, from its stored stages: all numbers, and the figures."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from ser_graph.upstream import Upstream
 
 
 def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) -> dict[str, Any]:
-    """Everything a run found, from its stored stages: the content of `results.json`."""
+    """All results of a run, from its stored stages: the content of `results.json`."""
     students = [_student_row(settings, out) for settings in recipe.training_settings()]
     synthetic = recipe.target.corpus == "synthetic"
     info = upstream.info
@@ -93,12 +93,12 @@ def _finite(values: dict[Any, Any]) -> dict[str, Any]:
 
 
 def draw(data: ClipGraph, results: dict[str, Any], out: Path) -> None:
-    """The figures of a run: each alone, and the first ones together as `overview.png`."""
+    """The figures of a run: one file for each, and the first ones together as `overview.png`."""
     names = [row["name"] for row in results["students"]]
     histories = {
         name: read_json(model)["info"]["history"]
         for name in names
-        if (model := out / "students" / name / "model.json").exists()  # not where speakers are left out in turn
+        if (model := out / "students" / name / "model.json").exists()  # no model if speakers are left out in turn
     }
     predictions = {name: read_predictions(out / "students" / name / "predictions.csv") for name in names}
     students, chance = students_table(results), 1 / len(data.emotions)

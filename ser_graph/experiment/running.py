@@ -1,4 +1,4 @@
-"""A recipe, run stage by stage in a folder that is taken for it."""
+"""Run a recipe stage by stage in a run folder."""
 
 import shutil
 from pathlib import Path
@@ -52,7 +52,7 @@ def run(
     _check_free(out)
     with lock(out):
         sweep(out, held=True)
-        if not (out / "recipe.toml").exists():  # what an earlier call noted stays until this one has its results
+        if not (out / "recipe.toml").exists():  # the notes of an earlier call stay until this call has its results
             _note(out, recipe)
         return _run_stages(recipe, out, skip_bad=skip_bad, device=device, progress=progress, jobs=jobs)
 
@@ -75,7 +75,7 @@ def _run_stages(
     folds = None if recipe.folds is None else Folds(recipe.folds, recipe.dev_speakers)
     prepare_students(data, grid, out, folds=folds, device=device, progress=progress, jobs=jobs)
     results = summarise(recipe, upstream, data, out)
-    (out / "results.json").unlink(missing_ok=True)  # nothing looks finished until all is of this recipe
+    (out / "results.json").unlink(missing_ok=True)  # the run is unfinished until all stages belong to this recipe
     draw(data, results, out)
     _note(out, recipe)
     write_json(out / "results.json", results)
@@ -83,26 +83,26 @@ def _run_stages(
 
 
 def _check_free(out: Path) -> None:
-    """Refuse a file, and a folder of other things than a run, be it one that was killed in its very first write."""
+    """Refuse a file, and a folder with other content than a run; allow a run that was killed in its first write."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, expected a folder for the run")
     if not out.exists() or (out / "recipe.toml").exists():
         return
     if found := foreign_names(out):
         raise InputError(
-            f"{out} is not empty and holds no run ({shorten(found)}); choose another folder with --out"
+            f"{out} is not empty and contains no run ({shorten(found)}); choose another folder with --out"
         )
 
 
 def _note(out: Path, recipe: Recipe) -> None:
-    """Note what is asked for, and with what it is made."""
+    """Store the recipe, and the versions and machine of the run."""
     with atomic_file(out / "recipe.toml") as part:
         part.write_text(tomli_w.dumps(recipe_values(recipe)), "utf-8")
     write_json(out / "environment.json", environment())
 
 
 def _check_space(out: Path, recipe: Recipe, n_clips: int = 0, jobs: int = 1) -> None:
-    """Refuse to begin the long work on a disk that cannot hold its results, roughly."""
+    """Refuse to begin the long work if the disk is too small for its results (a rough estimate)."""
     features = recipe.features
     graph = n_clips * features.n_frames * features.n_mels * 2
     students = 0.06e9 * len(recipe.training_settings()) + 0.5e9 * jobs  # weights, and checkpoints in training
@@ -110,6 +110,6 @@ def _check_space(out: Path, recipe: Recipe, n_clips: int = 0, jobs: int = 1) -> 
     free = shutil.disk_usage(out).free
     if free < needed:
         raise InputError(
-            f"The run needs about {needed / 1e9:.1f} GB in {out}, where {free / 1e9:.1f} GB are free; "
-            "make room or choose another folder with --out"
+            f"The run needs about {needed / 1e9:.1f} GB in {out}, but {free / 1e9:.1f} GB are free; make room, or "
+            "choose another folder with --out"
         )

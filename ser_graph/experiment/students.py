@@ -1,4 +1,4 @@
-"""The students' stages of a run: each trained, measured and stored, alone or side by side."""
+"""The stages of the students in a run: train, measure and store each student, alone or in parallel."""
 
 import os
 import threading
@@ -28,7 +28,7 @@ from ser_graph.graph import ClipGraph, load_graph
 
 
 class Folds(NamedTuple):
-    """Who is left out in turn: `folds` and `dev_speakers` of a recipe."""
+    """The groups of speakers to leave out in turn: `folds` and `dev_speakers` of a recipe."""
 
     groups: int | str
     n_dev: int | None = None
@@ -44,7 +44,7 @@ def prepare_students(
     progress: bool = True,
     jobs: int = 1,
 ) -> None:
-    """Every student of a grid, one after the other or `jobs` at a time; see `prepare_student`."""
+    """Prepare all students of a grid, one after the other or `jobs` at the same time; see `prepare_student`."""
     if jobs == 1:
         for settings in grid:
             prepare_student(data, settings, out, folds=folds, device=device, progress=progress)
@@ -65,8 +65,8 @@ def prepare_students(
                     warnings.warn(message, category, stacklevel=2)
     except TerminatedWorkerError:
         raise InputError(
-            f"A process that trained a student was killed, often for want of memory; jobs={jobs} may be too many: "
-            "the same call with fewer continues"
+            f"A process that trained a student was killed, often because memory was full. jobs={jobs} may be too "
+            "many: to continue, make the same call with fewer jobs"
         ) from None
 
 
@@ -77,12 +77,12 @@ def _prepare_alone(
     device: str | None,
     parent: int,
 ) -> list[tuple[str, type[Warning]]]:
-    """`prepare_student` in a process of its own; returns what it warned of."""
+    """`prepare_student` in a separate process; returns its warnings."""
     done = threading.Event()
 
     def leave_with_parent() -> None:
         while not done.wait(1):
-            if os.getppid() != parent:  # it was killed: its successor will do this student anew
+            if os.getppid() != parent:  # the parent was killed: the next run trains this student again
                 os._exit(1)
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
@@ -106,13 +106,13 @@ def prepare_student(
     device: str | None = None,
     progress: bool = True,
 ) -> None:
-    """Train, measure and store a student, or one for each fold, unless that is done already.
+    """Train, measure and store a student, or one for each fold, unless this stage is finished.
 
     Args:
         data: the graph.
         settings: how to train.
         out: the run folder.
-        folds: who is left out in turn; None is the target's own split.
+        folds: the groups to leave out in turn; None means the split of the target.
         device: e.g. ``"cpu"``.
         progress: show progress bars.
     """
@@ -128,7 +128,7 @@ def prepare_student(
 
 
 def _store(stage: Stage, student: Student, data: ClipGraph, settings: TrainingSettings) -> None:
-    """Measure a student, and store it with all that was found."""
+    """Measure a student, and store it with all results."""
     predictions = predict_clips(student, data, "test")
     metrics = evaluate(predictions)
     dev_predictions = _predict_dev(student, data, settings)
@@ -153,7 +153,7 @@ def _prepare_folds(
     device: str | None,
     progress: bool,
 ) -> None:
-    """A student for each fold, measured together and stored as one, without the models."""
+    """Train a student for each fold, measure them together and store them as one student, without the models."""
     n_folds = None if isinstance(folds.groups, str) else folds.groups
     how: dict[str, Any] = {"out": work / "folds", "device": device, "progress": progress}
     found = cross_validate(data, settings, n_folds=n_folds, n_dev=folds.n_dev, **how)
@@ -167,7 +167,7 @@ def _prepare_folds(
 
 
 def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]:
-    """Store what was said of dev, if anything; returns its metrics."""
+    """Store the predictions for dev, if any; returns their metrics."""
     if predictions is None:
         return {}
     predictions.to_csv(folder / "dev_predictions.csv")
@@ -180,6 +180,6 @@ def _stage(data: ClipGraph, settings: TrainingSettings, out: Path, folds: Folds 
 
 
 def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) -> pd.DataFrame | None:
-    """Predictions on dev, if the student was not trained on it and there is something to measure."""
+    """Predictions for dev, if the student was not trained on it and it has labels."""
     measurable = settings.protocol == "clean" and bool((data.val_mask & (data.y >= 0)).any())
     return predict_clips(student, data, "dev") if measurable else None

@@ -64,8 +64,7 @@ def test_voices_are_not_known_but_for_uar(hearing, hearing_exported, toy_graph, 
     assert table["uar"].tolist() == pytest.approx([uar(meant["emotion"], meant["predicted"])])
     assert (table["p50_ms"] > 0).all() and "normalises_by_speaker" not in table
     assert table.attrs["notes"][-1] == (
-        "Normalised by speaker, so that the uar is with all clips of each speaker heard, no label looked at: "
-        "hearing.onnx."
+        "Normalised by speaker: uar uses the statistics of all clips of each speaker, without labels: hearing.onnx."
     )
 
 
@@ -125,10 +124,10 @@ def test_int8_that_is_slower_is_said(monkeypatch):
     )
     _, slower, faster, foreign = bench(["a", "b", "c"], graph="g", progress=False).attrs["notes"]
     assert slower == (
-        "b: int8 is slower here than float32 (1.50 times its time); what it saves is size (4.0 times smaller)."
+        "b: int8 is slower here than float32 (1.50 times its time); it only saves size (4.0 times smaller)."
     )
     assert faster == "c: int8 takes 0.50 times the time of float32."
-    assert foreign == "Not trained on this graph, so that its test clips may have been heard in training: c."
+    assert foreign == "Not trained on this graph, so its test clips may have been training clips: c."
 
 
 def test_mistakes_are_one_line(call, shelf, toy_graph, tmp_path):

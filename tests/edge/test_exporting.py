@@ -128,7 +128,7 @@ def test_mistakes_leave_no_file(student, toy_graph, tmp_path, monkeypatch):
         (beside_teacher, {}, "needs the teacher's embedding.*transfer='none'"),
         (student, {"int8": True}, "int8 needs clips.*--graph or --clips"),
         (longer, {"int8": True, "clips": toy_graph}, "n_samples=8192, the student expects 8704"),
-        (student, {"int8": True, "clips": toy_graph.table[:0]}, "No clip to take"),
+        (student, {"int8": True, "clips": toy_graph.table[:0]}, "No clip to measure"),
         (student, {"int8": True, "clips": toy_graph.table, "n_clips": 0}, "Bad n_clips 0"),
         (student, {"format": "tflite"}, "Bad format 'tflite', expected one of"),
         (tmp_path, {}, "not a trained student"),

@@ -205,7 +205,7 @@ def test_what_is_no_model_or_no_recording(exported, folder, tmp_path, toy_graph)
         (empty, folder, "not a trained student"),
         (tmp_path / "no.onnx", folder, "No file .*no.onnx"),
         (beside_teacher, folder, "needs the teacher at inference"),
-        (exported, empty, "No sound file in .*empty; expected some that end in"),
+        (exported, empty, "No sound file in .*empty; expected files that end in"),
         (exported, tmp_path / "gone", "No file or folder .*gone"),
     ]:
         with pytest.raises(InputError, match=words):

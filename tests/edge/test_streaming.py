@@ -133,15 +133,15 @@ HEADER = wav(sound(0.2))[:44]
 @pytest.mark.parametrize(
     ("stream", "settings", "words"),
     [
-        (PCM, {}, r"says nothing of its rate; say it with rate= \(--rate\)"),
+        (PCM, {}, r"does not contain its rate; give it with rate= \(--rate\)"),
         (PCM, {"rate": 0}, "Bad rate 0, expected a whole number from 1,000 to 1,000,000"),
         (wav(sound(), 500), {}, "Bad rate 500"),
         (wav(sound()), {"rate": 8_000}, "header says 16,000 Hz, but rate=8,000 was given"),
         (wav(sound(), subtype="ULAW"), {}, "WAV of format 7 with 8 bits, expected 16 or 32 bits"),
         (b"fLaC" + PCM, {"rate": RATE}, "is FLAC, expected WAV or raw PCM; decode it.*: ffmpeg -i - -f s16le"),
-        (b"RIFF\0\0\0\0AVI " + PCM, {}, "RIFF but is no WAV"),
+        (b"RIFF\0\0\0\0AVI " + PCM, {}, "RIFF but is not WAV"),
         (HEADER[:20], {}, "ends within its WAV header"),
-        (HEADER[:12] + HEADER[36:] + PCM, {}, "does not say its format"),
+        (HEADER[:12] + HEADER[36:] + PCM, {}, "has no format before its sound"),
         (HEADER, {}, "ended without a sample"),
         (b"", {"rate": RATE}, "ended without a sample"),
         (PCM, {"rate": RATE, "window": 1.5}, "Bad window 1.5, expected more than 0 and at most 1 seconds"),
@@ -183,9 +183,9 @@ def test_streams_of_any_rate_are_resampled(rate):
 @pytest.mark.parametrize(
     ("source", "settings", "words"),
     [
-        (np.zeros(RATE), {}, r"An array says nothing of its rate; give \(samples, rate\)"),
-        ([np.zeros(RATE)], {}, "says nothing of its rate"),
-        ((RATE, np.zeros(RATE)), {}, "says nothing of its rate"),
+        (np.zeros(RATE), {}, r"An array does not contain its rate; give \(samples, rate\)"),
+        ([np.zeros(RATE)], {}, "does not contain its rate"),
+        ((RATE, np.zeros(RATE)), {}, "does not contain its rate"),
         ((np.zeros(RATE), "16k"), {}, "Bad rate '16k', expected a whole number from 1,000"),
         ((np.zeros(RATE), RATE), {"rate": 8_000}, "comes with a rate of 16000, but rate=8000 was given"),
         ((np.zeros(RATE, np.int64), RATE), {}, "Bad samples of type int64, expected floats"),

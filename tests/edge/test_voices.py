@@ -322,7 +322,7 @@ def test_mistakes_are_one_line(call, student, hearing, hearing_exported, exporte
         assert "\n" not in str(error.value)
     for arguments, words in [
         ((exported, folder, "--one-voice"), "(--one-voice) is for students that normalise by speaker"),
-        ((exported, "-", folder), "Give either a file"),
+        ((exported, "-", folder), "Give either files"),
     ]:
         code, _, said = call("predict", *arguments)
         assert code == 1 and words in said and len(said.splitlines()) == 1

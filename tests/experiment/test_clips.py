@@ -83,7 +83,7 @@ def test_nothing_is_tested_that_the_upstream_has_learnt(corpora, toy_recipe, tmp
     monkeypatch.setattr(running, "prepare_upstream", lambda *_, **__: pytest.fail("the long work began"))
     same = {"corpus": "synthetic", "root": str(corpora / "target")}
     recipe = toy_recipe(source=same, folds=3)
-    with pytest.raises(InputError, match=r"The upstream is fine-tuned on \d+ of the clips that are tested \("):
+    with pytest.raises(InputError, match=r"The upstream is fine-tuned on \d+ of the test clips \("):
         running.run(recipe, tmp_path / "run", progress=False)
     with pytest.raises(pytest.fail.Exception, match="the long work began"):  # its own test split it has not learnt
         running.run(toy_recipe(source=same), tmp_path / "split", progress=False)
@@ -138,7 +138,7 @@ def test_copies_are_not_tested_and_not_counted(corpora, toy_recipe, tmp_path, mo
     same = {"corpus": "synthetic", "root": str(corpora / "target")}
     said = []
     for copies in (0, 2):
-        with pytest.raises(InputError, match=r"^The upstream is fine-tuned on \d+ of the clips") as caught:
+        with pytest.raises(InputError, match=r"^The upstream is fine-tuned on \d+ of the test clips") as caught:
             running.run(toy_recipe(source=same, folds=3, copies=copies), tmp_path / f"run{copies}", progress=False)
         said.append(str(caught.value))
         with pytest.raises(InputError, match="Bad number of folds 50, expected 3 to 9"):

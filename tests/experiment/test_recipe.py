@@ -294,7 +294,7 @@ def test_scope_follows_the_protocol():
     assert make_recipe({**wide, "students": {"training": {"transductive": True}}}).graph.scope == "all"
     assert make_recipe({**wide, "folds": 3}).graph.scope == "all"  # every fold builds its own
     for method in ("nsl", "graph"):
-        with pytest.raises(InputError, match=r"graph.scope = 'all' joins training clips to those of dev or test"):
+        with pytest.raises(InputError, match=r"graph.scope = 'all' joins training clips with clips of dev or test"):
             make_recipe({**wide, "students": {"method": [method]}})
     assert (
         make_recipe({**wide, "students": {"method": ["baseline", "regress"]}}).graph.scope == "all"
@@ -337,7 +337,7 @@ def test_training_settings_reach_the_students():
         ({"students.training.alpha": 1}, ["students.training.alpha", "write students.alpha = [...]"]),
         ({"students.n_neighbors": [9]}, ["students.n_neighbors", "9", "graph.n_neighbors"]),
         ({"protocol": "dirty"}, ["protocol", "dirty"]),
-        ({"dev_speakers": 1}, ["dev_speakers is of folds"]),
+        ({"dev_speakers": 1}, ["dev_speakers needs folds"]),
         ({"folds": 3, "dev_speakers": 0}, ["dev_speakers", "0"]),
         ({"copies": -1}, ["copies = -1", "greater than or equal to 0"]),
         ({"copies": 11}, ["copies = 11", "less than or equal to 10"]),

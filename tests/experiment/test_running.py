@@ -126,7 +126,7 @@ def test_a_baseline_stays_whatever_comes_before_it_in_the_grid(finished, toy_rec
 
 def test_foreign_folders_are_left_alone(toy_recipe, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(InputError, match="holds no run"):
+    with pytest.raises(InputError, match="contains no run"):
         run(toy_recipe(), tmp_path, progress=False)
     with pytest.raises(InputError, match="is a file"):
         run(toy_recipe(), tmp_path / "thesis.tex", progress=False)
