@@ -50,6 +50,15 @@ def test_check_as_text_and_json(call, corpus):
     assert report["emotions"]["anger"] == 9 and report["speakers"] == 9
 
 
+def test_check_ends_with_1_where_a_clip_is_broken(call, tmp_path):
+    make_corpus(tmp_path / "broken", "target", n_clips=14, n_speakers=2)
+    clip = sorted((tmp_path / "broken").rglob("*.wav"))[0]
+    clip.write_bytes(clip.read_bytes()[:1000])
+    for how in ((), ("--json",)):
+        code, out, _ = call("check", "synthetic", tmp_path / "broken", *how)
+        assert code == 1 and clip.name in out
+
+
 def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
     graph, student, table = tmp_path / "graph", tmp_path / "student", tmp_path / "p.csv"
     build = ("build", "synthetic", corpus, "--upstream", upstream, "--out", graph, "--epsilon", "none")

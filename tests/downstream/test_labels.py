@@ -96,7 +96,9 @@ def test_the_choice_goes_by_name_not_by_order_nor_by_company(toy_graph, changes)
 def test_clips_of_unknown_speakers_are_nobodys(toy_graph):
     toy_graph.speaker[:15] = -1
     assert set(toy_graph.speaker[of(toy_graph, labelled_speakers=4)].tolist()) == {1, 2, 3, 4}
-    with pytest.raises(InputError, match=r"^Bad labelled_speakers 5, expected at most 4, the number of training speakers"):
+    with pytest.raises(
+        InputError, match=r"^Bad labelled_speakers 5, expected at most 4, the number of training speakers"
+    ):
         labelled_nodes(toy_graph, labelled_speakers=5)
     assert (toy_graph.speaker[of(toy_graph, label_fraction=0.4)] == -1).any()
 
