@@ -51,7 +51,7 @@ def test_check_as_text_and_json(call, corpus):
 
 
 def test_check_ends_with_1_where_a_clip_is_broken(call, tmp_path):
-    make_corpus(tmp_path / "broken", "target", n_clips=14, n_speakers=2)
+    make_corpus(tmp_path / "broken", "target", n_clips=63, n_speakers=9)
     clip = sorted((tmp_path / "broken").rglob("*.wav"))[0]
     clip.write_bytes(clip.read_bytes()[:1000])
     for how in ((), ("--json",)):
