@@ -69,6 +69,26 @@ def test_labels_reach_along_edges_and_not_beyond(teachers):
     assert found.numpy() == pytest.approx(np.array([[2, 0], [1, 0], [0, 2], [0, 1]]) / 3, abs=1e-5)
 
 
+def test_an_edge_of_one_side_runs_both_ways(teachers, monkeypatch):
+    nearest, cosines = torch.tensor([[1], [2], [0]]), torch.tensor([[0.5], [0.25], [-1.0]])
+    monkeypatch.setattr(teachers, "nearest_neighbours", lambda *_, **__: (nearest, cosines))
+    pairs, weights = teachers.edges(np.eye(3, dtype="float32"))
+    found = dict(zip(map(tuple, pairs.T.tolist()), weights.tolist(), strict=True))
+    assert found.keys() == {(0, 1), (1, 0), (1, 2), (2, 1), (0, 2), (2, 0)}
+    # Degrees .5, .75 and .25: each cosine is divided by the root of both of its ends.
+    assert found[0, 1] == found[1, 0] == pytest.approx(0.5 / (0.5 * 0.75) ** 0.5)
+    assert found[1, 2] == found[2, 1] == pytest.approx(0.25 / (0.75 * 0.25) ** 0.5)
+    assert found[0, 2] == found[2, 0] == 0
+
+
+@pytest.mark.parametrize(("against", "group"), [("speaker", [0, 1, 2, 3]), ("corpus", [1, 1, 0, 0])])
+def test_the_map_is_learnt_against_what_it_says(teachers, fold, monkeypatch, against, group):
+    given, asked = fold(np.eye(4), [0, 1, 0, 1], source=[0, 1], train=[2, 3], known=[0, 1]), []
+    monkeypatch.setattr(teachers, "mapped", lambda fold, group, strength: asked.append(group.tolist()) or fold.emb)
+    assert len(list(teachers.adversarial(given, against))) == len(teachers.TURNED)
+    assert asked == [group] * len(teachers.TURNED)
+
+
 def test_neighbours_correct_what_the_probe_says(teachers):
     emb = np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]], "float32")
     y, known = torch.tensor([0, -1, 1, -1]), torch.tensor([True, False, True, False])
@@ -88,7 +108,9 @@ def test_self_training_labels_the_training_clips_only(teachers, fold):
     emb = [[3, 0], [-3, 0], [2, 1], [-2, 1], [2, -1], [-2, -1]]
     given = fold(emb, [0, 1, 1, 0, 0, 1], known=[0, 1], train=[0, 1, 2, 3], dev=[4, 5])
     for by in teachers.SELF_TRAINED:
-        for found in teachers.self_training(given, by):
+        variants = list(teachers.self_training(given, by))
+        assert variants
+        for found in variants:
             assert found.y.tolist() == [0, 1, 0, 1, 0, 1]  # not the true ones of clips 2 and 3
             assert found.known.tolist() == [True] * 4 + [False] * 2
             assert (found.weight[[0, 1, 4, 5]] == 1).all()
@@ -118,6 +140,25 @@ def test_the_learnt_map_brings_corpora_nearer(teachers, fold):
         return np.linalg.norm(found[:100].mean(0) - found[100:].mean(0)) / found.std()
 
     assert apart(1.0) < 0.9 * apart(0.0)
+
+
+def test_the_variant_is_the_best_on_dev(teachers, fold, monkeypatch):
+    given = fold(np.eye(4), [0, 1, 0, 1], train=[0, 1], dev=[2], test=[3], known=[0, 1])
+    variants = [given._replace(emb=given.emb * scale) for scale in (1, 2, 3)]
+    says = {1: (0.4, 0), 2: (0.9, 1), 3: (0.6, 0)}  # of each variant: UAR on dev, the emotion of every clip
+    monkeypatch.setitem(teachers.METHODS, "three", lambda _: variants)
+    monkeypatch.setattr(teachers, "agreement", lambda *_: {})
+
+    def probe(variant):
+        dev, emotion = says[int(variant.emb.max())]
+        return dev, np.eye(2)[[emotion] * 4]
+
+    monkeypatch.setattr(teachers, "probe", probe)
+    table = pd.DataFrame(
+        {"emotion": ["anger", "fear"] * 2, "speaker": list("abcd")}, [f"{n}.wav" for n in range(4)]
+    )
+    found = teachers.measure(table, "three", iter([given]))
+    assert found[["predicted", "dev"]].values.tolist() == [["fear", 0.9]]
 
 
 def test_each_fold_is_said_by_the_method_that_dev_prefers(teachers):
