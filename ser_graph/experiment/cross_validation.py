@@ -100,13 +100,14 @@ def cross_validate(
     for fold in folds:
         _check_emotions(fold)
     graph = _graph_settings(data, settings)
+    shared = {} if out is None else asked_of_training(data, settings)  # hashes the whole graph: once for all folds
     done = []
     for fold in folds:
         if out is None:
             done.append(_made(fold, data, graph, settings, device=device, progress=progress))
             continue
         asked = {
-            **asked_of_training(data, settings),
+            **shared,
             "data": data_hash(fold.table, data.emb),
             "graph": graph.model_dump(mode="json", exclude=names_of(GraphSettings, "cost")),
         }
