@@ -71,7 +71,7 @@ def inputs(recipe: Recipe, out: Path, layers: list[str]) -> tuple[pd.DataFrame, 
     """One table of target and source, the target's emotions in it, and the embeddings of each layer."""
     learnt = prepare_source(recipe, out)
     source = prepare_corpus(recipe.sources[0], out / "source") if learnt is None else learnt
-    target, upstream = prepare_corpus(recipe.target, out / "target"), prepare_upstream(recipe, learnt, out)
+    target, upstream = prepare_corpus(recipe.targets[0], out / "target"), prepare_upstream(recipe, learnt, out)
     source = source.assign(emotion=source["emotion"].where(source["emotion"].isin(target["emotion"])))
     source.attrs["corpus"] = "source"
     table = join_corpora([target, source], labelled=[target.attrs["corpus"], "source"])

@@ -93,7 +93,7 @@ def demo(
 @app.command("run")
 def run_recipe(
     recipe: Annotated[
-        str, typer.Argument(help="A TOML file, or a recipe of ser_graph: best, demo, emovo, nemo, paper.")
+        str, typer.Argument(help="A TOML file, or a recipe of ser_graph: best, demo, emovo, nemo, paper, ready.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the run. A folder of an earlier run resumes that run.")],
     settings: Annotated[

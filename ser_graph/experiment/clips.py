@@ -1,6 +1,8 @@
 """The first stages of a run: the clips of its corpora, checked."""
 
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,17 +77,14 @@ def prepare_source(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.D
     """The clips for fine-tuning the upstream, from all source corpora; None if the recipe does not fine-tune."""
     if not recipe.upstream.finetune:
         return None
-    first, *others = recipe.sources
-    source = prepare_corpus(first, out / "source", skip_bad=skip_bad)
-    tables = [source, *_numbered(others, out, "source", start=2, skip_bad=skip_bad)]
-    return join_corpora(tables, labelled=[table.attrs["corpus"] for table in tables]) if others else source
+    return _joined(_tables(recipe.sources, out, "source", skip_bad=skip_bad))
 
 
 def prepare_target(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame:
-    """The nodes of the graph: the clips of the target, and those of the unlabelled corpora."""
-    target = prepare_corpus(recipe.target, out / "target", skip_bad=skip_bad)
-    lent = _numbered(recipe.unlabelled, out, "unlabelled", skip_bad=skip_bad)
-    joined = join_corpora([target, *lent]) if lent else target
+    """The nodes of the graph: the clips of the targets, and those of the unlabelled corpora."""
+    targets = _tables(recipe.targets, out, "target", skip_bad=skip_bad)
+    lent = _tables(recipe.unlabelled, out, "unlabelled", skip_bad=skip_bad)
+    joined = _joined(targets, lent)
     return with_copies(joined, recipe.copies) if recipe.copies else joined
 
 
@@ -121,7 +120,7 @@ def check_tested(recipe: Recipe, source: pd.DataFrame | None, target: pd.DataFra
     else:
         n_folds = None if recipe.folds == "speakers" else int(recipe.folds)
         list(leave_speakers_out(target, n_folds, dev=recipe.protocol == "clean"))
-    if source is None or recipe.target.shared_speakers:
+    if source is None or recipe.shared_speakers:
         return
     learnt = source[(source["split"] == "train") & source["emotion"].notna()]
     known = {path.resolve() for path in clip_paths(learnt)}
@@ -133,20 +132,29 @@ def check_tested(recipe: Recipe, source: pd.DataFrame | None, target: pd.DataFra
     if both:
         raise InputError(
             f"The upstream is fine-tuned on {len(both)} of the test clips ({shorten(both)}); choose another "
-            "source, or set target.shared_speakers = true to allow this"
+            "source, or set shared_speakers = true in the target to allow this"
         )
 
 
-def _numbered(
-    corpora: list[Corpus], out: Path, name: str, *, start: int = 1, skip_bad: bool = False
-) -> list[pd.DataFrame]:
-    """Further corpora with numbers in their names, because two of them may be parts of the same corpus."""
-    tables = []
-    for number, corpus in enumerate(corpora, start=start):
-        table = prepare_corpus(corpus, out / f"{name}-{number}", skip_bad=skip_bad)
-        table.attrs["corpus"] += f"-{number}"
-        tables.append(table)
-    return tables
+def _tables(corpora: list[Corpus], out: Path, name: str, *, skip_bad: bool = False) -> list[pd.DataFrame]:
+    """The checked clip table of each corpus; the stages are called `name`, `name-2`, `name-3`, ..."""
+    folders = [out / name, *(out / f"{name}-{number}" for number in range(2, len(corpora) + 1))]
+    return [
+        prepare_corpus(corpus, folder, skip_bad=skip_bad) for corpus, folder in zip(corpora, folders, strict=False)
+    ]
+
+
+def _joined(labelled: list[pd.DataFrame], unlabelled: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
+    """One clip table. Two parts of one corpus get different names, because both may have a speaker 01."""
+    tables = [*labelled, *unlabelled]
+    if len(tables) == 1:
+        return tables[0]
+    seen: Counter[str] = Counter()
+    for table in tables:
+        name = table.attrs["corpus"]
+        seen[name] += 1
+        table.attrs["corpus"] = name if seen[name] == 1 else f"{name}-{seen[name]}"
+    return join_corpora(tables, labelled=[table.attrs["corpus"] for table in labelled])
 
 
 def _load(corpus: Corpus, folder: Path) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def prepare_graph(
 ) -> ClipGraph:
     """The graph of a recipe: embed the clips and build it, unless this stage is finished."""
     how: dict[str, Any] = {"embedding": recipe.embedding, "features": recipe.features}
-    how["shared_speakers"] = recipe.target.shared_speakers
+    how["shared_speakers"] = recipe.shared_speakers
     stage = Stage(out / "graph", asked_of_graph(target, upstream, recipe.graph, **how))
     if stage.is_finished():
         return load_graph(stage.folder)

@@ -86,7 +86,8 @@ class Recipe(_Part):
             report calls no number a test result.
         source: one corpus, or several as ``[[source]]``. The run joins their clips and uses all labels. The
             emotions of each must be among the emotions of the first; rename them with `Corpus.labels`.
-        target: the corpus that the students learn.
+        target: the corpus that the students learn, or several as ``[[target]]``. The run joins their clips, and the
+            students learn the labels of all. The emotions of each must be among the emotions of the first.
         unlabelled: corpora that add their clips without labels, as ``[[unlabelled]]``; see `join_corpora`.
         copies: number of copies at other speeds of each clip of target and unlabelled corpora; copies are used
             only in training; see `with_copies`.
@@ -103,7 +104,7 @@ class Recipe(_Part):
     dev_speakers: Annotated[int, Field(ge=1)] | None = None
     chosen_by: Literal["dev", "test"] | None = None
     source: Corpus | list[Corpus] | None = None
-    target: Corpus
+    target: Corpus | Annotated[list[Corpus], Field(min_length=1)]
     unlabelled: list[Corpus] = Field(default_factory=list)
     copies: int = Field(0, ge=0, le=10)
     upstream: UpstreamPart = UpstreamPart()
@@ -146,6 +147,16 @@ class Recipe(_Part):
     def sources(self) -> list[Corpus]:
         """The corpora that the upstream is fine-tuned on."""
         return [self.source] if isinstance(self.source, Corpus) else self.source or []
+
+    @property
+    def targets(self) -> list[Corpus]:
+        """The corpora that the students learn."""
+        return [self.target] if isinstance(self.target, Corpus) else self.target
+
+    @property
+    def shared_speakers(self) -> bool:
+        """Whether a speaker may be in two splits of the targets."""
+        return any(corpus.shared_speakers for corpus in self.targets)
 
     def training_settings(self) -> list[TrainingSettings]:
         """One for each student, baselines first."""

@@ -28,7 +28,7 @@ from ser_graph.upstream import Upstream
 def summarise(recipe: Recipe, upstream: Upstream, data: ClipGraph, out: Path) -> dict[str, Any]:
     """All results of a run, from its stored stages: the content of `results.json`."""
     students = [_student_row(settings, out) for settings in recipe.training_settings()]
-    synthetic = recipe.target.corpus == "synthetic"
+    synthetic = all(corpus.corpus == "synthetic" for corpus in recipe.targets)
     info = upstream.info
     overlap = speaker_overlap(data.table)
     return {

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from ser_graph.corpora import speaker_overlap
 from ser_graph.errors import InputError
 from ser_graph.experiment import run, running
-from ser_graph.experiment.clips import prepare_corpus, prepare_source
+from ser_graph.experiment.clips import prepare_corpus, prepare_source, prepare_target
 from ser_graph.experiment.graph import prepare_upstream
 from ser_graph.upstream import Upstream
 
@@ -120,6 +121,21 @@ def test_several_sources_teach_together(corpora, toy_recipe, tmp_path):
     assert upstream.info["n_train"] == (source["split"] == "train").sum()
     with pytest.raises(InputError, match=r"upstream.finetune = true needs a \[source\] corpus"):
         toy_recipe(source=[])
+
+
+def test_several_targets_are_learnt_and_tested_together(corpora, toy_recipe, tmp_path):
+    """All keep labels and splits; clips of an unlabelled corpus lose theirs."""
+    targets = [{"corpus": "synthetic", "root": str(corpora / name)} for name in ("target", "source")]
+    shutil.copytree(corpora / "source", tmp_path / "more")
+    lent = [{"corpus": "synthetic", "root": str(tmp_path / "more")}]
+    table = prepare_target(toy_recipe(target=targets, unlabelled=lent), tmp_path / "run")
+    assert table.groupby("corpus").size().to_dict() == {"synthetic": 63, "synthetic-2": 48, "synthetic-3": 48}
+    labelled = table[table["emotion"].notna()]
+    assert labelled.groupby("corpus").size().to_dict() == {"synthetic": 63, "synthetic-2": 48}
+    assert (labelled[labelled["split"] == "test"].groupby("corpus").size() > 0).all()
+    assert not speaker_overlap(table).any().any()
+    with pytest.raises(InputError, match="target"):
+        toy_recipe(target=[])
 
 
 def test_a_source_without_an_emotion_of_the_target_is_refused(toy_recipe, tmp_path, monkeypatch):

@@ -94,7 +94,7 @@ def test_a_graph_is_found_again_by_all_that_was_asked(plain, tmp_path, monkeypat
 def test_lent_clips_join_the_graph_of_a_run(corpora, plain, tmp_path):
     lent = [{"corpus": "synthetic", "root": str(corpora / "source")}]
     data = graph_of(plain(unlabelled=lent), tmp_path)
-    from_source = torch.tensor((data.table["corpus"] == "synthetic-1").tolist())
+    from_source = torch.tensor((data.table["corpus"] == "synthetic-2").tolist())
     assert (int(from_source.sum()), data.num_nodes) == (48, 111)
     assert (data.y[from_source] == -1).all() and (data.y[~from_source] >= 0).all()
     assert not (from_source & ~data.train_mask).any()
@@ -140,7 +140,7 @@ def test_copies_join_the_graph_of_a_run(corpora, plain, tmp_path):
     data = graph_of(plain(unlabelled=lent, copies=1), tmp_path / "copied")
     own = originals(data.table)
     assert (data.num_nodes, int(own.sum())) == (222, 111)
-    assert data.table["corpus"][~own].value_counts().to_dict() == {"synthetic": 63, "synthetic-1": 48}
+    assert data.table["corpus"][~own].value_counts().to_dict() == {"synthetic": 63, "synthetic-2": 48}
     assert data.meta.measured.n_clips == 111
     without = graph_of(plain(unlabelled=lent), tmp_path / "plain")
     assert torch.equal(data.edge_index, without.edge_index)
