@@ -126,6 +126,7 @@ def test_several_sources_teach_together(corpora, toy_recipe, tmp_path):
 def test_several_targets_are_learnt_and_tested_together(corpora, toy_recipe, tmp_path):
     """All keep labels and splits; clips of an unlabelled corpus lose theirs."""
     targets = [{"corpus": "synthetic", "root": str(corpora / name)} for name in ("target", "source")]
+    targets[1]["labels"] = {"calm": "sadness", "neutral": "sadness"}
     shutil.copytree(corpora / "source", tmp_path / "more")
     lent = [{"corpus": "synthetic", "root": str(tmp_path / "more")}]
     table = prepare_target(toy_recipe(target=targets, unlabelled=lent), tmp_path / "run")
