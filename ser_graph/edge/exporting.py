@@ -33,6 +33,7 @@ from ser_graph.edge.onnx_student import (
     VOICE_AFTER,
     WAVEFORM,
 )
+from ser_graph.edge.shrinking import shrink
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.compatibility import check_same_features
@@ -194,15 +195,8 @@ def _joined(front: Any, network: Any) -> Any:
         model.opset_import.extend(opset for domain, opset in needed.items() if domain in used)
     whole = compose.merge_models(front, network, [(SPECTROGRAM, SPECTROGRAM)])
     del whole.opset_import[len(used) :]  # they were merged by appending
-    _remove_traces(whole.graph)
+    shrink(whole.graph, keep={SPECTROGRAM})
     return whole
-
-
-def _remove_traces(graph: Any) -> None:
-    """Remove what torch notes of each node: stack traces with the paths of this machine, names of modules."""
-    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        del part.metadata_props[:]
-        part.doc_string = ""
 
 
 @contextmanager
