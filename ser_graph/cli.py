@@ -364,7 +364,11 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     settings: Set = None,
     init: Annotated[
-        Path | None, typer.Option(help="Folder of a student whose weights are the initial weights.")
+        str | None,
+        typer.Option(
+            help="Student whose weights are the initial weights: a folder, or ready:small or ready:good. Backbone "
+            "and width are its own unless given."
+        ),
     ] = None,
     device: Device = None,
 ) -> None:
@@ -378,7 +382,7 @@ def train(
     from ser_graph.common.stages import Stage
     from ser_graph.downstream import TrainingSettings, load_student, train as train_student
     from ser_graph.downstream.student import write_student
-    from ser_graph.downstream.training import asked_of_training
+    from ser_graph.downstream.training import asked_of_training, settings_from
     from ser_graph.graph import load_graph
 
     _check_out(out)
@@ -386,6 +390,8 @@ def train(
     named |= {"layer": layer, "protocol": protocol, "epochs": epochs, "seed": seed}
     how = TrainingSettings(**_given_settings(settings, **named))  # checked before the graph is read
     start = None if init is None else load_student(init)
+    if start is not None:
+        how = settings_from(start, how)
     data = load_graph(graph)
     stage = Stage(out, asked_of_training(data, how, start))
     if not stage.is_finished():

@@ -83,10 +83,11 @@ def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
     thin = ("--backbone", "mobilenet15", "--width", 0.25)
     trained = call("train", graph, "--out", tmp_path / "thin", *thin, *short)
     assert trained[0] == 0 and "45,735" in trained[1]
-    # From there on, with neighbours: the paper's training, of which only the length is another.
+    # From there on, with neighbours: the paper's training, with the normalisation of the initial student.
     more = (*thin, *short, "--init", tmp_path / "thin", "--protocol", "paper", "--n-neighbors", 2)
     assert call("train", graph, "--out", tmp_path / "more", *more)[0] == 0
     paper = {"protocol": "paper", "n_neighbors": 2, "epochs": 1, "backbone": "mobilenet15", "width": 0.25}
+    paper["normalise"] = "utterance"
     assert settings_of(tmp_path / "more") == TrainingSettings(**paper).model_dump()
     assert settings_of(tmp_path / "more")["schedule"] == "paper"
     shutil.rmtree(tmp_path / "thin")

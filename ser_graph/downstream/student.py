@@ -19,6 +19,8 @@ from ser_graph.errors import InputError, bad_value
 
 MARK = "model.json"
 FORMAT_VERSION = 1
+READY = "ready:"  # the students that come with the package are called ready:small and so on
+_READY_FOLDER = Path(__file__).parent / "ready"
 
 
 class Student(nn.Module):
@@ -181,12 +183,24 @@ def write_student(student: Student, folder: Path) -> None:
     )
 
 
+def ready_students() -> list[str]:
+    """The names of the students that come with the package, for `load_student` and the `init` of `train`."""
+    return sorted(f"{READY}{path.parent.name}" for path in _READY_FOLDER.glob(f"*/{MARK}"))
+
+
 def load_student(folder: str | Path) -> Student:
     """Load a stored student in evaluation mode.
 
+    Args:
+        folder: the folder of a student, or the name of one that comes with the package, e.g. ``"ready:good"``.
+
     Raises:
-        InputError: no student in the folder, a damaged student, or a student of a newer format.
+        InputError: no student in the folder, a damaged student, a student of a newer format, or an unknown name.
     """
+    if str(folder).startswith(READY):
+        if str(folder) not in ready_students():
+            raise bad_value("student", str(folder), ready_students())
+        folder = _READY_FOLDER / str(folder).removeprefix(READY)
     folder = Path(folder).expanduser()
     if not (folder / MARK).exists() or not (folder / "model.safetensors").exists():
         raise InputError(f"{folder} is not a trained student; expected model.json and model.safetensors in it")

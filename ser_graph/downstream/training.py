@@ -34,7 +34,7 @@ from ser_graph.downstream.pooling import pool_first, relu_first
 from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.spreading import Spread, join_batch_norms, part_batch_norms
-from ser_graph.downstream.student import Student, start_from, weights_hash
+from ser_graph.downstream.student import Student, load_student, start_from, weights_hash
 from ser_graph.downstream.teacher import corpus_clips, training_view
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
@@ -51,7 +51,7 @@ def train(
     data: ClipGraph,
     settings: TrainingSettings | None = None,
     *,
-    init: Student | None = None,
+    init: Student | str | Path | None = None,
     checkpoint: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
@@ -62,8 +62,10 @@ def train(
     Args:
         data: the graph.
         settings: how to train.
-        init: a student whose weights are the initial weights, e.g. one trained on more clips. It needs the same
-            backbone and width. Its last layer is used too if it has the same emotions.
+        init: a student whose weights are the initial weights, e.g. one trained on more clips: a student, its
+            folder, or the name of a student that comes with the package, e.g. ``"ready:small"``. Settings that are
+            not given for backbone, width and normalise are its own. Its last layer is used too if it has the same
+            emotions.
         checkpoint: a folder. The training writes its state to ``training`` in it after every epoch. If a state of
             the same data and settings is there, the training continues from it. The result is that of an
             uninterrupted training. A state of another training is removed. With several processes, all of them must
@@ -88,6 +90,9 @@ def train(
             training clips; a process that has ended; or a checkpoint that is damaged or held by another process.
     """
     settings = (settings or TrainingSettings()).replace(**changes)
+    if init is not None:
+        init = init if isinstance(init, Student) else load_student(init)
+        settings = settings_from(init, settings)
     data.check()
     seeds = training_nodes(data, settings.protocol)
     labelled = labelled_nodes(data, settings)
@@ -100,6 +105,12 @@ def train(
             run.resume(folder / "checkpoint.pt")
             _run_epochs(run, folder / "checkpoint.pt", progress=progress)
     return run.finish()
+
+
+def settings_from(init: Student, settings: TrainingSettings) -> TrainingSettings:
+    """Settings with backbone, width and normalisation of an initial student, where they are not given."""
+    own = {"backbone": init.info["backbone"], "width": init.width, "normalise": init.standardise.normalise}
+    return settings.replace(**{name: value for name, value in own.items() if name not in settings.given})
 
 
 def asked_of_training(data: ClipGraph, settings: TrainingSettings, init: Student | None = None) -> dict[str, Any]:

@@ -589,6 +589,23 @@ def test_a_training_may_start_from_another_student(toy_graph, grown_up):
     assert weights_hash(grown_up) == before
 
 
+def test_size_and_normalisation_come_from_the_initial_student(toy_graph, grown_up, tmp_path):
+    grown_up.save(tmp_path / "grown")
+    grown_up.standardise.normalise = "speaker"
+    quick = {name: value for name, value in QUICK.items() if name not in ("width", "normalise")}
+    one = train(toy_graph, **{**quick, "epochs": 1, "normalise": "corpus"}, init=grown_up)
+    other = train(toy_graph, **{**quick, "epochs": 1}, init=grown_up)
+    assert (one.width, one.standardise.normalise) == (0.25, "corpus")
+    assert (other.width, other.standardise.normalise) == (0.25, "speaker")
+    stored = train(toy_graph, **{**quick, "epochs": 1}, init=tmp_path / "grown")
+    assert (stored.width, stored.standardise.normalise) == (
+        0.25,
+        load_student(tmp_path / "grown").standardise.normalise,
+    )
+    with pytest.raises(InputError, match=r"^Bad student 'ready:huge', expected one of \["):
+        train(toy_graph, **quick, init="ready:huge")
+
+
 def test_the_last_layer_of_other_emotions_is_new(toy_graph, grown_up):
     settings = TrainingSettings(**STEP)
     new, grown_up.emotions = first_of(toy_graph, settings, None), ["anger", "fear", "disgust"]
