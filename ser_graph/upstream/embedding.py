@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,6 +67,7 @@ def embed(
     if not len(table):
         raise InputError("No clip to embed; give a table with clips")
     _check_layer(upstream, settings.layer)
+    _warn_of_random_projector(upstream, settings.layer)
     group = processes()
     group.check_enough(len(table), "clips to embed")
     share = group.share(len(table))
@@ -111,6 +113,16 @@ def _check_layer(upstream: "Upstream", layer: Layer) -> None:
     for one in _listed(layer):
         if one != "projector" and not (isinstance(one, int) and -n_layers - 1 <= one <= n_layers):
             raise InputError(f"Bad layer {one!r}, expected 'projector', or a layer from 0 to {n_layers}")
+
+
+def _warn_of_random_projector(upstream: "Upstream", layer: Layer) -> None:
+    untrained = any(key.startswith("projector.") for key in upstream.info.get("untrained", ()))
+    if untrained and "projector" in _listed(layer):
+        warnings.warn(
+            "The projector of this upstream is random, because the checkpoint has none; fine-tune the upstream "
+            "first, or use the mean of a layer of its encoder as the embedding, e.g. layer=-1",
+            stacklevel=3,
+        )
 
 
 def _listed(layer: Layer) -> list[OneLayer]:

@@ -13,11 +13,13 @@ import ser_graph.audio.torchaudio_import  # noqa: F401  (transformers imports to
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.files import atomic_folder, read_json, write_json
 from ser_graph.common.hashing import content_hash
-from ser_graph.errors import InputError
+from ser_graph.errors import InputError, shorten
 from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
 from ser_graph.upstream.transformers_logging import silence_transformers
 
 INFO_FILE = "ser_graph.json"
+_HEAD = ("projector.", "classifier.", "layer_weights")  # what fine-tuning adds to a checkpoint of the encoder alone
+_ONLY_IN_TRAINING = ("masked_spec_embed",)  # SpecAugment's vector; some checkpoints lack it
 
 
 class Upstream:
@@ -59,18 +61,20 @@ class Upstream:
             seed: random seed of the layers that the checkpoint does not contain (projector and classifier).
 
         Raises:
-            InputError: no such folder and no such model, or a model without a projector.
+            InputError: no such folder and no such model; a checkpoint without weights of its encoder; or a model
+                without a projector.
         """
         if str(name_or_folder) == "small":
             return cls.small(seed=seed)
         from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
+        _check_not_a_cache(Path(name_or_folder).expanduser())
         name = str(Path(name_or_folder).expanduser()) if _is_folder(name_or_folder) else str(name_or_folder)
         try:
             with silence_transformers(), torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 model, loading = AutoModelForAudioClassification.from_pretrained(
-                    name, output_loading_info=True, use_safetensors=True
+                    name, output_loading_info=True, use_safetensors=True, dtype=torch.float32
                 )
                 extractor = AutoFeatureExtractor.from_pretrained(name)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
@@ -79,6 +83,7 @@ class Upstream:
                 f"No upstream {str(name_or_folder)!r}: expected a folder with config.json, model.safetensors "
                 f"and preprocessor_config.json, or a model of the Hugging Face hub ({reason})"
             ) from None
+        _check_complete(name_or_folder, model, sorted(loading["missing_keys"]))
         stored = Path(name) / INFO_FILE
         info: dict[str, Any] = (
             read_json(stored) if stored.exists() else {"weights": str(name_or_folder), "finetuned": False}
@@ -171,6 +176,26 @@ def write_upstream(upstream: Upstream, folder: Path) -> None:
 
 def _is_folder(name_or_folder: str | Path) -> bool:
     return Path(name_or_folder).expanduser().is_dir()
+
+
+def _check_not_a_cache(folder: Path) -> None:
+    """Refuse the cache folder of a model of the hub: the files of the model are deeper in it."""
+    found = sorted(path.parent for path in folder.glob("snapshots/*/config.json"))
+    if found and not (folder / "config.json").exists():
+        raise InputError(
+            f"{folder} is a cache folder of the Hugging Face hub; give the snapshot in it: {found[-1]}"
+        )
+
+
+def _check_complete(name: str | Path, model: nn.Module, missing: list[str]) -> None:
+    """Refuse a checkpoint that does not fit its configuration: the missing tensors would be random."""
+    lost = [key for key in missing if not key.startswith(_HEAD) and not key.endswith(_ONLY_IN_TRAINING)]
+    if lost:
+        raise InputError(
+            f"The checkpoint of {str(name)!r} lacks {len(lost)} of the {len(model.state_dict())} tensors of "
+            f"{type(model).__name__} ({shorten(lost, 2)}); expected the weights of the model that config.json "
+            "describes"
+        )
 
 
 def _check_has_projector(model: Any) -> None:

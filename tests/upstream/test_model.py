@@ -1,8 +1,10 @@
 import json
+import warnings
 
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
@@ -176,6 +178,58 @@ def test_layers_that_a_checkpoint_lacks_are_named_and_made_by_the_seed(tmp_path)
     assert one.fingerprint() == again.fingerprint() != other.fingerprint()
     for name, value in base.state_dict().items():
         assert torch.equal(other.model.wav2vec2.state_dict()[name], value)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
+    """Otherwise the missing tensors would be random, without a word."""
+    path = tiny().save(tmp_path / "upstream") / "model.safetensors"
+    tensors = load_file(path)
+    save_file({f"model.{name}": value for name, value in tensors.items()}, path, {"format": "pt"})
+    n = len(tensors)  # head and SpecAugment's vector may be missing
+    assert f"lacks {n - 5} of the {n} tensors of Wav2Vec2ForSequenceClassification" in refusal(
+        tmp_path / "upstream"
+    )
+    lost = {name: value for name, value in tensors.items() if "attention.k_proj" not in name}
+    save_file(lost, path, {"format": "pt"})
+    assert f"lacks 2 of the {n} tensors" in refusal(tmp_path / "upstream")
+
+
+def test_a_checkpoint_may_lack_what_only_training_uses(tmp_path):
+    path = tiny(mask_time_prob=0.05).save(tmp_path / "upstream") / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["wav2vec2.masked_spec_embed"]
+    save_file(tensors, path, {"format": "pt"})
+    assert Upstream.from_pretrained(tmp_path / "upstream").info["untrained"] == ["wav2vec2.masked_spec_embed"]
+
+
+def test_a_random_projector_gives_a_warning_and_a_layer_none(tmp_path, make_clips):
+    Wav2Vec2Model(tiny_config()).save_pretrained(tmp_path / "base")
+    Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "base")
+    upstream = Upstream.from_pretrained(tmp_path / "base")
+    table, how = pd.DataFrame(index=["a.wav"]), {"root": make_clips("a.wav"), "device": "cpu", "progress": False}
+    with pytest.warns(UserWarning, match="The projector of this upstream is random"):
+        upstream.embed(table, **how)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        upstream.embed(table, layer=-1, **how)
+        tiny().embed(table, **how)
+
+
+def test_a_float16_checkpoint_is_computed_in_float32(tmp_path, make_clips):
+    upstream = tiny()
+    upstream.model.half()
+    upstream.save(tmp_path / "half")
+    assert load_file(tmp_path / "half" / "model.safetensors")["projector.weight"].dtype == torch.float16
+    found = Upstream.from_pretrained(tmp_path / "half")
+    assert {value.dtype for value in found.model.parameters()} == {torch.float32}
+    emb = found.embed(pd.DataFrame(index=["a.wav"]), root=make_clips("a.wav"), device="cpu", progress=False)
+    assert emb.isfinite().all()
+
+
+def test_the_cache_folder_of_the_hub_is_named(tmp_path):
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "0123abc"
+    tiny().save(snapshot)
+    assert f"give the snapshot in it: {snapshot}" in refusal(tmp_path / "models--a--b")
 
 
 def test_a_folder_that_is_not_there(tmp_path, offline):
