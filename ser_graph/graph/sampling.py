@@ -9,9 +9,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.loader.base import DataLoaderIterator
 from torch_geometric.sampler import BaseSampler, NodeSamplerInput, SamplerOutput
+from torch_geometric.sampler.base import SubgraphType
 
 from ser_graph.audio.mapped import count_read, will_need
-from ser_graph.errors import InputError
+from ser_graph.errors import InputError, bad_value
 
 
 class TopNeighborSampler(BaseSampler):
@@ -21,18 +22,40 @@ class TopNeighborSampler(BaseSampler):
     once, so that the n strongest edges of a seed are a slice.
 
     Args:
-        data: graph with `edge_index` (neighbour -> seed) and, optionally, `edge_weight`.
+        data: graph with `edge_index` (neighbour -> seed) and, optionally, weights of its edges.
         num_neighbors: neighbours for each hop, -1 = all.
+        subgraph_type: ``"directional"``: each sampled edge once, neighbour -> seed; ``"bidirectional"``: both ways.
+        disjoint: every seed has a subgraph of its own; ``batch.batch`` numbers the seed of each node.
+        weight_attr: the attribute of the graph that holds the weights.
+
+    Raises:
+        InputError: a bad number of neighbours or a bad type of subgraph, or a weight that the graph lacks.
     """
 
-    def __init__(self, data: Data, num_neighbors: Sequence[int]) -> None:
+    def __init__(
+        self,
+        data: Data,
+        num_neighbors: Sequence[int],
+        *,
+        subgraph_type: SubgraphType | str = "directional",
+        disjoint: bool = False,
+        weight_attr: str | None = None,
+    ) -> None:
         if not num_neighbors or min(num_neighbors) < -1:
             raise InputError(
                 f"Bad num_neighbors {list(num_neighbors)}, expected a count (or -1 = all) for each hop"
             )
-        self.num_neighbors = list(num_neighbors)
+        if SubgraphType(subgraph_type) == SubgraphType.induced:
+            raise InputError(
+                "Bad subgraph_type 'induced', expected 'directional' or 'bidirectional'; for all edges among the "
+                "sampled nodes, use data.subgraph(batch.n_id)"
+            )
+        if weight_attr is not None and weight_attr not in data:
+            raise bad_value("weight_attr", weight_attr, data.keys())
+        self.num_neighbors, self.disjoint = list(num_neighbors), disjoint
+        self._both_ways = SubgraphType(subgraph_type) == SubgraphType.bidirectional
         source, target = data.edge_index
-        weight = data.get("edge_weight")
+        weight = data.get(weight_attr or "edge_weight")
         order = torch.arange(len(target)) if weight is None else weight.argsort(descending=True, stable=True)
         self._permutation = order[target[order].argsort(stable=True)]
         self._source = source[self._permutation]
@@ -47,29 +70,42 @@ class TopNeighborSampler(BaseSampler):
     def sample_from_nodes(self, inputs: NodeSamplerInput, **_: Any) -> SamplerOutput:
         """The subgraph of some seeds. The seeds come first, in their order; a repeated seed has several rows."""
         nodes = inputs.node
-        frontier, offset = nodes, 0  # nodes of the last hop, and the local number of the first
+        seeds = torch.arange(len(nodes))  # of each node, the seed that it belongs to; used for disjoint subgraphs
+        frontier, offset = slice(0, len(nodes)), 0  # nodes of the last hop
         rows, cols, edges = [], [], []
         node_counts, edge_counts = [len(nodes)], []
         for count in self.num_neighbors:
-            edge, of = self._top_edges(frontier, count)
+            edge, of = self._top_edges(nodes[frontier], count)
             sources, known = self._source[edge], len(nodes)
-            nodes, local = _append_new(nodes, sources)
+            if self.disjoint:
+                nodes, seeds, local = self._append_apart(nodes, seeds, sources, seeds[frontier][of])
+            else:
+                nodes, local = _append_new(nodes, sources)
             rows.append(local)
             cols.append(of + offset)
             edges.append(edge)
-            frontier, offset = nodes[known:], known
-            node_counts.append(len(frontier))
+            frontier, offset = slice(known, len(nodes)), known
+            node_counts.append(len(nodes) - known)
             edge_counts.append(len(edge))
-        return SamplerOutput(
+        sampled = SamplerOutput(
             node=nodes,
             row=torch.cat(rows),
             col=torch.cat(cols),
             edge=torch.cat(edges),
-            batch=None,
+            batch=seeds if self.disjoint else None,
             num_sampled_nodes=node_counts,
             num_sampled_edges=edge_counts,
             metadata=(inputs.input_id, inputs.time),
         )
+        return sampled.to_bidirectional(keep_orig_edges=True) if self._both_ways else sampled
+
+    def _append_apart(
+        self, nodes: Tensor, seeds: Tensor, sources: Tensor, source_seeds: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `_append_new`, where a node of another seed is another node."""
+        n = len(self._start)
+        codes, local = _append_new(seeds * n + nodes, source_seeds * n + sources)
+        return codes % n, codes // n, local
 
     def neighbors_of(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """The neighbours in the first hop, without a batch.
@@ -125,14 +161,47 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
     If `x` is mapped from disk, the loader samples the next batch while the network computes the current one. The
     disk then reads its rows in the order of the file. Seeds are still shuffled over the whole corpus.
 
+    These arguments of PyG's loader are refused: `replace` and `temporal_strategy` (nothing is drawn), `time_attr`
+    and `input_time` (clips have no time), ``subgraph_type="induced"``, heterogeneous graphs, and a pair of a
+    feature store and a graph store.
+
     Args:
         data: the graph.
         num_neighbors: neighbours for each hop; the neighbour loss needs one hop. -1 = all, 0 = none.
+        subgraph_type: see `TopNeighborSampler`.
+        disjoint: see `TopNeighborSampler`.
+        weight_attr: see `TopNeighborSampler`.
         **settings: `batch_size`, `input_nodes`, `shuffle`, `generator` and other arguments of PyG's loader.
+
+    Raises:
+        InputError: an argument that is refused.
     """
 
-    def __init__(self, data: Data, num_neighbors: Sequence[int], **settings: Any) -> None:
-        sampler = settings.pop("neighbor_sampler", None) or TopNeighborSampler(data, num_neighbors)
+    def __init__(
+        self,
+        data: Data,
+        num_neighbors: Sequence[int],
+        *,
+        subgraph_type: SubgraphType | str = "directional",
+        disjoint: bool = False,
+        weight_attr: str | None = None,
+        **settings: Any,
+    ) -> None:
+        if not isinstance(data, Data):
+            raise InputError(
+                f"Bad data of type {type(data).__name__}, expected one graph of clips (a PyG Data); PyG's own "
+                "NeighborLoader takes heterogeneous graphs and stores"
+            )
+        for name in ("replace", "temporal_strategy", "time_attr", "input_time"):
+            given = settings.pop(name, None)
+            if given is not None and given is not False:
+                raise InputError(
+                    f"{name} is not for this loader, which always takes the most similar neighbours; leave it out, "
+                    "or use PyG's own NeighborLoader"
+                )
+        sampler = settings.pop("neighbor_sampler", None) or TopNeighborSampler(
+            data, num_neighbors, subgraph_type=subgraph_type, disjoint=disjoint, weight_attr=weight_attr
+        )
         if not settings.get("num_workers"):
             settings.setdefault("filter_per_worker", False)  # sampling and reading are then separate steps
         super().__init__(data, list(num_neighbors), neighbor_sampler=sampler, **settings)

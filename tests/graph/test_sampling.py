@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch_geometric.loader
 from hypothesis import given, settings, strategies as st
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 from torch_geometric.sampler import NodeSamplerInput
 
 from ser_graph.errors import InputError
@@ -71,6 +71,77 @@ def test_sampling_is_the_brute_force_oracle(drawn, counts):
     assert sum(out.num_sampled_nodes) == len(nodes)
     assert sum(out.num_sampled_edges) == len(expected)
     assert len(out.num_sampled_nodes) == len(counts) + 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(graphs(), st.sampled_from([[2], [-1], [0], [2, 2], [1, -1, 3]]))
+def test_disjoint_subgraphs_are_those_of_each_seed_alone(drawn, counts):
+    data, seeds = drawn
+    sampler = TopNeighborSampler(data, counts, disjoint=True)
+    out = sampler.sample_from_nodes(NodeSamplerInput(input_id=None, node=torch.tensor(seeds)))
+    assert out.node[: len(seeds)].tolist() == seeds and out.batch[: len(seeds)].tolist() == [*range(len(seeds))]
+    for place, seed in enumerate(seeds):
+        alone, edges = sample(data, counts, [seed])
+        own, own_edges = out.batch == place, out.batch[out.col] == place
+        assert sorted(out.node[own].tolist()) == sorted(alone.node.tolist())
+        assert sorted(sampler.edge_permutation[out.edge[own_edges]].tolist()) == sorted(edges.tolist())
+        assert torch.equal(out.batch[out.row[own_edges]], out.batch[out.col[own_edges]])
+        source, target = data.edge_index[:, sampler.edge_permutation[out.edge]]
+        assert torch.equal(out.node[out.row], source) and torch.equal(out.node[out.col], target)
+
+
+def test_what_a_disjoint_batch_holds(toy_graph):
+    loader = NeighborLoader(toy_graph, [2], batch_size=4, input_nodes=toy_graph.train_mask, disjoint=True)
+    batch = next(iter(loader))
+    assert torch.equal(batch.x, toy_graph.x[batch.n_id])
+    assert torch.equal(batch.batch[batch.edge_index[0]], batch.batch[batch.edge_index[1]])
+    assert batch.batch[:4].tolist() == [0, 1, 2, 3]
+
+
+def test_both_ways(toy_graph):
+    """Each edge of the directional batch and its reverse; the weights are those of the edges in the graph."""
+    how = {"batch_size": 8, "input_nodes": toy_graph.train_mask}
+    one = next(iter(NeighborLoader(toy_graph, [2], **how)))
+    both = next(iter(NeighborLoader(toy_graph, [2], subgraph_type="bidirectional", **how)))
+    pairs = {tuple(pair) for pair in one.edge_index.T.tolist()}
+    assert {tuple(pair) for pair in both.edge_index.T.tolist()} == pairs | {(b, a) for a, b in pairs}
+    assert torch.equal(both.n_id, one.n_id)
+    weight = {tuple(pair): value for pair, value in zip(one.edge_index.T.tolist(), one.edge_weight, strict=True)}
+    for (a, b), value in zip(both.edge_index.T.tolist(), both.edge_weight, strict=True):
+        assert value in (weight.get((a, b)), weight.get((b, a)))
+
+
+def test_weights_of_another_name(toy_graph):
+    toy_graph.strength = -toy_graph.edge_weight
+    seeds = {"batch_size": 8, "input_nodes": toy_graph.train_mask}
+    weakest = next(iter(NeighborLoader(toy_graph, [1], weight_attr="strength", **seeds)))
+    for seed, n in enumerate(weakest.n_id[:8].tolist()):
+        weights = toy_graph.edge_weight[toy_graph.edge_index[1] == n]
+        found = weakest.edge_weight[weakest.edge_index[1] == seed]
+        assert found.tolist() == ([float(weights.min())] if len(weights) else [])
+    with pytest.raises(InputError, match="Bad weight_attr 'strong', expected one of"):
+        NeighborLoader(toy_graph, [1], weight_attr="strong", **seeds)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"replace": True}, "^replace is not for this loader"),
+        ({"time_attr": "duration"}, "^time_attr is not for this loader"),
+        ({"input_time": torch.arange(3)}, "^input_time is not for this loader"),
+        ({"temporal_strategy": "last"}, "^temporal_strategy is not for this loader"),
+        ({"subgraph_type": "induced"}, "^Bad subgraph_type 'induced', expected 'directional' or 'bidirectional'"),
+    ],
+)
+def test_options_that_do_not_apply_are_refused(toy_graph, option, said):
+    with pytest.raises(InputError, match=said):
+        NeighborLoader(toy_graph, [1], **option)
+
+
+def test_other_kinds_of_graphs_are_refused(toy_graph):
+    for other in (HeteroData(), (toy_graph, toy_graph)):
+        with pytest.raises(InputError, match=r"^Bad data of type .*, expected one graph of clips"):
+            NeighborLoader(other, [1])
 
 
 def test_repeated_seeds_by_hand():
