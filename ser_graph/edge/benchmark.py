@@ -13,6 +13,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ser_graph.common.hashing import content_hash
+from ser_graph.common.processes import safe_imports
 from ser_graph.edge.loading import load_model
 from ser_graph.edge.measuring import latencies_ms, peak_memory_mb, size_mb
 from ser_graph.errors import InputError
@@ -128,9 +129,10 @@ def _notes(rows: list[dict[str, Any]]) -> list[str]:
 
 def _in_a_process(request: dict[str, Any]) -> dict[str, Any]:
     """The row of one model, measured in a new Python process, so that models do not share memory and threads."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(request["threads"])}
     command = [sys.executable, "-m", "ser_graph.edge.benchmark", json.dumps(request)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    with safe_imports():
+        environment = {**os.environ, "OMP_NUM_THREADS": str(request["threads"])}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
     output = done.stdout.strip().splitlines()
     if done.returncode or not output:
         name = request.get("model") or request["teacher"]

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from ser_graph.common.files import write_json
 from ser_graph.common.memory import keep_freed_memory
+from ser_graph.common.processes import safe_imports
 from ser_graph.common.stages import Stage
 from ser_graph.downstream import Student, TrainingSettings, predict_clips, train
 from ser_graph.downstream.student import write_student
@@ -58,7 +59,7 @@ def prepare_students(
     pool = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
     bar = tqdm(total=len(grid), desc=f"students, {jobs} at a time", disable=not progress)
     try:
-        with bar, parallel_config("loky", inner_max_num_threads=1):
+        with bar, safe_imports(), parallel_config("loky", inner_max_num_threads=1):
             for said in pool(cells):
                 bar.update()
                 for message, category in said:

@@ -37,6 +37,7 @@ from scipy.signal import lfilter
 from tqdm import tqdm
 
 from ser_graph.common.files import atomic_file
+from ser_graph.common.processes import safe_imports
 from ser_graph.common.stages import Stage
 from ser_graph.corpora.adapters.synthetic import clip_file
 from ser_graph.corpora.loading import load_corpus
@@ -148,10 +149,11 @@ def _write_clips(folder: Path, clips: list[Clip], preset: str, difficulty: float
     """Make clips; for many clips, use several processes."""
     make = delayed(_write_clip)
     pool = Parallel(n_jobs=1 if len(clips) < _MANY else -1, return_as="generator_unordered")
-    made = pool(make(folder, clip, preset, difficulty, seed) for clip in clips)
     few = len(clips) < _LONG
-    for _ in tqdm(made, desc="Built-in speech", unit="clip", total=len(clips), disable=few):
-        pass
+    with safe_imports():
+        made = pool(make(folder, clip, preset, difficulty, seed) for clip in clips)
+        for _ in tqdm(made, desc="Built-in speech", unit="clip", total=len(clips), disable=few):
+            pass
 
 
 def _write_clip(folder: Path, clip: Clip, preset: str, difficulty: float, seed: int) -> None:
