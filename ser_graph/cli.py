@@ -603,14 +603,14 @@ def _predict_stream(
 ) -> None:
     """Print one line per window as soon as it is complete; Ctrl-C ends the command without an error."""
     from ser_graph.edge.loading import load_model
-    from ser_graph.edge.streaming import format_window, listen
-    from ser_graph.edge.streams import MICROPHONE
+    from ser_graph.edge.streaming import listen
+    from ser_graph_runtime.streams import MICROPHONE
 
     found, nearest = load_model(model, threads), None
     if graph is not None:
-        from ser_graph.edge.nearest import Nearest
+        from ser_graph.edge.nearest import nearest_of_graph
 
-        nearest = Nearest(found, graph, k=n_nearest)
+        nearest = nearest_of_graph(found, graph, k=n_nearest)
     if not microphone and sys.stdin is None:
         raise InputError(
             "Standard input is closed; pipe the sound of a program into it, e.g. arecord ... | ser-graph predict"
@@ -623,7 +623,7 @@ def _predict_stream(
         windows = record(windows, "microphone" if microphone else "-", out)
     with contextlib.suppress(KeyboardInterrupt):
         for one in windows:
-            print(format_window(one), flush=True)
+            print(one_line(one), flush=True)
 
 
 def _check_out(out: Path) -> None:

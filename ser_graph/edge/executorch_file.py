@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.common.extras import edge_package
+from ser_graph.common.extras import export_package
 from ser_graph.downstream import Student
 from ser_graph.errors import InputError
 
@@ -68,8 +68,8 @@ def executorch_program(student: Student, metadata: dict[str, Any]) -> bytes:
             "ExecuTorch programs are for students that predict every clip alone. This student normalises by "
             "speaker: export it with format='onnx', or train one with normalise='utterance'"
         )
-    exir = edge_package("executorch.exir", EXTRA)
-    xnnpack = edge_package("executorch.backends.xnnpack.partition.xnnpack_partitioner", EXTRA)
+    exir = export_package("executorch.exir", EXTRA)
+    xnnpack = export_package("executorch.backends.xnnpack.partition.xnnpack_partitioner", EXTRA)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # from torch's code, about torch's code
         exported = torch.export.export(WholeStudent(student), (torch.zeros(1, student.features.n_samples),))

@@ -18,24 +18,16 @@ from tqdm.auto import tqdm
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.standardise import update_voice
-from ser_graph.common.extras import edge_package
+from ser_graph.common.extras import export_package
 from ser_graph.common.files import atomic_file
 from ser_graph.common.provenance import environment
 from ser_graph.downstream import Student, load_student
 from ser_graph.downstream.prediction import known_voices
-from ser_graph.edge.onnx_student import (
-    FORMAT,
-    FORMAT_VERSION,
-    METADATA_KEY,
-    OUTPUTS,
-    SPECTROGRAM,
-    VOICE,
-    VOICE_AFTER,
-    WAVEFORM,
-)
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.compatibility import check_same_features
+from ser_graph_runtime.metadata import FORMAT, FORMAT_VERSION, METADATA_KEY
+from ser_graph_runtime.onnx_model import OUTPUTS, SPECTROGRAM, VOICE, VOICE_AFTER, WAVEFORM
 
 OPSET = 18
 FORMATS = ("onnx", "executorch")
@@ -94,7 +86,7 @@ def export(
 
     Raises:
         InputError: a student that needs the teacher; for ExecuTorch, a student that normalises by speaker; no clip
-            for int8; a graph with other spectrograms; or the extra `edge` or `executorch` is not installed.
+            for int8; a graph with other spectrograms; or the extra `export` or `executorch` is not installed.
     """
     if format not in FORMATS:
         raise bad_value("format", format, FORMATS)
@@ -114,7 +106,7 @@ def export(
         with atomic_file(out) as part:
             part.write_bytes(program)
         return out
-    onnx = edge_package("onnx")
+    onnx = export_package("onnx")
     ranges = calibration(student, clips, n_clips, seed, progress) if int8 else None
     bar = tqdm(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
     with tempfile.TemporaryDirectory() as folder, bar:
@@ -165,7 +157,7 @@ def _metadata(student: Student, int8: bool) -> dict[str, Any]:
 def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: Path) -> None:
     """Write a module as ONNX, with names for its inputs (in the order of its arguments) and its outputs."""
     clips = torch.export.Dim("clips")
-    edge_package("onnxscript")
+    export_package("onnxscript")
     with warnings.catch_warnings(), _silence_libraries():
         warnings.simplefilter("ignore")  # from torch's code, about torch's code
         torch.onnx.export(
@@ -184,7 +176,7 @@ def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: P
 
 def _joined(front: Any, network: Any) -> Any:
     """Two ONNX models as one; the spectrogram becomes an inner value and keeps its name."""
-    compose = edge_package("onnx.compose")
+    compose = export_package("onnx.compose")
     front = compose.add_prefix(front, "front/", rename_inputs=False, rename_outputs=False)
     front.ir_version = network.ir_version = max(front.ir_version, network.ir_version)
     needed = {opset.domain: opset for opset in [*front.opset_import, *network.opset_import]}
@@ -251,9 +243,9 @@ def _draw(n: int, wanted: int, seed: int) -> np.ndarray:
 
 def _quantised(path: Path, given: dict[str, np.ndarray], progress: bool) -> Path:
     """Static quantisation: weights per channel, activations by their ranges on the clips."""
-    onnx = edge_package("onnx")
-    quantization = edge_package("onnxruntime.quantization")
-    shapes = edge_package("onnxruntime.quantization.shape_inference")
+    onnx = export_package("onnx")
+    quantization = export_package("onnxruntime.quantization")
+    shapes = export_package("onnxruntime.quantization.shape_inference")
     ready, done = path.with_name("ready.onnx"), path.with_name("int8.onnx")
     n_clips = len(given[SPECTROGRAM])
     bar = tqdm(range(n_clips), desc="calibrating int8", unit="clip", disable=not progress, delay=1)

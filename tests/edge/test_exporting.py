@@ -15,9 +15,10 @@ from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora.table import load_table
 from ser_graph.downstream import BACKBONES, Student, predict_clips
 from ser_graph.edge.exporting import calibration, export
-from ser_graph.edge.onnx_student import METADATA_KEY, OnnxStudent
+from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.errors import InputError
 from ser_graph.evaluation import uar
+from ser_graph_runtime.metadata import METADATA_KEY
 
 
 def waveforms(student, n=4):
@@ -137,7 +138,7 @@ def test_mistakes_leave_no_file(student, toy_graph, tmp_path, monkeypatch):
         with pytest.raises(InputError, match=words):
             export(model, out, progress=False, **settings)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(InputError, match=r"onnx is not installed; run pip install 'ser-graph\[edge\]'"):
+    with pytest.raises(InputError, match=r"onnx is not installed; run pip install 'ser-graph\[export\]'"):
         export(student, out, progress=False)
     assert not list(tmp_path.iterdir())
 

@@ -1,14 +1,19 @@
-"""Samples of any common type (integers or floats, NumPy or torch, one channel or several) -> mono float32."""
+"""Samples of any common type (integers or floats, NumPy or torch, one channel or several) -> mono float32.
+
+This module alone says which arrays and rates are sound. Files, streams and arrays all use it.
+"""
 
 import numbers
 from typing import Any
 
 import numpy as np
 
-from ser_graph.audio.sound import FEWEST, MOST
-from ser_graph.errors import InputError
+from ser_graph_runtime.errors import InputError
 
-MOST_CHANNELS = 32
+MOST_CHANNELS = 8
+FEWEST, MOST = 1_000, 1_000_000  # samples a second that sound can have
+LOUDEST = 100.0  # full scale is 1; louder samples (by 40 dB) are integers that were stored as floats
+QUIETEST = 1e-4  # 80 dB below full scale; sound without a louder sample is silence, as of a muted microphone
 _OFFSETS = {"uint8": 128, "int8": 0, "int16": 0, "int32": 0}  # the value of silence; WAV stores 8 bits unsigned
 
 
@@ -57,6 +62,16 @@ def check_rate(rate: Any) -> int:
         shown = repr(rate) if isinstance(rate, str | numbers.Number) else f"of type {type(rate).__name__}"
         raise InputError(f"Bad rate {shown}, expected a whole number from {FEWEST:,} to {MOST:,} samples a second")
     return int(rate)  # type: ignore[call-overload]
+
+
+def repeat_to(waveform: np.ndarray, n_samples: int) -> np.ndarray:
+    """Cut a waveform at its end, or repeat it from its start, to exactly `n_samples`.
+
+    Examples:
+        >>> repeat_to(np.array([1, 2, 3]), 5)
+        array([1, 2, 3, 1, 2])
+    """
+    return np.resize(waveform, n_samples)
 
 
 def _mono(values: np.ndarray) -> np.ndarray:

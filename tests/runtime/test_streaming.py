@@ -11,9 +11,9 @@ import soundfile
 import torch
 from hypothesis import given, strategies as st
 
-from ser_graph.audio.resampling import resampled
-from ser_graph.edge.streaming import cut, listen
-from ser_graph.errors import InputError
+from ser_graph_runtime.errors import InputError
+from ser_graph_runtime.resampling import resampled
+from ser_graph_runtime.streaming import cut, listen
 
 RATE = 16_000
 
@@ -22,6 +22,7 @@ class Loudness:
     """A model that says how loud its window of 1 s is; what it was asked is kept."""
 
     emotions = ("quiet", "loud")
+    threshold = 0.0
     features = {"sample_rate": RATE, "n_samples": RATE}  # noqa: RUF012
 
     def __init__(self):
@@ -82,7 +83,7 @@ def test_raw_pcm_is_heard_window_by_window():
         start = round(one.start * RATE)
         np.testing.assert_array_equal(waveform, expected[start : start + RATE])
         assert one.probabilities["loud"] == pytest.approx(abs(waveform).max())
-        assert one.predicted == ("loud" if abs(waveform).max() > 0.5 else "quiet") and one.nearest == []
+        assert one.emotion == ("loud" if abs(waveform).max() > 0.5 else "quiet") and one.nearest == []
 
 
 def test_a_short_stream_and_a_short_window_are_repeated():
@@ -244,6 +245,6 @@ def test_microphone(monkeypatch):
         next(listen(Loudness(), "mic"))
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(
-        InputError, match=r"sounddevice is not installed; run pip install 'ser-graph\[microphone\]'"
+        InputError, match=r"sounddevice is not installed; run pip install 'ser-graph-runtime\[microphone\]'"
     ):
         next(listen(Loudness(), "microphone"))
