@@ -4,7 +4,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,13 @@ from ser_graph.common.files import atomic_file
 from ser_graph.common.provenance import environment
 from ser_graph.downstream import Student, load_student
 from ser_graph.downstream.prediction import known_voices
+from ser_graph.edge.nearest import nearest_of_graph, write_nearest
+from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.compatibility import check_same_features
-from ser_graph_runtime.metadata import FORMAT, FORMAT_VERSION, METADATA_KEY
+from ser_graph_runtime.metadata import FORMAT, FORMAT_VERSION, METADATA_KEY, TEXTS
+from ser_graph_runtime.nearest import NEAREST_SUFFIX
 from ser_graph_runtime.onnx_model import OUTPUTS, SPECTROGRAM, VOICE, VOICE_AFTER, WAVEFORM
 
 OPSET = 18
@@ -37,15 +40,20 @@ _LOGGERS = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_i
 class Probabilities(nn.Module):
     """Spectrogram as measured -> probabilities and `fc1`; with the statistics of a voice, also their update."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Student, temperature: float = 1.0) -> None:
         super().__init__()
-        self.student = student.eval()
+        self.student, self.temperature = student.eval(), temperature
 
     def forward(self, spectrogram: Tensor, voice: Tensor | None = None) -> tuple[Tensor, ...]:
         """[B, n_frames, n_mels] float32 -> [B, K] and [B, F]; with [B, 3, n_mels] also [B, 3, n_mels]."""
         output = self.student(spectrogram, voice=voice)
-        outputs = output.logits.softmax(1), output.fc1
+        outputs = calibrated(output.logits, self.temperature), output.fc1
         return outputs if voice is None else (*outputs, update_voice(spectrogram, voice))
+
+
+def calibrated(logits: Tensor, temperature: float) -> Tensor:
+    """[B, K] logits -> probabilities at a temperature; a network without calibration gets no division."""
+    return (logits if temperature == 1 else logits / temperature).softmax(1)
 
 
 def export(
@@ -57,6 +65,10 @@ def export(
     clips: ClipGraph | pd.DataFrame | None = None,
     n_clips: int = 128,
     seed: int = 0,
+    temperature: float = 1.0,
+    threshold: float = 0.0,
+    nearest: ClipGraph | None = None,
+    about: Mapping[str, str] | None = None,
     progress: bool = True,
 ) -> Path:
     """Write a student as one file for a device. Input: a waveform. Output: probabilities and `fc1`.
@@ -79,6 +91,13 @@ def export(
             with known voices. Or a clip table: all its files, with unknown voices. The function uses no labels.
         n_clips: number of these clips to use, drawn at random.
         seed: random seed of that draw.
+        temperature: the file divides its logits by this number; see `fit_temperature`.
+        threshold: answers with a lower confidence are unsure; see `choose_threshold`. The file stores the number;
+            `ser_graph_runtime` applies it.
+        nearest: ONNX only: also write the embeddings of the labelled training clips of this graph, with their file
+            names and emotions, to NAME.nearest.npz beside the file. `ser_graph_runtime` then names the clips that
+            are most similar.
+        about: texts about the model: `title`, `licence`, `attribution`.
         progress: show a progress bar.
 
     Returns:
@@ -86,12 +105,16 @@ def export(
 
     Raises:
         InputError: a student that needs the teacher; for ExecuTorch, a student that normalises by speaker; no clip
-            for int8; a graph with other spectrograms; or the extra `export` or `executorch` is not installed.
+            for int8; a graph with other spectrograms, or without labels for `nearest`; a bad temperature, threshold
+            or text; or the extra `export` or `executorch` is not installed.
     """
     if format not in FORMATS:
         raise bad_value("format", format, FORMATS)
     if int8 and format != "onnx":
         raise InputError(f"int8 is of the format onnx, not of {format}; leave one of the two out")
+    if nearest is not None and format != "onnx":
+        raise InputError(f"nearest is of the format onnx, not of {format}; leave one of the two out")
+    added = _added(temperature, threshold, about or {})
     student = model if isinstance(model, Student) else load_student(model)
     if student.needs_teacher:
         raise InputError(
@@ -102,18 +125,18 @@ def export(
     if format == "executorch":
         from ser_graph.edge.executorch_file import executorch_program
 
-        program = executorch_program(student, _metadata(student, int8))
+        program = executorch_program(student, temperature, _metadata(student, int8) | added)
         with atomic_file(out) as part:
             part.write_bytes(program)
         return out
     onnx = export_package("onnx")
-    ranges = calibration(student, clips, n_clips, seed, progress) if int8 else None
+    ranges = int8_inputs(student, clips, n_clips, seed, progress) if int8 else None
     bar = tqdm(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
     with tempfile.TemporaryDirectory() as folder, bar:
         network = Path(folder) / "network.onnx"
         zeros = _zeros(student)
         made = [*OUTPUTS, VOICE_AFTER] if VOICE in zeros else OUTPUTS
-        _trace(Probabilities(student), zeros, made, network)
+        _trace(Probabilities(student, temperature), zeros, made, network)
         bar.update()
         if ranges is not None:
             network = _quantised(network, ranges, progress)
@@ -124,10 +147,25 @@ def export(
         )
         bar.update()
         whole = _joined(onnx.load(front), onnx.load(network))
-        onnx.helper.set_model_props(whole, {METADATA_KEY: json.dumps(_metadata(student, int8))})
+        onnx.helper.set_model_props(whole, {METADATA_KEY: json.dumps(_metadata(student, int8) | added)})
         with atomic_file(out) as part:
             onnx.save(whole, part)
+            if nearest is not None:
+                clips_of_graph = nearest_of_graph(OnnxStudent(part), nearest, progress=progress)
+                write_nearest(clips_of_graph, part, out.with_suffix(NEAREST_SUFFIX))
     return out
+
+
+def _added(temperature: float, threshold: float, about: Mapping[str, str]) -> dict[str, Any]:
+    """The metadata that do not come from the student."""
+    if not 0 < temperature < float("inf"):
+        raise InputError(f"Bad temperature {temperature!r}, expected a number above 0")
+    if not 0 <= threshold <= 1:
+        raise InputError(f"Bad threshold {threshold!r}, expected a probability from 0 to 1")
+    for name in about:
+        if name not in TEXTS:
+            raise bad_value("text about a model", name, TEXTS)
+    return {"temperature": float(temperature), "threshold": float(threshold), **about}
 
 
 def _zeros(student: Student) -> dict[str, Tensor]:
@@ -211,7 +249,7 @@ def _silence_libraries() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def calibration(
+def int8_inputs(
     student: Student, clips: ClipGraph | pd.DataFrame | None, n_clips: int, seed: int, progress: bool
 ) -> dict[str, np.ndarray]:
     """The inputs of the network for some clips: `spectrogram` [M, n_frames, n_mels], perhaps `voice`."""

@@ -12,7 +12,7 @@ from ser_graph.edge.models import Model
 from ser_graph.errors import InputError
 from ser_graph.graph.compatibility import check_compatible
 from ser_graph.graph.stored import read_stored_graph
-from ser_graph_runtime.nearest import NEAREST_SUFFIX, NEAREST_VERSION, Nearest, file_hash
+from ser_graph_runtime.nearest import NEAREST_VERSION, Nearest, file_hash
 
 if TYPE_CHECKING:
     from ser_graph.graph import ClipGraph
@@ -53,13 +53,14 @@ def nearest_of_graph(
     return Nearest(files, emotions, np.concatenate(fc1), k=k)
 
 
-def write_nearest(nearest: Nearest, model: str | Path) -> Path:
-    """Write labelled clips beside an exported model, as `load_nearest` reads them: NAME.nearest.npz.
+def write_nearest(nearest: Nearest, model: Path, out: Path) -> None:
+    """Write labelled clips for an exported model, as `load_nearest` reads them.
 
-    The embeddings are stored as float16; cosine similarities change by less than 0.001.
+    Args:
+        nearest: the clips. Their embeddings are stored as float16; similarities change by less than 0.001.
+        model: the exported model that they belong to.
+        out: the file, NAME.nearest.npz.
     """
-    model = Path(model)
-    out = model.with_suffix(NEAREST_SUFFIX)
     with atomic_file(out) as part:
         np.savez_compressed(
             part,
@@ -69,7 +70,6 @@ def write_nearest(nearest: Nearest, model: str | Path) -> Path:
             emotions=np.array(nearest.emotions),
             fc1=nearest.fc1.astype(np.float16),
         )
-    return out
 
 
 def clip_voices(spectrograms: np.ndarray, speaker: pd.Series, rows: np.ndarray) -> np.ndarray:

@@ -13,7 +13,11 @@ import pandas as pd
 import pytest
 import soundfile
 
+from ser_graph.downstream import predict_clips
+from ser_graph.evaluation import expected_calibration_error, fit_temperature, with_temperature
 from ser_graph.graph import save_graph
+from ser_graph_runtime.nearest import load_nearest
+from ser_graph_runtime.onnx_model import OnnxModel
 
 ROOT = Path(__file__).parents[2]
 PYTHONPATH = os.pathsep.join([str(ROOT), str(ROOT / "runtime")])
@@ -48,6 +52,32 @@ def test_export_to_int8_on_the_graph_of_the_run(call, student, toy_graph, tmp_pa
     assert [line for line in error.replace("\r", "\n").splitlines() if line.strip() and "%|" not in line] == []
     assert code == 0 and f"onnx file of {out.stat().st_size / 1e6:.2f} MB (int8): {out}" in text
     assert "QuantizeLinear" in {node.op_type for node in onnx.load(out).graph.node}
+
+
+def test_export_with_a_graph_calibrates_and_stores_what_is_similar(call, student, toy_graph, tmp_path):
+    folder, graph = student.save(tmp_path / "cnn"), save_graph(toy_graph, tmp_path / "graph")
+    out = tmp_path / "cnn.onnx"
+    code, text, _ = call("export", folder, "--graph", graph, "--unsure-below", 0.7, "--out", out)
+    assert code == 0 and len(text.splitlines()) == 2
+    dev = predict_clips(student, toy_graph, "dev")
+    temperature = fit_temperature(dev)
+    before, after = (expected_calibration_error(one) for one in (dev, with_temperature(dev, temperature)))
+    fitted = f"temperature {temperature:.2f}, fitted on 15 dev clips"
+    assert text.splitlines()[0] == f"{fitted}: expected calibration error {before:.3f} -> {after:.3f}"
+    model = OnnxModel(out)
+    assert model.threshold == 0.7 and model.temperature == pytest.approx(temperature, rel=1e-4)
+    assert load_nearest(tmp_path / "cnn.nearest.npz", out).files == list(toy_graph.table.index[:75])
+
+
+def test_what_no_dev_clip_can_calibrate_keeps_temperature_one(call, student, toy_graph, tmp_path):
+    folder, out = student.save(tmp_path / "cnn"), tmp_path / "cnn.onnx"
+    toy_graph.table = toy_graph.table.assign(
+        emotion=toy_graph.table["emotion"].where(toy_graph.table["split"] != "dev")
+    )
+    graph = save_graph(toy_graph, tmp_path / "graph")
+    code, text, _ = call("export", folder, "--graph", graph, "--out", out)
+    assert code == 0 and "temperature 1: the graph has no labelled dev clip" in text
+    assert (OnnxModel(out).temperature, OnnxModel(out).threshold) == (1.0, 0.0)
 
 
 def test_predict_prints_or_writes_a_table(call, exported, student, toy_graph, folder, tmp_path):

@@ -17,7 +17,7 @@ from ser_graph.audio.log_mel import LogMel
 from ser_graph.corpora.table import load_table
 from ser_graph.downstream import predict_clips
 from ser_graph.downstream.prediction import known_voices
-from ser_graph.edge.exporting import calibration, export
+from ser_graph.edge.exporting import export, int8_inputs
 from ser_graph.edge.nearest import clip_voices, nearest_of_graph
 from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.edge.prediction import predict
@@ -170,10 +170,10 @@ def test_int8_hears_as_well_and_knows_voices_exactly(models, hearing, hearing_in
 
 
 def test_int8_is_calibrated_on_voices_where_a_graph_knows_them(hearing, toy_graph, folder):
-    given = calibration(hearing, toy_graph, 5, 0, False)
+    given = int8_inputs(hearing, toy_graph, 5, 0, False)
     assert list(given) == ["spectrogram", "voice"] and (given["voice"][:, 0] == 15 * 31).all()
     (folder / "labels.csv").write_text("file,emotion\n0.wav,\n1.wav,\n")
-    given = calibration(hearing, load_table(folder / "labels.csv"), 5, 0, False)
+    given = int8_inputs(hearing, load_table(folder / "labels.csv"), 5, 0, False)
     assert given["voice"].shape == (2, 3, 64) and not given["voice"].any()
 
 
