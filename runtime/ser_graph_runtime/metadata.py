@@ -1,7 +1,6 @@
 """The metadata of an exported model: JSON inside the ONNX file, checked before anything is made from it."""
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +11,7 @@ from ser_graph_runtime.errors import InputError
 FORMAT = "ser_graph.onnx"
 FORMAT_VERSION = 1
 METADATA_KEY = "ser_graph"
+TEMPERATURES = (0.01, 100.0)  # the lowest and the highest; far outside of what calibration gives
 TEXTS = ("title", "licence", "attribution")  # free texts about a model; each may be missing
 
 _MOST_SAMPLES = 2**24  # of one window: 17 minutes at 16 kHz
@@ -63,7 +63,7 @@ def _is_int(value: Any, least: int, most: int) -> bool:
 
 
 def _is_number(value: Any, least: float, most: float) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and least <= value <= most
+    return type(value) in (int, float) and least <= value <= most
 
 
 def _is_text(value: Any) -> bool:
@@ -103,7 +103,7 @@ _EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "info": ("a dictionary", _is_dict),
     "n_params": ("a whole number", _is_size),
     "macs": ("a whole number", _is_size),
-    "temperature": ("a number above 0", lambda value: _is_number(value, 1e-6, 1e6)),
+    "temperature": ("a number from 0.01 to 100", lambda value: _is_number(value, *TEMPERATURES)),
     "threshold": ("a probability from 0 to 1", lambda value: _is_number(value, 0, 1)),
     **{name: (f"a text of up to {_MOST_LETTERS:,} letters", _is_text) for name in TEXTS},
 }

@@ -28,7 +28,7 @@ from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.compatibility import check_same_features
-from ser_graph_runtime.metadata import FORMAT, FORMAT_VERSION, METADATA_KEY, TEXTS
+from ser_graph_runtime.metadata import FORMAT, FORMAT_VERSION, METADATA_KEY, TEMPERATURES, TEXTS
 from ser_graph_runtime.nearest import NEAREST_SUFFIX
 from ser_graph_runtime.onnx_model import OUTPUTS, SPECTROGRAM, VOICE, VOICE_AFTER, WAVEFORM
 
@@ -158,8 +158,8 @@ def export(
 
 def _added(temperature: float, threshold: float, about: Mapping[str, str]) -> dict[str, Any]:
     """The metadata that do not come from the student."""
-    if not 0 < temperature < float("inf"):
-        raise InputError(f"Bad temperature {temperature!r}, expected a number above 0")
+    if not TEMPERATURES[0] <= temperature <= TEMPERATURES[1]:
+        raise InputError(f"Bad temperature {temperature!r}, expected a number from 0.01 to 100")
     if not 0 <= threshold <= 1:
         raise InputError(f"Bad threshold {threshold!r}, expected a probability from 0 to 1")
     for name in about:

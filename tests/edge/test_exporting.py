@@ -204,7 +204,7 @@ def test_texts_about_a_model_are_kept(student, tmp_path):
     assert {name: getattr(found, name) for name in about} == about
     for given, words in [
         ({"about": {"author": "A"}}, "Bad text about a model 'author', expected one of"),
-        ({"temperature": 0.0}, "Bad temperature 0.0, expected a number above 0"),
+        ({"temperature": 0.0}, "Bad temperature 0.0, expected a number from 0.01 to 100"),
         ({"temperature": float("nan")}, "Bad temperature nan"),
         ({"threshold": 1.5}, "Bad threshold 1.5, expected a probability from 0 to 1"),
         ({"format": "executorch", "nearest": object()}, "nearest is of the format onnx"),

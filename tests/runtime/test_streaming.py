@@ -3,6 +3,7 @@
 import io
 import struct
 import sys
+import tracemalloc
 import types
 
 import numpy as np
@@ -212,6 +213,74 @@ def test_sound_that_is_no_sound_gets_no_emotion(value):
     assert next(windows).start == 0
     with pytest.raises(InputError, match=rf"The sound from 1\.00 to 2\.00 s holds samples up to {value}, expected"):
         next(windows)
+
+
+def test_three_hours_are_heard_in_little_memory():
+    block = np.full(RATE, 0.25, np.float32)
+    windows = listen(Forgetful(), (block for _ in range(3 * 3600)), rate=RATE)
+    tracemalloc.start()
+    n = last = 0
+    for answer in windows:
+        n, last = n + 1, answer.end
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (n, last) == (10_800, 10_800.0)
+    assert most < 2**21  # three hours are 691 MB
+
+
+class Forgetful(Loudness):
+    """One that keeps nothing of what it was asked."""
+
+    def hear(self, waveforms, voice):
+        answer = super().hear(waveforms, voice)
+        self.asked.clear()
+        return answer
+
+
+def test_a_silent_stream_gives_unsure_answers():
+    windows, _ = heard(io.BytesIO(bytes(4 * RATE)), rate=RATE)
+    assert [one.sure for one in windows] == [False, False]
+    dithered = np.tile(np.array([1, -1, 2, -2], "<i2"), RATE // 4)  # what a muted microphone may send
+    assert not heard(io.BytesIO(dithered.tobytes()), rate=RATE)[0][0].sure
+    assert heard(io.BytesIO(sound(1.0).tobytes()), rate=RATE)[0][0].sure
+
+
+def test_20_ms_are_heard():
+    samples = sound(0.02)[:, 0]
+    ((window,), (waveform,)) = heard(io.BytesIO(samples.tobytes()), rate=RATE)
+    assert (window.start, window.end) == (0, 0.02)
+    np.testing.assert_array_equal(waveform.reshape(50, 320), np.tile(samples / np.float32(32768), (50, 1)))
+
+
+@pytest.mark.parametrize("reason", ["Error querying device -1", "Device unavailable [PaErrorCode -9985]"])
+def test_a_microphone_that_is_missing_or_refused_is_one_line(monkeypatch, reason):
+    class PortAudioError(Exception):
+        pass
+
+    def refuse(**_):
+        raise PortAudioError(reason)
+
+    found = types.SimpleNamespace(InputStream=refuse, PortAudioError=PortAudioError)
+    monkeypatch.setitem(sys.modules, "sounddevice", found)
+    with pytest.raises(
+        InputError, match=r"microphone cannot be used at 16,000 Hz .*connect one, and let"
+    ) as caught:
+        next(listen(Loudness(), "microphone"))
+    assert reason in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_library_of_the_system_is_one_line(monkeypatch):
+    class NoPortAudio:
+        def find_spec(self, name, *_):
+            if name == "sounddevice":
+                raise OSError("PortAudio library not found")
+
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [NoPortAudio(), *sys.meta_path])
+    with pytest.raises(
+        InputError, match=r"sounddevice does not work here \(PortAudio library not found\); install"
+    ):
+        next(listen(Loudness(), "microphone"))
 
 
 def test_microphone(monkeypatch):
