@@ -149,7 +149,7 @@ def test_modules_say_what_they_are_for() -> None:
 
 def test_nothing_is_unpickled() -> None:
     forbidden = ("pickle" + ".load", "weights_only=" + "False")
-    for folder in ("ser_graph", "tests", "examples", "notebooks", "benchmarks"):
+    for folder in ("ser_graph", "runtime", "tests", "examples", "notebooks", "benchmarks"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in {".py", ".ipynb"}:
                 text = path.read_text("utf-8")

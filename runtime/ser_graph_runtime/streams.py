@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from ser_graph_runtime.arrays import as_mono, check_rate
+from ser_graph_runtime.arrays import as_mono, check_rate, mono_of
 from ser_graph_runtime.errors import InputError
 from ser_graph_runtime.extras import extra_package
 from ser_graph_runtime.resampling import resampled
@@ -103,8 +103,7 @@ def _samples(
         block = start + block
         whole = len(block) // frame * frame
         samples, start = np.frombuffer(block[:whole], kind).reshape(-1, channels), block[whole:]
-        scale = 1 if kind.kind == "f" else -np.iinfo(kind).min
-        yield samples.mean(axis=1, dtype=np.float32) / np.float32(scale)
+        yield mono_of(samples, 1)
 
 
 def _wav_header(file: BinaryIO) -> tuple[str, int, int, int | None]:

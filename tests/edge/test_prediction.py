@@ -12,6 +12,7 @@ import torch
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora.table import load_table
 from ser_graph.downstream import Student, predict_clips
+from ser_graph.edge.exporting import export
 from ser_graph.edge.nearest import nearest_of_graph
 from ser_graph.edge.prediction import format_predictions, predict, windows_table, write_predictions
 from ser_graph.edge.torch_student import TorchStudent
@@ -154,6 +155,22 @@ def test_written_and_printed(exported, toy_graph, folder, tmp_path):
     near = table.iloc[0]
     assert first.startswith("a.wav") and f"{near['near_1']} ({near['near_1_emotion']} " in first
     assert "near" not in format_predictions(predict(exported, folder, progress=False))
+
+
+def test_what_is_unsure_is_said(student, exported, folder, tmp_path):
+    """Below the threshold of the file, and where there is only silence."""
+    table = predict(exported, folder, progress=False)
+    assert table["sure"].all() and "unsure" not in format_predictions(table)
+    strict = export(student, tmp_path / "strict.onnx", threshold=1.0, progress=False)
+    unsure = predict(strict, folder, progress=False)
+    pd.testing.assert_frame_equal(unsure.drop(columns="sure"), table.drop(columns="sure"))
+    assert not unsure["sure"].any()
+    first = unsure["predicted"].iloc[0]
+    header, *rows = format_predictions(unsure).splitlines()
+    assert "sure" not in header and all("unsure (" in row for row in rows[1:]) and f"unsure ({first})" in rows[1]
+    silence = np.zeros(int(SECONDS * 16_000))
+    for model in (student, exported):
+        assert predict(model, (silence, 16_000), progress=False)["sure"].tolist() == [False]
 
 
 def test_a_graph_is_predicted_by_an_exported_model(student, exported, toy_graph):
