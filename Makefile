@@ -17,15 +17,15 @@ lint: .venv/test-installed
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv runs build *.egg-info runtime/build runtime/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/demo-installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+.venv/demo-installed: pyproject.toml runtime/pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable ./runtime --editable .
 	touch $@
 
-.venv/test-installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+.venv/test-installed: pyproject.toml runtime/pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable ./runtime --editable ".[test]"
 	touch $@ .venv/demo-installed

@@ -443,17 +443,40 @@ def export(
     int8: Annotated[bool, typer.Option("--int8", help="Use 8-bit integers: a quarter of the size.")] = False,
     graph: Annotated[
         Path | None,
-        typer.Option(help="Graph whose training clips calibrate int8; default: the graph of the same run."),
+        typer.Option(
+            help="Graph of the training: its dev clips calibrate the probabilities; its training clips calibrate "
+            "int8 and are stored beside the file, to name similar clips. Default for int8: the graph of the run."
+        ),
     ] = None,
     clips: Annotated[
         Path | None, typer.Option(help="Folder of recordings of any speech that calibrate int8 instead.")
     ] = None,
+    unsure_below: Annotated[
+        float, typer.Option(min=0, max=1, metavar="P", help="Answers with a lower confidence are unsure.")
+    ] = 0.0,
     seed: Seed = 0,
 ) -> None:
     """Write a student as one file for a device. Input: a waveform; output: probabilities. No Python is needed."""
     from ser_graph.edge.exporting import export as write
 
-    path = write(model, out, format=format, int8=int8, clips=_calibration(model, graph, clips, int8), seed=seed)
+    data, temperature = None, 1.0
+    if graph is not None:
+        from ser_graph.downstream import load_student
+        from ser_graph.graph import load_graph
+
+        data = load_graph(graph)
+        temperature = _fitted_temperature(load_student(model), data)
+    path = write(
+        model,
+        out,
+        format=format,
+        int8=int8,
+        clips=_int8_clips(model, data, clips) if int8 else None,
+        seed=seed,
+        temperature=temperature,
+        threshold=unsure_below,
+        nearest=data if format == "onnx" else None,
+    )
     print(f"{format} file of {path.stat().st_size / 1e6:.2f} MB{' (int8)' if int8 else ''}: {path}")
 
 
@@ -574,17 +597,37 @@ def report(
     print(f"Report {written}; its figures (PNG) and tables (LaTeX) are in the same folder")
 
 
-def _calibration(model: Path, graph: Path | None, clips: Path | None, int8: bool) -> Any:
-    """The graph or the recordings that calibrate int8, if any."""
-    if not int8:
-        return None
+def _fitted_temperature(student: Any, data: Any) -> float:
+    """The temperature of a student by the labelled dev clips of a graph; prints what it changes."""
+    from ser_graph.downstream import predict_clips
+    from ser_graph.evaluation import expected_calibration_error, fit_temperature, with_temperature
+
+    if student.info.get("settings", {}).get("protocol") == "paper":
+        print("temperature 1: the student was trained on the dev clips too (protocol paper)")
+        return 1.0
+    if not (data.table["emotion"].notna() & (data.table["split"] == "dev")).any():
+        print("temperature 1: the graph has no labelled dev clip to fit it on")
+        return 1.0
+    dev = predict_clips(student, data, "dev", progress=False)
+    temperature = fit_temperature(dev)
+    before, after = (expected_calibration_error(one) for one in (dev, with_temperature(dev, temperature)))
+    n = int(dev["emotion"].notna().sum())
+    print(
+        f"temperature {temperature:.2f}, fitted on {n:,} dev clips: expected calibration error {before:.3f} -> "
+        f"{after:.3f}"
+    )
+    return temperature
+
+
+def _int8_clips(model: Path, data: Any, clips: Path | None) -> Any:
+    """The recordings or the graph that calibrate int8, if there are any."""
     if clips is not None:
         from ser_graph.edge.recordings import recordings_table
 
         return recordings_table(clips)
-    graph = graph or _graph_of_run(model)
-    if graph is None:
-        return None
+    graph = _graph_of_run(model)
+    if data is not None or graph is None:
+        return data
     from ser_graph.graph import load_graph
 
     return load_graph(graph)
@@ -609,14 +652,14 @@ def _predict_stream(
 ) -> None:
     """Print one line per window as soon as it is complete; Ctrl-C ends the command without an error."""
     from ser_graph.edge.loading import load_model
-    from ser_graph.edge.streaming import format_window, listen
-    from ser_graph.edge.streams import MICROPHONE
+    from ser_graph.edge.streaming import listen
+    from ser_graph_runtime.streams import MICROPHONE
 
     found, nearest = load_model(model, threads), None
     if graph is not None:
-        from ser_graph.edge.nearest import Nearest
+        from ser_graph.edge.nearest import nearest_of_graph
 
-        nearest = Nearest(found, graph, k=n_nearest)
+        nearest = nearest_of_graph(found, graph, k=n_nearest)
     if not microphone and sys.stdin is None:
         raise InputError(
             "Standard input is closed; pipe the sound of a program into it, e.g. arecord ... | ser-graph predict"
@@ -629,7 +672,7 @@ def _predict_stream(
         windows = record(windows, "microphone" if microphone else "-", out)
     with contextlib.suppress(KeyboardInterrupt):
         for one in windows:
-            print(format_window(one), flush=True)
+            print(one_line(one), flush=True)
 
 
 def _check_out(out: Path) -> None:

@@ -1,51 +1,8 @@
-"""`InputError`, the exception for mistakes of the user: one line that says what was given and what to do."""
+"""The errors of the library; `ser_graph_runtime` defines them, so that the device raises the same ones."""
 
-from collections.abc import Iterable
-
-
-class InputError(ValueError):
-    """The user gave something that cannot be used.
-
-    The message is one line: what was given, what was expected, what to do. The command line prints it
-    without a traceback.
-    """
-
-
-def bad_value(what: str, given: object, expected: Iterable[object]) -> InputError:
-    """An `InputError` for a name that is not in a closed list.
-
-    Args:
-        what: the kind of thing, e.g. ``"backbone"``.
-        given: what the user gave.
-        expected: all accepted values.
-
-    Examples:
-        >>> raise bad_value("backbone", "cnn7", ["vgg15", "cnn6"])
-        Traceback (most recent call last):
-        ...
-        ser_graph.errors.InputError: Bad backbone 'cnn7', expected one of ['cnn6', 'vgg15']
-    """
-    return InputError(f"Bad {what} {given!r}, expected one of {sorted(expected, key=str)}")
-
-
-def one_line(text: object) -> str:
-    r"""A message as one line without control characters, which file names can contain.
-
-    Examples:
-        >>> one_line("No file talk\n\x1b[31m.wav")
-        'No file talk \\x1b[31m.wav'
-    """
-    shown = " ".join(str(text).split())
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
-
-
-def shorten(names: Iterable[object], limit: int = 3) -> str:
-    """The first names of a long list, for a message of one line.
-
-    Examples:
-        >>> shorten(["a.wav", "b.wav", "c.wav", "d.wav"])
-        'a.wav, b.wav, c.wav and 1 more'
-    """
-    listed = [str(name) for name in names]
-    rest = len(listed) - limit
-    return ", ".join(listed[:limit]) + (f" and {rest} more" if rest > 0 else "")
+from ser_graph_runtime.errors import (
+    InputError as InputError,
+    bad_value as bad_value,
+    one_line as one_line,
+    shorten as shorten,
+)

@@ -87,7 +87,9 @@ def test_environment_yml_repeats_pyproject() -> None:
     *packages, section = conda
     assert packages == ["python=3.11", "pip"]
     assert "python=" + PROJECT["requires-python"].removeprefix(">=") == packages[0]
-    assert section["pip"] == [*PROJECT["dependencies"], "-e .[notebooks]"]
+    # The runtime is on no index yet: it is installed from its folder.
+    others = [one for one in PROJECT["dependencies"] if not one.startswith("ser-graph-runtime")]
+    assert section["pip"] == ["-e ./runtime", *others, "-e .[notebooks]"]
 
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -104,7 +106,7 @@ def test_public_name_is_documented(room: ModuleType, name: str) -> None:
     doc = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__
     assert doc
     assert not doc.startswith(f"{name}("), "a dataclass without a docstring of its own"
-    assert thing.__module__.startswith("ser_graph.")
+    assert thing.__module__.startswith(("ser_graph.", "ser_graph_runtime."))
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.__name__)
@@ -147,7 +149,7 @@ def test_modules_say_what_they_are_for() -> None:
 
 def test_nothing_is_unpickled() -> None:
     forbidden = ("pickle" + ".load", "weights_only=" + "False")
-    for folder in ("ser_graph", "tests", "examples", "notebooks", "benchmarks"):
+    for folder in ("ser_graph", "runtime", "tests", "examples", "notebooks", "benchmarks"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in {".py", ".ipynb"}:
                 text = path.read_text("utf-8")

@@ -5,25 +5,37 @@ import inspect
 import json
 import re
 import shlex
+import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 import typer
 
 import ser_graph
 from ser_graph.cli import app
 from ser_graph.common.settings import parse_changes
 from ser_graph.downstream import TrainingSettings
+from ser_graph.edge.nearest import write_nearest
 from ser_graph.experiment.recipe_files import load_recipe, make_recipe, shipped_recipes
 from ser_graph.graph import GraphSettings
 from ser_graph.upstream.embedding import embed
 from ser_graph.upstream.finetuning import finetune
+from ser_graph_runtime import Recogniser
+from ser_graph_runtime.nearest import Nearest
+from ser_graph_runtime.onnx_model import OnnxModel
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "runtime" / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 DOCUMENTS += [ROOT / "data" / "README.md", *sorted((ROOT / "notebooks").glob("*.ipynb"))]
 COMMANDS = typer.main.get_command(app)
 
@@ -38,6 +50,9 @@ METHODS: dict[str, Callable[..., Any]] = {
     "from_pretrained": ser_graph.Upstream.from_pretrained,
     "small": ser_graph.Upstream.small,
     "save": ser_graph.Student.save,
+    "stream": Recogniser.stream,
+    "file": Recogniser.file,
+    "files": Recogniser.files,
 }
 
 
@@ -124,6 +139,26 @@ def test_mentioned_name_is_public(name: str) -> None:
 @pytest.mark.parametrize("block", blocks("toml"))
 def test_recipe_is_valid(block: str) -> None:
     assert len(make_recipe(tomllib.loads(block)).training_settings()) == 9
+
+
+def test_the_python_of_the_runtime_runs(tmp_path, monkeypatch, capsys):
+    """With the stored example of an exported student, and with sound and labelled clips made up here."""
+    shutil.copy(ROOT / "tests" / "formats" / "student.onnx", tmp_path / "student.onnx")
+    samples, rate = np.random.default_rng(0).uniform(-0.3, 0.3, 8_000), 16_000
+    (tmp_path / "recordings").mkdir()
+    for name in ("my.wav", "recordings/a.wav"):
+        soundfile.write(tmp_path / name, samples, rate)
+    monkeypatch.chdir(tmp_path)
+    _, fc1 = OnnxModel("student.onnx")(samples[None, :2048].astype(np.float32))
+    write_nearest(Nearest(["clip.wav"], ["fear"], fc1), Path("student.onnx"), Path("student.nearest.npz"))
+    names = {"samples": samples, "rate": rate, "chunks": np.split(samples, 4)}
+    text = (ROOT / "runtime" / "README.md").read_text("utf-8").replace("hop=1.0", "hop=0.1")  # a short example
+    snippets = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == 3
+    for snippet in snippets:
+        exec(snippet, names)
+    printed = capsys.readouterr().out
+    assert "a.wav 0.00-0.13 s: " in printed and "[('clip.wav', 'fear', " in printed
 
 
 def test_first_commands_are_demo_and_test() -> None:

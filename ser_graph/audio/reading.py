@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser_graph.audio.resampling import resampled
 from ser_graph.audio.settings import SAMPLE_RATE
-from ser_graph.audio.sound import mono_blocks
 from ser_graph.errors import bad_value
+from ser_graph_runtime.resampling import resampled
+from ser_graph_runtime.sound import mono_blocks
 
 
 def load_waveform(path: str | Path, sample_rate: int = SAMPLE_RATE, speed: float = 1.0) -> Tensor:

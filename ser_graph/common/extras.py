@@ -1,21 +1,14 @@
-"""Optional packages, which only export and device need."""
+"""Optional packages of this distribution, which only an export needs."""
 
-import importlib
-import os
 from typing import Any
 
-from ser_graph.errors import InputError
+from ser_graph_runtime.extras import extra_package
 
 
-def edge_package(name: str, extra: str = "edge") -> Any:
-    """A module of a package that an extra brings: onnx, onnxruntime, onnxscript, sounddevice.
+def export_package(name: str, extra: str = "export") -> Any:
+    """A module that an extra of `ser-graph` brings: onnx, onnxscript, executorch.
 
     Raises:
         InputError: the package is not installed; the message says how to install it.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # without this, onnxruntime sends usage data to Microsoft
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        package = name.partition(".")[0]
-        raise InputError(f"{package} is not installed; run pip install 'ser-graph[{extra}]'") from None
+    return extra_package(name, f"ser-graph[{extra}]")

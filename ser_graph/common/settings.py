@@ -29,7 +29,7 @@ class Record(BaseModel):
         >>> Meal(guests=0)
         Traceback (most recent call last):
         ...
-        ser_graph.errors.InputError: Bad guests 0, expected a whole number, at least 1
+        ser_graph_runtime.errors.InputError: Bad guests 0, expected a whole number, at least 1
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, strict=True, allow_inf_nan=False)

@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from ser_graph.audio.sound import SoundError, open_sound
 from ser_graph.corpora.vocabulary import COLUMNS, NUMBERS
 from ser_graph.errors import InputError, shorten
+from ser_graph_runtime.sound import SoundError, open_sound
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".flv", ".avi", ".mov", ".mkv", ".wmv"})

@@ -36,13 +36,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser_graph.audio.sound import SoundError, SoundReader, open_sound
 from ser_graph.corpora.adapter import Adapter, Scan, clip_table, scan_corpus
 from ser_graph.corpora.loading import find_adapter, is_table
 from ser_graph.corpora.splits import speaker_overlap
 from ser_graph.corpora.table import load_table
 from ser_graph.corpora.vocabulary import EMOTIONS
 from ser_graph.errors import InputError, one_line, shorten
+from ser_graph_runtime.sound import SoundError, SoundReader, open_sound
 
 logger = logging.getLogger(__name__)
 

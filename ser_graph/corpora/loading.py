@@ -61,7 +61,7 @@ def load_corpus(
         >>> load_corpus("ravdes", ".")
         Traceback (most recent call last):
         ...
-        ser_graph.errors.InputError: Bad corpus 'ravdes', expected one of ['crema_d', 'demos', ...]
+        ser_graph_runtime.errors.InputError: Bad corpus 'ravdes', expected one of ['crema_d', 'demos', ...]
     """
     folder = Path(root).expanduser()
     adapter = None if is_table(name, folder) else find_adapter(name)

@@ -157,8 +157,8 @@ def check_split(table: pd.DataFrame, *, shared_speakers: bool = False) -> None:
         >>> check_split(pd.DataFrame({"speaker": ["a", "a"], "split": ["train", "test"]}))
         Traceback (most recent call last):
         ...
-        ser_graph.errors.InputError: 1 speaker is in two splits: a (train, test); split by speaker, or allow it
-        with shared_speakers=True
+        ser_graph_runtime.errors.InputError: 1 speaker is in two splits: a (train, test); split by speaker, or
+        allow it with shared_speakers=True
     """
     for name in sorted(set(table["split"].dropna()) - set(SPLITS)):
         raise bad_value("split", name, SPLITS)

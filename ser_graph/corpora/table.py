@@ -110,7 +110,7 @@ def name_emotions(emotions: pd.Series, labels: Labels = "strict") -> pd.Series:
         >>> name_emotions(said)
         Traceback (most recent call last):
         ...
-        ser_graph.errors.InputError: Unknown emotions: 'frustrated' (1 clip, c.wav); accepted are anger,
+        ser_graph_runtime.errors.InputError: Unknown emotions: 'frustrated' (1 clip, c.wav); accepted are anger,
         boredom, ...
     """
     if isinstance(labels, str) and labels not in ("strict", "keep"):

@@ -1,6 +1,7 @@
 """A trained student -> the device: export, measurement, and prediction of recordings.
 
 An exported model runs without torch: `onnx_student`, `prediction`, `streaming` and `nearest` do not import torch.
+The distribution `ser-graph-runtime` has the part that needs neither torch nor pandas.
 """
 
 import lazy_loader

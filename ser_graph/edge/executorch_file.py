@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.common.extras import edge_package
+from ser_graph.common.extras import export_package
 from ser_graph.downstream import Student
+from ser_graph.edge.exporting import calibrated
 from ser_graph.errors import InputError
 
 EXTRA = "executorch"
@@ -42,22 +43,23 @@ class MatrixLogMel(LogMel):
 class WholeStudent(nn.Module):
     """Waveform -> probabilities and `fc1`."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Student, temperature: float = 1.0) -> None:
         super().__init__()
-        self.student = student.eval()
+        self.student, self.temperature = student.eval(), temperature
         self.log_mel = MatrixLogMel(student.features)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """[1, n_samples] float32 -> [1, K] and [1, F]."""
         output = self.student(self.log_mel(waveform))
-        return output.logits.softmax(1), output.fc1
+        return calibrated(output.logits, self.temperature), output.fc1
 
 
-def executorch_program(student: Student, metadata: dict[str, Any]) -> bytes:
+def executorch_program(student: Student, temperature: float, metadata: dict[str, Any]) -> bytes:
     """The program of a student for one clip at a time.
 
     Args:
         student: the model; put into evaluation mode.
+        temperature: the program divides its logits by this number.
         metadata: JSON values; the method `ser_graph` of the program returns them as text.
 
     Raises:
@@ -68,11 +70,13 @@ def executorch_program(student: Student, metadata: dict[str, Any]) -> bytes:
             "ExecuTorch programs are for students that predict every clip alone. This student normalises by "
             "speaker: export it with format='onnx', or train one with normalise='utterance'"
         )
-    exir = edge_package("executorch.exir", EXTRA)
-    xnnpack = edge_package("executorch.backends.xnnpack.partition.xnnpack_partitioner", EXTRA)
+    exir = export_package("executorch.exir", EXTRA)
+    xnnpack = export_package("executorch.backends.xnnpack.partition.xnnpack_partitioner", EXTRA)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # from torch's code, about torch's code
-        exported = torch.export.export(WholeStudent(student), (torch.zeros(1, student.features.n_samples),))
+        exported = torch.export.export(
+            WholeStudent(student, temperature), (torch.zeros(1, student.features.n_samples),)
+        )
         lowered = exir.to_edge_transform_and_lower(
             exported,
             partitioner=[xnnpack.XnnpackPartitioner()],

@@ -4,7 +4,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,20 @@ from tqdm.auto import tqdm
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.standardise import update_voice
-from ser_graph.common.extras import edge_package
+from ser_graph.common.extras import export_package
 from ser_graph.common.files import atomic_file
 from ser_graph.common.provenance import environment
 from ser_graph.downstream import Student, load_student
 from ser_graph.downstream.prediction import known_voices
-from ser_graph.edge.onnx_student import (
-    FORMAT,
-    FORMAT_VERSION,
-    METADATA_KEY,
-    OUTPUTS,
-    SPECTROGRAM,
-    VOICE,
-    VOICE_AFTER,
-    WAVEFORM,
-)
+from ser_graph.edge.nearest import nearest_of_graph, write_nearest
+from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.edge.shrinking import shrink
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.compatibility import check_same_features
+from ser_graph_runtime.metadata import FORMAT, FORMAT_VERSION, METADATA_KEY, TEMPERATURES, TEXTS
+from ser_graph_runtime.nearest import NEAREST_SUFFIX
+from ser_graph_runtime.onnx_model import OUTPUTS, SPECTROGRAM, VOICE, VOICE_AFTER, WAVEFORM
 
 OPSET = 18
 FORMATS = ("onnx", "executorch")
@@ -46,15 +41,20 @@ _LOGGERS = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_i
 class Probabilities(nn.Module):
     """Spectrogram as measured -> probabilities and `fc1`; with the statistics of a voice, also their update."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Student, temperature: float = 1.0) -> None:
         super().__init__()
-        self.student = student.eval()
+        self.student, self.temperature = student.eval(), temperature
 
     def forward(self, spectrogram: Tensor, voice: Tensor | None = None) -> tuple[Tensor, ...]:
         """[B, n_frames, n_mels] float32 -> [B, K] and [B, F]; with [B, 3, n_mels] also [B, 3, n_mels]."""
         output = self.student(spectrogram, voice=voice)
-        outputs = output.logits.softmax(1), output.fc1
+        outputs = calibrated(output.logits, self.temperature), output.fc1
         return outputs if voice is None else (*outputs, update_voice(spectrogram, voice))
+
+
+def calibrated(logits: Tensor, temperature: float) -> Tensor:
+    """[B, K] logits -> probabilities at a temperature; a network without calibration gets no division."""
+    return (logits if temperature == 1 else logits / temperature).softmax(1)
 
 
 def export(
@@ -66,6 +66,10 @@ def export(
     clips: ClipGraph | pd.DataFrame | None = None,
     n_clips: int = 128,
     seed: int = 0,
+    temperature: float = 1.0,
+    threshold: float = 0.0,
+    nearest: ClipGraph | None = None,
+    about: Mapping[str, str] | None = None,
     progress: bool = True,
 ) -> Path:
     """Write a student as one file for a device. Input: a waveform. Output: probabilities and `fc1`.
@@ -88,6 +92,13 @@ def export(
             with known voices. Or a clip table: all its files, with unknown voices. The function uses no labels.
         n_clips: number of these clips to use, drawn at random.
         seed: random seed of that draw.
+        temperature: the file divides its logits by this number; see `fit_temperature`.
+        threshold: answers with a lower confidence are unsure; see `choose_threshold`. The file stores the number;
+            `ser_graph_runtime` applies it.
+        nearest: ONNX only: also write the embeddings of the labelled training clips of this graph, with their file
+            names and emotions, to NAME.nearest.npz beside the file. `ser_graph_runtime` then names the clips that
+            are most similar.
+        about: texts about the model: `title`, `licence`, `attribution`.
         progress: show a progress bar.
 
     Returns:
@@ -95,12 +106,16 @@ def export(
 
     Raises:
         InputError: a student that needs the teacher; for ExecuTorch, a student that normalises by speaker; no clip
-            for int8; a graph with other spectrograms; or the extra `edge` or `executorch` is not installed.
+            for int8; a graph with other spectrograms, or without labels for `nearest`; a bad temperature, threshold
+            or text; or the extra `export` or `executorch` is not installed.
     """
     if format not in FORMATS:
         raise bad_value("format", format, FORMATS)
     if int8 and format != "onnx":
         raise InputError(f"int8 is of the format onnx, not of {format}; leave one of the two out")
+    if nearest is not None and format != "onnx":
+        raise InputError(f"nearest is of the format onnx, not of {format}; leave one of the two out")
+    added = _added(temperature, threshold, about or {})
     student = model if isinstance(model, Student) else load_student(model)
     if student.needs_teacher:
         raise InputError(
@@ -111,18 +126,18 @@ def export(
     if format == "executorch":
         from ser_graph.edge.executorch_file import executorch_program
 
-        program = executorch_program(student, _metadata(student, int8))
+        program = executorch_program(student, temperature, _metadata(student, int8) | added)
         with atomic_file(out) as part:
             part.write_bytes(program)
         return out
-    onnx = edge_package("onnx")
-    ranges = calibration(student, clips, n_clips, seed, progress) if int8 else None
+    onnx = export_package("onnx")
+    ranges = int8_inputs(student, clips, n_clips, seed, progress) if int8 else None
     bar = tqdm(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
     with tempfile.TemporaryDirectory() as folder, bar:
         network = Path(folder) / "network.onnx"
         zeros = _zeros(student)
         made = [*OUTPUTS, VOICE_AFTER] if VOICE in zeros else OUTPUTS
-        _trace(Probabilities(student), zeros, made, network)
+        _trace(Probabilities(student, temperature), zeros, made, network)
         bar.update()
         if ranges is not None:
             network = _quantised(network, ranges, progress)
@@ -133,10 +148,25 @@ def export(
         )
         bar.update()
         whole = _joined(onnx.load(front), onnx.load(network))
-        onnx.helper.set_model_props(whole, {METADATA_KEY: json.dumps(_metadata(student, int8))})
+        onnx.helper.set_model_props(whole, {METADATA_KEY: json.dumps(_metadata(student, int8) | added)})
         with atomic_file(out) as part:
             onnx.save(whole, part)
+            if nearest is not None:
+                clips_of_graph = nearest_of_graph(OnnxStudent(part), nearest, progress=progress)
+                write_nearest(clips_of_graph, part, out.with_suffix(NEAREST_SUFFIX))
     return out
+
+
+def _added(temperature: float, threshold: float, about: Mapping[str, str]) -> dict[str, Any]:
+    """The metadata that do not come from the student."""
+    if not TEMPERATURES[0] <= temperature <= TEMPERATURES[1]:
+        raise InputError(f"Bad temperature {temperature!r}, expected a number from 0.01 to 100")
+    if not 0 <= threshold <= 1:
+        raise InputError(f"Bad threshold {threshold!r}, expected a probability from 0 to 1")
+    for name in about:
+        if name not in TEXTS:
+            raise bad_value("text about a model", name, TEXTS)
+    return {"temperature": float(temperature), "threshold": float(threshold), **about}
 
 
 def _zeros(student: Student) -> dict[str, Tensor]:
@@ -166,7 +196,7 @@ def _metadata(student: Student, int8: bool) -> dict[str, Any]:
 def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: Path) -> None:
     """Write a module as ONNX, with names for its inputs (in the order of its arguments) and its outputs."""
     clips = torch.export.Dim("clips")
-    edge_package("onnxscript")
+    export_package("onnxscript")
     with warnings.catch_warnings(), _silence_libraries():
         warnings.simplefilter("ignore")  # from torch's code, about torch's code
         torch.onnx.export(
@@ -185,7 +215,7 @@ def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: P
 
 def _joined(front: Any, network: Any) -> Any:
     """Two ONNX models as one; the spectrogram becomes an inner value and keeps its name."""
-    compose = edge_package("onnx.compose")
+    compose = export_package("onnx.compose")
     front = compose.add_prefix(front, "front/", rename_inputs=False, rename_outputs=False)
     front.ir_version = network.ir_version = max(front.ir_version, network.ir_version)
     needed = {opset.domain: opset for opset in [*front.opset_import, *network.opset_import]}
@@ -213,7 +243,7 @@ def _silence_libraries() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def calibration(
+def int8_inputs(
     student: Student, clips: ClipGraph | pd.DataFrame | None, n_clips: int, seed: int, progress: bool
 ) -> dict[str, np.ndarray]:
     """The inputs of the network for some clips: `spectrogram` [M, n_frames, n_mels], perhaps `voice`."""
@@ -245,9 +275,9 @@ def _draw(n: int, wanted: int, seed: int) -> np.ndarray:
 
 def _quantised(path: Path, given: dict[str, np.ndarray], progress: bool) -> Path:
     """Static quantisation: weights per channel, activations by their ranges on the clips."""
-    onnx = edge_package("onnx")
-    quantization = edge_package("onnxruntime.quantization")
-    shapes = edge_package("onnxruntime.quantization.shape_inference")
+    onnx = export_package("onnx")
+    quantization = export_package("onnxruntime.quantization")
+    shapes = export_package("onnxruntime.quantization.shape_inference")
     ready, done = path.with_name("ready.onnx"), path.with_name("int8.onnx")
     n_clips = len(given[SPECTROGRAM])
     bar = tqdm(range(n_clips), desc="calibrating int8", unit="clip", disable=not progress, delay=1)

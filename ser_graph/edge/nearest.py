@@ -1,4 +1,4 @@
-"""The labelled clips that are most similar for a model: nearest in its embedding space, `fc1`. Without torch."""
+"""The labelled clips of a graph in the embedding space of a model, `fc1`. Without torch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from ser_graph.common.files import atomic_file
 from ser_graph.edge.models import Model
 from ser_graph.errors import InputError
 from ser_graph.graph.compatibility import check_compatible
 from ser_graph.graph.stored import read_stored_graph
+from ser_graph_runtime.nearest import NEAREST_VERSION, Nearest, file_hash
 
 if TYPE_CHECKING:
     from ser_graph.graph import ClipGraph
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 BATCH = 16
 
 
-class Nearest:
+def nearest_of_graph(
+    model: Model, graph: "str | Path | ClipGraph", *, k: int = 3, progress: bool = True
+) -> Nearest:
     """The labelled training clips of a graph, embedded by a model.
 
     Args:
@@ -31,36 +35,41 @@ class Nearest:
         InputError: no graph in the folder, a graph with other spectrograms or emotions than the model, or a graph
             without labels.
     """
+    if isinstance(graph, str | Path):
+        table, spectrograms, meta = read_stored_graph(graph)
+    else:
+        table, spectrograms, meta = graph.table, graph.x.numpy(), graph.meta
+    check_compatible(meta, model.features, model.emotions)
+    rows = np.flatnonzero((table["emotion"].notna() & (table["split"] == "train")).to_numpy(bool))
+    if not len(rows):
+        raise InputError("The graph has no labelled training clip to name; give the graph of the training")
+    voices = clip_voices(spectrograms, table["speaker"], rows) if model.normalises_by_speaker else None
+    fc1 = []
+    for start in tqdm(range(0, len(rows), BATCH), desc="clips of the graph", disable=not progress, delay=1):
+        part = slice(start, start + BATCH)
+        fc1.append(model.of_spectrograms(spectrograms[rows[part]], None if voices is None else voices[part])[1])
+    files = [str(file) for file in table.index[rows]]
+    emotions = [str(emotion) for emotion in table["emotion"].iloc[rows]]
+    return Nearest(files, emotions, np.concatenate(fc1), k=k)
 
-    def __init__(self, model: Model, graph: "str | Path | ClipGraph", *, k: int = 3, progress: bool = True) -> None:
-        if k < 1:
-            raise InputError(f"Bad number of nearest clips {k!r}, expected at least 1")
-        if isinstance(graph, str | Path):
-            table, spectrograms, meta = read_stored_graph(graph)
-        else:
-            table, spectrograms, meta = graph.table, graph.x.numpy(), graph.meta
-        check_compatible(meta, model.features, model.emotions)
-        rows = np.flatnonzero((table["emotion"].notna() & (table["split"] == "train")).to_numpy(bool))
-        if not len(rows):
-            raise InputError("The graph has no labelled training clip to name; give the graph of the training")
-        self.k = min(k, len(rows))
-        self.files = [str(file) for file in table.index[rows]]
-        self.emotions = [str(emotion) for emotion in table["emotion"].iloc[rows]]
-        voices = clip_voices(spectrograms, table["speaker"], rows) if model.normalises_by_speaker else None
-        fc1 = []
-        for start in tqdm(range(0, len(rows), BATCH), desc="clips of the graph", disable=not progress, delay=1):
-            part = slice(start, start + BATCH)
-            fc1.append(model.of_spectrograms(spectrograms[rows[part]], None if voices is None else voices[part])[1])
-        self._unit = _unit_rows(np.concatenate(fc1))
 
-    def __call__(self, fc1: np.ndarray) -> list[list[tuple[str, str, float]]]:
-        """File, emotion and cosine similarity of the k nearest clips for each of [B, F] `fc1`, nearest first."""
-        similarity = _unit_rows(fc1) @ self._unit.T
-        nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : self.k]
-        return [
-            [(self.files[clip], self.emotions[clip], float(row[clip])) for clip in clips]
-            for row, clips in zip(similarity, nearest, strict=True)
-        ]
+def write_nearest(nearest: Nearest, model: Path, out: Path) -> None:
+    """Write labelled clips for an exported model, as `load_nearest` reads them.
+
+    Args:
+        nearest: the clips. Their embeddings are stored as float16; similarities change by less than 0.001.
+        model: the exported model that they belong to.
+        out: the file, NAME.nearest.npz.
+    """
+    with atomic_file(out) as part:
+        np.savez_compressed(
+            part,
+            version=np.array(NEAREST_VERSION),
+            model=np.array(file_hash(model)),
+            files=np.array(nearest.files),
+            emotions=np.array(nearest.emotions),
+            fc1=nearest.fc1.astype(np.float16),
+        )
 
 
 def clip_voices(spectrograms: np.ndarray, speaker: pd.Series, rows: np.ndarray) -> np.ndarray:
@@ -92,7 +101,3 @@ def _frame_statistics(spectrograms: np.ndarray, rows: np.ndarray) -> np.ndarray:
     count = len(rows) * spectrograms.shape[1]
     mean = total / count
     return np.stack([np.full_like(mean, count), near + mean, squares / count - np.square(mean)])
-
-
-def _unit_rows(fc1: np.ndarray) -> np.ndarray:
-    return fc1 / np.maximum(np.linalg.norm(fc1, axis=1, keepdims=True), 1e-12)

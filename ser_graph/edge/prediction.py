@@ -11,17 +11,20 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ser_graph.audio.sound import SoundError, mono_blocks, read_mono, repeat_to
 from ser_graph.common.files import atomic_file
 from ser_graph.edge.loading import load_model
 from ser_graph.edge.models import Model
-from ser_graph.edge.nearest import BATCH, Nearest
+from ser_graph.edge.nearest import BATCH, nearest_of_graph
 from ser_graph.edge.onnx_student import OnnxStudent
-from ser_graph.edge.recordings import files_by_name
-from ser_graph.edge.streaming import WindowPrediction, cut, predict_windows, window_samples
-from ser_graph.edge.streams import is_array_with_rate, mono_stream
 from ser_graph.errors import InputError
 from ser_graph.graph.compatibility import check_compatible
+from ser_graph_runtime.answers import Answer
+from ser_graph_runtime.arrays import repeat_to
+from ser_graph_runtime.nearest import Nearest
+from ser_graph_runtime.recordings import files_by_name
+from ser_graph_runtime.sound import SoundError, mono_blocks, read_mono
+from ser_graph_runtime.streaming import cut, predict_windows, window_samples
+from ser_graph_runtime.streams import is_array_with_rate, mono_stream
 
 if TYPE_CHECKING:
     from ser_graph.downstream import Student
@@ -78,9 +81,10 @@ def predict(
     Returns:
         A table by file; an array is called ``array``, a stream ``stream``. Clips: `emotion` and `speaker` as given,
         `predicted`, and the probability of each emotion as ``p_anger`` and so on, float64 that sum to 1.
-        Recordings: one row per window with `start` and `end` in seconds, `predicted`, the probabilities, and with a
-        graph ``near_1``, ``near_1_emotion``, ``near_1_similarity`` and so on. ``attrs["unreadable"]`` gives, for
-        each unreadable file of a folder, the reason; the function warns about each.
+        Recordings: one row per window with `start` and `end` in seconds, `predicted`, `sure` (see `Answer`), the
+        probabilities, and with a graph ``near_1``, ``near_1_emotion``, ``near_1_similarity`` and so on.
+        ``attrs["unreadable"]`` gives, for each unreadable file of a folder, the reason; the function warns about
+        each.
 
     Raises:
         InputError: nothing to predict; no readable file; a graph that does not belong to the model; an argument for
@@ -97,7 +101,7 @@ def predict(
             "one_voice (--one-voice) is for students that normalise by speaker, but this student predicts every "
             "window alone; leave it out, or train one with normalise='speaker'"
         )
-    nearest = None if graph is None else Nearest(found, graph, k=n_nearest, progress=progress)
+    nearest = None if graph is None else nearest_of_graph(found, graph, k=n_nearest, progress=progress)
     recordings = _recordings(source, rate, found.features["sample_rate"])
     return _predict_recordings(found, recordings, _is_one(source), window, hop, nearest, one_voice, progress)
 
@@ -137,7 +141,7 @@ def _predict_recordings(
     progress: bool,
 ) -> pd.DataFrame:
     length, step = window_samples(model, window, hop)
-    predictions: dict[str, list[WindowPrediction]] = {}
+    predictions: dict[str, list[Answer]] = {}
     unreadable: dict[str, str] = {}
     voice: np.ndarray | None = None
     bar = tqdm(desc=f"recordings ({len(recordings)})", unit="window", disable=not progress, delay=1)
@@ -167,14 +171,15 @@ def _predict_recordings(
     return table
 
 
-def windows_table(predictions: Mapping[str, Sequence[WindowPrediction]]) -> pd.DataFrame:
+def windows_table(predictions: Mapping[str, Sequence[Answer]]) -> pd.DataFrame:
     """The windows of recordings, by name of the recording, as the table that `predict` returns."""
     rows = [{"file": name, **_row(window)} for name, windows in predictions.items() for window in windows]
     return pd.DataFrame(rows).set_index("file")
 
 
-def _row(window: WindowPrediction) -> dict[str, Any]:
-    row = {"start": round(window.start, 3), "end": round(window.end, 3), "predicted": window.predicted}
+def _row(window: Answer) -> dict[str, Any]:
+    row = {"start": round(window.start, 3), "end": round(window.end, 3), "predicted": window.emotion}
+    row["sure"] = window.sure
     row |= {f"p_{emotion}": probability for emotion, probability in window.probabilities.items()}
     for place, (file, emotion, similarity) in enumerate(window.nearest, start=1):
         row |= {f"near_{place}": file, f"near_{place}_emotion": emotion, f"near_{place}_similarity": similarity}
@@ -187,7 +192,7 @@ def write_predictions(table: pd.DataFrame, out: str | Path) -> None:
         _as_text(table).to_csv(part)
 
 
-def record(windows: Iterable[WindowPrediction], name: str, out: str | Path) -> Iterator[WindowPrediction]:
+def record(windows: Iterable[Answer], name: str, out: str | Path) -> Iterator[Answer]:
     """Yield the windows of a stream, and write each to a CSV at once, so that they outlast the program.
 
     The first window replaces an older file.
@@ -218,6 +223,9 @@ def format_predictions(table: pd.DataFrame) -> str:
     """A table of `predict` as text; one column names the nearest clips."""
     columns = [str(column) for column in table.columns]
     shown = table.drop(columns=[column for column in columns if column.startswith("near_")])
+    if "sure" in shown:
+        unsure = "unsure (" + shown["predicted"] + ")"
+        shown["predicted"] = shown["predicted"].where(shown.pop("sure"), unsure)
     shown.columns = pd.Index([str(column).removeprefix("p_") for column in shown.columns])
     places = [column for column in columns if column.removeprefix("near_").isdigit()]
     if places:

@@ -1,67 +1,14 @@
-"""Sound files to predict: files and folders, without torch."""
+"""Sound files as a clip table."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from ser_graph.audio.sound import FOREIGN_SUFFIXES
-from ser_graph.errors import InputError
-
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au"})
-_SOUND_SUFFIXES = AUDIO_SUFFIXES | FOREIGN_SUFFIXES
-
-
-def sound_files(source: str | Path) -> list[Path]:
-    """The sound files of a folder and of all folders in it, sorted; or the one file that was given.
-
-    The list contains broken links, pipes and formats that cannot be decoded: whoever reads the files reports them.
-
-    Raises:
-        InputError: nothing is there.
-    """
-    source = Path(source).expanduser()
-    if not source.is_dir():
-        if not source.exists():
-            raise InputError(f"No file or folder {source}")
-        return [source]
-    found = sorted(
-        path
-        for path in source.rglob("*")
-        if path.suffix.lower() in _SOUND_SUFFIXES and not path.name.startswith(".") and not path.is_dir()
-    )
-    if not found:
-        raise InputError(
-            f"No sound file in {source}; expected files that end in {', '.join(sorted(AUDIO_SUFFIXES))}"
-        )
-    return found
-
-
-def files_by_name(source: str | Path | Sequence[str | Path]) -> dict[str, Path]:
-    """Sound files by name: relative to the folder for a folder, as given for a list.
-
-    Raises:
-        InputError: nothing is there, or no paths are given.
-    """
-    if not isinstance(source, str | Path):
-        for one in source if isinstance(source, Sequence) else [source]:
-            if not isinstance(one, str | Path):
-                raise InputError(
-                    f"Bad source of type {type(one).__name__}, expected a graph, a clip table, a sound file, a "
-                    "folder, a list of these, (samples, rate) or a binary stream"
-                )
-        return {path.as_posix(): path for one in source for path in sound_files(one)}
-    root = _root(source)
-    return {path.relative_to(root).as_posix(): path for path in sound_files(source)}
-
-
-def _root(source: str | Path) -> Path:
-    path = Path(source).expanduser()
-    return path if path.is_dir() else path.parent
+from ser_graph_runtime.recordings import files_by_name, folder_of
 
 
 def recordings_table(folder: str | Path) -> pd.DataFrame:
     """The sound files of a folder as a clip table without emotions and speakers."""
     table = pd.DataFrame(index=pd.Index(list(files_by_name(folder)), name="file"))
-    table.attrs["root"] = str(_root(folder))
+    table.attrs["root"] = str(folder_of(folder))
     return table

@@ -9,8 +9,8 @@ from torch import Tensor
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.standardise import update_voice
 from ser_graph.downstream import Student
-from ser_graph.edge.models import Answer, checked_voice
 from ser_graph.errors import InputError
+from ser_graph_runtime.models import Heard, checked_voice
 
 
 class TorchStudent:
@@ -35,6 +35,7 @@ class TorchStudent:
         self.normalise = student.standardise.normalise
         self.info = student.info
         self.precision = "float32"
+        self.threshold = 0.0  # an export may set another one
         self.n_params = student.n_params
         self._log_mel = LogMel(student.features)
 
@@ -53,7 +54,7 @@ class TorchStudent:
         return self.hear(waveforms, voice)[:2]
 
     @torch.inference_mode()
-    def hear(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> Answer:
+    def hear(self, waveforms: np.ndarray, voice: np.ndarray | None = None) -> Heard:
         """As `__call__`, with the updated statistics of each voice, see `Model`."""
         return self._ask(self._log_mel(torch.from_numpy(waveforms)), voice)
 
@@ -64,7 +65,7 @@ class TorchStudent:
         return self._ask(torch.from_numpy(spectrograms), voice)[:2]
 
     @torch.inference_mode()
-    def _ask(self, x: Tensor, voice: np.ndarray | None) -> Answer:
+    def _ask(self, x: Tensor, voice: np.ndarray | None) -> Heard:
         x = x.to(self.student.standardise.mean.device)
         before = after = None
         if self.normalises_by_speaker:

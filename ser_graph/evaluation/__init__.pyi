@@ -1,3 +1,10 @@
+from .calibration import (
+    abstention as abstention,
+    choose_threshold as choose_threshold,
+    expected_calibration_error as expected_calibration_error,
+    fit_temperature as fit_temperature,
+    with_temperature as with_temperature,
+)
 from .figures import (
     plot_confusion_matrix as plot_confusion_matrix,
     plot_history as plot_history,

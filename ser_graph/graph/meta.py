@@ -130,7 +130,7 @@ class GraphMeta(Record):
         >>> meta.replace(corpus=3)
         Traceback (most recent call last):
         ...
-        ser_graph.errors.InputError: Bad corpus 3, expected a name or None
+        ser_graph_runtime.errors.InputError: Bad corpus 3, expected a name or None
     """
 
     corpus: str | None = Field(None, description="a name or None")
@@ -170,7 +170,7 @@ def parse_meta(content: object) -> GraphMeta:
         >>> parse_meta({})
         Traceback (most recent call last):
         ...
-        ser_graph.errors.InputError: corpus is missing
+        ser_graph_runtime.errors.InputError: corpus is missing
     """
     if not isinstance(content, dict):
         raise InputError(f"Bad meta of type {type(content).__name__}, expected an object")

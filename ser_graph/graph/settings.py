@@ -102,8 +102,8 @@ def coverage_of(epsilon: str) -> float:
         >>> coverage_of("coverage:80")
         Traceback (most recent call last):
         ...
-        ser_graph.errors.InputError: Bad epsilon 'coverage:80', expected a share of clips above 0 and at most 1,
-        e.g. 'coverage:0.8'
+        ser_graph_runtime.errors.InputError: Bad epsilon 'coverage:80', expected a share of clips above 0 and at
+        most 1, e.g. 'coverage:0.8'
     """
     way, _, text = epsilon.partition(":")
     if way != "coverage":

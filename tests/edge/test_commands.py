@@ -13,9 +13,14 @@ import pandas as pd
 import pytest
 import soundfile
 
+from ser_graph.downstream import predict_clips
+from ser_graph.evaluation import expected_calibration_error, fit_temperature, with_temperature
 from ser_graph.graph import save_graph
+from ser_graph_runtime.nearest import load_nearest
+from ser_graph_runtime.onnx_model import OnnxModel
 
 ROOT = Path(__file__).parents[2]
+PYTHONPATH = os.pathsep.join([str(ROOT), str(ROOT / "runtime")])
 
 
 @pytest.fixture
@@ -49,6 +54,32 @@ def test_export_to_int8_on_the_graph_of_the_run(call, student, toy_graph, tmp_pa
     assert "QuantizeLinear" in {node.op_type for node in onnx.load(out).graph.node}
 
 
+def test_export_with_a_graph_calibrates_and_stores_what_is_similar(call, student, toy_graph, tmp_path):
+    folder, graph = student.save(tmp_path / "cnn"), save_graph(toy_graph, tmp_path / "graph")
+    out = tmp_path / "cnn.onnx"
+    code, text, _ = call("export", folder, "--graph", graph, "--unsure-below", 0.7, "--out", out)
+    assert code == 0 and len(text.splitlines()) == 2
+    dev = predict_clips(student, toy_graph, "dev")
+    temperature = fit_temperature(dev)
+    before, after = (expected_calibration_error(one) for one in (dev, with_temperature(dev, temperature)))
+    fitted = f"temperature {temperature:.2f}, fitted on 15 dev clips"
+    assert text.splitlines()[0] == f"{fitted}: expected calibration error {before:.3f} -> {after:.3f}"
+    model = OnnxModel(out)
+    assert model.threshold == 0.7 and model.temperature == pytest.approx(temperature, rel=1e-4)
+    assert load_nearest(tmp_path / "cnn.nearest.npz", out).files == list(toy_graph.table.index[:75])
+
+
+def test_what_no_dev_clip_can_calibrate_keeps_temperature_one(call, student, toy_graph, tmp_path):
+    folder, out = student.save(tmp_path / "cnn"), tmp_path / "cnn.onnx"
+    toy_graph.table = toy_graph.table.assign(
+        emotion=toy_graph.table["emotion"].where(toy_graph.table["split"] != "dev")
+    )
+    graph = save_graph(toy_graph, tmp_path / "graph")
+    code, text, _ = call("export", folder, "--graph", graph, "--out", out)
+    assert code == 0 and "temperature 1: the graph has no labelled dev clip" in text
+    assert (OnnxModel(out).temperature, OnnxModel(out).threshold) == (1.0, 0.0)
+
+
 def test_predict_prints_or_writes_a_table(call, exported, student, toy_graph, folder, tmp_path):
     code, text, _ = call("predict", exported, folder)
     assert code == 0 and [line.split()[0] for line in text.splitlines()] == ["start", "file", "a.wav", "b.wav"]
@@ -69,7 +100,7 @@ def test_predict_reads_a_stream_line_by_line(call, exported, pipe, toy_graph, tm
     code, text, _ = call("predict", exported, "-", "--rate", 16_000, "--graph", graph, "--out", out)
     lines = text.splitlines()
     assert code == 0 and [line.split()[0] for line in lines] == ["0.00-0.51", "0.51-1.02", "0.74-1.25"]
-    assert all("  | s" in line for line in lines)  # the nearest clips
+    assert all(" | s" in line for line in lines)  # the nearest clips
     table = pd.read_csv(out, index_col="file")
     assert list(table.index) == ["-"] * 3 and table["end"].tolist() == [0.512, 1.024, 1.25]
     soundfile.write(tmp_path / "same.wav", samples, 16_000)
@@ -112,7 +143,7 @@ def test_whoever_reads_may_stop_reading(exported, tmp_path):
     program = f"{sys.executable} -m ser_graph predict {exported} - --rate 16000 --out p.csv"
     command = f"(cat sound.raw; sleep 1; cat sound.raw) | {program} | head -1"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.startswith("0.00-0.51 s") and done.stderr == ""
+    assert done.stdout.startswith("0.00-0.51 s: ") and done.stderr == ""
     assert len(pd.read_csv(tmp_path / "p.csv")) >= 1
 
 
@@ -181,7 +212,7 @@ assert "pandas" in sys.modules and "scipy" not in sys.modules
 import ser_graph as sg
 print(len(sg.predict({str(exported)!r}, {str(folder)!r})), "rows")
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert "0.51-1.02 s" in done.stdout and done.stdout.endswith("2 rows\n")
@@ -194,6 +225,6 @@ from ser_graph.edge.streaming import listen
 print(len(list(listen({str(exported)!r}, io.BytesIO(b"\\0" * 40_000), rate=16_000))))
 print([name for name in ("torch", "pandas", "scipy", "sklearn") if name in sys.modules])
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout == "3\n[]\n"

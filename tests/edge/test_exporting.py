@@ -14,10 +14,14 @@ from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora.table import load_table
 from ser_graph.downstream import BACKBONES, Student, predict_clips
-from ser_graph.edge.exporting import calibration, export
-from ser_graph.edge.onnx_student import METADATA_KEY, OnnxStudent
+from ser_graph.edge.exporting import export, int8_inputs
+from ser_graph.edge.nearest import nearest_of_graph
+from ser_graph.edge.onnx_student import OnnxStudent
+from ser_graph.edge.torch_student import TorchStudent
 from ser_graph.errors import InputError
 from ser_graph.evaluation import uar
+from ser_graph_runtime.metadata import METADATA_KEY
+from ser_graph_runtime.nearest import load_nearest
 
 
 def waveforms(student, n=4):
@@ -111,10 +115,10 @@ def test_int8_is_small(make_student, make_clips, tmp_path, backbone, most):
 
 def test_calibration_draws_training_clips_by_seed(make_student, toy_graph):
     student = make_student(n_samples=8192)
-    all_of_them = calibration(student, toy_graph, 1000, 0, False)
+    all_of_them = int8_inputs(student, toy_graph, 1000, 0, False)
     assert list(all_of_them) == ["spectrogram"]
     np.testing.assert_array_equal(all_of_them["spectrogram"], toy_graph.x[toy_graph.train_mask].float())
-    some = [calibration(student, toy_graph, 4, seed, False)["spectrogram"] for seed in (0, 0, 1)]
+    some = [int8_inputs(student, toy_graph, 4, seed, False)["spectrogram"] for seed in (0, 0, 1)]
     assert (
         some[0].shape == (4, 31, 64) and np.array_equal(some[0], some[1]) and not np.array_equal(some[0], some[2])
     )
@@ -137,7 +141,7 @@ def test_mistakes_leave_no_file(student, toy_graph, tmp_path, monkeypatch):
         with pytest.raises(InputError, match=words):
             export(model, out, progress=False, **settings)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(InputError, match=r"onnx is not installed; run pip install 'ser-graph\[edge\]'"):
+    with pytest.raises(InputError, match=r"onnx is not installed; run pip install 'ser-graph\[export\]'"):
         export(student, out, progress=False)
     assert not list(tmp_path.iterdir())
 
@@ -166,3 +170,67 @@ def test_files_of_others_are_refused_in_one_line(exported, tmp_path):
         with pytest.raises(InputError, match=words) as error:
             OnnxStudent(tmp_path / f"{name}.onnx")
         assert "\n" not in str(error.value)
+
+
+def test_the_file_applies_the_temperature(make_student, tmp_path):
+    """As if the last layer were smaller, for every runtime that reads the file."""
+    student = make_student()
+    waves = waveforms(student)
+    path = export(student, tmp_path / "a.onnx", temperature=2.5, threshold=0.4, progress=False)
+    with torch.inference_mode():
+        logits = student(LogMel(student.features)(waves)).logits
+    assert abs(logits).max() > 1  # there is something to cool
+    found = OnnxStudent(path)
+    probabilities, _ = found(waves.numpy())
+    np.testing.assert_allclose(probabilities, (logits / 2.5).softmax(1), rtol=0, atol=1e-4)
+    assert (found.temperature, found.threshold, found.title) == (2.5, 0.4, "")
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    plain = onnx.load(export(student, tmp_path / "b.onnx", progress=False))
+    assert len(model.graph.node) == len(plain.graph.node) + 1
+
+
+def test_int8_is_calibrated_too(student, toy_graph, exported_int8, tmp_path):
+    path = export(student, tmp_path / "a.onnx", int8=True, clips=toy_graph, temperature=4.0, progress=False)
+    x = toy_graph.x[toy_graph.test_mask].numpy()
+    warm, cool = OnnxStudent(exported_int8).of_spectrograms(x)[0], OnnxStudent(path).of_spectrograms(x)[0]
+    expected = warm ** (1 / 4)
+    np.testing.assert_allclose(cool, expected / expected.sum(1, keepdims=True), atol=1e-4)
+
+
+def test_texts_about_a_model_are_kept(student, tmp_path):
+    about = {"title": "Ein Modell für Gefühle", "licence": "CC BY 4.0", "attribution": "EMOVO (Costantini et al.)"}
+    found = OnnxStudent(export(student, tmp_path / "a.onnx", about=about, progress=False))
+    assert {name: getattr(found, name) for name in about} == about
+    for given, words in [
+        ({"about": {"author": "A"}}, "Bad text about a model 'author', expected one of"),
+        ({"temperature": 0.0}, "Bad temperature 0.0, expected a number from 0.01 to 100"),
+        ({"temperature": float("nan")}, "Bad temperature nan"),
+        ({"threshold": 1.5}, "Bad threshold 1.5, expected a probability from 0 to 1"),
+        ({"format": "executorch", "nearest": object()}, "nearest is of the format onnx"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            export(student, tmp_path / "b.onnx", progress=False, **given)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+
+
+def test_the_labelled_clips_are_stored_beside_the_file(student, toy_graph, tmp_path):
+    path = export(student, tmp_path / "a.onnx", nearest=toy_graph, progress=False)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.nearest.npz", "a.onnx"]
+    stored = load_nearest(tmp_path / "a.nearest.npz", path, k=4)
+    meant = nearest_of_graph(TorchStudent(student), toy_graph, k=4, progress=False)
+    assert (stored.files, stored.emotions) == (meant.files, meant.emotions) and len(stored.files) == 75
+    asked = OnnxStudent(path).of_spectrograms(toy_graph.x[toy_graph.test_mask].numpy())[1]
+    for found, near in zip(stored(asked), meant(asked), strict=True):
+        np.testing.assert_allclose([one[2] for one in found], [one[2] for one in near], atol=1e-3)
+        assert found[0][0] == near[0][0] or near[0][2] - near[1][2] < 1e-3
+    none = export(student, tmp_path / "b.onnx", temperature=2.0, progress=False)
+    with pytest.raises(InputError, match=r"a\.nearest\.npz belongs to another model than .*b\.onnx"):
+        load_nearest(tmp_path / "a.nearest.npz", none)
+
+
+def test_without_labels_there_is_no_file(student, toy_graph, tmp_path):
+    toy_graph.table = toy_graph.table.assign(emotion=None)
+    with pytest.raises(InputError, match="no labelled training clip"):
+        export(student, tmp_path / "a.onnx", nearest=toy_graph, progress=False)
+    assert not list(tmp_path.iterdir())

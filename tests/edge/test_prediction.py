@@ -10,15 +10,16 @@ import soundfile
 import torch
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.audio.sound import read_mono
 from ser_graph.corpora.table import load_table
 from ser_graph.downstream import Student, predict_clips
-from ser_graph.edge.nearest import Nearest
+from ser_graph.edge.exporting import export
+from ser_graph.edge.nearest import nearest_of_graph
 from ser_graph.edge.prediction import format_predictions, predict, windows_table, write_predictions
-from ser_graph.edge.streaming import WindowPrediction
 from ser_graph.edge.torch_student import TorchStudent
 from ser_graph.errors import InputError
 from ser_graph.graph import save_graph
+from ser_graph_runtime.answers import Answer
+from ser_graph_runtime.sound import read_mono
 
 SECONDS = 0.512  # what the student hears at once: 8,192 samples
 
@@ -91,7 +92,7 @@ def test_what_is_for_other_sources_is_not_left_out_in_silence(exported, folder, 
         (folder, {"rate": 16_000}, "rate is for streams"),
         (toy_graph, {"hop": 1.0}, "hop can be given for recordings only"),
         (toy_graph, {"graph": toy_graph}, "graph can be given for recordings only"),
-        (np.zeros(9), {}, "Bad source of type ndarray, expected a graph, .*, \\(samples, rate\\)"),
+        (np.zeros(9), {}, "Bad source of type ndarray, expected a sound file, .*: \\(samples, rate\\)"),
         ([folder, np.zeros(9)], {}, "Bad source of type ndarray"),
         ((np.zeros(0), 16_000), {}, "ended without a sample"),
     ]:
@@ -113,9 +114,9 @@ def test_what_cannot_be_heard_in_a_folder_is_named_and_nothing_is_waited_for(exp
 
 
 def test_late_times_keep_their_milliseconds(exported, tmp_path):
-    heard = WindowPrediction(12_094.464, 12_096.448, "fear", {"fear": 1.0}, [])
+    heard = Answer(12_094.464, 12_096.448, "fear", {"fear": 1.0})
     write_predictions(windows_table({"long.wav": [heard]}), tmp_path / "p.csv")
-    assert (tmp_path / "p.csv").read_text().splitlines()[1] == "long.wav,12094.464,12096.448,fear,1"
+    assert (tmp_path / "p.csv").read_text().splitlines()[1] == "long.wav,12094.464,12096.448,fear,True,1"
 
 
 def test_a_bad_end_of_a_file_makes_it_unreadable(exported, folder):
@@ -156,6 +157,22 @@ def test_written_and_printed(exported, toy_graph, folder, tmp_path):
     assert "near" not in format_predictions(predict(exported, folder, progress=False))
 
 
+def test_what_is_unsure_is_said(student, exported, folder, tmp_path):
+    """Below the threshold of the file, and where there is only silence."""
+    table = predict(exported, folder, progress=False)
+    assert table["sure"].all() and "unsure" not in format_predictions(table)
+    strict = export(student, tmp_path / "strict.onnx", threshold=1.0, progress=False)
+    unsure = predict(strict, folder, progress=False)
+    pd.testing.assert_frame_equal(unsure.drop(columns="sure"), table.drop(columns="sure"))
+    assert not unsure["sure"].any()
+    first = unsure["predicted"].iloc[0]
+    header, *rows = format_predictions(unsure).splitlines()
+    assert "sure" not in header and all("unsure (" in row for row in rows[1:]) and f"unsure ({first})" in rows[1]
+    silence = np.zeros(int(SECONDS * 16_000))
+    for model in (student, exported):
+        assert predict(model, (silence, 16_000), progress=False)["sure"].tolist() == [False]
+
+
 def test_a_graph_is_predicted_by_an_exported_model(student, exported, toy_graph):
     meant = predict(student, toy_graph, "test")
     said = predict(exported, toy_graph, "test", progress=False)
@@ -173,7 +190,7 @@ def test_the_nearest_clips_are_those_of_brute_force(student, exported, toy_graph
     asked = fc1[100:103]
     cosine = asked @ fc1[known].T / np.linalg.norm(asked, axis=1)[:, None] / np.linalg.norm(fc1[known], axis=1)
     for graph in (toy_graph, stored, str(stored)):
-        found = Nearest(TorchStudent(student), graph, k=4, progress=False)(asked)
+        found = nearest_of_graph(TorchStudent(student), graph, k=4, progress=False)(asked)
         for near, row in zip(found, cosine, strict=True):
             best = known[np.argsort(-row)[:4]]
             assert [file for file, _, _ in near] == table.index[best].tolist()

@@ -14,18 +14,20 @@ import soundfile
 import torch
 
 from ser_graph.audio.log_mel import LogMel
-from ser_graph.audio.sound import read_mono, repeat_to
 from ser_graph.corpora.table import load_table
 from ser_graph.downstream import predict_clips
 from ser_graph.downstream.prediction import known_voices
-from ser_graph.edge.exporting import calibration, export
-from ser_graph.edge.nearest import Nearest, clip_voices
+from ser_graph.edge.exporting import export, int8_inputs
+from ser_graph.edge.nearest import clip_voices, nearest_of_graph
 from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.edge.prediction import predict
-from ser_graph.edge.streaming import cut, listen
+from ser_graph.edge.streaming import listen
 from ser_graph.edge.torch_student import TorchStudent
 from ser_graph.errors import InputError
 from ser_graph.graph import save_graph
+from ser_graph_runtime.arrays import repeat_to
+from ser_graph_runtime.sound import read_mono
+from ser_graph_runtime.streaming import cut
 
 ROOT = Path(__file__).parents[2]
 N = 8192  # samples that the student hears at once
@@ -168,10 +170,10 @@ def test_int8_hears_as_well_and_knows_voices_exactly(models, hearing, hearing_in
 
 
 def test_int8_is_calibrated_on_voices_where_a_graph_knows_them(hearing, toy_graph, folder):
-    given = calibration(hearing, toy_graph, 5, 0, False)
+    given = int8_inputs(hearing, toy_graph, 5, 0, False)
     assert list(given) == ["spectrogram", "voice"] and (given["voice"][:, 0] == 15 * 31).all()
     (folder / "labels.csv").write_text("file,emotion\n0.wav,\n1.wav,\n")
-    given = calibration(hearing, load_table(folder / "labels.csv"), 5, 0, False)
+    given = int8_inputs(hearing, load_table(folder / "labels.csv"), 5, 0, False)
     assert given["voice"].shape == (2, 3, 64) and not given["voice"].any()
 
 
@@ -278,7 +280,9 @@ def test_nearest_clips_are_embedded_as_in_training(models, hearing, toy_graph, t
     with torch.inference_mode():
         fc1 = hearing(toy_graph.x[rows[50:52]], voice=meant[50:52]).fc1.numpy()
     for model in models:
-        for near, row in zip(Nearest(model, save_graph(toy_graph, tmp_path / "g"))(fc1), rows[50:52], strict=True):
+        for near, row in zip(
+            nearest_of_graph(model, save_graph(toy_graph, tmp_path / "g"))(fc1), rows[50:52], strict=True
+        ):
             assert near[0][0] == toy_graph.table.index[row] and near[0][2] == pytest.approx(1, abs=1e-5)
 
 
@@ -294,7 +298,7 @@ from ser_graph.cli import main
 sys.argv = ["ser-graph", "predict", {str(hearing_exported)!r}, *sys.argv[1:]]
 main()
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "runtime")])}
     files = [str(folder / f"{number}.wav") for number in (4, 0)]
     arguments = [*files, "--one-voice", "--graph", str(graph), "--out", str(out)]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment)

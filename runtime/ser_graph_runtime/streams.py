@@ -1,4 +1,4 @@
-"""Live sound from a pipe, a microphone or arrays -> mono at the rate of the model. Without torch."""
+"""Live sound from a pipe, a microphone or arrays -> mono at the rate of the model."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -7,10 +7,10 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from ser_graph.audio.arrays import as_mono, check_rate
-from ser_graph.audio.resampling import resampled
-from ser_graph.common.extras import edge_package
-from ser_graph.errors import InputError
+from ser_graph_runtime.arrays import as_mono, check_rate, mono_of
+from ser_graph_runtime.errors import InputError
+from ser_graph_runtime.extras import extra_package
+from ser_graph_runtime.resampling import resampled
 
 BLOCK = 0.1  # seconds per read
 MICROPHONE = "microphone"
@@ -103,8 +103,7 @@ def _samples(
         block = start + block
         whole = len(block) // frame * frame
         samples, start = np.frombuffer(block[:whole], kind).reshape(-1, channels), block[whole:]
-        scale = 1 if kind.kind == "f" else -np.iinfo(kind).min
-        yield samples.mean(axis=1, dtype=np.float32) / np.float32(scale)
+        yield mono_of(samples, 1)
 
 
 def _wav_header(file: BinaryIO) -> tuple[str, int, int, int | None]:
@@ -146,14 +145,13 @@ def _exactly(file: BinaryIO, n: int) -> bytes:
 def _microphone(name: str, rate: int) -> Iterator[np.ndarray]:
     if name != MICROPHONE:
         raise InputError(f"Bad stream {name!r}, expected {MICROPHONE!r}, a binary file or arrays")
-    try:
-        sounddevice: Any = edge_package("sounddevice", "microphone")
-    except OSError as error:  # the package is installed, the system's library is not
-        raise InputError(f"sounddevice does not work here ({error}); install the system's PortAudio") from None
+    sounddevice = extra_package("sounddevice", "ser-graph-runtime[microphone]")
     try:
         with sounddevice.InputStream(samplerate=rate, channels=1, dtype="float32") as stream:
             while True:
                 block, _ = stream.read(round(BLOCK * rate))
                 yield block[:, 0].copy()
     except sounddevice.PortAudioError as error:
-        raise InputError(f"The microphone cannot be used at {rate:,} Hz ({error})") from None
+        raise InputError(
+            f"The microphone cannot be used at {rate:,} Hz ({error}); connect one, and let this program use it"
+        ) from None

@@ -6,9 +6,9 @@ import soundfile
 import torch
 from hypothesis import given, strategies as st
 
-from ser_graph.audio.arrays import as_mono, check_rate
-from ser_graph.audio.sound import read_mono
-from ser_graph.errors import InputError
+from ser_graph_runtime.arrays import as_mono, check_rate
+from ser_graph_runtime.errors import InputError
+from ser_graph_runtime.sound import read_mono
 
 
 def noise(n: int = 500, channels: int = 2) -> np.ndarray:

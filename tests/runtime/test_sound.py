@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser_graph.audio import load_waveform, sound
-from ser_graph.audio.sound import SoundError, mono_blocks, open_sound, read_mono
+from ser_graph.audio import load_waveform
 from ser_graph.corpora.checking import check_clips
+from ser_graph_runtime import sound
+from ser_graph_runtime.sound import SoundError, mono_blocks, open_sound, read_mono
 
 RATE = 16_000
 
@@ -211,5 +212,5 @@ def test_errors_of_who_reads_are_not_those_of_the_file(tmp_path):
 
 
 def test_the_reader_needs_no_torch():
-    program = "import sys, ser_graph.audio.sound; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
+    program = "import sys, ser_graph_runtime.sound; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

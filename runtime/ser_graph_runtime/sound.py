@@ -1,19 +1,18 @@
-"""Sound files as arrays, without torch. Training, checking and the device use this reader."""
+"""Sound files as arrays. Training, checking and the device use this reader."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import soundfile
 
-from ser_graph.audio.resampling import resampled
-from ser_graph.errors import InputError
+from ser_graph_runtime.arrays import FEWEST, LOUDEST, MOST
+from ser_graph_runtime.errors import InputError
+from ser_graph_runtime.extras import extra_package
+from ser_graph_runtime.resampling import resampled
 
-LOUDEST = 100.0  # full scale is 1; louder samples (by 40 dB) are integers that were stored as floats
-
-FEWEST, MOST = 1_000, 1_000_000  # samples a second that a sound file can have
 _AT_ONCE = 2**20  # samples decoded at a time, over all channels
 _POINTER = b"version https://git-lfs"  # the text that git-lfs leaves in place of a file
 _KNOWN = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
@@ -30,7 +29,7 @@ class SoundError(InputError):
 
     Args:
         path: the file.
-        problem: the problem in a word or two; `ser_graph.corpora.checking` lists all problems.
+        problem: the problem in a word or two.
         detail: what was found, and what to do.
     """
 
@@ -48,7 +47,7 @@ class SoundReader:
         frames: samples of each channel according to the header; None if the header has no number.
     """
 
-    def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
+    def __init__(self, path: Path, file: Any) -> None:
         self._path, self._file = path, file
         self.rate, self.channels = file.samplerate, file.channels
         self.frames = file.frames if file.frames < _UNKNOWN_LENGTH else None
@@ -92,7 +91,7 @@ def open_sound(path: str | Path) -> Iterator[SoundReader]:
     path = Path(path)
     _check_file(path)
     with _explained(path):
-        file = _OneWay(path)
+        file = _open_one_way(path)
     with file:
         if file.format == "RAW":  # only the name says that it is sound, e.g. an .au file without a header
             raise SoundError(path, *_why_not_decoded(path, "there is no header"))
@@ -125,30 +124,25 @@ def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
     return np.concatenate(list(mono_blocks(path, sample_rate)))
 
 
-def repeat_to(waveform: np.ndarray, n_samples: int) -> np.ndarray:
-    """Cut a waveform at its end, or repeat it from its start, to exactly `n_samples`.
-
-    Examples:
-        >>> repeat_to(np.array([1, 2, 3]), 5)
-        array([1, 2, 3, 1, 2])
-    """
-    return np.resize(waveform, n_samples)
-
-
-class _OneWay(soundfile.SoundFile):
+def _open_one_way(path: Path) -> Any:
     """A file that is read from its start to its end, without seeking.
 
     By default, soundfile seeks after every read. Some decoders cannot seek. MP3 decoders then miss the position by
     a little, and FLAC fails if the length in the header is wrong.
     """
+    file = _soundfile().SoundFile(path)
+    file.seekable = lambda: False
+    return file
 
-    def seekable(self) -> bool:
-        return False
+
+def _soundfile() -> Any:
+    return extra_package("soundfile", "ser-graph-runtime[files]")
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Turn errors of libsndfile into a `SoundError`."""
+    soundfile = _soundfile()
     try:
         yield
     except UnicodeError:
@@ -212,7 +206,7 @@ def _cut(promised: int | None, decoded: int, log: str) -> str:
     return "the stream ends without its end mark" if "File ended unexpectedly" in log else ""
 
 
-def _why_no_samples(path: Path, file: soundfile.SoundFile) -> str:
+def _why_no_samples(path: Path, file: Any) -> str:
     if file.format.startswith("WAV") and path.stat().st_size > 4_096:
         return (
             "its header says 0 samples, but more follows: the program that wrote it was stopped; repair it: "

@@ -1,14 +1,19 @@
-"""Samples of any common type (integers or floats, NumPy or torch, one channel or several) -> mono float32."""
+"""Samples of any common type (integers or floats, NumPy or torch, one channel or several) -> mono float32.
+
+This module alone says which arrays and rates are sound. Files, streams and arrays all use it.
+"""
 
 import numbers
 from typing import Any
 
 import numpy as np
 
-from ser_graph.audio.sound import FEWEST, MOST
-from ser_graph.errors import InputError
+from ser_graph_runtime.errors import InputError
 
-MOST_CHANNELS = 32
+MOST_CHANNELS = 8
+FEWEST, MOST = 1_000, 1_000_000  # samples a second that sound can have
+LOUDEST = 100.0  # full scale is 1; louder samples (by 40 dB) are integers that were stored as floats
+QUIETEST = 1e-4  # 80 dB below full scale; sound without a louder sample is silence, as of a muted microphone
 _OFFSETS = {"uint8": 128, "int8": 0, "int16": 0, "int32": 0}  # the value of silence; WAV stores 8 bits unsigned
 
 
@@ -40,11 +45,21 @@ def as_mono(samples: Any) -> np.ndarray:
             f"Bad samples of type {kind}, expected floats in -1 to 1, or int16, int32, int8 or uint8, which are "
             "scaled; convert them"
         )
-    mono = _mono(values)
-    if kind not in _OFFSETS:
-        return mono.astype(np.float32)
-    full = 2 ** (8 * values.dtype.itemsize - 1)
-    return ((mono.astype(np.float64) - _OFFSETS[kind]) / full).astype(np.float32)
+    return mono_of(values, _channel_axis(values))
+
+
+def mono_of(values: np.ndarray, channels: int | None) -> np.ndarray:
+    """float32 mean over the axis of channels, None without one; integers of a known type are scaled to -1..1.
+
+    The mean is in float32, as for sound files, if float32 holds the values exactly.
+    """
+    kind, full = values.dtype.newbyteorder("=").name, 2 ** (8 * values.dtype.itemsize - 1)
+    if channels is not None:
+        wide = kind in ("int32", "float64")
+        values = values.mean(axis=channels, dtype=np.float64 if wide else np.float32)
+    if kind in _OFFSETS:
+        values = (values.astype(np.float64) - _OFFSETS[kind]) / full
+    return values.astype(np.float32)
 
 
 def check_rate(rate: Any) -> int:
@@ -59,15 +74,23 @@ def check_rate(rate: Any) -> int:
     return int(rate)  # type: ignore[call-overload]
 
 
-def _mono(values: np.ndarray) -> np.ndarray:
-    """The mean of the channels: in float32, as for sound files, if float32 holds the values exactly."""
+def repeat_to(waveform: np.ndarray, n_samples: int) -> np.ndarray:
+    """Cut a waveform at its end, or repeat it from its start, to exactly `n_samples`.
+
+    Examples:
+        >>> repeat_to(np.array([1, 2, 3]), 5)
+        array([1, 2, 3, 1, 2])
+    """
+    return np.resize(waveform, n_samples)
+
+
+def _channel_axis(values: np.ndarray) -> int | None:
     if values.ndim == 1:
-        return values
+        return None
     channels = min(values.shape, default=0)
     if values.ndim != 2 or channels == max(values.shape) or not 1 <= channels <= MOST_CHANNELS:
         raise InputError(
             f"Bad samples of shape {values.shape}, expected [n], [n, channels] or [channels, n], with fewer "
             f"channels than samples and at most {MOST_CHANNELS}"
         )
-    wide = values.dtype.name in ("int32", "float64")
-    return values.mean(axis=int(np.argmin(values.shape)), dtype=np.float64 if wide else np.float32)
+    return int(np.argmin(values.shape))

@@ -3,6 +3,7 @@
 import io
 import struct
 import sys
+import tracemalloc
 import types
 
 import numpy as np
@@ -11,9 +12,9 @@ import soundfile
 import torch
 from hypothesis import given, strategies as st
 
-from ser_graph.audio.resampling import resampled
-from ser_graph.edge.streaming import cut, listen
-from ser_graph.errors import InputError
+from ser_graph_runtime.errors import InputError
+from ser_graph_runtime.resampling import resampled
+from ser_graph_runtime.streaming import cut, listen
 
 RATE = 16_000
 
@@ -22,6 +23,7 @@ class Loudness:
     """A model that says how loud its window of 1 s is; what it was asked is kept."""
 
     emotions = ("quiet", "loud")
+    threshold = 0.0
     features = {"sample_rate": RATE, "n_samples": RATE}  # noqa: RUF012
 
     def __init__(self):
@@ -82,7 +84,7 @@ def test_raw_pcm_is_heard_window_by_window():
         start = round(one.start * RATE)
         np.testing.assert_array_equal(waveform, expected[start : start + RATE])
         assert one.probabilities["loud"] == pytest.approx(abs(waveform).max())
-        assert one.predicted == ("loud" if abs(waveform).max() > 0.5 else "quiet") and one.nearest == []
+        assert one.emotion == ("loud" if abs(waveform).max() > 0.5 else "quiet") and one.nearest == []
 
 
 def test_a_short_stream_and_a_short_window_are_repeated():
@@ -213,6 +215,74 @@ def test_sound_that_is_no_sound_gets_no_emotion(value):
         next(windows)
 
 
+def test_three_hours_are_heard_in_little_memory():
+    block = np.full(RATE, 0.25, np.float32)
+    windows = listen(Forgetful(), (block for _ in range(3 * 3600)), rate=RATE)
+    tracemalloc.start()
+    n = last = 0
+    for answer in windows:
+        n, last = n + 1, answer.end
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (n, last) == (10_800, 10_800.0)
+    assert most < 2**21  # three hours are 691 MB
+
+
+class Forgetful(Loudness):
+    """One that keeps nothing of what it was asked."""
+
+    def hear(self, waveforms, voice):
+        answer = super().hear(waveforms, voice)
+        self.asked.clear()
+        return answer
+
+
+def test_a_silent_stream_gives_unsure_answers():
+    windows, _ = heard(io.BytesIO(bytes(4 * RATE)), rate=RATE)
+    assert [one.sure for one in windows] == [False, False]
+    dithered = np.tile(np.array([1, -1, 2, -2], "<i2"), RATE // 4)  # what a muted microphone may send
+    assert not heard(io.BytesIO(dithered.tobytes()), rate=RATE)[0][0].sure
+    assert heard(io.BytesIO(sound(1.0).tobytes()), rate=RATE)[0][0].sure
+
+
+def test_20_ms_are_heard():
+    samples = sound(0.02)[:, 0]
+    ((window,), (waveform,)) = heard(io.BytesIO(samples.tobytes()), rate=RATE)
+    assert (window.start, window.end) == (0, 0.02)
+    np.testing.assert_array_equal(waveform.reshape(50, 320), np.tile(samples / np.float32(32768), (50, 1)))
+
+
+@pytest.mark.parametrize("reason", ["Error querying device -1", "Device unavailable [PaErrorCode -9985]"])
+def test_a_microphone_that_is_missing_or_refused_is_one_line(monkeypatch, reason):
+    class PortAudioError(Exception):
+        pass
+
+    def refuse(**_):
+        raise PortAudioError(reason)
+
+    found = types.SimpleNamespace(InputStream=refuse, PortAudioError=PortAudioError)
+    monkeypatch.setitem(sys.modules, "sounddevice", found)
+    with pytest.raises(
+        InputError, match=r"microphone cannot be used at 16,000 Hz .*connect one, and let"
+    ) as caught:
+        next(listen(Loudness(), "microphone"))
+    assert reason in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_library_of_the_system_is_one_line(monkeypatch):
+    class NoPortAudio:
+        def find_spec(self, name, *_):
+            if name == "sounddevice":
+                raise OSError("PortAudio library not found")
+
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [NoPortAudio(), *sys.meta_path])
+    with pytest.raises(
+        InputError, match=r"sounddevice does not work here \(PortAudio library not found\); install"
+    ):
+        next(listen(Loudness(), "microphone"))
+
+
 def test_microphone(monkeypatch):
     class InputStream:
         def __init__(self, **settings):
@@ -244,6 +314,6 @@ def test_microphone(monkeypatch):
         next(listen(Loudness(), "mic"))
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(
-        InputError, match=r"sounddevice is not installed; run pip install 'ser-graph\[microphone\]'"
+        InputError, match=r"sounddevice is not installed; run pip install 'ser-graph-runtime\[microphone\]'"
     ):
         next(listen(Loudness(), "microphone"))

@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from ser_graph.errors import InputError, bad_value, shorten
+from ser_graph_runtime.errors import InputError, bad_value, shorten
 
 
 def test_a_bad_value_names_what_was_given_and_what_is_accepted():

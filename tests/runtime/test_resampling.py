@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from ser_graph.audio import resampling
-from ser_graph.audio.resampling import resampled
 from ser_graph.audio.torchaudio_import import torchaudio
+from ser_graph_runtime import resampling
+from ser_graph_runtime.resampling import resampled
 
 USUAL = [8_000, 11_025, 22_050, 44_100, 48_000, 96_000]
 

@@ -1,0 +1,53 @@
+"""`InputError`, the exception for mistakes of the user: one line that says what was given and what to do."""
+
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """The user gave something that cannot be used.
+
+    The message is one line: what was given, what was expected, what to do. The command line prints it
+    without a traceback.
+    """
+
+
+def bad_value(what: str, given: object, expected: Iterable[object], *, or_else: str = "") -> InputError:
+    """An `InputError` for a name that is not in a closed list.
+
+    Args:
+        what: the kind of thing, e.g. ``"backbone"``.
+        given: what the user gave.
+        expected: all accepted values.
+        or_else: what is accepted besides, e.g. ``"a file"``.
+
+    Examples:
+        >>> raise bad_value("backbone", "cnn7", ["vgg15", "cnn6"])
+        Traceback (most recent call last):
+        ...
+        ser_graph_runtime.errors.InputError: Bad backbone 'cnn7', expected one of ['cnn6', 'vgg15']
+    """
+    besides = f"{or_else} or " if or_else else ""
+    return InputError(f"Bad {what} {given!r}, expected {besides}one of {sorted(expected, key=str)}")
+
+
+def one_line(text: object) -> str:
+    r"""A message as one line without control characters, which file names can contain.
+
+    Examples:
+        >>> one_line("No file talk\n\x1b[31m.wav")
+        'No file talk \\x1b[31m.wav'
+    """
+    shown = " ".join(str(text).split())
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
+
+
+def shorten(names: Iterable[object], limit: int = 3) -> str:
+    """The first names of a long list, for a message of one line.
+
+    Examples:
+        >>> shorten(["a.wav", "b.wav", "c.wav", "d.wav"])
+        'a.wav, b.wav, c.wav and 1 more'
+    """
+    listed = [str(name) for name in names]
+    rest = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f" and {rest} more" if rest > 0 else "")
