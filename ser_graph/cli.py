@@ -15,6 +15,7 @@ import typer
 
 from ser_graph.common.memory import keep_freed_memory
 from ser_graph.errors import InputError, bad_value, one_line, shorten
+from ser_graph_runtime.ready import DEFAULT as DEFAULT_MODEL, READY
 
 app = typer.Typer(
     help="On-device speech emotion recognition: a large speech model teaches a small network through a graph.",
@@ -482,7 +483,6 @@ def export(
 
 @app.command()
 def predict(
-    model: AnyModel,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -490,6 +490,13 @@ def predict(
             help="Sound files, folders of sound files, or - for raw 16-bit mono PCM or WAV on standard input.",
         ),
     ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Folder of a trained student, an exported .onnx file, or a model of the package; see ser-graph "
+            "models."
+        ),
+    ] = DEFAULT_MODEL,
     microphone: Annotated[
         bool, typer.Option("--microphone", help="Listen to the microphone until Ctrl-C.")
     ] = False,
@@ -518,13 +525,19 @@ def predict(
 ) -> None:
     """Predict the probability of each emotion: for each file, or for each window of a stream.
 
-    An exported model (.onnx) needs no torch. If the command cannot read a file, it predicts the other files, names
-    the bad file and exits with code 1. A student with normalise=speaker treats each file and each stream as one
-    speaker, and updates the statistics of the speaker with each window.
+    Without --model, the command uses a model of the package and prints its licence. An exported model (.onnx)
+    needs no torch. If the command cannot read a file, it predicts the other files, names the bad file and exits
+    with code 1. A student with normalise=speaker treats each file and each stream as one speaker, and updates the
+    statistics of the speaker with each window.
     """
     given = sources or []
     if bool(given) == microphone or ("-" in given and len(given) > 1):
         raise InputError("Give either files, folders or -, or --microphone")
+    if model.startswith(READY):
+        from ser_graph_runtime.onnx_model import OnnxModel
+        from ser_graph_runtime.ready import find_model, terms
+
+        print(terms(model, OnnxModel(find_model(model))), file=sys.stderr)
     if microphone or given == ["-"]:
         _predict_stream(
             model, None if microphone else rate, microphone, window, hop, graph, n_nearest, threads, out
@@ -550,6 +563,24 @@ def predict(
     if unreadable := table.attrs["unreadable"]:
         files = len(unreadable)
         _fail(f"{files} {'file' if files == 1 else 'files'} could not be read ({shorten(unreadable)})")
+
+
+@app.command("models")
+def show_models() -> None:
+    """List the models of the package: trained students for predict --model and for train --init."""
+    from ser_graph_runtime.ready import ready_models
+
+    for name, model in ready_models().items():
+        size = model.path.stat().st_size / 1000
+        print(f"{name}  {model.title}; {size:,.0f} kB ({model.precision}), {', '.join(model.emotions)}")
+        print(
+            fill(
+                f"Licence: {model.licence}. {model.attribution}.",
+                106,
+                initial_indent="    ",
+                subsequent_indent="    ",
+            )
+        )
 
 
 @app.command()
@@ -640,7 +671,7 @@ def _graph_of_run(model: Path) -> Path | None:
 
 
 def _predict_stream(
-    model: Path,
+    model: str,
     rate: int | None,
     microphone: bool,
     window: float | None,

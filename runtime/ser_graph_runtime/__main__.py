@@ -1,4 +1,4 @@
-"""The command line: `ser-graph-runtime MODEL talk.wav`, or `python -m ser_graph_runtime`."""
+"""The command line: `ser-graph-runtime talk.wav`, or `python -m ser_graph_runtime`."""
 
 import argparse
 import contextlib
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from ser_graph_runtime.errors import InputError, one_line
+from ser_graph_runtime.ready import DEFAULT, READY, terms
 from ser_graph_runtime.recogniser import Recogniser
 from ser_graph_runtime.recordings import files_by_name
 from ser_graph_runtime.streams import MICROPHONE
@@ -34,9 +35,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ser-graph-runtime", description="Recognise emotions in speech, window by window."
     )
-    parser.add_argument("model", help="ONNX file of 'ser-graph export', or the name of a model of this package")
     parser.add_argument(
         "sources", nargs="*", metavar="source", help="sound files, folders of them, or - for raw PCM or WAV"
+    )
+    parser.add_argument(
+        "--model",
+        default=DEFAULT,
+        help=f"ONNX file of 'ser-graph export', or the name of a model of this package (default: {DEFAULT})",
     )
     parser.add_argument("--microphone", action="store_true", help="listen to the microphone until Ctrl-C")
     parser.add_argument("--rate", type=int, help="sampling rate of raw PCM in Hz (16 bit, mono)")
@@ -60,6 +65,8 @@ def _recognise(asked: argparse.Namespace) -> bool:
     if bool(sources) == asked.microphone or ("-" in sources and len(sources) > 1):
         raise InputError("Give either files, folders or -, or --microphone")
     recogniser = Recogniser(asked.model, nearest=asked.nearest, n_nearest=asked.n_nearest, threads=asked.threads)
+    if asked.model.startswith(READY):
+        print(terms(asked.model, recogniser.model), file=sys.stderr)
     how = {"window": asked.window, "hop": asked.hop}
     if asked.microphone or sources == ["-"]:
         with contextlib.suppress(KeyboardInterrupt):

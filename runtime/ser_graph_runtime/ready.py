@@ -1,10 +1,12 @@
-"""Models that the package brings: the `.onnx` files in its folder `ready`, each named by its file."""
+"""Models that the package brings: the `.onnx` files in its folder `ready`, called ``ready:good`` and so on."""
 
 from pathlib import Path
 
 from ser_graph_runtime.errors import bad_value
 from ser_graph_runtime.onnx_model import OnnxModel
 
+READY = "ready:"
+DEFAULT = f"{READY}good"
 FOLDER = Path(__file__).with_name("ready")
 
 
@@ -17,16 +19,20 @@ def find_model(model: str | Path) -> Path:
     """The file of a model that is given by its path, or by the name of a model of the package.
 
     Raises:
-        InputError: a name without suffix that is neither a file nor a model of the package.
+        InputError: a name that is not a model of the package.
     """
-    path = Path(model).expanduser()
-    if path.suffix or path.name != str(model) or path.exists():
-        return path
+    if not str(model).startswith(READY):
+        return Path(model).expanduser()
     ready = _files()
-    if path.name not in ready:
+    if str(model) not in ready:
         raise bad_value("model", str(model), ready, or_else="a file")
-    return ready[path.name]
+    return ready[str(model)]
+
+
+def terms(name: str, model: OnnxModel) -> str:
+    """One line about a model of the package: what it is, and its licence."""
+    return f"Model {name} ({model.title}). Licence of its weights: {model.licence}."
 
 
 def _files() -> dict[str, Path]:
-    return {path.stem: path for path in sorted(FOLDER.glob("*.onnx"))}
+    return {f"{READY}{path.stem}": path for path in sorted(FOLDER.glob("*.onnx"))}

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from ser_graph_runtime.answers import Answer, mean_answer
 from ser_graph_runtime.nearest import load_nearest
 from ser_graph_runtime.onnx_model import OnnxModel
-from ser_graph_runtime.ready import find_model
+from ser_graph_runtime.ready import DEFAULT, find_model
 from ser_graph_runtime.recordings import files_by_name
 from ser_graph_runtime.sound import SoundError, mono_blocks
 from ser_graph_runtime.streaming import cut, listen, predict_windows, window_samples
@@ -21,7 +21,8 @@ class Recogniser:
     Every recording and every stream starts as an unknown voice.
 
     Args:
-        model: the ONNX file of `ser-graph export`, or the name of a model of the package (see `ready_models`).
+        model: the ONNX file of `ser-graph export`, or the name of a model of the package (see `ready_models`), by
+            default ``"ready:good"``.
         nearest: the file that `ser-graph export --graph` writes beside the model. Each answer then names the
             labelled clips that are most similar for the model.
         n_nearest: number of these clips.
@@ -36,14 +37,21 @@ class Recogniser:
         InputError: a file that is missing, damaged, or of another model.
 
     Examples:
-        >>> recogniser = Recogniser("student.onnx")  # doctest: +SKIP
-        >>> answer = recogniser(samples, 44_100)  # doctest: +SKIP
-        >>> answer.emotion, answer.confidence, answer.sure  # doctest: +SKIP
-        ('anger', 0.81, True)
+        >>> import numpy as np
+        >>> recogniser = Recogniser()
+        >>> samples = np.random.default_rng(0).normal(0, 0.1, 44_100)  # 1 s of noise
+        >>> answer = recogniser(samples, 44_100)
+        >>> answer.emotion in recogniser.emotions, 0 < answer.confidence <= 1
+        (True, True)
     """
 
     def __init__(
-        self, model: str | Path, *, nearest: str | Path | None = None, n_nearest: int = 3, threads: int = 1
+        self,
+        model: str | Path = DEFAULT,
+        *,
+        nearest: str | Path | None = None,
+        n_nearest: int = 3,
+        threads: int = 1,
     ) -> None:
         self.model = OnnxModel(find_model(model), threads)
         self.emotions = self.model.emotions

@@ -16,10 +16,10 @@ from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import Output, count_macs, count_parameters, make_backbone
 from ser_graph.downstream.transfer import TRANSFERS, fuse
 from ser_graph.errors import InputError, bad_value
+from ser_graph_runtime.ready import READY
 
 MARK = "model.json"
 FORMAT_VERSION = 1
-READY = "ready:"  # the students that come with the package are called ready:small and so on
 _READY_FOLDER = Path(__file__).parent / "ready"
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 from ser_graph.edge.models import Model
 from ser_graph.errors import InputError
+from ser_graph_runtime.ready import find_model
 
 if TYPE_CHECKING:
     from ser_graph.downstream import Student
@@ -14,14 +15,15 @@ def load_model(model: "str | Path | Student | Model", threads: int = 1) -> Model
     """Load the model at a path; a loaded model is returned unchanged.
 
     Args:
-        model: the folder of a student, an exported ``.onnx`` file, or a loaded model of either kind.
+        model: the folder of a student, an exported ``.onnx`` file, a model of the package (``"ready:good"``), or a
+            loaded model.
         threads: CPU threads of an exported model; set those of torch with ``torch.set_num_threads``.
 
     Raises:
         InputError: no model there.
     """
     if isinstance(model, str | Path):
-        path = Path(model).expanduser()
+        path = find_model(model)
         if path.suffix == ".onnx" and not path.is_dir():
             from ser_graph.edge.onnx_student import OnnxStudent
 

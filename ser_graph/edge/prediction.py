@@ -56,7 +56,7 @@ def predict(
     labels.
 
     Args:
-        model: a student, its folder, or an exported ``.onnx`` file.
+        model: a student, its folder, an exported ``.onnx`` file, or a model of the package, e.g. ``"ready:good"``.
         source: clips or recordings. Clips: a graph (the function uses its spectrograms) or a clip table (the
             function reads its files). Recordings: a sound file, a folder of sound files, a list of these, an array
             with its rate, ``(samples, rate)`` (see `as_mono`), or a stream that ends (see `listen`). A recording

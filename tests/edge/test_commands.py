@@ -81,11 +81,11 @@ def test_what_no_dev_clip_can_calibrate_keeps_temperature_one(call, student, toy
 
 
 def test_predict_prints_or_writes_a_table(call, exported, student, toy_graph, folder, tmp_path):
-    code, text, _ = call("predict", exported, folder)
+    code, text, _ = call("predict", "--model", exported, folder)
     assert code == 0 and [line.split()[0] for line in text.splitlines()] == ["start", "file", "a.wav", "b.wav"]
     graph, out = save_graph(toy_graph, tmp_path / "graph"), tmp_path / "p.csv"
     for model in (exported, student.save(tmp_path / "student")):
-        code, text, _ = call("predict", model, folder, "--graph", graph, "--n-nearest", 1, "--out", out)
+        code, text, _ = call("predict", "--model", model, folder, "--graph", graph, "--n-nearest", 1, "--out", out)
         assert code == 0 and text == f"2 rows in {out}\n"
     table = pd.read_csv(out, index_col="file")
     assert list(table.index) == ["a.wav", "b.wav"]
@@ -97,7 +97,7 @@ def test_predict_reads_a_stream_line_by_line(call, exported, pipe, toy_graph, tm
     graph, out = save_graph(toy_graph, tmp_path / "graph"), tmp_path / "p.csv"
     samples = (np.random.default_rng(0).normal(0, 0.1, 20_000) * 32767).astype("<i2")
     pipe(samples.tobytes())
-    code, text, _ = call("predict", exported, "-", "--rate", 16_000, "--graph", graph, "--out", out)
+    code, text, _ = call("predict", "--model", exported, "-", "--rate", 16_000, "--graph", graph, "--out", out)
     lines = text.splitlines()
     assert code == 0 and [line.split()[0] for line in lines] == ["0.00-0.51", "0.51-1.02", "0.74-1.25"]
     assert all(" | s" in line for line in lines)  # the nearest clips
@@ -105,13 +105,13 @@ def test_predict_reads_a_stream_line_by_line(call, exported, pipe, toy_graph, tm
     assert list(table.index) == ["-"] * 3 and table["end"].tolist() == [0.512, 1.024, 1.25]
     soundfile.write(tmp_path / "same.wav", samples, 16_000)
     pipe((tmp_path / "same.wav").read_bytes())
-    assert call("predict", exported, "-", "--graph", graph)[1] == text
+    assert call("predict", "--model", exported, "-", "--graph", graph)[1] == text
 
 
 def test_a_bad_file_is_named_and_the_exit_code_says_so(call, exported, folder, tmp_path):
     (folder / "a.wav").write_text("no sound")
     out = tmp_path / "p.csv"
-    code, _, error = call("predict", exported, folder, "--out", out)
+    code, _, error = call("predict", "--model", exported, folder, "--out", out)
     assert code == 1 and "1 file could not be read (a.wav)" in error
     assert "a.wav cannot be used (not audio: it starts with" in error and "Traceback" not in error
     assert list(pd.read_csv(out)["file"]) == ["b.wav"]
@@ -122,7 +122,7 @@ def test_what_was_heard_outlasts_a_stream_that_breaks(call, exported, pipe, tmp_
     samples[12_000] = np.nan
     soundfile.write(tmp_path / "bad.wav", samples, 16_000, subtype="FLOAT")
     pipe((tmp_path / "bad.wav").read_bytes())
-    code, text, error = call("predict", exported, "-", "--out", tmp_path / "p.csv")
+    code, text, error = call("predict", "--model", exported, "-", "--out", tmp_path / "p.csv")
     assert code == 1 and "from 0.51 to 1.02 s holds samples up to nan" in one_line(error)
     assert len(text.splitlines()) == 1
     assert pd.read_csv(tmp_path / "p.csv")["end"].tolist() == [0.512]
@@ -133,14 +133,14 @@ def test_a_file_stays_until_something_is_heard(call, exported, pipe, tmp_path):
     out.write_text("precious")
     for content, rate in ((bytes(4000), ()), (b"", ("--rate", 16_000))):
         pipe(content)
-        assert call("predict", exported, "-", *rate, "--out", out)[0] == 1
+        assert call("predict", "--model", exported, "-", *rate, "--out", out)[0] == 1
         assert out.read_text() == "precious"
 
 
 def test_whoever_reads_may_stop_reading(exported, tmp_path):
     samples = (np.random.default_rng(0).normal(0, 0.1, 200_000) * 32767).astype("<i2")
     (tmp_path / "sound.raw").write_bytes(samples.tobytes())
-    program = f"{sys.executable} -m ser_graph predict {exported} - --rate 16000 --out p.csv"
+    program = f"{sys.executable} -m ser_graph predict --model {exported} - --rate 16000 --out p.csv"
     command = f"(cat sound.raw; sleep 1; cat sound.raw) | {program} | head -1"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.startswith("0.00-0.51 s: ") and done.stderr == ""
@@ -152,7 +152,7 @@ def test_nothing_is_computed_for_a_place_where_nothing_can_be_written(call, expo
     precious.mkdir()
     (precious / "thesis.txt").touch()
     for arguments, words in [
-        (("predict", exported, folder, "--out", precious), "is a folder, expected the name of a file"),
+        (("predict", "--model", exported, folder, "--out", precious), "is a folder, expected the name of a file"),
         (("train", graph, "--out", precious), "holds other things (thesis.txt)"),
         (("build", "table", folder, "--upstream", "small", "--out", precious), "holds other things (thesis.txt)"),
         (
@@ -174,15 +174,15 @@ def test_mistakes_are_one_line(call, exported, student, folder, pipe, toy_graph,
     out = tmp_path / "out.onnx"
     pipe(b"\0" * 40_000)
     for arguments, words in [
-        (("predict", exported, folder / "text.wav"), "cannot be used (not audio"),
-        (("predict", exported, folder, "--graph", graph), "does not fit the model"),
+        (("predict", "--model", exported, folder / "text.wav"), "cannot be used (not audio"),
+        (("predict", "--model", exported, folder, "--graph", graph), "does not fit the model"),
         (("evaluate", student.save(tmp_path / "student"), graph), "does not fit the model"),
-        (("predict", exported, "-", "--rate", 900), "Bad rate 900, expected a whole number from 1,000"),
-        (("predict", exported, "-"), "--rate"),
-        (("predict", exported), "either files, folders or -, or --microphone"),
-        (("predict", exported, folder, "--microphone"), "either files"),
-        (("predict", exported, folder, "--window", 9), "at most 0.512 seconds"),
-        (("predict", tmp_path / "half.onnx", folder), "truncated"),
+        (("predict", "--model", exported, "-", "--rate", 900), "Bad rate 900, expected a whole number from 1,000"),
+        (("predict", "--model", exported, "-"), "--rate"),
+        (("predict", "--model", exported), "either files, folders or -, or --microphone"),
+        (("predict", "--model", exported, folder, "--microphone"), "either files"),
+        (("predict", "--model", exported, folder, "--window", 9), "at most 0.512 seconds"),
+        (("predict", "--model", tmp_path / "half.onnx", folder), "truncated"),
         (("export", folder, "--out", out), "not a trained student"),
         (("export", folder, "--out", out, "--format", "tflite"), "Bad format 'tflite'"),
     ]:
@@ -202,7 +202,7 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch())
 from ser_graph.cli import main
 def run(*arguments):
-    sys.argv = ["ser-graph", "predict", {str(exported)!r}, *arguments]
+    sys.argv = ["ser-graph", "predict", "--model", {str(exported)!r}, *arguments]
     try: main()
     except SystemExit as stop: assert not stop.code, stop.code
 run({str(folder)!r}, "--graph", {str(graph)!r})

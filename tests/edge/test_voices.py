@@ -295,7 +295,7 @@ class NoTorch:
         if name.partition(".")[0] in ("torch", "sklearn"): raise ImportError("there is no " + name)
 sys.meta_path.insert(0, NoTorch())
 from ser_graph.cli import main
-sys.argv = ["ser-graph", "predict", {str(hearing_exported)!r}, *sys.argv[1:]]
+sys.argv = ["ser-graph", "predict", "--model", {str(hearing_exported)!r}, *sys.argv[1:]]
 main()
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "runtime")])}
@@ -328,6 +328,6 @@ def test_mistakes_are_one_line(call, student, hearing, hearing_exported, exporte
         ((exported, folder, "--one-voice"), "(--one-voice) is for students that normalise by speaker"),
         ((exported, "-", folder), "Give either files"),
     ]:
-        code, _, said = call("predict", *arguments)
+        code, _, said = call("predict", "--model", *arguments)
         assert code == 1 and words in said and len(said.splitlines()) == 1
     assert not (tmp_path / "a.pte").exists()

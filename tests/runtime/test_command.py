@@ -34,7 +34,7 @@ def pipe(monkeypatch):
 
 def test_each_window_is_a_line(call, example, make_clips, pipe):
     folder = make_clips("a.wav", "b.wav")
-    code, text, error = call(example, folder, "--hop", 0.1)
+    code, text, error = call("--model", example, folder, "--hop", 0.1)
     lines = text.splitlines()
     assert (code, error) == (0, "") and len(lines) == 4
     assert lines[0].startswith(f"{folder / 'a.wav'}: 0.00-0.13 s: ") and lines[3].startswith(
@@ -42,14 +42,14 @@ def test_each_window_is_a_line(call, example, make_clips, pipe):
     )
     samples = (np.random.default_rng(0).normal(0, 0.1, 4_096) * 32_767).astype("<i2")
     pipe(samples.tobytes())
-    code, text, _ = call(example, "-", "--rate", 16_000)
+    code, text, _ = call("--model", example, "-", "--rate", 16_000)
     assert code == 0 and [line.split()[0] for line in text.splitlines()] == ["0.00-0.13", "0.13-0.26"]
 
 
 def test_a_bad_file_is_named_and_the_exit_code_says_so(call, example, make_clips):
     folder = make_clips("b.wav")
     (folder / "a.wav").write_text("no sound")
-    code, text, error = call(example, folder)
+    code, text, error = call("--model", example, folder)
     assert code == 1 and len(text.splitlines()) == 2
     assert error.startswith("Error: ") and "a.wav cannot be used (not audio" in error and error.count("\n") == 1
 
@@ -59,36 +59,36 @@ def test_mistakes_are_one_line(call, example, make_clips, pipe, tmp_path, monkey
     pipe(bytes(100))
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     for arguments, words in [
-        ((example,), "Give either files, folders or -, or --microphone"),
-        ((example, folder, "--microphone"), "Give either"),
-        ((example, "-", folder), "Give either"),
-        ((example, "-"), "Raw PCM does not contain its rate"),
-        ((example, folder, "--rate", 8_000), "--rate is for raw PCM"),
+        (("--model", example), "Give either files, folders or -, or --microphone"),
+        (("--model", example, folder, "--microphone"), "Give either"),
+        (("--model", example, "-", folder), "Give either"),
+        (("--model", example, "-"), "Raw PCM does not contain its rate"),
+        (("--model", example, folder, "--rate", 8_000), "--rate is for raw PCM"),
         (
-            (example, "--microphone"),
+            ("--model", example, "--microphone"),
             "sounddevice is not installed; run pip install 'ser-graph-runtime[microphone]'",
         ),
-        ((example, tmp_path / "gone"), "No file or folder"),
-        ((example, folder, "--hop", 9), "Bad hop 9.0"),
-        ((example, folder, "--nearest", tmp_path / "no.npz"), "No file"),
-        (("god", folder), "Bad model 'god', expected a file or one of ["),
-        ((tmp_path / "no.onnx", folder), "No file"),
+        (("--model", example, tmp_path / "gone"), "No file or folder"),
+        (("--model", example, folder, "--hop", 9), "Bad hop 9.0"),
+        (("--model", example, folder, "--nearest", tmp_path / "no.npz"), "No file"),
+        (("--model", "ready:god", folder), "Bad model 'ready:god', expected a file or one of ["),
+        (("--model", tmp_path / "no.onnx", folder), "No file"),
     ]:
         code, text, error = call(*arguments)
         assert (code, text) == (1, "") and words in error, (arguments, error)
         assert error.startswith("Error: ") and error.count("\n") == 1
-    assert call(example, folder, "--speed", 2)[0] == 2  # argparse says which options there are
+    assert call("--model", example, folder, "--speed", 2)[0] == 2  # argparse says which options there are
 
 
 def test_standard_input_may_be_closed(call, example, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
-    assert "Standard input is closed" in call(example, "-", "--rate", 16_000)[2]
+    assert "Standard input is closed" in call("--model", example, "-", "--rate", 16_000)[2]
 
 
 def test_whoever_reads_may_stop_reading(example, tmp_path):
     samples = (np.random.default_rng(0).normal(0, 0.1, 100_000) * 32_767).astype("<i2")
     (tmp_path / "sound.raw").write_bytes(samples.tobytes())
-    program = f"{sys.executable} -m ser_graph_runtime {example} - --rate 16000"
+    program = f"{sys.executable} -m ser_graph_runtime --model {example} - --rate 16000"
     command = f"(cat sound.raw; sleep 1; cat sound.raw) | {program} | head -1"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.startswith("0.00-0.13 s: ") and done.stderr == ""

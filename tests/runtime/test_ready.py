@@ -18,32 +18,29 @@ def test_a_model_is_found_by_its_name(folder, variant):
     folder.mkdir()
     for name in ("small", "good"):
         shutil.copy(variant(title=f"The {name} one", licence="MIT"), folder / f"{name}.onnx")
-    assert list(ready_models()) == ["good", "small"]
-    assert ready_models()["good"].title == "The good one" and ready_models()["good"].licence == "MIT"
-    recogniser = Recogniser("good")
+    assert list(ready_models()) == ["ready:good", "ready:small"]
+    assert ready_models()["ready:good"].title == "The good one" and ready_models()["ready:good"].licence == "MIT"
+    recogniser = Recogniser()
     assert recogniser.model.path == folder / "good.onnx"
     assert recogniser(np.full(100, 0.1), 16_000).emotion in recogniser.emotions
-    with pytest.raises(InputError, match=r"^Bad model 'god', expected a file or one of \['good', 'small'\]$"):
-        Recogniser("god")
+    with pytest.raises(
+        InputError, match=r"^Bad model 'ready:god', expected a file or one of \['ready:good', 'ready:small'\]$"
+    ):
+        Recogniser("ready:god")
 
 
 def test_without_models_only_files_are_accepted(folder, example):
     assert ready_models() == {}
-    with pytest.raises(InputError, match=r"^Bad model 'good', expected a file or one of \[\]$"):
-        Recogniser("good")
+    with pytest.raises(InputError, match=r"^Bad model 'ready:good', expected a file or one of \[\]$"):
+        Recogniser()
     for path in (example, str(example)):
         assert Recogniser(path).model.path == example
-    for path in ("good.onnx", "models/good"):
+    for path in ("good.onnx", "models/good", "good"):
         with pytest.raises(InputError, match=f"^No file {path}; make one"):
             Recogniser(path)
 
 
-def test_a_file_comes_before_a_name(folder, example, monkeypatch, tmp_path):
-    shutil.copy(example, tmp_path / "good")
-    monkeypatch.chdir(tmp_path)
-    assert Recogniser("good").emotions == ["anger", "fear"]
-
-
 def test_the_models_that_are_shipped_are_whole():
+    assert {"ready:good", "ready:small"} <= set(ready_models())
     for name, model in ready_models().items():
         assert model.title and model.licence and model.attribution, name
