@@ -30,7 +30,6 @@ from ser_graph.downstream.batches import LabelledBatches, balance
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.downstream.methods import make_method
 from ser_graph.downstream.optimisation import Average, make_optimiser, rate_at
-from ser_graph.downstream.pooling import pool_first, relu_first
 from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.spreading import Spread, join_batch_norms, part_batch_norms
@@ -151,7 +150,6 @@ class _Run:
         self.student = self._new_student(seeds, labelled, init).to(device)
         # 1.3 to 1.5 times faster on CPUs and GPUs; torch's stubs do not know this form of `to`.
         self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        pool_first(self.student)
         self.average = Average(self.student) if settings.schedule == "cosine" else None
         view = training_view(data, seeds, labelled, settings)
         self.voices = known_voices(data, settings.normalise, group=self.group)
@@ -370,7 +368,6 @@ class _Run:
         """The student with the weights to keep."""
         student = copy.deepcopy(self.kept()).to("cpu")
         part_batch_norms(student)
-        relu_first(student)
         student.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         epoch = len(self.history)
         if self.best is not None:
