@@ -16,7 +16,6 @@ silent          error     no sample is louder than -60 dB of full scale once the
 too short       error     less than 0.1 s
 same audio      either    the same samples as another clip; an error if the labels differ
 low rate        warning   below 16 kHz
-odd rate        warning   an unusual sampling rate, e.g. 16,001 Hz
 ==============  ========  ==========================================================================
 
 `check_corpus` also checks the corpus as a whole: repeated clips, names that do not fit, missing classes and clips,
@@ -49,26 +48,7 @@ logger = logging.getLogger(__name__)
 SILENCE = 1e-3  # -60 dB; the quietest clip of RAVDESS, a whispered "calm", peaks at 4.5e-3
 SHORTEST = 0.1  # seconds
 LOWEST_RATE = 16_000  # Hz, the rate of the training data of speech models
-USUAL_RATES = frozenset(
-    {
-        8_000,
-        11_025,
-        12_000,
-        16_000,
-        22_050,
-        24_000,
-        32_000,
-        44_100,
-        48_000,
-        64_000,
-        88_200,
-        96_000,
-        176_400,
-        192_000,
-    }
-)
-
-_WARNINGS = frozenset({"low rate", "odd rate", "same audio"})
+_WARNINGS = frozenset({"low rate", "same audio"})
 
 
 @dataclass
@@ -226,8 +206,6 @@ def _examine(path: Path) -> _Clip:
         clip.problems.append((error.problem, error.detail))
     if 0 < clip.rate < LOWEST_RATE:
         clip.problems.append(("low rate", f"{clip.rate} Hz: there is no sound above {clip.rate // 2} Hz"))
-    if clip.rate and clip.rate not in USUAL_RATES:
-        clip.problems.append(("odd rate", f"{clip.rate} Hz is not a usual rate; check the header of the file"))
     return clip
 
 
