@@ -3,7 +3,6 @@
 `data/README.md` gives the layout, the default split, the source and the terms of each corpus.
 """
 
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -13,15 +12,20 @@ from ser_graph.corpora.splits import assign_split, speaker_split
 from ser_graph.corpora.vocabulary import SPLITS
 
 GENDERS = {"f": "female", "m": "male"}
-_ITALIAN = {
-    "dis": "disgust",
-    "gio": "happiness",
-    "neu": "neutral",
-    "pau": "fear",
-    "rab": "anger",
-    "sor": "surprise",
-    "tri": "sadness",
-}
+
+
+def _codes(listed: str) -> dict[str, str]:
+    """Code -> word, from ``"W anger, L boredom"``."""
+    return {code: word for code, word in map(str.split, listed.split(","))}
+
+
+def _speakers(listed: str) -> dict[str, Record]:
+    """Speaker -> gender and age, from ``"03 male 31, 08 female 34"``."""
+    people = (entry.split() for entry in listed.split(","))
+    return {speaker: {"gender": gender, "age": int(age)} for speaker, gender, age in people}
+
+
+_ITALIAN = _codes("dis disgust, gio happiness, neu neutral, pau fear, rab anger, sor surprise, tri sadness")
 _DEMOS_SPEAKERS = Path(__file__).with_name("demos_split.csv")
 
 
@@ -99,11 +103,6 @@ def _stem(file: str) -> str:
     return PurePosixPath(file).stem
 
 
-def _speakers(lines: Iterable[str]) -> dict[str, Record]:
-    """Gender and age of each speaker, from lines such as ``"03 male 31"``."""
-    return {name: {"gender": gender, "age": int(age)} for name, gender, age in map(str.split, lines)}
-
-
 _ALL = (
     # Modality 03 is sound only. Channel 01 is speech,
     # 02 is song. The two sentences: 01 "Kids are talking by the door", 02 "Dogs are sitting by the door".
@@ -115,16 +114,9 @@ _ALL = (
         pattern="Actor_NN/03-01-EE-II-SS-RR-AA.wav",
         names=r"03-01-<emotion>-<intensity>-(?P<sentence>0[12])-(?P<repetition>0[12])-(?P<speaker>\d\d)",
         codes={
-            "emotion": {
-                "01": "neutral",
-                "02": "calm",
-                "03": "happiness",
-                "04": "sadness",
-                "05": "anger",
-                "06": "fear",
-                "07": "disgust",
-                "08": "surprise",
-            },
+            "emotion": _codes(
+                "01 neutral, 02 calm, 03 happiness, 04 sadness, 05 anger, 06 fear, 07 disgust, 08 surprise"
+            ),
             "intensity": {"01": "normal", "02": "strong"},
         },
         speakers={f"{actor:02d}": {"gender": "male" if actor % 2 else "female"} for actor in range(1, 25)},
@@ -172,23 +164,13 @@ _ALL = (
         pattern="samples/{speaker}_{emotion}_{sentence}.wav",
         names=r"(?P<speaker>[A-Z]{2}0)_<emotion>_(?P<sentence>\d+)",
         codes={
-            "emotion": {
-                **{word: word for word in ("anger", "fear", "happiness", "neutral", "sadness")},
-                "surprised": "surprise",
-            }
+            "emotion": _codes(
+                "anger anger, fear fear, happiness happiness, neutral neutral, sadness sadness, surprised surprise"
+            )
         },
         speakers=_speakers(
-            (
-                "EB0 female 27",
-                "IC0 female 28",
-                "KD0 female 28",
-                "KS0 male 23",
-                "MK0 female 23",
-                "MP0 male 24",
-                "SM0 male 24",
-                "TP0 male 26",
-                "WR0 male 23",
-            )
+            "EB0 female 27, IC0 female 28, KD0 female 28, KS0 male 23, MK0 female 23, "
+            "MP0 male 24, SM0 male 24, TP0 male 26, WR0 male 23"
         ),
         n_clips=(4481,),
         language="pl",
@@ -201,30 +183,10 @@ _ALL = (
         title="EmoDB",
         pattern="wav/SSTTTEv.wav",
         names=r"(?P<speaker>\d\d)(?P<sentence>[a-z]\d\d)<emotion>(?P<repetition>[a-z]?)",
-        codes={
-            "emotion": {
-                "W": "anger",
-                "L": "boredom",
-                "E": "disgust",
-                "A": "fear",
-                "F": "happiness",
-                "T": "sadness",
-                "N": "neutral",
-            }
-        },
+        codes={"emotion": _codes("W anger, L boredom, E disgust, A fear, F happiness, T sadness, N neutral")},
         speakers=_speakers(
-            (
-                "03 male 31",
-                "08 female 34",
-                "09 female 21",
-                "10 male 32",
-                "11 male 26",
-                "12 male 30",
-                "13 female 32",
-                "14 female 35",
-                "15 male 25",
-                "16 female 31",
-            )
+            "03 male 31, 08 female 34, 09 female 21, 10 male 32, 11 male 26, 12 male 30, "
+            "13 female 32, 14 female 35, 15 male 25, 16 female 31"
         ),
         n_clips=(535, 816),
         language="de",
@@ -239,14 +201,7 @@ _ALL = (
         pattern="AudioWAV/{actor}_{sentence}_{emotion}_{intensity}.wav",
         names=r"(?P<speaker>10\d\d)_(?P<sentence>[A-Z]{3})_<emotion>_<intensity>",
         codes={
-            "emotion": {
-                "ANG": "anger",
-                "DIS": "disgust",
-                "FEA": "fear",
-                "HAP": "happiness",
-                "NEU": "neutral",
-                "SAD": "sadness",
-            },
+            "emotion": _codes("ANG anger, DIS disgust, FEA fear, HAP happiness, NEU neutral, SAD sadness"),
             "intensity": {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified", "X": "unspecified"},
         },
         n_clips=(7442,),
@@ -261,17 +216,7 @@ _ALL = (
         title="SAVEE",
         pattern="{DC,JE,JK,KL}_{emo}NN.wav",
         names=r"(?P<speaker>DC|JE|JK|KL)[_/]<emotion>(?P<sentence>\d\d)",
-        codes={
-            "emotion": {
-                "sa": "sadness",
-                "su": "surprise",
-                "a": "anger",
-                "d": "disgust",
-                "f": "fear",
-                "h": "happiness",
-                "n": "neutral",
-            }
-        },
+        codes={"emotion": _codes("sa sadness, su surprise, a anger, d disgust, f fear, h happiness, n neutral")},
         speakers={speaker: {"gender": "male"} for speaker in ("DC", "JE", "JK", "KL")},
         n_clips=(480,),
         language="en",
@@ -285,19 +230,14 @@ _ALL = (
         pattern="{OAF|YAF}_{word}_{emotion}.wav",
         names=r"<speaker>_(?P<sentence>[a-z]+)_<emotion>",
         codes={
-            "emotion": {
-                "angry": "anger",
-                "disgust": "disgust",
-                "fear": "fear",
-                "happy": "happiness",
-                "neutral": "neutral",
-                "ps": "surprise",
-                "sad": "sadness",
-            },
+            "emotion": _codes(
+                "angry anger, disgust disgust, fear fear, happy happiness, neutral neutral, "
+                "ps surprise, sad sadness"
+            ),
             "speaker": {"oa": "OAF", "oaf": "OAF", "yaf": "YAF"},
         },
         any_case=True,
-        speakers=_speakers(("OAF female 64", "YAF female 26")),
+        speakers=_speakers("OAF female 64, YAF female 26"),
         n_clips=(2800,),
         language="en",
         split=_one_woman_each,
@@ -327,7 +267,7 @@ _ALL = (
         codes={
             "emotion": {
                 word: word
-                for word in (
+                for word in [
                     "anger",
                     "calm",
                     "disgust",
@@ -337,7 +277,7 @@ _ALL = (
                     "neutral",
                     "sadness",
                     "surprise",
-                )
+                ]
             },
             "gender": GENDERS,
         },

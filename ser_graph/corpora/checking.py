@@ -212,38 +212,24 @@ def _examine(path: Path) -> _Clip:
 def _decode(sound: SoundReader, clip: _Clip) -> None:
     """Decode a file and check its samples; as for a model, the channels are averaged."""
     digest = hashlib.blake2b(digest_size=16, person=f"{clip.rate}".encode())
-    mono, single = _Range(), _Range()
+    mono: list[float] = []  # lowest and highest samples: a constant offset is not sound
+    first: list[float] = []
     frames = 0
     for block in sound.blocks():
         frames += len(block)
         digest.update(block.tobytes())
-        mono.add(block.mean(axis=1))
-        single.add(block[:, 0])
+        mean = block.mean(axis=1)
+        mono += [mean.min(), mean.max()]
+        first += [block[:, 0].min(), block[:, 0].max()]
     clip.seconds = frames / clip.rate
-    if mono.extent < 2 * SILENCE:
+    if np.ptp(mono) < 2 * SILENCE:
         level = f"{20 * np.log10(SILENCE):.0f} dB of full scale"
-        cancelled = f"its {clip.channels} channels cancel each other: averaged, " * (single.extent >= 2 * SILENCE)
+        cancelled = f"its {clip.channels} channels cancel each other: averaged, " * (np.ptp(first) >= 2 * SILENCE)
         clip.problems.append(("silent", f"{cancelled}no sample is above {level}; leave it out"))
     if clip.seconds < SHORTEST:
         clip.problems.append(("too short", f"{clip.seconds:.3f} s, under {SHORTEST} s; leave it out"))
     if not clip.problems:
         clip.digest = digest.hexdigest()
-
-
-@dataclass
-class _Range:
-    """The lowest and the highest sample of several blocks."""
-
-    low: float = np.inf
-    high: float = -np.inf
-
-    def add(self, block: np.ndarray) -> None:
-        self.low, self.high = min(self.low, float(block.min())), max(self.high, float(block.max()))
-
-    @property
-    def extent(self) -> float:
-        """The highest minus the lowest sample, because a constant offset is not sound."""
-        return self.high - self.low
 
 
 def _problems(table: pd.DataFrame, clips: list[_Clip]) -> list[dict[str, str]]:

@@ -105,10 +105,17 @@ def asked_of_training(data: ClipGraph, settings: TrainingSettings, init: Student
     """All inputs that decide the result of a training, as JSON values."""
     return {
         "settings": settings.model_dump(mode="json"),
+        "init": None if init is None else weights_hash(init),
+        **asked_of_data(data),
+    }
+
+
+def asked_of_data(data: ClipGraph) -> dict[str, Any]:
+    """The part of `asked_of_training` that several trainings on one graph share; it hashes the whole graph."""
+    return {
         "data": data_hash(data.table, data.emb),
         "edges": content_hash(data.edge_index.numpy().tobytes(), data.edge_weight.numpy().tobytes()),
         "features": data.meta.features.model_dump(mode="json"),
-        "init": None if init is None else weights_hash(init),
     }
 
 

@@ -1,6 +1,5 @@
 """Run a recipe stage by stage in a run folder."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +59,11 @@ def run(
 def _run_stages(
     recipe: Recipe, out: Path, *, skip_bad: bool, device: str | None, progress: bool, jobs: int
 ) -> dict[str, Any]:
-    _check_space(out, recipe, jobs=jobs)
     source = prepare_source(recipe, out, skip_bad=skip_bad)
     target = prepare_target(recipe, out, skip_bad=skip_bad)
     if source is not None:
         check_labels(source, target)
     check_tested(recipe, source, target)
-    _check_space(out, recipe, len(target), jobs=jobs)
     upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
     data = prepare_graph(recipe, upstream, target, out, device=device, progress=progress)
     grid = recipe.training_settings()
@@ -99,17 +96,3 @@ def _note(out: Path, recipe: Recipe) -> None:
     with atomic_file(out / "recipe.toml") as part:
         part.write_text(tomli_w.dumps(recipe_values(recipe)), "utf-8")
     write_json(out / "environment.json", environment())
-
-
-def _check_space(out: Path, recipe: Recipe, n_clips: int = 0, jobs: int = 1) -> None:
-    """Refuse to begin the long work if the disk is too small for its results (a rough estimate)."""
-    features = recipe.features
-    graph = n_clips * features.n_frames * features.n_mels * 2
-    students = 0.06e9 * len(recipe.training_settings()) + 0.5e9 * jobs  # weights, and checkpoints in training
-    needed = graph + students + (1.5e9 if recipe.upstream.model != "small" else 0.05e9)
-    free = shutil.disk_usage(out).free
-    if free < needed:
-        raise InputError(
-            f"The run needs about {needed / 1e9:.1f} GB in {out}, but {free / 1e9:.1f} GB are free; make room, or "
-            "choose another folder with --out"
-        )

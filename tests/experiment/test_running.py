@@ -161,13 +161,6 @@ def test_nothing_looks_finished_before_all_is(toy_recipe, a_copy, monkeypatch, s
     assert not (a_copy / "results.json").exists()
 
 
-def test_a_full_disk_is_noticed_first(toy_recipe, tmp_path, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)._replace(free=10_000_000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(InputError, match=r"needs about .* GB .*free"):
-        run(toy_recipe(), tmp_path / "run", progress=False)
-
-
 def test_useless_epsilon_names_a_better_one_and_keeps_the_upstream(toy_recipe, a_copy):
     shutil.rmtree(a_copy / "graph")
     with pytest.raises(InputError, match=r"epsilon=0.9999999 leaves no edge.*try epsilon="):
