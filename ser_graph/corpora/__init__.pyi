@@ -1,7 +1,8 @@
 from .adapter import Adapter as Adapter
 from .adapters import ADAPTERS as ADAPTERS
-from .checking import check_clips as check_clips, check_corpus as check_corpus
+from .checking import check_clips as check_clips
 from .copies import originals as originals, with_copies as with_copies
+from .corpus_check import check_corpus as check_corpus
 from .joining import join_corpora as join_corpora
 from .loading import load_corpus as load_corpus
 from .splits import (
