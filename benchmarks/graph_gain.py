@@ -60,7 +60,7 @@ class Arm:
     @property
     def has_graph(self) -> bool:
         """Whether the graph's edges are used as they are."""
-        uses = {"nsl", "graph", "propagate"} & set(self.training["method"].split("+"))
+        uses = {"nsl", "graph"} & set(self.training["method"].split("+"))
         return bool(uses) and not self.training.get("same_label", False)
 
 
@@ -86,8 +86,6 @@ ARMS = {
     "NSL, same label only (upper bound)": Arm({**NSL, "same_label": True}, CENTRED_GRAPH),
     "graph": Arm({"method": "graph"}, CENTRED_GRAPH),
     "graph, joint": Arm({"method": "graph"}, CENTRED_GRAPH, joint=True),
-    "relational, joint": Arm({"method": "relational"}, joint=True),
-    "propagate, joint": Arm({"method": "propagate"}, CENTRED_GRAPH, joint=True),
     "distil": Arm({"method": "distil"}),
     "distil, joint": Arm({"method": "distil"}, joint=True),
     "regress, joint": Arm({"method": "regress"}, joint=True),

@@ -23,19 +23,16 @@ from ser_graph.common.devices import autocast, uses_bfloat16
 from ser_graph.common.memory import keep_freed_memory
 from ser_graph.downstream.backbones import make_backbone
 from ser_graph.downstream.convolutions import MatmulConv2d
-from ser_graph.downstream.pooling import pool_first
 from ser_graph.evaluation.tables import markdown_table
 
 CPU = torch.device("cpu")
-PARTS = ("channels_last", "pool_first", "matmul", "own_precision")
+PARTS = ("channels_last", "matmul", "own_precision")
 VARIANTS = {
     "the package's step": PARTS,
-    "without pooling before ReLU, without convolutions as products": ("channels_last", "own_precision"),
-    "ReLU before pooling": ("channels_last", "matmul", "own_precision"),
-    "narrow convolutions as oneDNN makes them": ("channels_last", "pool_first", "own_precision"),
+    "narrow convolutions as oneDNN makes them": ("channels_last", "own_precision"),
     "Adam fused": (*PARTS, "fused_adam"),
-    "contiguous": ("pool_first", "matmul", "own_precision"),
-    "float32": ("channels_last", "pool_first", "matmul"),
+    "contiguous": ("matmul", "own_precision"),
+    "float32": ("channels_last", "matmul"),
 }
 
 
@@ -44,8 +41,6 @@ def new_step(backbone: str, parts: tuple[str, ...], *, compiled: bool = False) -
     torch.manual_seed(0)
     x, y = torch.randn(16, 373, 64), torch.randint(7, (16,))
     model = make_backbone(backbone, 7)
-    if "pool_first" in parts:
-        pool_first(model)
     if "matmul" not in parts:
         for module in model.modules():
             if isinstance(module, MatmulConv2d):

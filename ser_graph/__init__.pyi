@@ -35,7 +35,6 @@ from .graph import (
     EmotionGraph as EmotionGraph,
     GraphSettings as GraphSettings,
     NeighborLoader as NeighborLoader,
-    add_clips as add_clips,
     build_graph as build_graph,
     load_graph as load_graph,
     save_graph as save_graph,

@@ -126,7 +126,7 @@ def run_recipe(
 @app.command()
 def check(corpus: CorpusName, folder: Folder, as_json: Json = False) -> None:
     """Check a corpus: count its clips and list their problems. The exit code is 1 if there are errors."""
-    from ser_graph.corpora.checking import check_corpus, format_report
+    from ser_graph.corpora.corpus_check import check_corpus, format_report
 
     report = check_corpus(corpus, folder)
     print(json.dumps(report, indent=2, ensure_ascii=False) if as_json else format_report(report))

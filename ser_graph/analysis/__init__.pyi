@@ -9,7 +9,7 @@ from .groups import (
     community_statistics as community_statistics,
     subgraph_statistics as subgraph_statistics,
 )
-from .mixing import mixing_matrix as mixing_matrix, mixing_table as mixing_table
+from .mixing import mixing_table as mixing_table
 from .report import (
     format_report as format_report,
     format_statistics as format_statistics,

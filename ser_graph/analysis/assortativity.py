@@ -1,7 +1,6 @@
-"""Homophily: do edges join equal values? Four measures, each compared with shuffled labels."""
+"""Homophily: do edges join equal values? Two measures, each compared with shuffled labels."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,10 +9,7 @@ from ser_graph.analysis.columns import text_columns
 from ser_graph.analysis.permutations import LabelledEdges, labelled_edges, two_sided
 from ser_graph.graph.clip_graph import ClipGraph
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-MEASURES = ("edge", "node", "class_insensitive", "assortativity")
+MEASURES = ("edge", "assortativity")
 COLUMNS = ("emotion", "speaker", "gender", "sentence")
 
 
@@ -22,13 +18,9 @@ def homophily(
 ) -> pd.DataFrame:
     """How often edges join the same emotion, speaker, gender or sentence, and how often they do by chance.
 
-    Four measures, over edges between clips with a known value:
+    Two measures, over edges between clips with a known value (`torch_geometric.utils.homophily` has others):
 
     - ``edge``: the share of edges that join equal values. It is high in any graph if one value is frequent.
-    - ``node``: the share of equal values among the neighbours of each clip, averaged over the clips with neighbours
-      (Pei et al. 2020, Geom-GCN). Isolated clips are left out, not counted as 0.
-    - ``class_insensitive``: the excess of the share of equal values over the value's share of clips, averaged over
-      values, 0 if negative (Lim et al. 2021, "New benchmarks for learning on non-homophilous graphs"). From 0 to 1.
     - ``assortativity``: Newman's coefficient for attributes (Newman 2003): 0 for the configuration model, 1 if
       edges join only equal values.
 
@@ -60,10 +52,8 @@ def homophily(
         >>> data = build_graph(table, emb=emb, x=torch.randn(5, 373, 64), epsilon=None, n_neighbors=1)
         >>> homophily(data, ["emotion"]).loc["emotion", "value"].round(3)
         measure
-        edge                 0.600
-        node                 0.600
-        class_insensitive    0.167
-        assortativity        0.167
+        edge             0.600
+        assortativity    0.167
         Name: value, dtype: float64
     """
     if columns is None:
@@ -91,37 +81,18 @@ def _against_chance(labelled: LabelledEdges, n_permutations: int, seed: int) -> 
 
 
 def _measure(labelled: LabelledEdges, codes: np.ndarray) -> np.ndarray:
-    """[B, 4] the `MEASURES` for B assignments of labels to clips, [n, B]."""
+    """[B, 2] the `MEASURES` for B assignments of labels to clips, [n, B]."""
     (n_clips, n_ways), n_values, n_edges = codes.shape, len(labelled.names), len(labelled.source)
     if n_edges == 0:
         return np.full((n_ways, len(MEASURES)), np.nan)
-    ends = np.bincount(labelled.target, minlength=n_clips)
-    starts = np.bincount(labelled.source, minlength=n_clips)
-    alike = _by_seed(labelled) @ (codes[labelled.target] == codes[labelled.source])  # [n, B] equal neighbours
-
-    # [B, C] numbers of edges of each value: within the value, ending at the value, starting at the value.
     place = (np.arange(n_ways) * n_values + codes).ravel()
 
-    def by_value(numbers: np.ndarray) -> np.ndarray:
-        return np.bincount(place, numbers.ravel(), n_ways * n_values).reshape(n_ways, n_values)
+    def by_value(ends: np.ndarray) -> np.ndarray:
+        """[B, C] the number of edges with this end at a clip of each value."""
+        degrees = np.repeat(np.bincount(ends, minlength=n_clips), n_ways)
+        return np.bincount(place, degrees, n_ways * n_values).reshape(n_ways, n_values)
 
-    within = by_value(alike)
-    ends_at, starts_at = (by_value(np.repeat(degree, n_ways)) for degree in (ends, starts))
-    clips = np.bincount(labelled.codes, minlength=n_values)
-
-    edge = within.sum(axis=1) / n_edges
-    node = (1 / np.maximum(ends, 1)) @ alike / np.count_nonzero(ends)
-    by_degree = (ends_at * starts_at).sum(axis=1) / n_edges**2
-    excess = np.maximum(within / np.maximum(ends_at, 1) - clips / n_clips, 0).sum(axis=1)
-    several = np.count_nonzero(clips) > 1
-    class_insensitive = excess / (np.count_nonzero(clips) - 1) if several else np.full(n_ways, np.nan)
+    edge = np.count_nonzero(codes[labelled.target] == codes[labelled.source], axis=0) / n_edges
+    by_degree = (by_value(labelled.target) * by_value(labelled.source)).sum(axis=1) / n_edges**2
     assortativity = np.divide(edge - by_degree, 1 - by_degree, out=np.full(n_ways, np.nan), where=by_degree < 1)
-    return np.stack([edge, node, class_insensitive, assortativity], axis=1)
-
-
-def _by_seed(labelled: LabelledEdges) -> "csr_array":
-    """[n, E] matrix that sums over the edges into each clip."""
-    from scipy.sparse import csr_array  # slow to import, and not needed to build a graph
-
-    n, n_edges = len(labelled.codes), len(labelled.source)
-    return csr_array((np.ones(n_edges, np.int32), (labelled.target, np.arange(n_edges))), shape=(n, n_edges))
+    return np.stack([edge, assortativity], axis=1)

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from ser_graph.analysis.columns import column_codes
 from ser_graph.analysis.permutations import LabelledEdges, labelled_edges, two_sided
 from ser_graph.errors import InputError
 from ser_graph.graph.clip_graph import ClipGraph
@@ -12,32 +11,10 @@ MOST_VALUES = 500
 """Maximum number of values in a table of pairs: a larger table is not readable and does not fit into memory."""
 
 
-def mixing_matrix(data: ClipGraph, by: str = "emotion") -> pd.DataFrame:
-    """Counts of edges by the value of the seed (rows) and of its neighbour (columns).
-
-    Args:
-        data: the graph.
-        by: a text column of the clip table, see `column_codes`; clips without a value are left out.
-
-    Returns:
-        A row and a column for each value, int64.
-
-    Raises:
-        InputError: no such column.
-    """
-    names, codes = column_codes(data, by)
-    source, target = codes[data.edge_index]
-    known = (source >= 0) & (target >= 0)
-    cells = (target[known] * len(names) + source[known]).bincount(minlength=len(names) ** 2)
-    index = pd.Index(names, name=by, dtype=object)
-    counts = cells.view(len(names), len(names)).numpy()
-    return pd.DataFrame(counts, index=index, columns=index.rename("neighbour"))
-
-
 def mixing_table(
     data: ClipGraph, by: str = "emotion", *, n_permutations: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """The cells of `mixing_matrix` as a list, each compared with chance.
+    """The number of edges for each pair of values of a seed and its neighbour, compared with chance.
 
     `expected` comes from the configuration model: neighbours are drawn at random, and every value keeps the number
     of edges that start and end at it, ``starts[neighbour] * ends[seed] / edges`` (Newman 2003, "Mixing patterns in
@@ -53,8 +30,9 @@ def mixing_table(
 
     Returns:
         One row for each pair of values, indexed by (`by`, `neighbour`); ``mixing_table(data)["ratio"].unstack()``
-        is a matrix. Columns: `edges`; `share` of all edges into clips of the seed's value; `expected`; `ratio`,
-        observed divided by expected edges; `p_value`. NaN if there is nothing to count.
+        is a matrix with a row for each value of the seed. Columns: `edges`; `share` of all edges into clips of the
+        seed's value; `expected`; `ratio`, observed divided by expected edges; `p_value`. NaN if there is nothing to
+        count.
 
     Raises:
         InputError: no such column, or a column with more than `MOST_VALUES` values.

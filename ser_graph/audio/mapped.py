@@ -69,29 +69,27 @@ def read_rows(x: Tensor, rows: Tensor) -> Tensor:
     return selected
 
 
-def write_array(path: str | Path, *parts: Tensor) -> None:
-    """Write arrays one after the other as one `.npy` array, in blocks: memory does not grow with their size.
+def write_array(path: str | Path, x: Tensor) -> None:
+    """Write a `.npy` array in blocks: memory does not grow with its size.
 
     Args:
         path: the file.
-        *parts: [N, ...] of one type and, except for N, one shape; mapped or not.
+        x: [N, ...], mapped or not.
 
     Raises:
         InputError: a number is not finite.
     """
-    first = parts[0][:0].numpy()
-    shape = (sum(map(len, parts)), *first.shape[1:])
-    header = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": shape}
+    descr = np.lib.format.dtype_to_descr(x[:0].numpy().dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": tuple(x.shape)}
     with Path(path).open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for x in parts:
-            for rows in torch.arange(len(x)).split(_BLOCK):
-                block = read_rows(x, rows).numpy()
-                finite = np.isfinite(block).all(axis=tuple(range(1, block.ndim)))
-                if not finite.all():
-                    row = int(rows[int(np.argmin(finite))])
-                    raise InputError(f"The spectrogram of clip {row} holds NaN or infinity; compute it again")
-                block.tofile(file)
+        for rows in torch.arange(len(x)).split(_BLOCK):
+            block = read_rows(x, rows).numpy()
+            finite = np.isfinite(block).all(axis=tuple(range(1, block.ndim)))
+            if not finite.all():
+                row = int(rows[int(np.argmin(finite))])
+                raise InputError(f"The spectrogram of clip {row} holds NaN or infinity; compute it again")
+            block.tofile(file)
 
 
 def will_need(x: Tensor, rows: Tensor) -> None:

@@ -1,6 +1,6 @@
 """Files and folders that appear complete or not at all, even if the process is killed.
 
-An incomplete file is in a hidden folder beside its final path, `.NAME.ser-graph-XXXX-XXXXXXXX.part`, called a part.
+An incomplete file is in a hidden folder beside its final path, `.NAME.ser-graph-XXXXXXXX.part`, called a part.
 A process locks its parts as long as it runs. `sweep` removes the parts of dead processes.
 """
 
@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ser_graph.common.hashing import content_hash
-from ser_graph.common.locks import LOCK, machine, try_lock
+from ser_graph.common.locks import LOCK, try_lock
 from ser_graph.errors import InputError, shorten
 
 _UMASK = os.umask(0o022)  # reading it is only possible by setting it
@@ -25,9 +24,9 @@ os.umask(_UMASK)
 
 _OF_THE_SYSTEM = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # file managers put them into folders
 
-_PART = re.compile(r"\.(?P<name>.+)\.ser-graph-(?P<machine>[0-9a-f]{4})-\w{8}\.part")
+_PART = re.compile(r"\.(?P<name>.+)\.ser-graph-\w{8}\.part")
 _REPLACED = ".replaced"  # in a part: the older folder that the new one replaces
-_ABANDONED = 24 * 3600  # seconds after which a part of another machine, whose lock may be invisible, is deleted
+_ABANDONED = 24 * 3600  # seconds after which a part is deleted, where the system has no locks
 _SWEPT: set[Path] = set()  # folders that this process has swept
 
 
@@ -118,8 +117,7 @@ def sweep(folder: Path, *, held: bool = False) -> None:
 
     Args:
         folder: the folder that contains the parts.
-        held: no other process works in the folder (see `lock`): remove all parts, also in subfolders and of other
-            machines.
+        held: no other process works in the folder (see `lock`): remove the parts in subfolders too.
     """
     _SWEPT.add(folder)
     for place, folders, _ in os.walk(folder):
@@ -137,7 +135,7 @@ def _part(whole: Path) -> Iterator[Path]:
     _make_parent(whole)
     if whole.parent not in _SWEPT:
         sweep(whole.parent)
-    prefix = f".{whole.name}.ser-graph-{_machine_tag()}-"
+    prefix = f".{whole.name}.ser-graph-"
     with contextlib.ExitStack() as stack:
         while True:
             folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=whole.parent))
@@ -169,12 +167,9 @@ def _held(part: Path) -> Iterator[bool | None]:
 
 def _is_left(part: Path, locked: bool | None, held: bool) -> bool:
     """Whether the process that made a part is dead."""
-    if locked is False:
-        return False
-    if held:
-        return True
-    of_this_machine = f"-{_machine_tag()}-" in part.name
-    return (locked is True and of_this_machine) or time.time() - part.stat().st_mtime > _ABANDONED
+    if locked is None and not held:
+        return time.time() - part.stat().st_mtime > _ABANDONED
+    return locked is not False
 
 
 def _remove_part(part: Path) -> None:
@@ -184,10 +179,6 @@ def _remove_part(part: Path) -> None:
     if replaced.exists() and not whole.exists():
         replaced.replace(whole)
     shutil.rmtree(part, ignore_errors=True)
-
-
-def _machine_tag() -> str:
-    return content_hash(machine())[:4]
 
 
 def check_replaceable(path: str | Path, mark: str) -> None:

@@ -1,8 +1,10 @@
 from .adapter import Adapter as Adapter
-from .checking import check_clips as check_clips, check_corpus as check_corpus
+from .adapters import ADAPTERS as ADAPTERS
+from .checking import check_clips as check_clips
 from .copies import originals as originals, with_copies as with_copies
+from .corpus_check import check_corpus as check_corpus
 from .joining import join_corpora as join_corpora
-from .loading import ADAPTERS as ADAPTERS, load_corpus as load_corpus
+from .loading import load_corpus as load_corpus
 from .splits import (
     check_split as check_split,
     leave_speakers_out as leave_speakers_out,

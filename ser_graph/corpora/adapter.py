@@ -1,14 +1,16 @@
 """`Adapter`, the layout of a corpus, and the functions that turn a folder of clips into a clip table.
 
-An adapter reads the codes in the file names of one corpus. This module contains the steps that all corpora share:
-walk the folder, skip files that are not clips, find repeated clips, and read durations.
+This module contains the steps that all corpora share: walk the folder, read the codes in the names, skip files that
+are not clips, find repeated clips, and read durations. `adapters` contains the corpora.
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -24,7 +26,8 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".flv", ".avi", ".mov", ".mkv", ".wmv"})
 TEXT = pd.Series(["text"]).dtype
 """The text type of the installed pandas: ``str`` from 3.0, ``object`` before."""
 
-_LOOK_DEEPER = 2  # levels below the accepted depth, searched only to name the right folder in a message
+_DEPTH = 2  # maximum number of folders between the root and a clip
+_LOOK_DEEPER = 2  # levels below that depth, searched only to name the right folder in a message
 
 Record = Mapping[str, str | float]
 """The codes in the name of one clip: columns of the clip table and their values."""
@@ -32,22 +35,23 @@ Record = Mapping[str, str | float]
 
 @dataclass(frozen=True)
 class Adapter:
-    """The layout of one corpus.
+    """The layout of one corpus, as data.
 
     Attributes:
         name: its name in `load_corpus`, lower case.
         title: its name in print.
         pattern: the layout in words, for messages, e.g. ``"Actor_NN/03-01-EE-II-SS-RR-AA.wav"``.
-        parse: takes the path of a file, relative to the corpus root, and returns its `Record`, or None if the name
-            does not fit. Two files with equal records count as the same clip, so a record contains everything that
-            distinguishes clips. The function uses only the path and never reads the file.
-        emotions: every emotion of the complete corpus.
+        names: regular expression of the end of a clip's path, without its suffix. Each named group is a column of
+            the clip table. ``<column>`` stands for a group of the column's codes. Two files with equal groups count
+            as the same clip.
+        codes: words for the codes of a column: column -> code -> word. Always has the emotions.
+        speakers: further columns that follow from the speaker: speaker -> column -> value. If it is given, names of
+            other speakers do not fit.
+        any_case: the case of a name does not matter; it is read in lower case.
+        skipped: regular expressions of names that are no clips of the corpus, with the reason, e.g. a song.
         n_clips: the number of clips of the complete corpus, one number per release; empty if unknown.
         language: ISO 639-1 code, the value of the column ``language``. Empty: no such column.
-        depth: maximum number of folders between the root and a clip.
         left_out: emotions that `load_corpus` leaves out by default.
-        skip: for a path that does not parse, the reason why it is no clip of the corpus (a song, for example), or
-            None.
         enrich: adds columns from a table that comes with the clips; takes the clip table and the root.
         split: the usual split of the corpus, from clip table to clip table; None: speaker-independent.
     """
@@ -55,15 +59,57 @@ class Adapter:
     name: str
     title: str
     pattern: str
-    parse: Callable[[PurePosixPath], Record | None]
-    emotions: tuple[str, ...]
+    names: str
+    codes: Mapping[str, Mapping[str, str]]
+    speakers: Mapping[str, Record] = field(default_factory=dict)
+    any_case: bool = False
+    skipped: Mapping[str, str] = field(default_factory=dict)
     n_clips: tuple[int, ...] = ()
     language: str = ""
-    depth: int = 2
     left_out: tuple[str, ...] = ()
-    skip: Callable[[PurePosixPath], str | None] = lambda path: None
     enrich: Callable[[pd.DataFrame, Path], pd.DataFrame] | None = None
     split: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """Every emotion of the complete corpus."""
+        return tuple(sorted(self.codes["emotion"].values()))
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        names = self.names
+        for column, words in self.codes.items():
+            names = names.replace(f"<{column}>", f"(?P<{column}>{'|'.join(words)})")
+        return re.compile(rf"(?:.*/)?{names}")
+
+    def parse(self, path: PurePosixPath) -> Record | None:
+        """The columns in the path of a file, relative to the corpus root; None if the name does not fit.
+
+        Examples:
+            >>> from ser_graph.corpora import ADAPTERS
+            >>> ADAPTERS["ravdess"].parse(PurePosixPath("Actor_12/03-01-05-02-01-02-12.wav"))
+            {'emotion': 'anger', 'intensity': 'strong', 'sentence': '01', 'repetition': '02', 'speaker': '12',
+             'gender': 'female'}
+        """
+        name = path.with_suffix("").as_posix()
+        match = self._regex.fullmatch(name.lower() if self.any_case else name)
+        if match is None:
+            return None
+        found = {column: code for column, code in match.groupdict().items() if code is not None}
+        record = {column: self.codes.get(column, {}).get(code, code) for column, code in found.items()}
+        if self.speakers and record["speaker"] not in self.speakers:
+            return None
+        return {**record, **self.speakers.get(record["speaker"], {})}
+
+    def skip(self, path: PurePosixPath) -> str | None:
+        """The reason why a file that does not parse is no clip of the corpus; None if the name is unknown.
+
+        Examples:
+            >>> from ser_graph.corpora import ADAPTERS
+            >>> ADAPTERS["ravdess"].skip(PurePosixPath("03-02-05-02-01-02-12.wav"))
+            'song'
+        """
+        return next((why for names, why in self.skipped.items() if re.fullmatch(names, path.stem)), None)
 
 
 @dataclass
@@ -87,8 +133,8 @@ def scan_names(adapter: Adapter, names: Iterable[str]) -> Scan:
     """Sort relative file names into clips, repeated clips, files that do not fit, and files to skip.
 
     Examples:
-        >>> from ser_graph.corpora.adapters.emovo import ADAPTER
-        >>> found = scan_names(ADAPTER, ["f1/rab-f1-b1.wav", "f1/hello.wav", "f1/rab-f1-b1.flac"])
+        >>> from ser_graph.corpora import ADAPTERS
+        >>> found = scan_names(ADAPTERS["emovo"], ["f1/rab-f1-b1.wav", "f1/hello.wav", "f1/rab-f1-b1.flac"])
         >>> found.unparsed, found.duplicates
         (['f1/hello.wav'], [('f1/rab-f1-b1.flac', 'f1/rab-f1-b1.wav')])
     """
@@ -119,8 +165,8 @@ def scan_corpus(adapter: Adapter, root: str | Path) -> Scan:
             first files, and the folder above or below that holds clips.
     """
     folder = corpus_folder(root)
-    names = list(_walk(folder, adapter.depth + _LOOK_DEEPER))
-    near = [name for name in names if name.count("/") <= adapter.depth]
+    names = list(_walk(folder, _DEPTH + _LOOK_DEEPER))
+    near = [name for name in names if name.count("/") <= _DEPTH]
     scan = scan_names(adapter, near)
     if not scan.records:
         raise _nothing_found(adapter, folder, names)
@@ -132,8 +178,8 @@ def clip_table(adapter: Adapter, scan: Scan, root: str | Path) -> pd.DataFrame:
     """The clip table of a scan, without durations and splits.
 
     Examples:
-        >>> from ser_graph.corpora.adapters.emovo import ADAPTER
-        >>> table = clip_table(ADAPTER, scan_names(ADAPTER, ["f1/rab-f1-b1.wav"]), ".")
+        >>> from ser_graph.corpora import ADAPTERS
+        >>> table = clip_table(ADAPTERS["emovo"], scan_names(ADAPTERS["emovo"], ["f1/rab-f1-b1.wav"]), ".")
         >>> table.loc["f1/rab-f1-b1.wav", ["emotion", "speaker", "gender", "sentence"]].tolist()
         ['anger', 'f1', 'female', 'b1']
     """
@@ -201,7 +247,7 @@ def _nothing_found(adapter: Adapter, folder: Path, names: Sequence[str]) -> Inpu
     what = f"No {adapter.title} clips in {folder}: expected {adapter.pattern}"
     found = f"found {shorten(sorted(names))}" if names else "found no audio files"
     parent = folder.resolve().parent
-    near = _home(adapter, folder, names) or _home(adapter, parent, _walk(parent, adapter.depth))
+    near = _home(adapter, folder, names) or _home(adapter, parent, _walk(parent, _DEPTH))
     hint = f"did you mean {near}?" if near else "give the folder of the corpus in its original layout"
     return InputError(f"{what}, {found}; {hint}")
 

@@ -7,16 +7,10 @@ import numpy as np
 import pandas as pd
 
 from ser_graph.corpora.adapter import TEXT, Adapter, clip_table, read_durations, scan_corpus
-from ser_graph.corpora.adapters import crema_d, demos, emodb, emovo, nemo, ravdess, savee, synthetic, tess, urdu
+from ser_graph.corpora.adapters import ADAPTERS
 from ser_graph.corpora.splits import speaker_split
 from ser_graph.corpora.table import TABLE_SUFFIXES, Labels, load_table, name_emotions
 from ser_graph.errors import InputError, bad_value, shorten
-
-ADAPTERS: dict[str, Adapter] = {
-    module.ADAPTER.name: module.ADAPTER
-    for module in (ravdess, demos, emovo, nemo, emodb, crema_d, savee, tess, urdu, synthetic)
-}
-"""The corpora of `load_corpus` by name."""
 
 Splitter = Callable[[pd.DataFrame], pd.DataFrame]
 Split = str | Splitter | None

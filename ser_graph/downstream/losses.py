@@ -78,32 +78,6 @@ def neighbour_loss(
     return total / max(count, 1) if reduction == "mean" else total
 
 
-def relational_loss(outputs: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Match the teacher's cosine similarities of all pairs of clips.
-
-    (cos(p_i, p_j) - cos(h_i, h_j))^2 over the pairs i < j. The neighbour loss only pulls clips together; this loss
-    also pushes apart pairs that are far apart for the teacher. Park et al., "Relational knowledge distillation",
-    CVPR 2019, compare relations instead of embeddings; Tung & Mori, "Similarity-preserving knowledge distillation",
-    ICCV 2019, compare cosine similarities within a batch, row by row.
-
-    Args:
-        outputs: [B, C] output p of the student, for all clips of a batch.
-        teacher: [B, D] embeddings h.
-        reduction: ``"mean"`` or ``"sum"`` over the pairs.
-
-    Returns:
-        A float32 scalar, from 0 to 4 for the mean; 0 without a pair.
-
-    Examples:
-        >>> p, h = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[1.0], [3.0]])
-        >>> relational_loss(p, h)  # a right angle for the student, none for the teacher
-        tensor(1.)
-    """
-    student, teacher = (functional.normalize(one.float(), dim=1) for one in (outputs, teacher))
-    i, j = torch.triu_indices(len(student), len(student), 1, device=student.device)
-    return _reduced((student @ student.T - teacher @ teacher.T)[i, j].square(), reduction)
-
-
 def regression_loss(predicted: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
     """Match the teacher's embedding with a prediction from the student's `fc1`.
 

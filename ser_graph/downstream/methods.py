@@ -4,10 +4,8 @@
 |---|---|---|
 | ``"nsl"`` | outputs of neighbours, brought close together (the paper) | edges |
 | ``"graph"`` | the distribution of similarities over a clip's neighbours and others | edges, teacher |
-| ``"relational"`` | the similarities of all pairs of a batch | teacher |
 | ``"regress"`` | the teacher's embedding, predicted from `fc1` | teacher |
 | ``"distil"`` | class probabilities of a probe of the teacher | teacher, labels |
-| ``"propagate"`` | the same probabilities, corrected and smoothed along the edges | teacher, edges, labels |
 
 Methods joined by ``+`` add their terms, each with its own weight: ``"distil+regress"``.
 
@@ -26,7 +24,6 @@ from ser_graph.downstream.losses import (
     distribution_loss,
     neighbour_loss,
     regression_loss,
-    relational_loss,
 )
 from ser_graph.downstream.settings import METHODS, TrainingSettings
 from ser_graph.downstream.spreading import Spread
@@ -106,19 +103,6 @@ class NeighbourLoss(_Comparing):
         return self.strategy.factor * found
 
 
-class Relational(_Comparing):
-    """``"relational"``: see `relational_loss`."""
-
-    def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
-        super().__init__(view, settings, settings.layer)
-
-    def loss(self, step: Step, batch: Any) -> Tensor:
-        """See `Method.loss`."""
-        return relational_loss(
-            self.compared(step.outputs), batch.teacher[step.rows], reduction=self.settings.reduction
-        )
-
-
 class Regress(Method):
     """``"regress"``: a head of two layers on `fc1` predicts the teacher's embedding; see `regression_loss`."""
 
@@ -134,7 +118,7 @@ class Regress(Method):
 
 
 class Distil(Method):
-    """``"distil"`` and ``"propagate"``: see `distillation_loss`; clips without probabilities are left out."""
+    """``"distil"``: see `distillation_loss`; clips without probabilities are left out."""
 
     def loss(self, step: Step, batch: Any) -> Tensor:
         """See `Method.loss`."""
@@ -188,10 +172,8 @@ class GraphDistribution(_Comparing):
 _CLASSES: dict[str, type[Method]] = {
     "nsl": NeighbourLoss,
     "graph": GraphDistribution,
-    "relational": Relational,
     "regress": Regress,
     "distil": Distil,
-    "propagate": Distil,
 }
 
 

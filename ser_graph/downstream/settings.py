@@ -16,9 +16,7 @@ METHODS = {
     "nsl": 0.1,  # the paper's: bring the outputs of neighbours together
     "graph": 1.0,  # match the teacher's similarities of a clip to its neighbours and to other clips
     "regress": 5.0,  # predict the teacher's embedding from fc1
-    "relational": 5.0,  # match the teacher's similarities of all pairs of a batch
     "distil": 1.0,  # predict the class probabilities of the teacher's probe
-    "propagate": 1.0,  # predict these probabilities after correction and smoothing along the edges
 }
 """The methods, each with its default weight (`alpha` = None)."""
 
@@ -49,7 +47,7 @@ class TrainingSettings(Settings):
     method: str = setting(
         "nsl",
         "method",
-        "what the student learns in addition to the labels: nsl, graph, regress, relational, distil, propagate, "
+        "what the student learns in addition to the labels: nsl, graph, regress, distil, "
         "several joined by +, or baseline (nothing)",
     )
     alpha: float | None = setting(
@@ -102,7 +100,7 @@ class TrainingSettings(Settings):
         "speaker",
         "method",
         "mean that is subtracted from the teacher's embeddings; the edges of the graph do not change",
-        of=("graph", "regress", "relational", "distil", "propagate"),
+        of=("graph", "regress", "distil"),
     )
     n_neighbors: int | None = setting(
         None, "method", "neighbours per clip; None means all neighbours in the graph", of=("nsl", "graph"), ge=1
@@ -111,13 +109,12 @@ class TrainingSettings(Settings):
         "fc2",
         "method",
         "output in which neighbours are compared: fc1, fc2 (the logits), or projection (a linear map of fc1)",
-        of=("nsl", "relational"),
+        of=("nsl",),
     )
-    strategy: Literal["forward", "detach", "memory_bank"] = setting(
+    strategy: Literal["forward", "memory_bank"] = setting(
         "forward",
         "method",
-        "source of the neighbours' outputs: forward computes them with gradients, detach computes them without, "
-        "memory_bank remembers them",
+        "source of the neighbours' outputs: forward computes them, memory_bank remembers them",
         of=("nsl",),
     )
     distance: Literal["cosine", "l2", "kl"] = setting(
@@ -208,7 +205,7 @@ class TrainingSettings(Settings):
     @property
     def uses_graph(self) -> bool:
         """Whether the student learns from the edges of the graph."""
-        return self.learns_from is not None and not {"nsl", "graph", "propagate"}.isdisjoint(self.methods)
+        return self.learns_from is not None and not {"nsl", "graph"}.isdisjoint(self.methods)
 
     @property
     def uses_unlabelled(self) -> bool:

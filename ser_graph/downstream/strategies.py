@@ -3,16 +3,14 @@
 | strategy | the neighbours' side of an edge | cost of a step | gradient |
 |---|---|---|---|
 | ``"forward"`` | forwarded with the seeds, each clip once | 1 + n | both sides |
-| ``"detach"`` | forwarded without gradient | about 1 + n / 3 | the seed's side, twice |
 | ``"memory_bank"`` | remembered from the last step with the clip as a seed | 1 | the seed's side, twice |
 
 If two clips are neighbours of each other, the gradient of the seed's side, summed over an epoch, is half of the
-full gradient. Strategies without a gradient on the neighbour's side therefore double the weight of the neighbour
-loss. If all edges of a graph are of this kind, all three strategies give the same result in a batch of all clips.
+full gradient. ``"memory_bank"`` therefore doubles the weight of the neighbour loss. If all edges of a graph are of
+this kind, both strategies give the same result in a batch of all clips.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -84,22 +82,6 @@ class Official(Strategy):
         return Step(Output(*map(torch.cat, parts)), rows, edge_index, batch.edge_weight, None, {})
 
 
-class Detach(Strategy):
-    """``"detach"``: neighbours pass without gradient and do not change BatchNorm's running statistics."""
-
-    factor = 2.0
-
-    def forward(self, student: Student | Spread, batch: Any, compared: Compared) -> Step:
-        """See `Strategy.forward`."""
-        n = batch.batch_size
-        outputs = _outputs(student, batch, slice(n))
-        sides = [compared(outputs).detach()]
-        if len(batch.x) > n:
-            with torch.no_grad(), _running_statistics_kept(student):
-                sides.append(compared(_outputs(student, batch, slice(n, None))))
-        return Step(outputs, torch.arange(n), batch.edge_index, batch.edge_weight, torch.cat(sides), {})
-
-
 class MemoryBank(Strategy):
     """``"memory_bank"``: the output of each clip is remembered from the last step with the clip as a seed.
 
@@ -165,8 +147,6 @@ def make_strategy(view: ClipGraph, settings: TrainingSettings, size: int) -> Str
     """
     if settings.strategy == "forward":
         return Official() if settings.semantics == "official" else Strategy()
-    if settings.strategy == "detach":
-        return Detach()
     sampler = TopNeighborSampler(view, [settings.n_neighbors or -1])
     return MemoryBank(sampler, view.edge_weight, len(view.y), size)
 
@@ -176,16 +156,3 @@ def _outputs(student: Student | Spread, batch: Any, rows: slice | Tensor = slice
     emb = batch.emb[rows] if student.needs_teacher else None
     voice = batch.voice[rows] if "voice" in batch else None
     return student(batch.x[rows], emb, voice)
-
-
-@contextmanager
-def _running_statistics_kept(model: nn.Module) -> Iterator[None]:
-    """BatchNorm uses the statistics of the batch, as in training, but does not remember them."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True

@@ -43,16 +43,11 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
         return view
     rows = torch.ones_like(seeds) if settings.transductive else seeds
     teacher = teacher_embeddings(data, rows, settings.center)
-    if methods & {"distil", "propagate"}:
+    if "distil" in methods:
         original = torch.from_numpy(originals(data.table))
         known = torch.where(original, view.y, -1)
         view.teacher_log_probs = probe_log_probs(teacher, known, rows, len(data.emotions))
-    if "propagate" in methods:
-        # Copies have no edges to smooth along: they keep the probabilities of the probe.
-        view.teacher_log_probs = torch.where(
-            original[:, None], smoothed(view, rows & original), view.teacher_log_probs
-        )
-    if methods & {"graph", "regress", "relational"}:
+    if methods & {"graph", "regress"}:
         view.teacher = unit_variance(teacher, rows)
     return view
 
@@ -118,7 +113,7 @@ def probe_log_probs(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Ten
     known = y >= 0
     if len(y[known].unique()) < 2:
         raise InputError(
-            "Methods distil and propagate fit a probe on training clips of at least two labelled emotions; the "
+            "Method distil fits a probe on training clips of at least two labelled emotions; the "
             "graph has fewer: label clips of more emotions"
         )
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
@@ -128,39 +123,6 @@ def probe_log_probs(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Ten
         probe.predict_log_proba(emb[rows].double().numpy())
     ).float()
     return _spread(log_probs, rows, torch.nan)
-
-
-def smoothed(view: ClipGraph, rows: Tensor) -> Tensor:
-    """Log probabilities of classes, corrected by the known labels and smoothed along the edges.
-
-    Huang et al., "Combining label propagation and simple models out-performs graph neural networks" (Correct and
-    Smooth), ICLR 2021: the errors of labelled clips spread along the edges and are subtracted, then the
-    probabilities spread. Edges count in both directions.
-
-    Args:
-        view: the graph with the labels `y` that the training may use, and [N, K] `teacher_log_probs`.
-        rows: [N] bool, the clips to predict; edges to other clips are not used.
-
-    Returns:
-        [N, K] float32, NaN in other rows.
-    """
-    from torch_geometric.nn import CorrectAndSmooth
-    from torch_geometric.nn.conv.gcn_conv import gcn_norm
-    from torch_geometric.utils import coalesce, subgraph
-
-    edge_index, weight = subgraph(rows, view.edge_index, view.edge_weight, True, num_nodes=len(rows))
-    both = torch.cat([edge_index, edge_index.flip(0)], 1)
-    edge_index, weight = coalesce(both, torch.cat([weight, weight]), int(rows.sum()), reduce="max")
-    # CorrectAndSmooth does not normalise weights: without D^-1/2 A D^-1/2 all values would grow to their bounds.
-    edge_index, weight = gcn_norm(edge_index, weight.clamp_min(0), int(rows.sum()), add_self_loops=False)
-    probabilities, y = view.teacher_log_probs[rows].exp(), view.y[rows]
-    known = y >= 0
-    spreading = CorrectAndSmooth(
-        num_correction_layers=50, correction_alpha=0.8, num_smoothing_layers=50, smoothing_alpha=0.8
-    )
-    corrected = spreading.correct(probabilities, y[known], known, edge_index, weight)
-    smooth = spreading.smooth(corrected, y[known], known, edge_index, weight).clamp_min(1e-6)
-    return _spread((smooth / smooth.sum(1, keepdim=True)).log(), rows, torch.nan)
 
 
 def _spread(values: Tensor, rows: Tensor, elsewhere: float = 0.0) -> Tensor:

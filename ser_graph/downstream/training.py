@@ -30,7 +30,6 @@ from ser_graph.downstream.batches import LabelledBatches, balance
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.downstream.methods import make_method
 from ser_graph.downstream.optimisation import Average, make_optimiser, rate_at
-from ser_graph.downstream.pooling import pool_first, relu_first
 from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.spreading import Spread, join_batch_norms, part_batch_norms
@@ -117,10 +116,17 @@ def asked_of_training(data: ClipGraph, settings: TrainingSettings, init: Student
     """All inputs that decide the result of a training, as JSON values."""
     return {
         "settings": settings.model_dump(mode="json"),
+        "init": None if init is None else weights_hash(init),
+        **asked_of_data(data),
+    }
+
+
+def asked_of_data(data: ClipGraph) -> dict[str, Any]:
+    """The part of `asked_of_training` that several trainings on one graph share; it hashes the whole graph."""
+    return {
         "data": data_hash(data.table, data.emb),
         "edges": content_hash(data.edge_index.numpy().tobytes(), data.edge_weight.numpy().tobytes()),
         "features": data.meta.features.model_dump(mode="json"),
-        "init": None if init is None else weights_hash(init),
     }
 
 
@@ -162,7 +168,6 @@ class _Run:
         self.student = self._new_student(seeds, labelled, init).to(device)
         # 1.3 to 1.5 times faster on CPUs and GPUs; torch's stubs do not know this form of `to`.
         self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        pool_first(self.student)
         self.average = Average(self.student) if settings.schedule == "cosine" else None
         view = training_view(data, seeds, labelled, settings)
         self.voices = known_voices(data, settings.normalise, group=self.group)
@@ -381,7 +386,6 @@ class _Run:
         """The student with the weights to keep."""
         student = copy.deepcopy(self.kept()).to("cpu")
         part_batch_norms(student)
-        relu_first(student)
         student.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         epoch = len(self.history)
         if self.best is not None:

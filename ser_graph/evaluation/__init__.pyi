@@ -21,7 +21,6 @@ from .metrics import (
 from .probes import (
     gap_closed as gap_closed,
     label_propagation as label_propagation,
-    nearest_neighbours_vote as nearest_neighbours_vote,
     teacher_probe as teacher_probe,
 )
 from .report import write_report as write_report
@@ -31,4 +30,3 @@ from .significance import (
     mcnemar as mcnemar,
     two_proportion_z as two_proportion_z,
 )
-from .voices import heard_curve as heard_curve

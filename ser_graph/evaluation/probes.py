@@ -13,7 +13,6 @@ import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading
@@ -25,7 +24,6 @@ from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.metrics import uar
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.centring import centred
-from ser_graph.graph.neighbours import unit_rows
 from ser_graph.graph.settings import Center
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -130,42 +128,6 @@ def label_propagation(
     alpha, dev_uar, found = _best_on_dev(data, known, candidates, 0.99 if alpha is None else alpha, probabilities)
     made = {"method": "label_propagation", "alpha": alpha, "n_neighbors": n_neighbors, "dev_uar": dev_uar}
     return _predictions(data, found, selected, {**made, **_attributes(known, center, transductive=True)})
-
-
-def nearest_neighbours_vote(
-    data: ClipGraph,
-    k: int = 10,
-    *,
-    label_mask: Tensor | None = None,
-    center: Center = "none",
-    split: Literal["dev", "test"] | None = None,
-) -> pd.DataFrame:
-    """The most frequent label of the k most similar labelled clips; in a tie, the first label by name.
-
-    The method needs the teacher at inference.
-
-    Args:
-        data: the graph; its edges are not used.
-        k: number of labelled clips that vote; all labelled clips if there are fewer.
-        label_mask: as in `teacher_probe`.
-        center: mean that is subtracted from the embeddings, as in `teacher_probe`.
-        split: the clips to predict, as in `teacher_probe`.
-
-    Returns:
-        A table as in `teacher_probe`, with `k` in its `attrs`. The probabilities are shares of votes.
-
-    Raises:
-        InputError: as in `teacher_probe`, or k below 1.
-    """
-    if k < 1:
-        raise InputError(f"Bad k {k!r}, expected at least one neighbour")
-    y, selected = _usable_labels(data, label_mask), _selected(data, split)
-    known, unit = y >= 0, unit_rows(centred(data.emb, data.table, center)).double().numpy()
-    # If rows have length 1, the nearest rows are the most similar.
-    model = KNeighborsClassifier(min(k, int(known.sum()))).fit(unit[known], y[known])
-    found = _columns(model.predict_proba(unit), model.classes_, data)
-    made = {"method": "nearest_neighbours_vote", "k": k}
-    return _predictions(data, found, selected, {**made, **_attributes(known, center, transductive=False)})
 
 
 def gap_closed(student: ArrayLike, baseline: ArrayLike, probe: ArrayLike) -> float | np.ndarray:

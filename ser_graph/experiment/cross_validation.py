@@ -25,7 +25,7 @@ from ser_graph.common.settings import names_of
 from ser_graph.common.stages import Stage
 from ser_graph.corpora import leave_speakers_out
 from ser_graph.downstream import TrainingSettings, predict_clips, train
-from ser_graph.downstream.training import asked_of_training
+from ser_graph.downstream.training import asked_of_data
 from ser_graph.errors import InputError, shorten
 from ser_graph.evaluation import evaluate, uar
 from ser_graph.evaluation.metrics import read_predictions
@@ -100,7 +100,7 @@ def cross_validate(
     for fold in folds:
         _check_emotions(fold)
     graph = _graph_settings(data, settings)
-    shared = {} if out is None else asked_of_training(data, settings)  # hashes the whole graph: once for all folds
+    shared = {} if out is None else {"settings": settings.model_dump(mode="json"), **asked_of_data(data)}
     done = []
     for fold in folds:
         if out is None:

@@ -18,7 +18,7 @@ from ser_graph.common.processes import safe_imports
 from ser_graph.common.stages import Stage
 from ser_graph.downstream import Student, TrainingSettings, predict_clips, train
 from ser_graph.downstream.student import write_student
-from ser_graph.downstream.training import asked_of_training
+from ser_graph.downstream.training import asked_of_data
 from ser_graph.edge.measuring import latency_ms, size_mb
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
@@ -46,14 +46,17 @@ def prepare_students(
     jobs: int = 1,
 ) -> None:
     """Prepare all students of a grid, one after the other or `jobs` at the same time; see `prepare_student`."""
+    asked = asked_of_data(data)
     if jobs == 1:
         for settings in grid:
-            prepare_student(data, settings, out, folds=folds, device=device, progress=progress)
+            prepare_student(data, settings, out, asked, folds=folds, device=device, progress=progress)
         return
-    grid = [settings for settings in grid if not _stage(data, settings, out, folds).is_finished()]
+    grid = [settings for settings in grid if not _stage(asked, settings, out, folds).is_finished()]
     n_gpus = torch.cuda.device_count() if device is None else 0
     cells = (
-        delayed(_prepare_alone)(settings, out, folds, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid())
+        delayed(_prepare_alone)(
+            settings, out, asked, folds, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid()
+        )
         for number, settings in enumerate(grid)
     )
     pool = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
@@ -74,6 +77,7 @@ def prepare_students(
 def _prepare_alone(
     settings: TrainingSettings,
     out: Path,
+    asked: dict[str, Any],
     folds: Folds | None,
     device: str | None,
     parent: int,
@@ -92,7 +96,7 @@ def _prepare_alone(
     try:
         with warnings.catch_warnings(record=True) as said:
             data = load_graph(out / "graph")
-            prepare_student(data, settings, out, folds=folds, device=device, progress=False)
+            prepare_student(data, settings, out, asked, folds=folds, device=device, progress=False)
     finally:
         done.set()
     return [(str(warning.message), warning.category) for warning in said]
@@ -102,6 +106,7 @@ def prepare_student(
     data: ClipGraph,
     settings: TrainingSettings,
     out: Path,
+    asked: dict[str, Any],
     *,
     folds: Folds | None = None,
     device: str | None = None,
@@ -113,11 +118,12 @@ def prepare_student(
         data: the graph.
         settings: how to train.
         out: the run folder.
+        asked: `asked_of_data` of the graph.
         folds: the groups to leave out in turn; None means the split of the target.
         device: e.g. ``"cpu"``.
         progress: show progress bars.
     """
-    stage = _stage(data, settings, out, folds)
+    stage = _stage(asked, settings, out, folds)
     if stage.is_finished():
         return
     with stage.work() as work:
@@ -175,9 +181,9 @@ def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]
     return {f"dev_{name}": value for name, value in evaluate(predictions).items() if name in METRICS}
 
 
-def _stage(data: ClipGraph, settings: TrainingSettings, out: Path, folds: Folds | None) -> Stage:
-    asked = {**asked_of_training(data, essential(settings)), "folds": None if folds is None else folds._asdict()}
-    return Stage(out / "students" / student_name(settings), asked)
+def _stage(asked: dict[str, Any], settings: TrainingSettings, out: Path, folds: Folds | None) -> Stage:
+    own = {"settings": essential(settings).model_dump(mode="json"), "folds": folds and folds._asdict()}
+    return Stage(out / "students" / student_name(settings), {**asked, **own})
 
 
 def _predict_dev(student: Student, data: ClipGraph, settings: TrainingSettings) -> pd.DataFrame | None:

@@ -1,7 +1,6 @@
 from .building import build_graph as build_graph
 from .clip_graph import ClipGraph as ClipGraph
 from .dataset import EmotionGraph as EmotionGraph
-from .extending import add_clips as add_clips
 from .meta import GraphMeta as GraphMeta
 from .sampling import NeighborLoader as NeighborLoader, TopNeighborSampler as TopNeighborSampler
 from .settings import GraphSettings as GraphSettings

@@ -119,7 +119,6 @@ class GraphMeta(Record):
         settings: the rules for neighbours.
         embedding: how the upstream embedded the clips.
         shared_speakers: whether a speaker may be in two splits.
-        split: the argument `split` of `EmotionGraph`; None for other graphs.
         upstream: the model that embedded the clips; None if the user gave the embeddings.
         measured: the measurements.
 
@@ -142,7 +141,6 @@ class GraphMeta(Record):
     settings: GraphSettings = GraphSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     shared_speakers: bool = False
-    split: str | None = Field(None, description="a name or None")
     upstream: UpstreamMeta | None = Field(None, description="an upstream or None")
     measured: GraphMeasures = GraphMeasures()
 

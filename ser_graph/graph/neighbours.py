@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,26 +18,6 @@ EXACT_BELOW = 80_000
 METHODS = ("auto", "exact", "nndescent")
 _BLOCK = 2**26  # similarities in memory at a time: 256 MB
 _WIDER = 5  # factor on the candidates of NN-descent, if rules exclude some near clips
-
-
-class NeighbourSearch(Protocol):
-    """A search for candidates: a function that returns, for each row, the ids of about k nearest other rows."""
-
-    def __call__(self, unit: Tensor, k: int) -> Tensor:
-        """Search.
-
-        Args:
-            unit: [N, D] float32 rows of length 1.
-            k: neighbours wanted for each row.
-
-        Returns:
-            [N, >= k] int64 ids, -1 = none. The row itself may be among them.
-        """
-
-
-def exact_search(unit: Tensor, k: int, groups: Tensor | None = None) -> Tensor:
-    """Candidates by comparing every pair; see `NeighbourSearch` and `exact_candidates`."""
-    return exact_candidates(unit, torch.arange(len(unit)), k, groups)
 
 
 def exact_candidates(unit: Tensor, rows: Tensor, k: int, groups: Tensor | None = None) -> Tensor:
@@ -92,28 +72,26 @@ def _in_order(unit: Tensor, row: Tensor, groups: Tensor | None) -> Tensor:
     return order.masked_fill(similarity == -torch.inf, -1)
 
 
-class NNDescent:
+def nndescent_candidates(unit: Tensor, k: int, seed: int = 0, n_jobs: int | None = None) -> Tensor:
     """Candidates by pynndescent: approximate, for large corpora.
 
     Args:
+        unit: [N, D] float32 rows of length 1.
+        k: neighbours wanted.
         seed: random seed of the initialisation. The result also depends on the number of threads.
         n_jobs: number of threads; None takes all.
+
+    Returns:
+        [N, >= k] int64 ids, -1 = none. The row itself may be among them.
     """
+    from pynndescent import NNDescent  # its import takes a second, its compilation half a minute
 
-    def __init__(self, seed: int = 0, n_jobs: int | None = None) -> None:
-        self.seed = seed
-        self.n_jobs = n_jobs
-
-    def __call__(self, unit: Tensor, k: int) -> Tensor:
-        """Search; see `NeighbourSearch`."""
-        from pynndescent import NNDescent as Index  # its import takes a second, its compilation half a minute
-
-        compile_nndescent().join()
-        # k + 1: the row itself is among its neighbours. A wider search costs little and increases the recall: for
-        # 100,000 clips, recall@9 is .998 with 20 neighbours, and .992 with 15 in 15 % less time.
-        wanted = min(max(k + 1, 20), len(unit))
-        index = Index(unit.numpy(), metric="cosine", n_neighbors=wanted, random_state=self.seed, n_jobs=self.n_jobs)
-        return torch.from_numpy(np.asarray(index.neighbor_graph[0], dtype=np.int64))
+    compile_nndescent().join()
+    # k + 1: the row itself is among its neighbours. A wider search costs little and increases the recall: for
+    # 100,000 clips, recall@9 is .998 with 20 neighbours, and .992 with 15 in 15 % less time.
+    wanted = min(max(k + 1, 20), len(unit))
+    index = NNDescent(unit.numpy(), metric="cosine", n_neighbors=wanted, random_state=seed, n_jobs=n_jobs)
+    return torch.from_numpy(np.asarray(index.neighbor_graph[0], dtype=np.int64))
 
 
 _compiling: threading.Thread | None = None
@@ -133,10 +111,10 @@ def compile_nndescent() -> threading.Thread:
 
 
 def _search_made_up_rows() -> None:
-    from pynndescent import NNDescent as Index
+    from pynndescent import NNDescent
 
     rows = np.random.default_rng(0).normal(size=(200, 16)).astype(np.float32)
-    Index(rows, metric="cosine", n_neighbors=15, random_state=0)
+    NNDescent(rows, metric="cosine", n_neighbors=15, random_state=0)
 
 
 def nearest_neighbours(
@@ -183,11 +161,10 @@ def nearest_neighbours(
     if k == 0:
         return torch.empty(n, 0, dtype=torch.int64), torch.empty(n, 0)
     if resolve_method(method, n) == "exact":
-        return rank(unit, exact_search(unit, k, groups), k, groups)
-    search: NeighbourSearch = NNDescent(seed, n_jobs)
+        return rank(unit, exact_candidates(unit, torch.arange(n), k, groups), k, groups)
+    candidates = nndescent_candidates(unit, k if groups is None else _WIDER * k, seed, n_jobs)
     if groups is None:
-        return rank(unit, search(unit, k), k)
-    candidates = search(unit, _WIDER * k)
+        return rank(unit, candidates, k)
     short = (rank(unit, candidates, k, groups)[0] < 0).any(dim=1).nonzero()[:, 0]
     if len(short):
         exact = exact_candidates(unit, short, k, groups)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from scipy.stats import rankdata
 
-from ser_graph.analysis import mixing_matrix
+from ser_graph.analysis import mixing_table
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation import confusion_matrix
 from ser_graph.evaluation.figures import name_ticks
@@ -20,7 +20,7 @@ _MOST_PERMUTATIONS = 10_000
 
 
 def plot_confusions_beside_mixing(data: ClipGraph, predictions: pd.DataFrame) -> np.ndarray:
-    """The confusion matrix of a student beside the mixing matrix of the graph, both as shares of rows.
+    """The confusion matrix of a student beside the edges of `mixing_table`, both as shares of rows.
 
     The title gives the similarity of both off the diagonal: Spearman's rank correlation, and the share of
     permutations of the emotions with at least this correlation; see `matrix_correlation`.
@@ -36,7 +36,8 @@ def plot_confusions_beside_mixing(data: ClipGraph, predictions: pd.DataFrame) ->
         InputError: no predictions with a known emotion, or predictions for other clips or emotions.
     """
     confusions = _shares(_confusions(data, predictions))
-    mixing = _shares(mixing_matrix(data))
+    edges = mixing_table(data, n_permutations=0)["edges"].to_numpy().reshape(confusions.shape)
+    mixing = _shares(pd.DataFrame(edges, data.emotions, data.emotions))
     size = 2.0 + 0.45 * len(mixing)
     figure = Figure(figsize=(2 * size + 1, size + 0.6), layout="constrained", dpi=150)
     axes = figure.subplots(1, 2)

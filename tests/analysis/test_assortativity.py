@@ -13,9 +13,6 @@ def test_by_hand(make_graph):
     data = make_graph([(1, 0), (2, 0), (0, 1), (0, 2)], "aabb")
     value = homophily(data, ["emotion"])["value"]["emotion"]
     assert value["edge"] == pytest.approx(2 / 4)
-    assert value["node"] == pytest.approx((1 / 2 + 1 + 0) / 3)  # the isolated clip is left out
-    # a: 2 of the 3 edges into it, half of the clips are a; b: 0 of 1, which is not above its share.
-    assert value["class_insensitive"] == pytest.approx((2 / 3 - 1 / 2) + 0)
     # 3 of 4 edges end at a, 3 of 4 start there; 1 of 4 at b.
     by_degree = 9 / 16 + 1 / 16
     assert value["assortativity"] == pytest.approx((2 / 4 - by_degree) / (1 - by_degree))
@@ -31,12 +28,8 @@ def test_the_libraries_agree(random_graph):
 
     edge_index, _ = torch_geometric.utils.subgraph(clips, edge_index, relabel_nodes=True, num_nodes=40)
     y = random_graph.y[known]
-    insensitive = torch_geometric.utils.homophily(edge_index, y, method="edge_insensitive")
-    assert value["class_insensitive"] == pytest.approx(insensitive, abs=1e-6)
-    node = torch_geometric.utils.homophily(edge_index, y, method="node")  # counts isolated clips as 0
-    with_neighbours = len(edge_index[1].unique())
-    assert with_neighbours < len(clips)
-    assert value["node"] == pytest.approx(node * len(clips) / with_neighbours, abs=1e-6)
+    theirs = torch_geometric.utils.homophily(edge_index, y, method="edge")
+    assert value["edge"] == pytest.approx(theirs, abs=1e-6)
 
     graph = to_networkx(random_graph).subgraph(clips.tolist())
     assert value["assortativity"] == pytest.approx(nx.attribute_assortativity_coefficient(graph, "emotion"))
@@ -104,5 +97,5 @@ def test_shuffling_keeps_what_it_says(random_graph):
 
 def test_one_value_says_nothing(make_graph):
     value = homophily(make_graph([(0, 1), (1, 0)], "aaa"), ["emotion"])["value"]["emotion"]
-    assert value["edge"] == value["node"] == 1
-    assert value[["class_insensitive", "assortativity"]].isna().all()
+    assert value["edge"] == 1
+    assert np.isnan(value["assortativity"])

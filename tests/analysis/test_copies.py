@@ -19,7 +19,7 @@ from ser_graph.analysis import (
     subgraph_statistics,
 )
 from ser_graph.analysis.duplicates import nearest_clips
-from ser_graph.evaluation.probes import label_propagation, nearest_neighbours_vote, teacher_probe
+from ser_graph.evaluation.probes import label_propagation, teacher_probe
 
 
 @pytest.mark.parametrize("scope", ["train", "train+dev", "all"])
@@ -84,7 +84,7 @@ def test_the_report(toy_graph, copied_graph):
     assert "@" not in format_report(report)
 
 
-@pytest.mark.parametrize("method", [teacher_probe, nearest_neighbours_vote, label_propagation])
+@pytest.mark.parametrize("method", [teacher_probe, label_propagation])
 def test_probes_learn_from_originals(toy_graph, copied_graph, method):
     found, plain = method(copied_graph), method(toy_graph)
     pd.testing.assert_frame_equal(found, plain, atol=1e-6)

@@ -5,7 +5,6 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from ser_graph.audio import fit_length, load_waveform
-from ser_graph.errors import InputError
 
 LOSS = {"wav": 1e-4, "flac": 1e-4, "ogg": 0.02, "mp3": 0.02}
 
@@ -60,15 +59,8 @@ def test_16_bit_samples_are_read_exactly(tmp_path):
 @given(n=st.integers(1, 50), n_samples=st.integers(0, 200))
 def test_a_fitted_clip_is_the_clip_said_again(n, n_samples):
     waveform = torch.arange(1.0, n + 1)
-    repeated, padded = fit_length(waveform, n_samples), fit_length(waveform, n_samples, how="pad")
-    assert repeated.tolist() == [row % n + 1 for row in range(n_samples)]
-    assert padded.tolist() == [row + 1 if row < n else 0 for row in range(n_samples)]
+    assert fit_length(waveform, n_samples).tolist() == [row % n + 1 for row in range(n_samples)]
     assert waveform.tolist() == list(range(1, n + 1))
-
-
-def test_a_bad_way_to_fit():
-    with pytest.raises(InputError, match="Bad way to fit a length 'loop', expected one of"):
-        fit_length(torch.zeros(3), 5, how="loop")
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100])

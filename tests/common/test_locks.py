@@ -1,12 +1,10 @@
 """Folders that one process holds."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -28,8 +26,6 @@ with lock(Path(sys.argv[1])):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(locks, "_PATIENCE", 0.2)
-    monkeypatch.setattr(locks, "_LISTEN", 0.6)
-    monkeypatch.setattr(locks, "_BEAT", 0.1)
 
 
 @pytest.fixture
@@ -69,10 +65,8 @@ def test_a_killed_process_holds_nothing(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert (tmp_path / LOCK).exists()
-    began = time.monotonic()
     with lock(tmp_path):
         pass
-    assert time.monotonic() - began < locks._LISTEN  # there was nothing to listen for
 
 
 def test_a_stopped_process_holds_what_it_has(tmp_path, holder):
@@ -81,37 +75,12 @@ def test_a_stopped_process_holds_what_it_has(tmp_path, holder):
         pytest.fail("held twice")
 
 
-@pytest.mark.parametrize("alive", [True, False])
-@pytest.mark.parametrize("system", ["locks of its own", "no locks"])
-def test_a_process_whose_lock_is_not_seen_from_here_is_listened_for(tmp_path, monkeypatch, alive, system):
-    """As on another machine that shares the folder but not its locks, or where the file system has none."""
-    with monkeypatch.context() as patch:
-        patch.setattr(locks, "machine", lambda: "another")
-        there = lock(tmp_path)
-        there.__enter__()
-    try:
-        if not alive:
-            beat = (tmp_path / LOCK).read_text()
-            there.__exit__(None, None, None)
-            (tmp_path / LOCK).write_text(beat)
-        monkeypatch.setattr(locks, "try_lock", lambda _: True if system == "locks of its own" else None)
-        if alive:
-            with pytest.raises(InputError, match="is in use by"), lock(tmp_path):
-                pytest.fail("held twice")
-        else:
-            with lock(tmp_path):
-                pass
-    finally:
-        if alive:
-            there.__exit__(None, None, None)
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+@pytest.mark.parametrize("text", ["", "process 1 on another since 2020", "process " * 100])
 def test_a_process_that_was_killed_before_it_could_say_who_it_is(tmp_path, text):
     (tmp_path / LOCK).write_text(text)
     with lock(tmp_path):
-        record = json.loads((tmp_path / LOCK).read_text())
-        assert record["pid"] == os.getpid()
+        assert f"process {os.getpid()} on {socket.gethostname()} since 20" in (tmp_path / LOCK).read_text()
+        assert text not in (tmp_path / LOCK).read_text() or not text
 
 
 def test_a_lock_that_its_holder_removes_meanwhile_is_taken_anew(tmp_path, monkeypatch):
@@ -126,5 +95,5 @@ def test_a_lock_that_its_holder_removes_meanwhile_is_taken_anew(tmp_path, monkey
 
     monkeypatch.setattr(locks, "try_lock", after_it_is_released)
     with lock(tmp_path):
-        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+        assert f"process {os.getpid()} " in (tmp_path / LOCK).read_text()
     assert len(tried) == 2

@@ -163,7 +163,7 @@ def test_the_weight_is_the_methods_own_or_alpha(method):
 
 
 def test_who_uses_the_graph_and_who_unlabelled_clips():
-    assert [one for one in METHODS if TrainingSettings(method=one).uses_graph] == ["nsl", "graph", "propagate"]
+    assert [one for one in METHODS if TrainingSettings(method=one).uses_graph] == ["nsl", "graph"]
     assert TrainingSettings(method="distil+nsl").uses_graph
     assert not TrainingSettings(method="distil+regress").uses_graph
     assert [one for one in METHODS if TrainingSettings(method=one).uses_unlabelled] == list(METHODS_BESIDE)

@@ -2,9 +2,13 @@
 
 from pathlib import PurePosixPath
 
+import pandas as pd
 import pytest
 
-from ser_graph.corpora import ADAPTERS, EMOTIONS
+from ser_graph.corpora import ADAPTERS, EMOTIONS, SPLITS
+from ser_graph.corpora.adapter import clip_table, scan_names
+from ser_graph.corpora.adapters import _DEMOS_SPEAKERS, demos_split, ravdess_split
+from ser_graph.errors import InputError
 
 CODES = {
     "ravdess": {
@@ -124,3 +128,39 @@ def test_emotions_are_in_the_vocabulary(adapter):
 def test_every_emotion_of_a_corpus_has_a_code():
     for corpus in ("ravdess", "demos", "emovo", "emodb", "crema_d", "savee", "urdu"):
         assert {emotion for emotion, *_ in CODES[corpus].values()} == set(ADAPTERS[corpus].emotions)
+
+
+def test_ravdess_split_is_the_papers():
+    actors = pd.DataFrame({"speaker": [f"{n:02d}" for n in range(1, 25)]})
+    split = ravdess_split(actors)
+    assert split["split"].value_counts().to_dict() == {"train": 10, "dev": 8, "test": 6}
+    women = split[split["speaker"].astype(int) % 2 == 0]
+    assert women["split"].value_counts().to_dict() == {"train": 5, "dev": 4, "test": 3}
+    assert ravdess_split(actors.tail(3))["split"].tolist() == split["split"].tail(3).tolist()
+
+
+def test_demos_split_ships_with_the_speakers_of_the_paper():
+    speakers = pd.read_csv(_DEMOS_SPEAKERS, dtype=str)
+    counts = pd.crosstab(speakers["gender"], speakers["split"])[list(SPLITS)]
+    assert counts.loc["female"].tolist() == [9, 7, 7]
+    assert counts.loc["male"].tolist() == [18, 18, 9]
+    with pytest.raises(InputError, match="No split for the speakers 35"):
+        demos_split(pd.DataFrame({"speaker": ["35"]}))
+
+
+def test_demos_split_has_every_count_of_table_2(real_corpus):
+    names = real_corpus("demos_names.txt").read_text().split()
+    table = demos_split(clip_table(ADAPTERS["demos"], scan_names(ADAPTERS["demos"], names), "."))
+    emotional = table[table["emotion"] != "neutral"]
+    counts = pd.crosstab(emotional["emotion"], emotional["split"])[list(SPLITS)]
+    assert {emotion: tuple(row) for emotion, row in zip(counts.index, counts.to_numpy().tolist(), strict=True)} == {
+        "anger": (586, 531, 360),
+        "disgust": (666, 608, 404),
+        "fear": (461, 404, 291),
+        "guilt": (453, 395, 281),
+        "happiness": (561, 471, 363),
+        "sadness": (606, 543, 381),
+        "surprise": (396, 358, 246),
+    }
+    genders = pd.read_csv(_DEMOS_SPEAKERS, dtype=str).set_index("speaker")["gender"]
+    assert (table["gender"] == table["speaker"].map(genders)).all()

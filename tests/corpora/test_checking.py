@@ -6,7 +6,8 @@ import pytest
 import soundfile
 
 from ser_graph.corpora.adapter import read_durations
-from ser_graph.corpora.checking import check_clips, check_corpus, format_report, usable_clips
+from ser_graph.corpora.checking import check_clips, usable_clips
+from ser_graph.corpora.corpus_check import check_corpus, format_report
 from ser_graph.errors import InputError
 
 

@@ -2,9 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser_graph.corpora import COLUMNS, check_split, load_corpus, speaker_split
+from ser_graph.corpora import ADAPTERS, COLUMNS, check_split, load_corpus, speaker_split
 from ser_graph.corpora.adapter import clip_table, scan_names
-from ser_graph.corpora.adapters.demos import ADAPTER as DEMOS
 from ser_graph.errors import InputError
 
 SIX = [f"{spk}/{emo}-{spk}-b1.wav" for spk in ("f1", "f2", "f3", "m1", "m2", "m3") for emo in ("rab", "tri")]
@@ -45,8 +44,8 @@ def test_nemo(real_corpus):
 
 
 def test_demos_names_add_up_to_table_2(real_corpus):
-    scan = scan_names(DEMOS, real_corpus("demos_names.txt").read_text().split())
-    table = clip_table(DEMOS, scan, ".")
+    scan = scan_names(ADAPTERS["demos"], real_corpus("demos_names.txt").read_text().split())
+    table = clip_table(ADAPTERS["demos"], scan, ".")
     assert (scan.unparsed, scan.duplicates) == ([], [])
     counts = pd.crosstab(table["emotion"], table["gender"])
     true = {  # the erratum of Table 2: its column F/M is in the order of the Italian codes

@@ -34,16 +34,13 @@ QUICK = {
 CELLS = {
     "baseline": {"alpha": 0},
     "forward": {},
-    "detach": {"strategy": "detach"},
     "memory_bank": {"strategy": "memory_bank"},
     "official": {"semantics": "official"},
     "paper": {"schedule": "paper"},
     "best": {"keep": "best", "strategy": "memory_bank"},
     "graph": {"method": "graph"},
-    "relational": {"method": "relational"},
     "regress": {"method": "regress"},
     "distil": {"method": "distil"},
-    "propagate": {"method": "propagate"},
     "utterance": {"alpha": 0, "normalise": "utterance", "batch_size": 37},  # the last batch is one clip
     "speaker": {"alpha": 0, "normalise": "speaker"},
     "transfer": {"alpha": 0, "transfer": "add", "width": 0.0625},  # fc1 is as wide as the embeddings

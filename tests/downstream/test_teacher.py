@@ -1,5 +1,4 @@
 import copy
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from ser_graph.downstream.settings import METHODS_BESIDE
 from ser_graph.downstream.teacher import (
     corpus_clips,
     probe_log_probs,
-    smoothed,
     teacher_embeddings,
     training_view,
     unit_variance,
@@ -65,92 +63,9 @@ def test_class_probabilities_are_a_probe_of_the_known_labels(toy_graph):
     assert not of_two[:, [1, 3]].any()
     torch.testing.assert_close(of_two.sum(1), torch.ones(75))
     with pytest.raises(
-        InputError, match="distil and propagate fit a probe on training clips of at least two labelled emotions"
+        InputError, match="Method distil fits a probe on training clips of at least two labelled emotions"
     ):
         probe_log_probs(toy_graph.emb, torch.where(y == 1, 1, -1), rows, 3)
-
-
-def correct_and_smooth(weight, probabilities, y):
-    """Huang et al., equations 2 to 7, in dense float64: `weight` [n, n], `y` -1 where no label is known."""
-    degree = weight.sum(1)
-    root = np.where(degree > 0, degree, np.inf) ** -0.5
-    walk = root[:, None] * weight * root
-    known, truth = y >= 0, np.eye(probabilities.shape[1])[y]
-    error = np.where(known[:, None], truth - probabilities, 0)
-    spread = error
-    for _ in range(50):
-        spread = np.clip(0.8 * walk @ spread + 0.2 * error, -1, 1)
-    with np.errstate(divide="ignore"):
-        scale = np.abs(error[known]).sum() / known.sum() / np.abs(spread).sum(1, keepdims=True)
-    scale[scale > 1000] = 1
-    given = np.where(known[:, None], truth, probabilities + scale * spread)
-    said = given
-    for _ in range(50):
-        said = np.clip(0.8 * walk @ said + 0.2 * given, 0, 1)
-    said = np.maximum(said, 1e-6)
-    return said / said.sum(1, keepdims=True)
-
-
-def five_clips(weights=(0.9, 0.8, 0.7, 0.95, 0.6)):
-    """Clips 1 to 5 of 7: a triangle with a tail, and clip 5 alone but for an edge to 6, which is not wanted."""
-    edges = torch.tensor([[1, 2, 3, 1, 4, 6, 0], [2, 1, 2, 3, 3, 5, 2]])
-    first, second, third, tail, out = weights
-    weight = torch.tensor([first, second, third, third, tail, out, out])
-    probabilities = torch.tensor(
-        [[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.3, 0.3, 0.4], [0.1, 0.1, 0.8], [0.5, 0.5, 0]]
-    )
-    rows = torch.arange(7).clamp(1, 5) == torch.arange(7)
-    spread = torch.full((7, 3), torch.nan)
-    spread[rows] = probabilities.log()
-    view = SimpleNamespace(
-        edge_index=edges, edge_weight=weight, y=torch.tensor([0, 0, -1, -1, 1, -1, 2]), teacher_log_probs=spread
-    )
-    dense = np.zeros((5, 5))
-    for (source, target), value in zip(edges[:, :5].T.tolist(), weight.tolist(), strict=False):
-        dense[source - 1, target - 1] = max(dense[source - 1, target - 1], value)
-    dense = np.maximum(dense, dense.T)
-    return view, rows, dense, probabilities.double().numpy()
-
-
-def test_correct_and_smooth_as_dense_numpy_does_it():
-    view, rows, dense, probabilities = five_clips()
-    assert dense[0, 1] == pytest.approx(0.9)  # the stronger of both directions
-    assert not dense[4].any()
-    found = smoothed(view, rows)
-    expected = correct_and_smooth(dense, probabilities, view.y[1:6].numpy())
-    np.testing.assert_allclose(found[1:6].exp(), expected, atol=1e-5)
-    assert found[[0, 6]].isnan().all()
-    np.testing.assert_allclose(expected[4], [0.5, 0.5, 0], atol=1e-5)  # nobody beside it to change its mind
-
-
-def test_weights_of_edges_are_shares():
-    """All edges half as strong, or some below 0: nothing but their proportion counts, and those count nothing."""
-    view, rows, _, _ = five_clips()
-    half, *_ = five_clips((0.45, 0.4, 0.35, 0.475, 0.3))
-    torch.testing.assert_close(smoothed(half, rows)[rows], smoothed(view, rows)[rows], rtol=1e-4, atol=1e-4)
-    cut, *_ = five_clips((0.9, 0.8, 0.7, -0.5, 0.6))
-    nothing, *_ = five_clips((0.9, 0.8, 0.7, 0.0, 0.6))
-    assert torch.equal(smoothed(cut, rows)[rows], smoothed(nothing, rows)[rows])
-
-
-def test_many_neighbours_do_not_drown_what_a_clip_says(toy_graph):
-    """Two of five labels of a clear corpus: those who have neighbours learn better of them what they are."""
-    rows, known = toy_graph.train_mask, torch.arange(120) % 5 < 2
-    y = torch.where(rows & known, toy_graph.y, -1)
-    noisy = torch.randn(120, 3, generator=torch.Generator().manual_seed(0))
-    noisy[torch.arange(120), toy_graph.y] += 1
-    plain = torch.where(rows[:, None], noisy.log_softmax(1), torch.nan)
-    view = SimpleNamespace(
-        edge_index=toy_graph.edge_index, edge_weight=toy_graph.edge_weight, y=y, teacher_log_probs=plain
-    )
-    linked = torch.zeros_like(rows)
-    linked[toy_graph.edge_index.flatten()] = True
-    found, hidden = smoothed(view, rows), rows & ~known & linked
-    torch.testing.assert_close(found[rows].exp().sum(1), torch.ones(75))
-    truth = toy_graph.y[hidden]
-    right = [float((one[hidden].argmax(1) == truth).double().mean()) for one in (plain, found)]
-    assert right[1] > 0.95 > 0.8 > right[0]
-    assert found[hidden].exp().max(1).values.median() > 0.9  # grown into the bounds, all classes would have a third
 
 
 @pytest.mark.parametrize("method", METHODS_BESIDE)
@@ -159,32 +74,25 @@ def test_what_each_method_is_told(toy_graph, method):
     rows, labelled = toy_graph.train_mask, labelled_nodes(toy_graph, settings)
     view = training_view(toy_graph, rows, labelled, settings)
     assert torch.equal(view.y, torch.where(labelled, toy_graph.y, -1))
-    assert ("teacher" in view) is (method in ("graph", "regress", "relational"))
-    assert ("teacher_log_probs" in view) is (method in ("distil", "propagate"))
+    assert ("teacher" in view) is (method in ("graph", "regress"))
+    assert ("teacher_log_probs" in view) is (method == "distil")
     emb = torch.zeros(120, 16)
     emb[rows] = toy_graph.emb[rows] - toy_graph.emb[rows].mean(0)
     if "teacher" in view:
         torch.testing.assert_close(view.teacher, unit_variance(emb, rows), rtol=1e-4, atol=1e-5)
     if "teacher_log_probs" in view:
         expected = probe_log_probs(emb, view.y, rows, 3)
-        if method == "propagate":
-            given = SimpleNamespace(
-                edge_index=view.edge_index, edge_weight=view.edge_weight, y=view.y, teacher_log_probs=expected
-            )
-            assert (smoothed(given, rows)[rows] - expected[rows]).abs().max() > 0.01
-            expected = smoothed(given, rows)
         torch.testing.assert_close(view.teacher_log_probs, expected, rtol=1e-3, atol=1e-3, equal_nan=True)
     nothing = training_view(toy_graph, rows, labelled, settings.replace(alpha=0))
     assert not {"teacher", "teacher_log_probs"} & set(nothing.keys())
 
 
-@pytest.mark.parametrize("method", ["distil", "propagate"])
-def test_the_probe_speaks_of_all_training_clips_and_learns_from_the_labels_alone(toy_graph, method):
+def test_the_probe_speaks_of_all_training_clips_and_learns_from_the_labels_alone(toy_graph):
     """Of corpora without labels as well; of dev and test only where they may be learnt from."""
     toy_graph.table["corpus"] = np.where(np.arange(120) % 75 < 45, "one", "other")
     labelled = toy_graph.train_mask & (torch.arange(120) < 45)
     for transductive, rows in ((False, toy_graph.train_mask), (True, torch.ones(120, dtype=torch.bool))):
-        settings = TrainingSettings(method=method, transductive=transductive)
+        settings = TrainingSettings(method="distil", transductive=transductive)
         view = training_view(toy_graph, toy_graph.train_mask, labelled, settings)
         assert torch.equal(~view.teacher_log_probs.isnan().any(1), rows)
         right = view.teacher_log_probs[rows].argmax(1) == toy_graph.y[rows]

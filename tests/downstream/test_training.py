@@ -10,7 +10,7 @@ from ser_graph.common.hashing import content_hash
 from ser_graph.downstream import TrainingSettings, load_student, neighbour_loss, train, training as training_module
 from ser_graph.downstream.backbones import resnet9
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
-from ser_graph.downstream.losses import distillation_loss, regression_loss, relational_loss
+from ser_graph.downstream.losses import distillation_loss, regression_loss
 from ser_graph.downstream.optimisation import rate_at
 from ser_graph.downstream.prediction import predict_logits
 from ser_graph.downstream.settings import METHODS_BESIDE
@@ -237,7 +237,7 @@ def after_speakers(data, rows):
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("method", ["regress", "relational", "distil"])
+@pytest.mark.parametrize("method", ["regress", "distil"])
 def test_a_step_beside_the_teacher_by_hand(toy_graph, method, reduction):
     """Labelled and unlabelled clips pass once, without neighbours; weights are the settings."""
     settings = TrainingSettings(
@@ -261,8 +261,6 @@ def test_a_step_beside_the_teacher_by_hand(toy_graph, method, reduction):
     scaled = emb / emb[rows].square().mean().sqrt()
     if method == "regress":
         term = regression_loss(beside.head(out.fc1), scaled[nodes], reduction=reduction)
-    elif method == "relational":
-        term = relational_loss(out.fc1, emb[nodes], reduction=reduction)
     else:
         said = probe_log_probs(emb, torch.where(labelled, toy_graph.y, -1), rows, 3)
         term = distillation_loss(out.logits, said[nodes], 2.0, reduction=reduction)
@@ -343,7 +341,7 @@ def test_history_and_info_tell_of_terms_and_labels(toy_graph, method):
     assert student.state_dict().keys() == train(toy_graph, **QUICK, alpha=0).state_dict().keys()  # no head is left
 
 
-@pytest.mark.parametrize("method", ["relational", "regress", "distil", "propagate"])
+@pytest.mark.parametrize("method", ["regress", "distil"])
 def test_a_student_learns_what_the_teacher_shows_without_its_labels(toy_graph, method):
     """Labels of three clips; the teacher's space of all of them."""
     how = {**QUICK, "epochs": 4, "batch_size": 15, "label_fraction": 0.04, "center": "none"}
@@ -528,7 +526,6 @@ def test_alpha_brings_neighbours_together(toy_graph, relabel):
     [
         {"method": "regress"},
         {"method": "graph"},
-        {"method": "relational", "layer": "projection"},
         {"strategy": "memory_bank", "layer": "fc1"},
         {"strategy": "memory_bank", "layer": "projection"},
     ],
@@ -651,7 +648,7 @@ def test_learns(toy_graph):
         ({"precision": "float16"}, "Bad precision 'float16'"),
         (
             {"method": "nls"},
-            r"Bad method 'nls', expected one of \['baseline', 'distil', 'graph', 'nsl', 'propagate',",
+            r"Bad method 'nls', expected one of \['baseline', 'distil', 'graph', 'nsl', 'regress'\]",
         ),
         ({"alpha": -0.1}, "^Bad alpha -0.1, expected at least 0, or None$"),
         ({"alpha": float("nan")}, "Bad alpha nan"),

@@ -1,5 +1,4 @@
 import copy
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,12 +18,11 @@ from ser_graph.evaluation.probes import (
     STRENGTHS,
     gap_closed,
     label_propagation,
-    nearest_neighbours_vote,
     teacher_probe,
 )
 from ser_graph.graph.building import assemble
 
-METHODS = {"probe": teacher_probe, "propagation": label_propagation, "vote": nearest_neighbours_vote}
+METHODS = {"probe": teacher_probe, "propagation": label_propagation}
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
 
@@ -70,8 +68,7 @@ def test_what_embeddings_show_is_found(toy_graph, method):
     result = evaluate(method(toy_graph, split="test"))
     assert (result["uar"], result["n_test"]) == (1, 30)
     one_of_each = torch.zeros(120, dtype=torch.bool).index_fill_(0, torch.arange(3), True)
-    few = partial(method, k=1) if method is nearest_neighbours_vote else method
-    assert evaluate(few(toy_graph, label_mask=one_of_each))["uar"] == 1
+    assert evaluate(method(toy_graph, label_mask=one_of_each))["uar"] == 1
 
 
 @every_method
@@ -100,8 +97,8 @@ def test_labels_of_dev_choose_and_do_nothing_else(relabel):
     data = noise(80)
     other = copy.deepcopy(data)
     relabel(other, data.val_mask, data.y[data.val_mask].flip(0))
-    for method in (partial(label_propagation, alpha=0.8), nearest_neighbours_vote):
-        pd.testing.assert_frame_equal(probabilities(method(data)), probabilities(method(other)))
+    found, same = (probabilities(label_propagation(one, alpha=0.8)) for one in (data, other))
+    pd.testing.assert_frame_equal(found, same)
 
 
 @every_method
@@ -209,20 +206,6 @@ def test_clips_that_were_learnt_from_do_not_choose():
     assert (spread.attrs["alpha"], spread.attrs["dev_uar"]) == (0.99, None)
 
 
-@pytest.mark.parametrize("k", [1, 4, 1000])
-def test_the_vote_by_hand(k):
-    data = noise(60)
-    unit = torch.nn.functional.normalize(data.emb.double(), dim=1)
-    train = data.train_mask.nonzero()[:, 0].tolist()
-    found = nearest_neighbours_vote(data, k)
-    for file, row in zip(found.index, probabilities(found).to_numpy(), strict=True):
-        clip = data.node(file)
-        voters = sorted(train, key=lambda other: -float(unit[clip] @ unit[other]))[:k]
-        votes = np.bincount(data.y[voters], minlength=3)
-        np.testing.assert_allclose(row, votes / len(voters))
-        assert found.loc[file, "predicted"] == data.emotions[votes.argmax()]
-
-
 @every_method
 def test_what_a_voice_has_in_common_is_taken_off(toy_graph, method):
     """Voices far apart hide the emotions; without each speaker's mean they do not matter."""
@@ -240,7 +223,7 @@ def test_what_a_voice_has_in_common_is_taken_off(toy_graph, method):
 def test_how_it_was_made_is_said():
     data = noise(40)
     seen = {name: method(data).attrs["transductive"] for name, method in METHODS.items()}
-    assert seen == {"probe": False, "propagation": True, "vote": False}
+    assert seen == {"probe": False, "propagation": True}
     for name, method in METHODS.items():
         attrs = method(data, center="speaker").attrs
         assert attrs["transductive"]
@@ -254,8 +237,7 @@ def test_the_probe_looks_at_one_clip_at_a_time():
     data = noise(60)
     one = rows(data, torch.arange(46))
     assert int(one.test_mask.sum()) == 1
-    for method in (teacher_probe, nearest_neighbours_vote):
-        pd.testing.assert_frame_equal(method(one, split="test"), method(data, split="test")[:1])
+    pd.testing.assert_frame_equal(teacher_probe(one, split="test"), teacher_probe(data, split="test")[:1])
 
 
 @every_method
@@ -308,8 +290,6 @@ def test_mistakes_of_one_method(toy_graph):
             label_propagation(toy_graph, alpha=alpha)
     with pytest.raises(InputError, match="Bad number of neighbours 0"):
         label_propagation(toy_graph, n_neighbors=0)
-    with pytest.raises(InputError, match="Bad k 0"):
-        nearest_neighbours_vote(toy_graph, 0)
 
 
 def test_gap_closed_by_hand():

@@ -138,7 +138,7 @@ def test_a_run_killed_in_its_very_first_write_goes_on(toy_recipe, tmp_path, monk
     monkeypatch.setattr(running, "_run_stages", lambda *_, **__: {})
     (tmp_path / ".DS_Store").touch()
     (tmp_path / LOCK).touch()
-    (tmp_path / f".recipe.toml.ser-graph-{'0' * 4}-abcdefgh.part").mkdir()
+    (tmp_path / ".recipe.toml.ser-graph-abcdefgh.part").mkdir()
     run(toy_recipe(), tmp_path, progress=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".DS_Store", "environment.json", "recipe.toml"]
 

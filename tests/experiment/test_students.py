@@ -35,6 +35,16 @@ def without_students(run, to):
     return to
 
 
+def test_a_grid_hashes_its_graph_once(finished, tmp_path, monkeypatch):
+    data, hashed, prepared = load_graph(finished[0] / "graph"), [], []
+    whole = students.asked_of_data
+    monkeypatch.setattr(students, "asked_of_data", lambda data: hashed.append(data) or whole(data))
+    monkeypatch.setattr(students, "prepare_student", lambda *given, **_: prepared.append(given[3]))
+    students.prepare_students(data, [TrainingSettings(seed=seed) for seed in range(3)], tmp_path, progress=False)
+    assert len(hashed) == 1
+    assert prepared == [whole(data)] * 3
+
+
 def test_killed_training_continues_to_the_same_student(finished, toy_recipe, a_copy, monkeypatch):
     name = finished[1]["students"][1]["name"]
     wanted = load_student(a_copy / "students" / name).state_dict()

@@ -10,10 +10,10 @@ from ser_graph.errors import InputError
 from ser_graph.graph import neighbours
 from ser_graph.graph.neighbours import (
     EXACT_BELOW,
-    NNDescent,
     compile_nndescent,
-    exact_search,
+    exact_candidates,
     nearest_neighbours,
+    nndescent_candidates,
     rank,
     resolve_method,
     sampled_recall,
@@ -185,7 +185,7 @@ def test_recall_accepts_any_of_equal_neighbours():
 
 def test_exact_candidates_leave_room_for_ties():
     emb = noise(30)
-    candidates = exact_search(unit_rows(emb), 4)
+    candidates = exact_candidates(unit_rows(emb), torch.arange(len(emb)), 4)
     assert candidates.shape == (30, 4 + 9)
     assert all(len(set(row)) == len(row) for row in candidates.tolist())
 
@@ -223,9 +223,9 @@ def test_a_search_waits_for_the_compilation(monkeypatch):
 
     monkeypatch.setattr(neighbours, "compile_nndescent", Compilation)
     monkeypatch.setitem(sys.modules, "pynndescent", SimpleNamespace(NNDescent=Index))
-    assert NNDescent()(unit_rows(noise(50)), 6).shape == (50, 20)
-    assert NNDescent()(unit_rows(noise(50)), 30).shape == (50, 31)
-    assert NNDescent()(unit_rows(noise(8)), 6).shape == (8, 8)
+    assert nndescent_candidates(unit_rows(noise(50)), 6).shape == (50, 20)
+    assert nndescent_candidates(unit_rows(noise(50)), 30).shape == (50, 31)
+    assert nndescent_candidates(unit_rows(noise(8)), 6).shape == (8, 8)
     assert order == ["compiled", "searched"] * 3
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
-from ser_graph.graph import GraphSettings, add_clips, build_graph
+from ser_graph.graph import GraphSettings, build_graph
 from ser_graph.graph.building import find_edges
 from ser_graph.graph.neighbours import nearest_neighbours, sampled_recall
 
@@ -143,26 +143,6 @@ def test_one_speaker_alone_has_no_other_speakers():
     data = build(table_of(4), torch.eye(4) + 0.1, across=("speaker",))
     assert data.edge_index.shape == (2, 0)
     assert data.meta.measured.coverage == 0
-
-
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"across": ("speaker",)},
-        {"mutual": True},
-        {"center": "speaker"},
-        {"epsilon": "coverage:0.5"},
-    ],
-)
-def test_adding_clips_equals_building_the_whole(how):
-    rng = np.random.default_rng(0)
-    table = table_of(24, speaker=rng.permutation(["a", "b", "c"] * 8), emotion=rng.choice(["x", "y"], 24))
-    emb = torch.from_numpy(rng.normal(size=(24, 3))).float()
-    whole = build(table, emb, **how)
-    grown = add_clips(build(table[:16], emb[:16], **how), table[16:], emb=emb[16:], x=torch.zeros(8, 1, 2))
-    assert torch.equal(grown.edge_index, whole.edge_index)
-    assert torch.equal(grown.edge_weight, whole.edge_weight)
-    assert (grown.meta.settings, grown.meta.measured) == (whole.meta.settings, whole.meta.measured)
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def test_round_trip(toy_graph, tmp_path):
 
 
 def test_the_order_of_clips_comes_back(toy_graph, mixed_graph, tmp_path):
-    """Rows of the table are those of the tensors, in whatever order a user, or `add_clips`, has put them."""
+    """Rows of the table are those of the tensors, in whatever order a user has put them."""
     loaded = load_graph(save_graph(mixed_graph, tmp_path / "graph"))
     assert list(loaded.table.index) == list(mixed_graph.table.index) != list(toy_graph.table.index)
     order = [toy_graph.table.index.get_loc(file) for file in mixed_graph.table.index]
@@ -117,9 +117,9 @@ def test_an_older_graph_is_replaced_even_by_itself(toy_graph, tmp_path):
     folder = save_graph(toy_graph, tmp_path / "graph")
     (folder / "stray").write_text("of the old one")
     loaded = load_graph(folder)
-    loaded.meta = loaded.meta.replace(split="new")
+    loaded.meta = loaded.meta.replace(corpus="new")
     save_graph(loaded, folder)
-    assert load_graph(folder).meta.split == "new"
+    assert load_graph(folder).meta.corpus == "new"
     assert torch.equal(load_graph(folder).x, toy_graph.x)
     assert len(list(folder.iterdir())) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["graph"]

@@ -14,7 +14,7 @@ source    24        neutral calm happiness sadness anger fear disgust surprise  
 target    18        anger disgust fear guilt happiness sadness surprise                   630
 ========  ========  ====================================================================  =====
 
-Files are 16 kHz, mono, 16 bit; `ser_graph.corpora.adapters.synthetic` reads their names. Each clip depends only on
+Files are 16 kHz, mono, 16 bit; the adapter ``synthetic`` reads their names. Each clip depends only on
 its name, the preset, the difficulty and the seed. So a larger corpus contains the smaller corpus. To resume after
 an interruption, make the corpus again.
 
@@ -39,7 +39,6 @@ from tqdm import tqdm
 from ser_graph.common.files import atomic_file
 from ser_graph.common.processes import safe_imports
 from ser_graph.common.stages import Stage
-from ser_graph.corpora.adapters.synthetic import clip_file
 from ser_graph.corpora.loading import load_corpus
 from ser_graph.corpora.synthetic.languages import DIALECT, EFFECTS, HABIT, PRESETS, SPREAD, Preset
 from ser_graph.corpora.synthetic.voice import HOP, RATE, Floats, Phone, Voice, smooth, speak
@@ -379,5 +378,6 @@ def _check_counts(n_clips: int, n_speakers: int, language: Preset) -> None:
 
 
 def _file(preset: str, clip: Clip) -> str:
-    speaker = f"{PRESETS[preset].prefix}{clip.speaker:02d}"
-    return clip_file(speaker, _GENDERS[clip.speaker % 2], clip.emotion, clip.sentence, clip.take)
+    """The path of a clip, as the adapter ``synthetic`` reads it, e.g. ``t07/t07_m_anger_03_00.wav``."""
+    speaker, gender = f"{PRESETS[preset].prefix}{clip.speaker:02d}", _GENDERS[clip.speaker % 2][0]
+    return f"{speaker}/{speaker}_{gender}_{clip.emotion}_{clip.sentence:02d}_{clip.take:02d}.wav"

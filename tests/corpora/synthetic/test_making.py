@@ -10,8 +10,7 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ser_graph.corpora import load_corpus
-from ser_graph.corpora.adapters import synthetic
+from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.corpora.synthetic import making
 from ser_graph.corpora.synthetic.languages import EFFECTS
 from ser_graph.corpora.synthetic.making import PRESETS, Clip, corpus_clips, make_corpus, synthesise
@@ -83,7 +82,7 @@ def test_the_table_is_what_load_corpus_returns(small):
 
 
 def test_file_names_know_the_emotions_that_voices_have():
-    assert sorted(EFFECTS) == list(synthetic.EMOTIONS)
+    assert sorted(EFFECTS) == list(ADAPTERS["synthetic"].emotions)
 
 
 def test_files_are_16_khz_mono_16_bit(small):
