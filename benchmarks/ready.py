@@ -46,8 +46,8 @@ ABOUT = {
 }
 UNSURE = 0.2  # share of dev clips that get the answer "unsure"
 VOICES = (
-    "It normalises by the voice, which it knows better with every clip. UAR in % by the number of clips of a speaker",
-    "that it has heard before, without labels (float32):",
+    "It normalises by the voice, which it knows better with every clip. UAR in % by the number of clips of a",
+    "speaker that it has heard before, without labels (float32):",
     "",
     "| clips heard | dev | test |",
     "|---|---|---|",
