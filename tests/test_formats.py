@@ -13,8 +13,10 @@ import torch
 
 import ser_graph as sg
 from ser_graph.downstream import predict_clips, student as student_module
+from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.graph import stored
 from ser_graph_runtime import metadata as exported
+from ser_graph_runtime.nearest import NEAREST_VERSION, load_nearest
 
 EXAMPLES = Path(__file__).parent / "formats"
 FILES = [f"clips/{number}.wav" for number in range(6)]
@@ -50,6 +52,16 @@ def test_an_exported_student_is_read_back(graph):
     np.testing.assert_allclose(table["p_anger"], P_ANGER, atol=1e-3)
     silence = sg.predict(EXAMPLES / "student.onnx", (np.full(4096, 1e-3, np.float32), 16_000), progress=False)
     assert isinstance(silence, pd.DataFrame) and len(silence) == 2
+
+
+def test_its_nearest_clips_are_read_back(graph):
+    path = EXAMPLES / "student.onnx"
+    stored = load_nearest(EXAMPLES / "student.nearest.npz", path, k=1)
+    assert (stored.files, stored.emotions) == (FILES[:4], ["anger", "fear", "anger", "fear"])
+    _, fc1 = OnnxStudent(path).of_spectrograms(graph.x[:4].numpy())
+    assert [near[0][0] for near in stored(fc1)] == FILES[:4]
+    with np.load(EXAMPLES / "student.nearest.npz", allow_pickle=False) as arrays:
+        assert arrays["version"] == NEAREST_VERSION
 
 
 @pytest.mark.parametrize(

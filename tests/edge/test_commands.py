@@ -1,6 +1,7 @@
 """The device's commands by hand, what they say of mistakes, and that an exported model needs no torch."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -78,6 +79,11 @@ def test_what_no_dev_clip_can_calibrate_keeps_temperature_one(call, student, toy
     code, text, _ = call("export", folder, "--graph", graph, "--out", out)
     assert code == 0 and "temperature 1: the graph has no labelled dev clip" in text
     assert (OnnxModel(out).temperature, OnnxModel(out).threshold) == (1.0, 0.0)
+    description = json.loads((folder / "model.json").read_text("utf-8"))
+    description["info"]["settings"]["protocol"] = "paper"
+    (folder / "model.json").write_text(json.dumps(description), "utf-8")
+    code, text, _ = call("export", folder, "--graph", graph, "--out", out)
+    assert code == 0 and "temperature 1: the student was trained on the dev clips too" in text
 
 
 def test_predict_prints_or_writes_a_table(call, exported, student, toy_graph, folder, tmp_path):

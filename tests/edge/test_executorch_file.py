@@ -28,6 +28,14 @@ def test_cosines_and_sines_give_the_same_spectrum(student):
     torch.testing.assert_close(found, by_torch(student, waveform), rtol=0, atol=1e-4)
 
 
+def test_the_program_applies_the_temperature(student):
+    waveform = clip(student)
+    with torch.inference_mode():
+        logits = student(LogMel(student.features)(waveform)).logits
+        found, _ = WholeStudent(student, 3.0)(waveform)
+    torch.testing.assert_close(found, (logits / 3).softmax(1), rtol=0, atol=1e-4)
+
+
 def test_program_says_what_the_student_says(student, tmp_path):
     pytest.importorskip("executorch.exir", exc_type=ImportError)
     runtime = pytest.importorskip("executorch.runtime", exc_type=ImportError)
