@@ -1,0 +1,89 @@
+"""A trained student -> a folder that a browser opens: a page that listens. Nothing leaves the browser."""
+
+import shutil
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ser_graph.common.colors import value_colors
+from ser_graph.common.extras import edge_package
+from ser_graph.common.files import atomic_folder, check_replaceable, write_json
+from ser_graph.common.provenance import environment
+from ser_graph.downstream import Student, load_student
+from ser_graph.edge import onnxruntime_web
+from ser_graph.edge.onnx_student import SPECTROGRAM
+
+MARK = "ser-graph-page.json"
+MODEL = "model.onnx"
+
+
+def export_page(
+    model: Student | str | Path,
+    out: str | Path,
+    *,
+    title: str | None = None,
+    licence: str | None = None,
+    onnxruntime_web_folder: str | Path | None = None,
+    **settings: Any,
+) -> Path:
+    """Write a student as a folder for any web server. Its page hears a microphone or a file, in the browser alone.
+
+    The page shows waveform, log-mel spectrogram, probabilities over time, and how long the model computes. It makes
+    the same windows as `predict` and gives the same probabilities. Its Content-Security-Policy forbids to load or
+    to send anything beyond the folder.
+
+    Args:
+        model: the student, or its folder.
+        out: the folder; it replaces an older page.
+        title: title of the page; by default the backbone and the corpus of the student.
+        licence: terms of use of the model, which the page shows.
+        onnxruntime_web_folder: the unpacked npm package onnxruntime-web; see `runtime_files`.
+        **settings: arguments of `export`: `int8`, `clips`, `n_clips`, `seed`, `progress`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: as in `export` and `runtime_files`; or `out` holds other things.
+    """
+    from ser_graph.edge.exporting import check_suffix, export  # it can also begin with `export`
+
+    check_suffix(out, "web")
+    check_replaceable(out, MARK)
+    student = model if isinstance(model, Student) else load_student(model)
+    runtime = onnxruntime_web.runtime_files(onnxruntime_web_folder)
+    out = Path(out).expanduser()
+    with atomic_folder(out, MARK) as part:
+        _show_spectrogram(export(student, part / MODEL, **settings))
+        for file in runtime:
+            shutil.copyfile(file, part / _name(file))
+        for asset in resources.files("ser_graph.edge").joinpath("web").iterdir():
+            (part / asset.name).write_bytes(asset.read_bytes())
+        about = {
+            "title": title or _title(student),
+            "licence": licence or "not stated",
+            "colors": value_colors("emotion", student.emotions),
+            "onnxruntime_web": onnxruntime_web.VERSION,
+            "ser_graph": environment()["packages"]["ser-graph"],
+        }
+        write_json(part / MARK, about)
+    return out
+
+
+def _title(student: Student) -> str:
+    corpus = student.info.get("corpus")
+    return f"{student.info['backbone']}{f' on {corpus}' if corpus else ''}"
+
+
+def _name(file: Path) -> str:
+    """The licences are those of onnxruntime, not of the page."""
+    return file.name if file.name in onnxruntime_web.FILES else f"onnxruntime-{file.name}"
+
+
+def _show_spectrogram(path: Path) -> None:
+    """Make the log-mel spectrogram of an exported student an output, which the page draws."""
+    onnx = edge_package("onnx")
+    model = onnx.load(path)
+    (value,) = [one for one in model.graph.value_info if one.name == SPECTROGRAM]
+    model.graph.output.append(value)
+    onnx.save(model, path)
