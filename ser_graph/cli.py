@@ -432,8 +432,10 @@ def evaluate(
 @app.command()
 def export(
     model: Model,
-    out: Annotated[Path, typer.Option(help="File to write.")],
-    format: Annotated[str, typer.Option(help="onnx, or executorch (.pte, float32).")] = "onnx",
+    out: Annotated[Path, typer.Option(help="File to write; for the format web, a folder.")],
+    format: Annotated[
+        str, typer.Option(help="onnx, executorch (.pte, float32), or web: a page that listens in a browser.")
+    ] = "onnx",
     int8: Annotated[bool, typer.Option("--int8", help="Use 8-bit integers: a quarter of the size.")] = False,
     graph: Annotated[
         Path | None,
@@ -442,13 +444,26 @@ def export(
     clips: Annotated[
         Path | None, typer.Option(help="Folder of recordings of any speech that calibrate int8 instead.")
     ] = None,
+    title: Annotated[str | None, typer.Option(help="web: title of the page.")] = None,
+    licence: Annotated[str | None, typer.Option(help="web: terms of use of the model, shown on the page.")] = None,
+    onnxruntime_web: Annotated[
+        Path | None,
+        typer.Option("--onnxruntime-web", help="web: unpacked npm package; default: a cache, filled by npm."),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Write a student as one file for a device. Input: a waveform; output: probabilities. No Python is needed."""
+    """Write a student for a device, from waveform to probabilities: one file, or a page. No Python is needed."""
     from ser_graph.edge.exporting import export as write
 
-    path = write(model, out, format=format, int8=int8, clips=_calibration(model, graph, clips, int8), seed=seed)
-    print(f"{format} file of {path.stat().st_size / 1e6:.2f} MB{' (int8)' if int8 else ''}: {path}")
+    given = {"title": title, "licence": licence, "onnxruntime_web_folder": onnxruntime_web}
+    page = {name: value for name, value in given.items() if value is not None}
+    calibration = _calibration(model, graph, clips, int8)
+    path = write(model, out, format=format, int8=int8, clips=calibration, seed=seed, **page)
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    size = sum(file.stat().st_size for file in files) / 1e6
+    print(f"{format} {'file' if path.is_file() else 'folder'} of {size:.2f} MB{' (int8)' if int8 else ''}: {path}")
+    if format == "web":
+        print(f"Run 'python -m http.server --directory {path}' and open http://localhost:8000")
 
 
 @app.command()

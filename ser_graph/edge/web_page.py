@@ -11,6 +11,7 @@ from ser_graph.common.files import atomic_folder, check_replaceable, write_json
 from ser_graph.common.provenance import environment
 from ser_graph.downstream import Student, load_student
 from ser_graph.edge import onnxruntime_web
+from ser_graph.edge.exporting import check_suffix, export
 from ser_graph.edge.onnx_student import SPECTROGRAM
 
 MARK = "ser-graph-page.json"
@@ -46,8 +47,6 @@ def export_page(
     Raises:
         InputError: as in `export` and `runtime_files`; or `out` holds other things.
     """
-    from ser_graph.edge.exporting import check_suffix, export  # it can also begin with `export`
-
     check_suffix(out, "web")
     check_replaceable(out, MARK)
     student = model if isinstance(model, Student) else load_student(model)

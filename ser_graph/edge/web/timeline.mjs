@@ -146,10 +146,11 @@ export class Timeline {
     const { drawing, width, height, step } = this.#sized(this.#canvases.emotions);
     const band = height - 20; // below are the seconds
     for (const [column, probabilities] of this.#emotions.columns(first)) {
+      const [left, right] = [0, 1].map((next) => Math.round((column - first + next) * step)); // whole pixels: no seams
       let top = 0;
       probabilities.forEach((probability, code) => {
         drawing.fillStyle = this.#colors[code];
-        drawing.fillRect((column - first) * step, top * band, step + 0.5, probability * band);
+        drawing.fillRect(left, top * band, Math.max(right - left, 1), probability * band);
         top += probability;
       });
     }

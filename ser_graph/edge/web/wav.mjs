@@ -57,7 +57,8 @@ async function readHeader(file, name) {
     const chunk = await part(file, at, 8);
     const size = chunk.getUint32(4, true);
     if (word(chunk, 0, 4) === "data") return { ...format, start: at + 8, size };
-    if (word(chunk, 0, 4) === "fmt " && size >= 16) format = readFormat(await part(file, at + 8, Math.min(size, 26)));
+    if (word(chunk, 0, 4) === "fmt " && size >= 16 && at + 24 <= file.size)
+      format = readFormat(await part(file, at + 8, Math.min(size, 26)));
     at += 8 + size + (size % 2);
   }
   throw new Problem(`${name} is truncated (it ends within its WAV header); fetch it again`);
