@@ -115,27 +115,26 @@ async function hearFile(file) {
 
 async function hearMicrophone() {
   say("status", "Waiting for the microphone ...");
-  let finish, early = [];
-  const stopped = new Promise((resolve) => (finish = resolve));
-  page.stop = finish;
-  let receive = (block) => early.push(block); // until the model is ready for the stream
-  const microphone = await openMicrophone((block) => receive(block), finish);
+  let stop;
+  const stopped = new Promise((resolve, reject) => (stop = (error) => (error ? reject(error) : resolve())));
+  page.stop = () => stop();
+  const early = []; // blocks that come before the model is ready for the stream
+  let receive = (block) => early.push(block);
+  const microphone = await openMicrophone((block) => receive(block), page.stop);
   try {
     await begin("microphone", microphone.rate, 0);
-    const { run } = page;
-    run.keeping = true;
-    receive = (block) => run.hear(block).catch(finish);
+    page.run.keeping = true;
+    receive = (block) => page.run.hear(block).catch(stop);
     early.forEach(receive);
     say("status", `Listening. The first prediction needs ${windowSeconds().toFixed(1)} s of sound.`);
-    const failed = await stopped;
-    await microphone.close();
-    if (failed instanceof Error) throw failed;
-    await run.end();
-    if (!run.seconds) throw new Problem("The stream ended without a sample; is the microphone switched on?");
-    say("status", `Stopped after ${run.seconds.toFixed(1)} s.${run.onlySilence ? " I heard only silence." : ""}`);
+    await stopped;
   } finally {
     await microphone.close();
   }
+  const { run } = page;
+  await run.end();
+  if (!run.rows.length) throw new Problem("The stream ended without a sample; is the microphone switched on?");
+  say("status", `Stopped after ${run.seconds.toFixed(1)} s.${run.onlySilence ? " I heard only silence." : ""}`);
 }
 
 function windowSeconds() {

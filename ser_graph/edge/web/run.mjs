@@ -72,7 +72,7 @@ export class Run {
     const { emotions } = this.#page.metadata;
     const cell = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
     const lines = this.rows.map(({ start, end, predicted, probabilities }) =>
-      [cell(this.name), start, end, cell(predicted), ...probabilities].join(","),
+      [cell(this.name), start.toFixed(3), end.toFixed(3), cell(predicted), ...probabilities].join(","),
     );
     const head = ["file", "start", "end", "predicted", ...emotions.map((emotion) => cell(`p_${emotion}`))];
     return [head.join(","), ...lines, ""].join("\n");
