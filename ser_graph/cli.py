@@ -439,13 +439,19 @@ def export(
     int8: Annotated[bool, typer.Option("--int8", help="Use 8-bit integers: a quarter of the size.")] = False,
     graph: Annotated[
         Path | None,
-        typer.Option(help="Graph whose training clips calibrate int8; default: the graph of the same run."),
+        typer.Option(
+            help="Graph whose training clips calibrate int8; default: the graph of the same run. "
+            "web: also the labelled clips that the page names."
+        ),
     ] = None,
     clips: Annotated[
         Path | None, typer.Option(help="Folder of recordings of any speech that calibrate int8 instead.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="web: title of the page.")] = None,
     licence: Annotated[str | None, typer.Option(help="web: terms of use of the model, shown on the page.")] = None,
+    sounds: Annotated[
+        bool, typer.Option("--sounds", help="web: put the sound of clips of the graph into the page; ask first.")
+    ] = False,
     onnxruntime_web: Annotated[
         Path | None,
         typer.Option("--onnxruntime-web", help="web: unpacked npm package; default: a cache, filled by npm."),
@@ -455,8 +461,15 @@ def export(
     """Write a student for a device, from waveform to probabilities: one file, or a page. No Python is needed."""
     from ser_graph.edge.exporting import export as write
 
-    given = {"title": title, "licence": licence, "onnxruntime_web_folder": onnxruntime_web}
-    page = {name: value for name, value in given.items() if value is not None}
+    given = {
+        "title": title,
+        "licence": licence,
+        "onnxruntime_web_folder": onnxruntime_web,
+        "sounds": sounds or None,
+    }
+    if format == "web":
+        given["graph"] = graph
+    page: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     calibration = _calibration(model, graph, clips, int8)
     path = write(model, out, format=format, int8=int8, clips=calibration, seed=seed, **page)
     files = [path] if path.is_file() else sorted(path.iterdir())

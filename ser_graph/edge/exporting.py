@@ -123,7 +123,7 @@ def export(
     if format == "web":
         from ser_graph.edge.web_page import export_page
 
-        how = {"int8": int8, "clips": clips, "n_clips": n_clips, "seed": seed, "progress": progress}
+        how: dict[str, Any] = {"int8": int8, "clips": clips, "n_clips": n_clips, "seed": seed, "progress": progress}
         return export_page(model, out, **how, **page)
     if page:
         raise InputError(f"{' and '.join(page)} can be given for the format web only; leave it out")

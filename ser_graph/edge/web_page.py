@@ -3,7 +3,7 @@
 import shutil
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ser_graph.common.colors import value_colors
 from ser_graph.common.extras import edge_package
@@ -12,10 +12,16 @@ from ser_graph.common.provenance import environment
 from ser_graph.downstream import Student, load_student
 from ser_graph.edge import onnxruntime_web
 from ser_graph.edge.exporting import check_suffix, export
-from ser_graph.edge.onnx_student import SPECTROGRAM
+from ser_graph.edge.onnx_student import SPECTROGRAM, OnnxStudent
+from ser_graph.edge.web_clips import write_clips
+from ser_graph.errors import InputError
+
+if TYPE_CHECKING:
+    from ser_graph.graph import ClipGraph
 
 MARK = "ser-graph-page.json"
 MODEL = "model.onnx"
+_MOST_CLIPS = 200
 
 
 def export_page(
@@ -25,6 +31,8 @@ def export_page(
     title: str | None = None,
     licence: str | None = None,
     onnxruntime_web_folder: str | Path | None = None,
+    graph: "str | Path | ClipGraph | None" = None,
+    sounds: bool = False,
     **settings: Any,
 ) -> Path:
     """Write a student as a folder for any web server. Its page hears a microphone or a file, in the browser alone.
@@ -39,21 +47,31 @@ def export_page(
         title: title of the page; by default the backbone and the corpus of the student.
         licence: terms of use of the model, which the page shows.
         onnxruntime_web_folder: the unpacked npm package onnxruntime-web; see `runtime_files`.
+        graph: the graph of the training, or its folder: the page then names the labelled training clips that are
+            most similar for the model. It contains up to 200 clips: their names, emotions and `fc1`.
+        sounds: the page also contains the sound of these clips (MP3), to be played. Ask the people who speak first.
         **settings: arguments of `export`: `int8`, `clips`, `n_clips`, `seed`, `progress`.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: as in `export` and `runtime_files`; or `out` holds other things.
+        InputError: as in `export`, `runtime_files` and `write_clips`; `sounds` without a graph; or `out` holds
+            other things.
     """
+    if sounds and graph is None:
+        raise InputError("sounds (--sounds) are those of the clips of a graph; give the graph too (--graph)")
     check_suffix(out, "web")
     check_replaceable(out, MARK)
     student = model if isinstance(model, Student) else load_student(model)
     runtime = onnxruntime_web.runtime_files(onnxruntime_web_folder)
     out = Path(out).expanduser()
     with atomic_folder(out, MARK) as part:
-        _show_spectrogram(export(student, part / MODEL, **settings))
+        path = export(student, part / MODEL, **settings)
+        if graph is not None:
+            how = {name: settings[name] for name in ("seed", "progress") if name in settings}
+            write_clips(part, OnnxStudent(path), graph, n_clips=_MOST_CLIPS, sounds=sounds, **how)
+        _show_spectrogram(path)
         for file in runtime:
             shutil.copyfile(file, part / _name(file))
         for asset in resources.files("ser_graph.edge").joinpath("web").iterdir():
@@ -61,6 +79,7 @@ def export_page(
         about = {
             "title": title or _title(student),
             "licence": licence or "not stated",
+            "clips": graph is not None,
             "colors": value_colors("emotion", student.emotions),
             "onnxruntime_web": onnxruntime_web.VERSION,
             "ser_graph": environment()["packages"]["ser-graph"],

@@ -2,15 +2,20 @@
 
 import json
 
+import numpy as np
 import onnx
 import pytest
+import soundfile
 
 from ser_graph.edge import web_page
 from ser_graph.edge.exporting import export
+from ser_graph.edge.nearest import Nearest
 from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.edge.onnxruntime_web import FILES, VERSION
+from ser_graph.edge.web_clips import write_clips
 from ser_graph.edge.web_page import export_page
 from ser_graph.errors import InputError
+from ser_graph.graph import save_graph
 
 
 @pytest.fixture
@@ -62,7 +67,8 @@ def test_a_page_replaces_only_a_page(student, package, tmp_path):
 def test_mistakes_leave_nothing(student, package, tmp_path):
     before = set(tmp_path.iterdir())
     for out, settings, words in [
-        ("page", {"onnxruntime_web_folder": tmp_path}, "is no npm package"),
+        ("page", {"onnxruntime_web_folder": tmp_path / "none"}, "is no npm package"),
+        ("page", {"onnxruntime_web_folder": package, "sounds": True}, "give the graph too"),
         ("page", {"onnxruntime_web_folder": package, "int8": True}, "int8 needs clips"),
         ("page.onnx", {"onnxruntime_web_folder": package}, "Bad name .*page.onnx for the format web, expected the"),
         ("page", {"onnxruntime_web_folder": package, "format": "onnx"}, "can be given for the format web only"),
@@ -100,3 +106,36 @@ def test_the_command_says_how_to_open_the_page(call, student, package, tmp_path)
         f"Run 'python -m http.server --directory {out}' and open http://localhost:8000",
     ]
     assert json.loads((out / web_page.MARK).read_text("utf-8"))["title"] == "Mine"
+
+
+def test_clips_of_the_graph_are_those_of_nearest(student, exported, package, toy_graph, tmp_path):
+    """Each clip that the page has is nearest to itself, and only labelled training clips are in the page."""
+    graph, out = save_graph(toy_graph, tmp_path / "graph"), tmp_path / "page"
+    export_page(student, out, graph=graph, onnxruntime_web_folder=package, progress=False)
+    clips = json.loads((out / "clips.json").read_text("utf-8"))
+    assert set(clips["files"]) == set(toy_graph.table.index[toy_graph.table["split"] == "train"])
+    assert clips["emotions"] == toy_graph.table.loc[clips["files"], "emotion"].tolist() and not clips["sounds"]
+    assert not list(out.glob("*.mp3"))  # other people's sound only if asked for
+    unit = np.fromfile(out / "clips.bin", "<f4").reshape(len(clips["files"]), -1)
+    model = OnnxStudent(exported)
+    rows = toy_graph.table.index.get_indexer(clips["files"])
+    fc1 = model.of_spectrograms(toy_graph.x.numpy()[rows])[1]
+    for row, ((file, emotion, similarity), *_) in enumerate(Nearest(model, toy_graph, progress=False)(fc1)):
+        best = int((unit @ fc1[row]).argmax())
+        assert (clips["files"][best], clips["emotions"][best]) == (file, emotion)
+        assert unit[best] @ fc1[row] / np.linalg.norm(fc1[row]) == pytest.approx(similarity, abs=1e-4)
+
+
+def test_no_more_clips_than_allowed_and_with_their_sound(exported, toy_graph, make_clips, tmp_path):
+    make_clips(*toy_graph.table.index, folder=tmp_path / "corpus")
+    toy_graph.table.attrs["root"] = str(tmp_path / "corpus")
+    out = tmp_path / "page"
+    out.mkdir()
+    write_clips(out, OnnxStudent(exported), toy_graph, n_clips=5, sounds=True, progress=False)
+    files = json.loads((out / "clips.json").read_text("utf-8"))["files"]
+    assert len(files) == 5 == len(list(out.glob("*.mp3")))
+    for number, file in enumerate(files):
+        sound, rate = soundfile.read(out / f"clip-{number}.mp3")
+        wanted, _ = soundfile.read(tmp_path / "corpus" / file)
+        n = min(len(sound), len(wanted))
+        assert rate == 16_000 and np.corrcoef(sound[:n], wanted[:n])[0, 1] > 0.8

@@ -3,6 +3,7 @@
 import { openSound } from "./files.mjs";
 import { openMicrophone } from "./microphone.mjs";
 import { ModelThread } from "./model_thread.mjs";
+import { Nearest } from "./nearest.mjs";
 import { Problem } from "./problem.mjs";
 import { Run } from "./run.mjs";
 import { Timeline } from "./timeline.mjs";
@@ -22,7 +23,7 @@ async function start() {
     throw new Problem(
       "This browser has no WebAssembly SIMD, which the model needs; use a newer one (Chrome 91, Firefox 89, Safari 16.4)",
     );
-  const about = await fetchedJson("ser-graph-page.json");
+  const about = await (await fetched("ser-graph-page.json")).json();
   byId("title").textContent = document.title = about.title;
   page.model = new ModelThread();
   page.model.onwindow = (window, { run, heard }) => run === page.run?.number && page.run.add(window, heard);
@@ -33,15 +34,19 @@ async function start() {
   fillEmotions(metadata.emotions, colors);
   const canvases = { wave: byId("wave"), mel: byId("mel"), emotions: byId("band") };
   page.timeline = new Timeline(canvases, metadata.features, colors);
+  if (about.clips) {
+    const [clips, vectors] = await Promise.all([fetched("clips.json"), fetched("clips.bin")]);
+    page.nearest = new Nearest(await clips.json(), new Float32Array(await vectors.arrayBuffer()));
+  }
   say("status", "Ready. Listen to the microphone, or open or drop a sound file.");
   enable(false);
   document.documentElement.dataset.ready = "true";
 }
 
-async function fetchedJson(name) {
+async function fetched(name) {
   const response = await fetch(new URL(name, import.meta.url)).catch(() => null);
   if (!response?.ok) throw new Problem(`The file ${name} is missing beside this page; export the page again`);
-  return response.json();
+  return response;
 }
 
 function describe(about, metadata, size) {

@@ -58,6 +58,7 @@ export class Run {
     this.#until = window.end;
     this.#computed += window.computed;
     showWindow(window);
+    this.#page.nearest?.show(window.fc1);
     if (this.#live) {
       say("status", window.silent ? "Listening. I hear silence: is the microphone muted?" : "Listening.");
       byId("latency").textContent = milliseconds(performance.now() - heard);

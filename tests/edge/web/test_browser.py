@@ -437,6 +437,30 @@ def test_the_page_says_what_the_model_is(open_folder, page_folder):
     assert "does not leave your device" in page.inner_text("header")
 
 
+def test_nearest_clips_are_named_and_played(open_folder, student, runtime, toy_graph, make_clips, talk, tmp_path):
+    make_clips(*toy_graph.table.index, folder=tmp_path / "corpus")
+    toy_graph.table.attrs["root"] = str(tmp_path / "corpus")
+    folder, sound = tmp_path / "page", talk(16_000)
+    export_page(student, folder, graph=toy_graph, sounds=True, progress=False)
+    page = open_folder(folder)
+    choose(page, sound)
+    wanted = predict(folder / "model.onnx", sound, graph=toy_graph, progress=False).iloc[-1]
+    rows = page.locator("#clips li").all_inner_texts()
+    for place, row in enumerate(rows, 1):
+        assert row.split() == [
+            wanted[f"near_{place}_emotion"],
+            wanted[f"near_{place}"],
+            f"{wanted[f'near_{place}_similarity']:.3f}",
+            "Play",
+        ]
+    assert len(rows) == 3
+    with page.expect_request(lambda request: request.url.endswith(".mp3")) as request:
+        page.locator("#clips button").first.click()
+    clips = json.loads((folder / "clips.json").read_text("utf-8"))
+    number = int(request.value.url.rpartition("-")[2].removesuffix(".mp3"))
+    assert clips["files"][number] == wanted["near_1"] and page.problems == []
+
+
 def test_everything_can_be_reached_by_the_keyboard(open_folder, page_folder, talk):
     page = open_folder(page_folder)
     choose(page, talk(16_000))
