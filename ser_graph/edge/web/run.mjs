@@ -8,7 +8,7 @@ let runs = 0;
 export class Run {
   #page; #live;
   #samples = 0; #kept = 0; // samples heard, and those in `sound`
-  #computed = 0; // ms, of all windows
+  #computed = 0; #waited = 0; // ms, of all windows
   #until = 0; // seconds that are predicted
   number = runs++;
   keeping = false; // whether the sound is kept
@@ -61,7 +61,8 @@ export class Run {
     this.#page.nearest?.show(window.fc1);
     if (this.#live) {
       say("status", window.silent ? "Listening. I hear silence: is the microphone muted?" : "Listening.");
-      byId("latency").textContent = milliseconds(performance.now() - heard);
+      this.#waited += performance.now() - heard;
+      byId("latency").textContent = milliseconds(this.#waited / this.rows.length);
     }
     byId("computed").textContent = milliseconds(this.#computed / this.rows.length);
     byId("factor").textContent = (this.#computed / 1000 / window.end).toPrecision(2);

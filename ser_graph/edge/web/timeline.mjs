@@ -162,7 +162,7 @@ export class Timeline {
       drawing.fillStyle = line;
       drawing.fillRect(x, band, 1, 5);
       drawing.fillStyle = text;
-      drawing.fillText(clock(second, every), x + 3, height - 4);
+      if (x < width - 40) drawing.fillText(clock(second, every), x + 3, height - 4);
     }
   }
 }
