@@ -96,6 +96,7 @@ async function alone(task) {
     say("problem", error instanceof Problem ? `${error.message}.` : `Something went wrong in this page (${error.message}).`);
   }
   byId("progress").hidden = true;
+  say("how-far", "");
   enable(false);
 }
 
@@ -106,12 +107,13 @@ async function hearFile(file) {
     say("note", `${file.name} has ${sound.rate.toLocaleString("en")} samples a second. The model has learnt from ${page.metadata.features.sample_rate.toLocaleString("en")}: the high frequencies are missing.`);
   await begin(file.name, sound.rate, sound.seconds);
   const { run } = page;
+  say("status", `Predicting ${file.name} ...`);
   byId("progress").hidden = false;
   for await (const block of sound.blocks()) {
     if (page.stopped) break;
     await run.hear(block);
     byId("progress").value = run.seconds / sound.seconds;
-    say("status", `Predicting ${file.name}: ${Math.round(run.seconds)} of ${Math.round(sound.seconds)} s`);
+    say("how-far", `${Math.round(run.seconds)} of ${Math.round(sound.seconds)} s`); // a screen reader does not read it
   }
   await run.end();
   const silence = run.onlySilence ? " I hear silence." : "";

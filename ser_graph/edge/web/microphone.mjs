@@ -22,13 +22,14 @@ export async function openMicrophone(onblock, onend) {
   } catch (error) {
     throw new Problem(REASONS[error.name] ?? `The microphone cannot be used (${error.message || error.name})`);
   }
-  const context = new AudioContext();
-  await context.audioWorklet.addModule(new URL("capture.mjs", import.meta.url));
-  await context.resume();
-  const capture = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });
-  capture.port.onmessage = ({ data }) => onblock(data);
-  context.createMediaStreamSource(stream).connect(capture);
   const [track] = stream.getAudioTracks();
+  const context = new AudioContext();
+  const capture = await connected(context, stream).catch(async (error) => {
+    track.stop(); // the browser must not show a microphone in use
+    await context.close();
+    throw new Problem(`The browser cannot read the microphone (${error.message || error.name})`);
+  });
+  capture.port.onmessage = ({ data }) => onblock(data);
   track.onended = onend; // unplugged
   return {
     rate: context.sampleRate,
@@ -38,4 +39,12 @@ export async function openMicrophone(onblock, onend) {
       await context.close();
     },
   };
+}
+
+async function connected(context, stream) {
+  await context.audioWorklet.addModule(new URL("capture.mjs", import.meta.url));
+  await context.resume();
+  const capture = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });
+  context.createMediaStreamSource(stream).connect(capture);
+  return capture;
 }

@@ -10,9 +10,9 @@ export function element(name, text = "", className = "") {
   return made;
 }
 
-/** Shows a line, or hides its place without one. */
+/** Shows a line, or hides its place without one. A screen reader reads only a line that changes. */
 export function say(id, text) {
-  byId(id).textContent = text;
+  if (byId(id).textContent !== text) byId(id).textContent = text;
   byId(id).hidden = !text;
 }
 
@@ -52,7 +52,7 @@ export function fillEmotions(emotions, colors) {
 
 export function showWindow({ start, end, predicted, unsure, probabilities }) {
   const word = unsure ? "unsure" : predicted;
-  if (byId("emotion").textContent !== word) byId("emotion").textContent = word; // a screen reader reads only changes
+  say("emotion", word);
   byId("when").textContent = `${start.toFixed(2)} to ${end.toFixed(2)} s`;
   const most = Math.max(...probabilities);
   [...byId("emotions").children].forEach((row, code) => {

@@ -122,6 +122,7 @@ def test_a_file_has_the_probabilities_of_predict(open_folder, page_folder, talk,
     assert ("high frequencies are missing" in page.inner_text("#note")) == (rate == 8_000)
 
 
+@pytest.mark.slow
 def test_windows_of_any_length_and_step_are_those_of_predict(open_folder, make_student, runtime, talk, tmp_path):
     folder = export_page(make_student(n_samples=40_960), tmp_path / "page", progress=False)
     page, sound = open_folder(folder), talk(22_050, seconds=7.3)
@@ -257,6 +258,21 @@ def test_a_refused_microphone_is_one_line(open_folder, refusing, page_folder):
     assert page.inner_text("#problem").startswith("The microphone was refused; allow it for this page")
 
 
+def test_a_microphone_that_cannot_be_read_is_let_go(open_folder, with_microphone, page_folder, tmp_path):
+    folder = Path(shutil.copytree(page_folder, tmp_path / "page"))
+    (folder / "capture.mjs").unlink()
+    script = """
+        const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (what) => (window.opened = await open(what));
+    """
+    page = open_folder(folder, script, chromium=with_microphone)
+    forget_status(page)
+    page.click("#microphone")
+    wait_for_end(page)
+    assert page.inner_text("#problem").startswith("The browser cannot read the microphone (")
+    assert page.evaluate("window.opened.getTracks().map(track => track.readyState)") == ["ended"]
+
+
 def test_bad_files_are_one_line(open_folder, page_folder, tmp_path):
     page = open_folder(page_folder)
     soundfile.write(tmp_path / "nan.wav", np.full(9000, np.nan), 16_000, subtype="FLOAT")
@@ -311,7 +327,8 @@ def test_three_hours_are_read_piece_by_piece(open_folder, page_folder, tmp_path)
         }"""
     )
     assert slowest < 1_000
-    assert page.inner_text("#status").startswith("Predicting hours.wav: ")
+    assert page.inner_text("#status") == "Predicting hours.wav ..."
+    assert page.inner_text("#how-far").endswith(" of 10800 s")
     assert page.evaluate("performance.memory.usedJSHeapSize") < 150e6  # the file has 346 MB
     page.click("#stop")
     idle(page)
@@ -437,6 +454,7 @@ def test_the_page_says_what_the_model_is(open_folder, page_folder):
     assert "does not leave your device" in page.inner_text("header")
 
 
+@pytest.mark.slow
 def test_nearest_clips_are_named_and_played(open_folder, student, runtime, toy_graph, make_clips, talk, tmp_path):
     make_clips(*toy_graph.table.index, folder=tmp_path / "corpus")
     toy_graph.table.attrs["root"] = str(tmp_path / "corpus")
