@@ -439,8 +439,10 @@ def evaluate(
 @app.command()
 def export(
     model: Model,
-    out: Annotated[Path, typer.Option(help="File to write.")],
-    format: Annotated[str, typer.Option(help="onnx, or executorch (.pte, float32).")] = "onnx",
+    out: Annotated[Path, typer.Option(help="File to write; for the format web, a folder.")],
+    format: Annotated[
+        str, typer.Option(help="onnx, executorch (.pte, float32), or web: a page that listens in a browser.")
+    ] = "onnx",
     int8: Annotated[bool, typer.Option("--int8", help="Use 8-bit integers: a quarter of the size.")] = False,
     graph: Annotated[
         Path | None,
@@ -455,9 +457,18 @@ def export(
     unsure_below: Annotated[
         float, typer.Option(min=0, max=1, metavar="P", help="Answers with a lower confidence are unsure.")
     ] = 0.0,
+    title: Annotated[str | None, typer.Option(help="Title of the model, stored in the file.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Terms of use of the model, stored in the file.")] = None,
+    sounds: Annotated[
+        bool, typer.Option("--sounds", help="web: put the sound of clips of the graph into the page; ask first.")
+    ] = False,
+    onnxruntime_web: Annotated[
+        Path | None,
+        typer.Option("--onnxruntime-web", help="web: unpacked npm package; default: a cache, filled by npm."),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Write a student as one file for a device. Input: a waveform; output: probabilities. No Python is needed."""
+    """Write a student for a device, from waveform to probabilities: one file, or a page. No Python is needed."""
     from ser_graph.edge.exporting import export as write
 
     data, temperature = None, 1.0
@@ -467,6 +478,8 @@ def export(
 
         data = load_graph(graph)
         temperature = _fitted_temperature(load_student(model), data)
+    about = {"title": title, "licence": licence}
+    page: dict[str, Any] = {"sounds": sounds or None, "onnxruntime_web_folder": onnxruntime_web}
     path = write(
         model,
         out,
@@ -476,9 +489,15 @@ def export(
         seed=seed,
         temperature=temperature,
         threshold=unsure_below,
-        nearest=data if format == "onnx" else None,
+        nearest=None if format == "executorch" else data,
+        about={name: text for name, text in about.items() if text is not None},
+        **{name: value for name, value in page.items() if value is not None},
     )
-    print(f"{format} file of {path.stat().st_size / 1e6:.2f} MB{' (int8)' if int8 else ''}: {path}")
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    size = sum(file.stat().st_size for file in files) / 1e6
+    print(f"{format} {'file' if path.is_file() else 'folder'} of {size:.2f} MB{' (int8)' if int8 else ''}: {path}")
+    if format == "web":
+        print(f"Run 'python -m http.server --directory {path}' and open http://localhost:8000")
 
 
 @app.command()

@@ -1,5 +1,6 @@
 import copy
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,17 @@ from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import with_copies
 from ser_graph.graph import ClipGraph, build_graph
 
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_FLAGS = (
+    "--no-sandbox",  # tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+)
 _SHARED = Path(os.environ.get("SER_GRAPH_SHARED", Path(__file__).parents[2] / "shared"))
 
 
@@ -38,6 +50,17 @@ def whisper_folder() -> Path:
     if not path.exists():
         pytest.skip("needs a real model, whisper-base-6s, in the folder that SER_GRAPH_SHARED names")
     return path
+
+
+@pytest.fixture(scope="session")
+def launch_browser():
+    """From further flags to a Chromium without a window, in its own profile; skipped where none is installed."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
+    program = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"needs a browser, one of {', '.join(_BROWSERS)}, on the PATH")
+    with playwright.sync_playwright() as driver:
+        yield lambda *flags: driver.chromium.launch(executable_path=program, args=[*_FLAGS, *flags])
 
 
 @pytest.fixture

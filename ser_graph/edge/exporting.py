@@ -34,7 +34,22 @@ from ser_graph_runtime.nearest import NEAREST_SUFFIX
 from ser_graph_runtime.onnx_model import OUTPUTS, SPECTROGRAM, VOICE, VOICE_AFTER, WAVEFORM
 
 OPSET = 18
-FORMATS = ("onnx", "executorch")
+FORMATS = {"onnx": ".onnx", "executorch": ".pte", "web": ""}  # format -> suffix; a page is a folder
+_SUFFIXES = frozenset(  # of models in other formats, and of single pages
+    {
+        *FORMATS.values(),
+        ".h5",
+        ".html",
+        ".keras",
+        ".mlmodel",
+        ".mlpackage",
+        ".ort",
+        ".pt",
+        ".pt2",
+        ".pth",
+        ".tflite",
+    }
+)
 _LOGGERS = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir", "root")
 
 
@@ -71,6 +86,7 @@ def export(
     nearest: ClipGraph | None = None,
     about: Mapping[str, str] | None = None,
     progress: bool = True,
+    **page: Any,
 ) -> Path:
     """Write a student as one file for a device. Input: a waveform. Output: probabilities and `fc1`.
 
@@ -85,7 +101,8 @@ def export(
     Args:
         model: the student, or its folder.
         out: the file.
-        format: ``"onnx"``, or ``"executorch"`` for an ExecuTorch program (.pte) in float32.
+        format: ``"onnx"``; ``"executorch"`` for an ExecuTorch program (.pte) in float32; or ``"web"`` for a folder
+            with a page that listens, see `export_page`.
         int8: compute convolutions and dense layers in 8 bits, with weights per channel. The spectrogram, its
             standardisation and the statistics of a voice stay in float32.
         clips: clips that calibrate the value ranges of int8. A graph: its stored spectrograms of training clips,
@@ -100,22 +117,33 @@ def export(
             are most similar.
         about: texts about the model: `title`, `licence`, `attribution`.
         progress: show a progress bar.
+        **page: for the format ``"web"``: further arguments of `export_page`, e.g. `title`.
 
     Returns:
-        The file.
+        The file, or the folder of the page.
 
     Raises:
-        InputError: a student that needs the teacher; for ExecuTorch, a student that normalises by speaker; no clip
-            for int8; a graph with other spectrograms, or without labels for `nearest`; a bad temperature, threshold
-            or text; or the extra `export` or `executorch` is not installed.
+        InputError: a name whose suffix belongs to another format; a student that needs the teacher; for ExecuTorch,
+            a student that normalises by speaker; no clip for int8; a graph with other spectrograms, or without
+            labels for `nearest`; a bad temperature, threshold or text; or the extra `export` or `executorch` is not
+            installed.
     """
     if format not in FORMATS:
         raise bad_value("format", format, FORMATS)
-    if int8 and format != "onnx":
+    check_suffix(out, format)
+    if int8 and format == "executorch":
         raise InputError(f"int8 is of the format onnx, not of {format}; leave one of the two out")
-    if nearest is not None and format != "onnx":
-        raise InputError(f"nearest is of the format onnx, not of {format}; leave one of the two out")
+    if nearest is not None and format == "executorch":
+        raise InputError(f"nearest is of the formats onnx and web, not of {format}; leave one of the two out")
     added = _added(temperature, threshold, about or {})
+    if format == "web":
+        from ser_graph.edge.web_page import export_page
+
+        how: dict[str, Any] = {"int8": int8, "clips": clips, "n_clips": n_clips, "seed": seed, "progress": progress}
+        how |= {"temperature": temperature, "threshold": threshold, "about": about}
+        return export_page(model, out, graph=nearest, **how, **page)
+    if page:
+        raise InputError(f"{' and '.join(page)} can be given for the format web only; leave it out")
     student = model if isinstance(model, Student) else load_student(model)
     if student.needs_teacher:
         raise InputError(
@@ -167,6 +195,23 @@ def _added(temperature: float, threshold: float, about: Mapping[str, str]) -> di
         if name not in TEXTS:
             raise bad_value("text about a model", name, TEXTS)
     return {"temperature": float(temperature), "threshold": float(threshold), **about}
+
+
+def check_suffix(out: str | Path, format: str) -> None:
+    """Refuse a name whose suffix belongs to another format.
+
+    Raises:
+        InputError: such a name.
+
+    Examples:
+        >>> check_suffix("a.tflite", "onnx")
+        Traceback (most recent call last):
+        ser_graph.errors.InputError: Bad name a.tflite for the format onnx, expected a name that ends with .onnx
+    """
+    suffix = Path(out).suffix.lower()
+    if suffix and suffix in _SUFFIXES - {FORMATS[format]}:
+        expected = f"a name that ends with {FORMATS[format]}" if FORMATS[format] else "the name of a folder"
+        raise InputError(f"Bad name {out} for the format {format}, expected {expected}")
 
 
 def _zeros(student: Student) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ser_graph.common.files import atomic_file
+from ser_graph.corpora.copies import originals
 from ser_graph.edge.models import Model
 from ser_graph.errors import InputError
 from ser_graph.graph.compatibility import check_compatible
@@ -21,14 +22,22 @@ BATCH = 16
 
 
 def nearest_of_graph(
-    model: Model, graph: "str | Path | ClipGraph", *, k: int = 3, progress: bool = True
+    model: Model,
+    graph: "str | Path | ClipGraph",
+    *,
+    k: int = 3,
+    n_clips: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
 ) -> Nearest:
-    """The labelled training clips of a graph, embedded by a model.
+    """The labelled training clips of a graph, embedded by a model; without copies at other speeds.
 
     Args:
         model: the model.
         graph: a graph, or the folder of a stored one.
         k: number of clips to name.
+        n_clips: the largest number of clips, drawn at random; None takes all.
+        seed: random seed of the draw.
         progress: show a progress bar while the clips are embedded.
 
     Raises:
@@ -40,9 +49,11 @@ def nearest_of_graph(
     else:
         table, spectrograms, meta = graph.table, graph.x.numpy(), graph.meta
     check_compatible(meta, model.features, model.emotions)
-    rows = np.flatnonzero((table["emotion"].notna() & (table["split"] == "train")).to_numpy(bool))
+    known = (table["emotion"].notna() & (table["split"] == "train")).to_numpy(bool) & originals(table)
+    rows = np.flatnonzero(known)
     if not len(rows):
         raise InputError("The graph has no labelled training clip to name; give the graph of the training")
+    rows = np.sort(np.random.default_rng(seed).permutation(rows)[:n_clips])
     voices = clip_voices(spectrograms, table["speaker"], rows) if model.normalises_by_speaker else None
     fc1 = []
     for start in tqdm(range(0, len(rows), BATCH), desc="clips of the graph", disable=not progress, delay=1):

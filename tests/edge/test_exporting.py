@@ -207,10 +207,10 @@ def test_texts_about_a_model_are_kept(student, tmp_path):
         ({"temperature": 0.0}, "Bad temperature 0.0, expected a number from 0.01 to 100"),
         ({"temperature": float("nan")}, "Bad temperature nan"),
         ({"threshold": 1.5}, "Bad threshold 1.5, expected a probability from 0 to 1"),
-        ({"format": "executorch", "nearest": object()}, "nearest is of the format onnx"),
+        ({"format": "executorch", "nearest": object()}, "nearest is of the formats onnx and web"),
     ]:
         with pytest.raises(InputError, match=words):
-            export(student, tmp_path / "b.onnx", progress=False, **given)
+            export(student, tmp_path / "b", progress=False, **given)
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
 
 

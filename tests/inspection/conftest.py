@@ -1,7 +1,6 @@
 """A real browser, where there is one."""
 
 import copy
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,30 +13,13 @@ import torch
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.graph import ClipGraph, build_graph
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-_FLAGS = (
-    "--no-sandbox",  # tests may run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-)
-
 
 @pytest.fixture(scope="session")
-def browser():
-    """Chromium without a window, in a profile of its own; the test is skipped where none is installed."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
-    program = next(filter(None, map(shutil.which, _NAMES)), None)
-    if program is None:
-        pytest.skip(f"needs a browser, one of {', '.join(_NAMES)}, on the PATH")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=program, args=[*_FLAGS])
-        yield chromium
-        chromium.close()
+def browser(launch_browser):
+    """Chromium without a window."""
+    chromium = launch_browser()
+    yield chromium
+    chromium.close()
 
 
 @pytest.fixture
