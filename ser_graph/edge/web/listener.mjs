@@ -5,7 +5,7 @@ import { Resampler } from "./resampling.mjs";
 import { Cutter, repeatTo } from "./windows.mjs";
 
 const LOUDEST = 100; // full scale is 1; louder samples are integers that were stored as floats
-const SILENCE = 1e-4; // root mean square, -80 dB of full scale
+const QUIETEST = 1e-4; // -80 dB of full scale; sound without a louder sample is silence, as in ser_graph_runtime/arrays.py
 
 /** Listens to one stream with a student: the same windows and the same voice as `ser-graph predict`. */
 export class Listener {
@@ -35,7 +35,7 @@ export class Listener {
   async #predicted({ start, samples }) {
     const { emotions, features, threshold } = this.#student.metadata;
     const [from, to] = [start / features.sample_rate, (start + samples.length) / features.sample_rate];
-    const { loudest, power } = loudness(samples);
+    const loudest = samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0); // NaN stays NaN
     if (!(loudest <= LOUDEST))
       throw new Problem(
         `The sound from ${from.toFixed(2)} to ${to.toFixed(2)} s holds samples up to ${loudest}, expected -1 to 1; ` +
@@ -48,25 +48,17 @@ export class Listener {
     if (counts) this.#after = output.voice_after;
     const probabilities = Array.from(output.probabilities);
     const best = probabilities.indexOf(Math.max(...probabilities));
+    const silent = loudest <= QUIETEST;
     return {
       start: from,
       end: to,
       predicted: emotions[best],
-      unsure: probabilities[best] < (threshold ?? 0),
+      sure: !silent && probabilities[best] >= (threshold ?? 0),
       probabilities,
       fc1: output.fc1,
       spectrogram: output.spectrogram,
-      silent: Math.sqrt(power) < SILENCE,
+      silent,
       computed: performance.now() - began, // ms
     };
   }
-}
-
-function loudness(samples) {
-  let [loudest, sum] = [0, 0];
-  for (const sample of samples) {
-    if (!(Math.abs(sample) <= loudest)) loudest = Math.abs(sample); // also keeps NaN
-    sum += sample * sample;
-  }
-  return { loudest, power: sum / samples.length };
 }

@@ -1,4 +1,4 @@
-// Resampling with a windowed sinc, block by block: the formula of ser_graph/audio/resampling.py.
+// Resampling with a windowed sinc, block by block: the formula of ser_graph_runtime/resampling.py.
 
 const ZEROS = 6; // zero crossings of the sinc on each side
 const ROLLOFF = 0.99; // the cutoff, as a share of half the lower rate

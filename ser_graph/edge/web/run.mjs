@@ -73,10 +73,10 @@ export class Run {
   table() {
     const { emotions } = this.#page.metadata;
     const cell = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-    const lines = this.rows.map(({ start, end, predicted, probabilities }) =>
-      [cell(this.name), start.toFixed(3), end.toFixed(3), cell(predicted), ...probabilities].join(","),
+    const lines = this.rows.map(({ start, end, predicted, sure, probabilities }) =>
+      [cell(this.name), start.toFixed(3), end.toFixed(3), cell(predicted), sure ? "True" : "False", ...probabilities].join(","),
     );
-    const head = ["file", "start", "end", "predicted", ...emotions.map((emotion) => cell(`p_${emotion}`))];
+    const head = ["file", "start", "end", "predicted", "sure", ...emotions.map((emotion) => cell(`p_${emotion}`))];
     return [head.join(","), ...lines, ""].join("\n");
   }
 }

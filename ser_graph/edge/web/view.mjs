@@ -50,13 +50,13 @@ export function fillEmotions(emotions, colors) {
   byId("emotions").replaceChildren(...rows);
 }
 
-export function showWindow({ start, end, predicted, unsure, probabilities }) {
-  const word = unsure ? "unsure" : predicted;
+export function showWindow({ start, end, predicted, sure, probabilities }) {
+  const word = sure ? predicted : "unsure";
   say("emotion", word);
   byId("when").textContent = `${start.toFixed(2)} to ${end.toFixed(2)} s`;
   const most = Math.max(...probabilities);
   [...byId("emotions").children].forEach((row, code) => {
-    row.classList.toggle("best", !unsure && probabilities[code] === most);
+    row.classList.toggle("best", sure && probabilities[code] === most);
     row.querySelector(".bar span").style.width = `${100 * probabilities[code]}%`;
     row.querySelector(".number").textContent = probabilities[code].toFixed(2);
   });

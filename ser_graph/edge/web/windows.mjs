@@ -1,4 +1,4 @@
-// A stream -> windows, the same as those of ser_graph/edge/streaming.py.
+// A stream -> windows, the same as those of ser_graph_runtime/streaming.py.
 
 import { joined } from "./resampling.mjs";
 

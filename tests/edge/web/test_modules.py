@@ -7,11 +7,11 @@ import numpy as np
 import onnx
 import pytest
 import soundfile
-from ser_graph.audio.resampling import resampled
 
-from ser_graph.edge.streaming import cut
+from ser_graph_runtime.arrays import repeat_to
 from ser_graph_runtime.metadata import METADATA_KEY
-from ser_graph_runtime.sound import repeat_to
+from ser_graph_runtime.resampling import resampled
+from ser_graph_runtime.streaming import cut
 
 
 def in_blocks(samples, rng):
