@@ -38,10 +38,10 @@ class Recogniser:
 
     Examples:
         >>> import numpy as np
-        >>> recogniser = Recogniser()  # doctest: +SKIP
+        >>> recogniser = Recogniser()
         >>> samples = np.random.default_rng(0).normal(0, 0.1, 44_100)  # 1 s of noise
-        >>> answer = recogniser(samples, 44_100)  # doctest: +SKIP
-        >>> answer.emotion in recogniser.emotions, 0 < answer.confidence <= 1  # doctest: +SKIP
+        >>> answer = recogniser(samples, 44_100)
+        >>> answer.emotion in recogniser.emotions, 0 < answer.confidence <= 1
         (True, True)
     """
 

@@ -41,5 +41,6 @@ def test_without_models_only_files_are_accepted(folder, example):
 
 
 def test_the_models_that_are_shipped_are_whole():
+    assert {"ready:good", "ready:small"} <= set(ready_models())
     for name, model in ready_models().items():
         assert model.title and model.licence and model.attribution, name
