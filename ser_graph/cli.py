@@ -477,7 +477,8 @@ def export(
         from ser_graph.graph import load_graph
 
         data = load_graph(graph)
-        temperature = _fitted_temperature(load_student(model), data)
+        if not str(model).startswith(READY):
+            temperature = _fitted_temperature(load_student(model), data)
     about = {"title": title, "licence": licence}
     page: dict[str, Any] = {"sounds": sounds or None, "onnxruntime_web_folder": onnxruntime_web}
     path = write(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ from ser_graph.graph.compatibility import check_same_features
 from ser_graph_runtime.metadata import FORMAT, FORMAT_VERSION, METADATA_KEY, TEMPERATURES, TEXTS
 from ser_graph_runtime.nearest import NEAREST_SUFFIX
 from ser_graph_runtime.onnx_model import OUTPUTS, SPECTROGRAM, VOICE, VOICE_AFTER, WAVEFORM
+from ser_graph_runtime.ready import READY, find_model
 
 OPSET = 18
 FORMATS = {"onnx": ".onnx", "executorch": ".pte", "web": ""}  # format -> suffix; a page is a folder
@@ -99,7 +101,8 @@ def export(
     stores no state.
 
     Args:
-        model: the student, or its folder.
+        model: the student, its folder, or a model of the package (``"ready:good"``), which is copied as it is: int8,
+            with its own temperature, threshold, title and licence.
         out: the file.
         format: ``"onnx"``; ``"executorch"`` for an ExecuTorch program (.pte) in float32; or ``"web"`` for a folder
             with a page that listens, see `export_page`.
@@ -144,6 +147,9 @@ def export(
         return export_page(model, out, graph=nearest, **how, **page)
     if page:
         raise InputError(f"{' and '.join(page)} can be given for the format web only; leave it out")
+    is_ready = str(model).startswith(READY) and format == "onnx"
+    if is_ready and (added != _added(1.0, 0.0, {})):
+        raise InputError(f"{model} is exported as it is, with its own temperature, threshold, title and licence")
     student = model if isinstance(model, Student) else load_student(model)
     if student.needs_teacher:
         raise InputError(
@@ -158,8 +164,29 @@ def export(
         with atomic_file(out) as part:
             part.write_bytes(program)
         return out
+    with atomic_file(out) as part:
+        if is_ready:
+            shutil.copyfile(find_model(str(model)), part)
+        else:
+            ranges = int8_inputs(student, clips, n_clips, seed, progress) if int8 else None
+            _write_onnx(student, temperature, ranges, _metadata(student, int8) | added, part, progress)
+        if nearest is not None:
+            clips_of_graph = nearest_of_graph(OnnxStudent(part), nearest, progress=progress)
+            write_nearest(clips_of_graph, part, out.with_suffix(NEAREST_SUFFIX))
+    return out
+
+
+def _write_onnx(
+    student: Student,
+    temperature: float,
+    ranges: dict[str, np.ndarray] | None,
+    metadata: dict[str, Any],
+    out: Path,
+    progress: bool,
+) -> None:
+    """Write one ONNX file: log-mel, standardisation, network; int8 if the `ranges` of `int8_inputs` are given."""
     onnx = export_package("onnx")
-    ranges = int8_inputs(student, clips, n_clips, seed, progress) if int8 else None
+    int8 = ranges is not None
     bar = tqdm(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
     with tempfile.TemporaryDirectory() as folder, bar:
         network = Path(folder) / "network.onnx"
@@ -176,13 +203,8 @@ def export(
         )
         bar.update()
         whole = _joined(onnx.load(front), onnx.load(network))
-        onnx.helper.set_model_props(whole, {METADATA_KEY: json.dumps(_metadata(student, int8) | added)})
-        with atomic_file(out) as part:
-            onnx.save(whole, part)
-            if nearest is not None:
-                clips_of_graph = nearest_of_graph(OnnxStudent(part), nearest, progress=progress)
-                write_nearest(clips_of_graph, part, out.with_suffix(NEAREST_SUFFIX))
-    return out
+        onnx.helper.set_model_props(whole, {METADATA_KEY: json.dumps(metadata)})
+        onnx.save(whole, out)
 
 
 def _added(temperature: float, threshold: float, about: Mapping[str, str]) -> dict[str, Any]:

@@ -67,11 +67,11 @@ def export_page(
     check_replaceable(out, MARK)
     student = model if isinstance(model, Student) else load_student(model)
     runtime = onnxruntime_web.runtime_files(onnxruntime_web_folder)
-    out, texts = Path(out).expanduser(), settings.get("about") or {}
+    out = Path(out).expanduser()
     with atomic_folder(out, MARK) as part:
-        path = export(student, part / MODEL, **settings)
+        path = export(model, part / MODEL, **settings)
+        model_of_page, progress = OnnxStudent(path), settings.get("progress", True)
         if graph is not None:
-            model_of_page, progress = OnnxStudent(path), settings.get("progress", True)
             clips = nearest_of_graph(model_of_page, graph, n_clips=_MOST_CLIPS, progress=progress)
             write_clips(part, clips, sounds=sounds)
             if sounds:
@@ -83,8 +83,8 @@ def export_page(
         for asset in resources.files("ser_graph.edge").joinpath("web").iterdir():
             (part / asset.name).write_bytes(asset.read_bytes())
         about = {
-            "title": texts.get("title") or _title(student),
-            "licence": texts.get("licence") or "not stated",
+            "title": model_of_page.title or _title(student),
+            "licence": model_of_page.licence or "not stated",
             "clips": graph is not None,
             "colors": value_colors("emotion", student.emotions),
             "onnxruntime_web": onnxruntime_web.VERSION,

@@ -22,6 +22,7 @@ from ser_graph.errors import InputError
 from ser_graph.evaluation import uar
 from ser_graph_runtime.metadata import METADATA_KEY
 from ser_graph_runtime.nearest import load_nearest
+from ser_graph_runtime.ready import find_model
 
 
 def waveforms(student, n=4):
@@ -212,6 +213,14 @@ def test_texts_about_a_model_are_kept(student, tmp_path):
         with pytest.raises(InputError, match=words):
             export(student, tmp_path / "b", progress=False, **given)
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+
+
+def test_a_ready_model_is_copied_as_it_is(tmp_path):
+    out = export("ready:small", tmp_path / "a.onnx", progress=False)
+    assert out.read_bytes() == find_model("ready:small").read_bytes()
+    with pytest.raises(InputError, match="ready:small is exported as it is, with its own temperature"):
+        export("ready:small", tmp_path / "b.onnx", about={"licence": "MIT"}, progress=False)
+    assert not (tmp_path / "b.onnx").exists()
 
 
 def test_the_labelled_clips_are_stored_beside_the_file(student, toy_graph, tmp_path):

@@ -49,6 +49,12 @@ def test_a_page_has_all_that_it_needs(student, package, toy_graph, tmp_path):
                     assert (out / line.split('"')[1]).exists(), line
 
 
+def test_the_page_of_a_ready_model_names_its_licence(package, tmp_path):
+    export_page("ready:small", tmp_path / "page", onnxruntime_web_folder=package, progress=False)
+    said = json.loads((tmp_path / "page" / web_page.MARK).read_text("utf-8"))
+    assert "not for commercial use" in said["licence"] and "five emotions" in said["title"]
+
+
 def test_a_page_replaces_only_a_page(student, package, tmp_path):
     out = tmp_path / "page"
     how = {"onnxruntime_web_folder": package, "progress": False}
