@@ -101,8 +101,8 @@ def export(
     stores no state.
 
     Args:
-        model: the student, its folder, or a model of the package (``"ready:good"``), which is copied as it is: int8,
-            with its own temperature, threshold, title and licence.
+        model: the student, its folder, or a model of the package (``"ready:good"``), which is copied as it is: in
+            int8, with its own temperature, threshold, title and licence.
         out: the file.
         format: ``"onnx"``; ``"executorch"`` for an ExecuTorch program (.pte) in float32; or ``"web"`` for a folder
             with a page that listens, see `export_page`.
