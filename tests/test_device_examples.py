@@ -1,4 +1,4 @@
-"""The examples for devices predict what the runtime predicts; each runs by its own tools where they are installed."""
+"""The examples for devices predict what the runtime predicts; each runs where its own tools are installed."""
 
 import os
 import shlex

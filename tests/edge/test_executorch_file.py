@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 
-from ser_graph.audio.log_mel import LogMel
 from ser_graph.edge.exporting import export
 from ser_graph.errors import InputError
 
