@@ -441,7 +441,10 @@ def export(
     model: Model,
     out: Annotated[Path, typer.Option(help="File to write; for the format web, a folder.")],
     format: Annotated[
-        str, typer.Option(help="onnx, executorch (.pte, float32), or web: a page that listens in a browser.")
+        str,
+        typer.Option(
+            help="onnx, executorch (.pte, float32), litert (.tflite), or web: a page that listens in a browser."
+        ),
     ] = "onnx",
     int8: Annotated[bool, typer.Option("--int8", help="Use 8-bit integers: a quarter of the size.")] = False,
     graph: Annotated[
@@ -486,11 +489,11 @@ def export(
         out,
         format=format,
         int8=int8,
-        clips=_int8_clips(model, data, clips) if int8 else None,
+        clips=_int8_clips(model, data, clips) if int8 and format in ("onnx", "web") else None,
         seed=seed,
         temperature=temperature,
         threshold=unsure_below,
-        nearest=None if format == "executorch" else data,
+        nearest=data if format in ("onnx", "web") else None,
         about={name: text for name, text in about.items() if text is not None},
         **{name: value for name, value in page.items() if value is not None},
     )

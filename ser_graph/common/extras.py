@@ -6,7 +6,7 @@ from ser_graph_runtime.extras import extra_package
 
 
 def export_package(name: str, extra: str = "export") -> Any:
-    """A module that an extra of `ser-graph` brings: onnx, onnxscript, executorch.
+    """A module that an extra of `ser-graph` brings: onnx, onnxscript, executorch, litert_torch.
 
     Raises:
         InputError: the package is not installed; the message says how to install it.

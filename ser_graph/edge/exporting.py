@@ -36,7 +36,13 @@ from ser_graph_runtime.onnx_model import OUTPUTS, SPECTROGRAM, VOICE, VOICE_AFTE
 from ser_graph_runtime.ready import READY, find_model
 
 OPSET = 18
-FORMATS = {"onnx": ".onnx", "executorch": ".pte", "web": ""}  # format -> suffix; a page is a folder
+FORMATS = {
+    "onnx": ".onnx",
+    "executorch": ".pte",
+    "litert": ".tflite",
+    "web": "",
+}  # format -> suffix; a page is a folder
+_PROGRAMS = ("executorch", "litert")  # for one clip at a time; without voices and without nearest clips
 _SUFFIXES = frozenset(  # of models in other formats, and of single pages
     {
         *FORMATS.values(),
@@ -49,7 +55,6 @@ _SUFFIXES = frozenset(  # of models in other formats, and of single pages
         ".pt",
         ".pt2",
         ".pth",
-        ".tflite",
     }
 )
 _LOGGERS = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir", "root")
@@ -104,10 +109,11 @@ def export(
         model: the student, its folder, or a model of the package (``"ready:good"``), which is copied as it is: in
             int8, with its own temperature, threshold, title and licence.
         out: the file.
-        format: ``"onnx"``; ``"executorch"`` for an ExecuTorch program (.pte) in float32; or ``"web"`` for a folder
-            with a page that listens, see `export_page`.
+        format: ``"onnx"``; ``"executorch"`` for an ExecuTorch program (.pte) in float32; ``"litert"`` for a LiteRT
+            model (.tflite); or ``"web"`` for a folder with a page that listens, see `export_page`.
         int8: compute convolutions and dense layers in 8 bits, with weights per channel. The spectrogram, its
-            standardisation and the statistics of a voice stay in float32.
+            standardisation and the statistics of a voice stay in float32. Of ONNX and web, the ranges of
+            activations come from `clips`; LiteRT measures them on the device, for each clip.
         clips: clips that calibrate the value ranges of int8. A graph: its stored spectrograms of training clips,
             with known voices. Or a clip table: all its files, with unknown voices. The function uses no labels.
         n_clips: number of these clips to use, drawn at random.
@@ -126,17 +132,17 @@ def export(
         The file, or the folder of the page.
 
     Raises:
-        InputError: a name whose suffix belongs to another format; a student that needs the teacher; for ExecuTorch,
-            a student that normalises by speaker; no clip for int8; a graph with other spectrograms, or without
-            labels for `nearest`; a bad temperature, threshold or text; or the extra `export` or `executorch` is not
-            installed.
+        InputError: a name whose suffix belongs to another format; a student that needs the teacher; for ExecuTorch
+            and LiteRT, a student that normalises by speaker; no clip for int8; a graph with other spectrograms, or
+            without labels for `nearest`; a bad temperature, threshold or text; or the extra `export`, `executorch`
+            or `litert` is not installed.
     """
     if format not in FORMATS:
         raise bad_value("format", format, FORMATS)
     check_suffix(out, format)
     if int8 and format == "executorch":
-        raise InputError(f"int8 is of the format onnx, not of {format}; leave one of the two out")
-    if nearest is not None and format == "executorch":
+        raise InputError(f"int8 is of the formats onnx, litert and web, not of {format}; leave one of the two out")
+    if nearest is not None and format in _PROGRAMS:
         raise InputError(f"nearest is of the formats onnx and web, not of {format}; leave one of the two out")
     added = _added(temperature, threshold, about or {})
     if format == "web":
@@ -157,10 +163,10 @@ def export(
             "be exported; train one with transfer='none'"
         )
     out = Path(out).expanduser()
-    if format == "executorch":
-        from ser_graph.edge.executorch_file import executorch_program
-
-        program = executorch_program(student, temperature, _metadata(student, int8) | added)
+    if format in _PROGRAMS:
+        with tqdm(total=1, desc="exporting", unit="file", disable=not progress, delay=1) as bar:
+            program = _program(format, student, temperature, _metadata(student, int8) | added, int8)
+            bar.update()
         with atomic_file(out) as part:
             part.write_bytes(program)
         return out
@@ -205,6 +211,16 @@ def _write_onnx(
         whole = _joined(onnx.load(front), onnx.load(network))
         onnx.helper.set_model_props(whole, {METADATA_KEY: json.dumps(metadata)})
         onnx.save(whole, out)
+
+
+def _program(format: str, student: Student, temperature: float, metadata: dict[str, Any], int8: bool) -> bytes:
+    if format == "executorch":
+        from ser_graph.edge.executorch_file import executorch_program
+
+        return executorch_program(student, temperature, metadata)
+    from ser_graph.edge.litert_file import litert_model
+
+    return litert_model(student, temperature, metadata, int8)
 
 
 def _added(temperature: float, threshold: float, about: Mapping[str, str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.downstream import Student, train
 from ser_graph.downstream.settings import PAPER
@@ -63,3 +64,12 @@ def exported_int8(student, _toy_graph, tmp_path_factory):
     """The same in 8 bits."""
     out = tmp_path_factory.mktemp("int8") / "int8.onnx"
     return export(student, out, int8=True, clips=_toy_graph, progress=False)
+
+
+@pytest.fixture(scope="session")
+def clip(student):
+    """[1, n_samples] noise, and what the student says about it: its probabilities and `fc1`."""
+    waveform = 0.1 * torch.randn(1, student.features.n_samples, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        output = student(LogMel(student.features)(waveform))
+    return waveform, (output.logits.softmax(1), output.fc1)
