@@ -153,10 +153,10 @@ def first_error(record: type[Record], error: ValidationError) -> InputError:
         return bad_value(name, given, get_args(field.annotation))
     of_several_types = len(first["loc"]) > 1 or "|" in str(field.annotation)
     otherwise = field.description if of_several_types else str(first["msg"]).removeprefix("Input should be ")
-    return InputError(f"Bad {name} {_cut(repr(given))}, expected {_range(field) or otherwise}")
+    return InputError(f"Bad {name} {cut(repr(given))}, expected {_range(field) or otherwise}")
 
 
-def _cut(text: str, most: int = 200) -> str:
+def cut(text: str, most: int = 200) -> str:
     """A text of one line; a long text loses its end."""
     return text if len(text) <= most else f"{text[:most]}..."
 
@@ -247,7 +247,7 @@ def parse_changes(assignments: list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             changes[key.strip()] = value.strip()
         except ValueError as error:
-            raise InputError(f"Bad setting {_cut(assignment)!r} ({error}); give another value") from None
+            raise InputError(f"Bad setting {cut(assignment)!r} ({error}); give another value") from None
     return changes
 
 
