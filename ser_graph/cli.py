@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ser_graph.common.memory import keep_freed_memory
-from ser_graph.errors import InputError, bad_value, one_line, shorten
+from ser_graph.errors import InputError, bad_value, one_line, shorten, visible
 from ser_graph_runtime.ready import DEFAULT as DEFAULT_MODEL, READY
 
 app = typer.Typer(
@@ -51,7 +51,9 @@ Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 
 def main() -> None:
     """Run the command line; a user error gives one line on standard error and exit code 1."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for talkative in ("httpx", "huggingface_hub"):  # our one line of error is enough
         logging.getLogger(talkative).setLevel(logging.ERROR)
     warnings.showwarning = lambda message, *_, **__: print(f"Warning: {one_line(message)}", file=sys.stderr)
@@ -120,7 +122,7 @@ def run_recipe(
 
     wanted = load_recipe(recipe, parse_changes(settings or []))
     results = run(wanted, out, skip_bad=skip_bad, device=device, jobs=jobs)
-    print(f"\n{format_results(results)}\n\nRun folder {out} (figures in {out / 'figures'})")
+    _show(f"\n{format_results(results)}\n\nRun folder {out} (figures in {out / 'figures'})")
 
 
 @app.command()
@@ -129,7 +131,7 @@ def check(corpus: CorpusName, folder: Folder, as_json: Json = False) -> None:
     from ser_graph.corpora.corpus_check import check_corpus, format_report
 
     report = check_corpus(corpus, folder)
-    print(json.dumps(report, indent=2, ensure_ascii=False) if as_json else format_report(report))
+    _show_json(report) if as_json else _show(format_report(report))
     if any(problem["severity"] == "error" for problem in report["problems"]):
         raise typer.Exit(1)
 
@@ -166,8 +168,8 @@ def finetune(
             with stage.write() as part:
                 write_upstream(model, part)
     model = _upstream(str(stage.folder))
-    print(f"dev accuracy {_share(model.info['dev_accuracy'])}, test accuracy {_share(model.info['test_accuracy'])}")
-    print(f"Upstream {out}")
+    _show(f"dev accuracy {_share(model.info['dev_accuracy'])}, test accuracy {_share(model.info['test_accuracy'])}")
+    _show(f"Upstream {out}")
 
 
 @app.command()
@@ -188,6 +190,7 @@ def embed(
     """
     import pandas as pd
 
+    from ser_graph.common.csv_files import write_csv
     from ser_graph.common.files import atomic_file
     from ser_graph.upstream import EmbeddingSettings
 
@@ -195,8 +198,8 @@ def embed(
     with atomic_file(out) as part:
         table = _table(corpus, folder, skip_bad)
         embeddings = _upstream(upstream).embed(table, how, cache=cache, device=device)
-        pd.DataFrame(embeddings.numpy(), index=table.index).to_csv(part, float_format="%.9g")
-    print(f"{len(table):,} embeddings of {embeddings.shape[1]} dimensions in {out}")
+        write_csv(pd.DataFrame(embeddings.numpy(), index=table.index), part, float_format="%.9g")
+    _show(f"{len(table):,} embeddings of {embeddings.shape[1]} dimensions in {out}")
 
 
 @app.command("settings")
@@ -218,7 +221,7 @@ def show_settings(
     }
     if command not in known:
         raise bad_value("command", command, known)
-    print("\n\n".join(describe(settings) for settings in known[command]))
+    _show("\n\n".join(describe(settings) for settings in known[command]))
 
 
 @app.command()
@@ -275,7 +278,7 @@ def build(
             with stage.write() as part:
                 write_graph(made, part, x_file=work / "x.npy")
     data = load_graph(out)
-    print(f"{format_statistics(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
+    _show(f"{format_statistics(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
 
 
 @app.command()
@@ -293,9 +296,9 @@ def stats(
 
     report = graph_report(load_graph(graph), by, seed=seed)
     if as_json:
-        print(json.dumps(report_json(report), indent=2, ensure_ascii=False, allow_nan=False))
+        _show_json(report_json(report))
     else:
-        print(format_report(report))
+        _show(format_report(report))
 
 
 @app.command()
@@ -340,7 +343,7 @@ def inspect(
         root=root,
         seed=seed,
     )
-    print(f"Page of {page.stat().st_size / 1e6:.1f} MB in {page}: open it in a browser")
+    _show(f"Page of {page.stat().st_size / 1e6:.1f} MB in {page}: open it in a browser")
 
 
 @app.command()
@@ -405,7 +408,7 @@ def train(
         return
     student = load_student(out)
     info = student.info
-    print(f"{info['backbone']} of {student.n_params:,} parameters, epoch {info['epoch']} kept, in {out}")
+    _show(f"{info['backbone']} of {student.n_params:,} parameters, epoch {info['epoch']} kept, in {out}")
 
 
 @app.command()
@@ -419,6 +422,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Print accuracy and UAR of a student on a split of a graph, with intervals over speakers."""
+    from ser_graph.common.csv_files import write_csv
     from ser_graph.common.files import atomic_file
     from ser_graph.downstream import load_student, predict_clips
     from ser_graph.evaluation import confusion_matrix, evaluate as measure
@@ -428,12 +432,12 @@ def evaluate(
     metrics = measure(table)
     if predictions is not None:
         with atomic_file(predictions) as part:
-            table.to_csv(part)
+            write_csv(table, part)
     if as_json:
-        print(json.dumps(metrics, indent=2))
+        _show_json(metrics)
         return
-    print("\n".join(f"{name:20} {_figure(value)}" for name, value in metrics.items()))
-    print(f"\n{confusion_matrix(table).to_string()}")
+    _show("\n".join(f"{name:20} {_figure(value)}" for name, value in metrics.items()))
+    _show(f"\n{confusion_matrix(table).to_string()}")
 
 
 @app.command()
@@ -499,9 +503,9 @@ def export(
     )
     files = [path] if path.is_file() else sorted(path.iterdir())
     size = sum(file.stat().st_size for file in files) / 1e6
-    print(f"{format} {'file' if path.is_file() else 'folder'} of {size:.2f} MB{' (int8)' if int8 else ''}: {path}")
+    _show(f"{format} {'file' if path.is_file() else 'folder'} of {size:.2f} MB{' (int8)' if int8 else ''}: {path}")
     if format == "web":
-        print(f"Run 'python -m http.server --directory {path}' and open http://localhost:8000")
+        _show(f"Run 'python -m http.server --directory {path}' and open http://localhost:8000")
 
 
 @app.command()
@@ -560,7 +564,7 @@ def predict(
         from ser_graph_runtime.onnx_model import OnnxModel
         from ser_graph_runtime.ready import find_model, terms
 
-        print(terms(model, OnnxModel(find_model(model))), file=sys.stderr)
+        print(visible(terms(model, OnnxModel(find_model(model)))), file=sys.stderr)
     if microphone or given == ["-"]:
         _predict_stream(
             model, None if microphone else rate, microphone, window, hop, graph, n_nearest, threads, out
@@ -582,7 +586,7 @@ def predict(
         )
         if part is not None:
             prediction.write_predictions(table, part)
-    print(prediction.format_predictions(table) if out is None else f"{len(table):,} rows in {out}")
+    _show(prediction.format_predictions(table) if out is None else f"{len(table):,} rows in {out}")
     if unreadable := table.attrs["unreadable"]:
         files = len(unreadable)
         _fail(f"{files} {'file' if files == 1 else 'files'} could not be read ({shorten(unreadable)})")
@@ -595,8 +599,8 @@ def show_models() -> None:
 
     for name, model in ready_models().items():
         size = model.path.stat().st_size / 1000
-        print(f"{name}  {model.title}; {size:,.0f} kB ({model.precision}), {', '.join(model.emotions)}")
-        print(
+        _show(f"{name}  {model.title}; {size:,.0f} kB ({model.precision}), {', '.join(model.emotions)}")
+        _show(
             fill(
                 f"Licence: {model.licence}. {model.attribution}.",
                 106,
@@ -621,9 +625,9 @@ def bench(
     table = measure(models, graph=graph, teacher=teacher, repeats=repeats, threads=threads)
     if as_json:
         rows = json.loads(table.reset_index().to_json(orient="records", double_precision=6))
-        print(json.dumps({"models": rows, "notes": table.attrs["notes"]}, indent=2, ensure_ascii=False))
+        _show_json({"models": rows, "notes": table.attrs["notes"]})
     else:
-        print(format_bench(table))
+        _show(format_bench(table))
 
 
 @app.command()
@@ -648,7 +652,7 @@ def report(
     from ser_graph.evaluation.report import write_report
 
     written = write_report(runs, out, choose=choose, metric=metric, seed=seed)
-    print(f"Report {written}; its figures (PNG) and tables (LaTeX) are in the same folder")
+    _show(f"Report {written}; its figures (PNG) and tables (LaTeX) are in the same folder")
 
 
 def _fitted_temperature(student: Any, data: Any) -> float:
@@ -657,16 +661,16 @@ def _fitted_temperature(student: Any, data: Any) -> float:
     from ser_graph.evaluation import expected_calibration_error, fit_temperature, with_temperature
 
     if student.info.get("settings", {}).get("protocol") == "paper":
-        print("temperature 1: the student was trained on the dev clips too (protocol paper)")
+        _show("temperature 1: the student was trained on the dev clips too (protocol paper)")
         return 1.0
     if not (data.table["emotion"].notna() & (data.table["split"] == "dev")).any():
-        print("temperature 1: the graph has no labelled dev clip to fit it on")
+        _show("temperature 1: the graph has no labelled dev clip to fit it on")
         return 1.0
     dev = predict_clips(student, data, "dev", progress=False)
     temperature = fit_temperature(dev)
     before, after = (expected_calibration_error(one) for one in (dev, with_temperature(dev, temperature)))
     n = int(dev["emotion"].notna().sum())
-    print(
+    _show(
         f"temperature {temperature:.2f}, fitted on {n:,} dev clips: expected calibration error {before:.3f} -> "
         f"{after:.3f}"
     )
@@ -727,6 +731,23 @@ def _predict_stream(
     with contextlib.suppress(KeyboardInterrupt):
         for one in windows:
             print(one_line(one), flush=True)
+
+
+def _show(text: object) -> None:
+    """Print text in which control characters are shown: names of a corpus may contain them."""
+    print(visible(text))
+
+
+def _show_json(value: Any) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    print("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
+
+
+class _OneLine(logging.Formatter):
+    """Messages of the library as one line without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
 
 
 def _check_out(out: Path) -> None:

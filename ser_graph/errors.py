@@ -5,4 +5,5 @@ from ser_graph_runtime.errors import (
     bad_value as bad_value,
     one_line as one_line,
     shorten as shorten,
+    visible as visible,
 )

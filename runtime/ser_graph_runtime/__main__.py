@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from ser_graph_runtime.errors import InputError, one_line
+from ser_graph_runtime.errors import InputError, one_line, visible
 from ser_graph_runtime.ready import DEFAULT, READY, terms
 from ser_graph_runtime.recogniser import Recogniser
 from ser_graph_runtime.recordings import files_by_name
@@ -66,7 +66,7 @@ def _recognise(asked: argparse.Namespace) -> bool:
         raise InputError("Give either files, folders or -, or --microphone")
     recogniser = Recogniser(asked.model, nearest=asked.nearest, n_nearest=asked.n_nearest, threads=asked.threads)
     if asked.model.startswith(READY):
-        print(terms(asked.model, recogniser.model), file=sys.stderr)
+        print(visible(terms(asked.model, recogniser.model)), file=sys.stderr)
     how = {"window": asked.window, "hop": asked.hop}
     if asked.microphone or sources == ["-"]:
         with contextlib.suppress(KeyboardInterrupt):

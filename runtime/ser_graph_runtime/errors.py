@@ -2,13 +2,21 @@
 
 from collections.abc import Iterable
 
+_LONGEST = 2_000  # letters of a message; what to do stands at its end
+
 
 class InputError(ValueError):
     """The user gave something that cannot be used.
 
     The message is one line: what was given, what was expected, what to do. The command line prints it
-    without a traceback.
+    without a traceback. Control characters are shown (see `one_line`), and a very long message loses its middle.
     """
+
+    def __init__(self, message: object = "") -> None:
+        text = one_line(message)
+        if len(text) > _LONGEST:
+            text = f"{text[: _LONGEST - 500]} ... {text[-495:]}"
+        super().__init__(text)
 
 
 def bad_value(what: str, given: object, expected: Iterable[object], *, or_else: str = "") -> InputError:
@@ -37,8 +45,21 @@ def one_line(text: object) -> str:
         >>> one_line("No file talk\n\x1b[31m.wav")
         'No file talk \\x1b[31m.wav'
     """
-    shown = " ".join(str(text).split())
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
+    return visible(" ".join(str(text).split()))
+
+
+def visible(text: object) -> str:
+    r"""A text of several lines in which control characters are shown: a terminal would obey them.
+
+    Examples:
+        >>> print(visible("speaker \x1b[31manna\nspeaker ben"))
+        speaker \x1b[31manna
+        speaker ben
+    """
+    shown = str(text)
+    if shown.replace("\n", " ").isprintable():
+        return shown
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in shown)
 
 
 def shorten(names: Iterable[object], limit: int = 3) -> str:

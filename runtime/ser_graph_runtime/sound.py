@@ -155,6 +155,13 @@ def _explained(path: Path) -> Iterator[None]:
 
 def _check_file(path: Path) -> None:
     """Refuse everything except a file that is not empty; reading a pipe would wait."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass  # the next lines say why
+    except (OSError, ValueError) as error:  # a name that is too long or holds a zero; a closed folder
+        reason = getattr(error, "strerror", None) or error
+        raise SoundError(path, "unreadable", f"{reason}; correct its name or open its folder") from None
     if path.is_symlink() and not path.exists():
         detail = f"a link to {path.readlink()}, which does not exist; fetch it (git-annex: 'git annex get')"
         raise SoundError(path, "missing", detail)

@@ -6,9 +6,12 @@ from pydantic import model_validator
 
 from ser_graph.common.settings import Settings, setting
 from ser_graph.errors import InputError
+from ser_graph_runtime.arrays import FEWEST, MOST
 
 SAMPLE_RATE = 16_000
 """In Hz: the rate of wav2vec 2.0 and of the paper's students."""
+
+_MOST_VALUES = 2**26  # of the spectrum of one clip: 0.5 GB
 
 
 class LogMelSettings(Settings):
@@ -23,14 +26,14 @@ class LogMelSettings(Settings):
     """
 
     n_samples: int = setting(
-        95_744, "condition", "samples per clip: longer clips are cut, shorter clips are repeated", ge=1
+        95_744, "condition", "samples per clip: longer clips are cut, shorter clips are repeated", ge=1, le=2**24
     )
-    sample_rate: int = setting(SAMPLE_RATE, "condition", "sampling rate in Hz", ge=1)
-    n_fft: int = setting(512, "condition", "samples per window (periodic Hann)", ge=1)
+    sample_rate: int = setting(SAMPLE_RATE, "condition", "sampling rate in Hz", ge=FEWEST, le=MOST)
+    n_fft: int = setting(512, "condition", "samples per window (periodic Hann)", ge=1, le=2**16)
     hop_length: int = setting(
-        256, "condition", "samples from the start of one window to the start of the next", ge=1
+        256, "condition", "samples from the start of one window to the start of the next", ge=1, le=2**24
     )
-    n_mels: int = setting(64, "condition", "number of mel bins", ge=1)
+    n_mels: int = setting(64, "condition", "number of mel bins", ge=1, le=1024)
     f_min: float = setting(0.0, "condition", "lower edge of the lowest bin in Hz", ge=0)
     f_max: float | None = setting(
         None, "condition", "upper edge of the highest bin in Hz; None means half the sample_rate", gt=0
@@ -49,6 +52,13 @@ class LogMelSettings(Settings):
     def _fits_together(self) -> "LogMelSettings":
         if self.n_samples < self.n_fft:
             raise InputError(f"n_samples={self.n_samples} is shorter than one window of n_fft={self.n_fft}")
+        values = self.n_frames * max(self.n_mels, self.n_fft // 2 + 1)
+        if values > _MOST_VALUES:
+            raise InputError(
+                f"A clip of n_samples={self.n_samples} makes {self.n_frames:,} windows of {self.n_fft // 2 + 1:,} "
+                f"frequencies and {self.n_mels:,} mel bins, expected at most {_MOST_VALUES:,} values; raise "
+                "hop_length"
+            )
         f_max = self.sample_rate / 2 if self.f_max is None else self.f_max
         if not self.f_min < f_max <= self.sample_rate / 2:
             raise InputError(

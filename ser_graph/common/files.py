@@ -7,6 +7,7 @@ A process locks its parts as long as it runs. `sweep` removes the parts of dead 
 import contextlib
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ser_graph.common.locks import LOCK, try_lock
 from ser_graph.errors import InputError, shorten
@@ -27,6 +28,7 @@ _OF_THE_SYSTEM = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # file ma
 _PART = re.compile(r"\.(?P<name>.+)\.ser-graph-\w{8}\.part")
 _REPLACED = ".replaced"  # in a part: the older folder that the new one replaces
 _ABANDONED = 24 * 3600  # seconds after which a part is deleted, where the system has no locks
+_DEEPEST = 100  # levels of a JSON value
 _SWEPT: set[Path] = set()  # folders that this process has swept
 
 
@@ -249,8 +251,34 @@ def write_json(path: str | Path, content: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read a JSON file; a missing or damaged file raises an `InputError` with its path."""
     try:
-        return json.loads(Path(path).read_text("utf-8"))
+        return parse_json(Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(f"No file {path}") from None
     except ValueError as error:
         raise InputError(f"{path} is not readable JSON ({error}); create it again") from None
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text; `ValueError` for everything that is no JSON, also NaN and endless nesting."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+    level: list[Any] = [[value]]
+    for _ in range(_DEEPEST):
+        inside = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [inner for one in inside for inner in one if isinstance(inner, dict | list)]
+        if not level:
+            return value
+    raise ValueError("its values are nested too deeply")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is too large")
+    return number

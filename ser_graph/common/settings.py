@@ -3,16 +3,31 @@
 import inspect
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from textwrap import fill, indent
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.fields import FieldInfo
 
 from ser_graph.errors import InputError, bad_value
 
+
+def _different(names: list[str]) -> list[str]:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"The name {twice[0]!r} is there twice, expected different names")
+    return names
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"\S")]
+"""A name in a stored file: some letters, not only blanks."""
+
+Emotions = Annotated[list[Name], Field(max_length=1000), AfterValidator(_different)]
+"""The classes of a model in a stored file."""
+
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R", bound="Record")
 Role = Literal["condition", "method", "run", "cost"]
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
@@ -35,7 +50,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, strict=True, allow_inf_nan=False)
 
     def __init__(self, /, **values: Any) -> None:
-        values = {name: one.item() if isinstance(one, np.generic) else one for name, one in values.items()}
+        values = {name: plain_value(one) for name, one in values.items()}
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -51,6 +66,42 @@ class Record(BaseModel):
     def given(self) -> dict[str, Any]:
         """The values that were given by name. The others are defaults, which may depend on them."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+def plain_value(value: Any) -> Any:
+    """Numbers and texts of NumPy and torch as those of Python, also inside lists, tuples and dictionaries.
+
+    Examples:
+        >>> plain_value([np.int64(8), np.array(0.5), {"on": np.True_}])
+        [8, 0.5, {'on': True}]
+    """
+    if isinstance(value, list | tuple):
+        return type(value)(map(plain_value, value)) if type(value) in (list, tuple) else value
+    if type(value) is dict:
+        return {plain_value(name): plain_value(one) for name, one in value.items()}
+    # A tensor is known by its methods: torch takes seconds to load.
+    is_scalar = isinstance(value, np.generic) or (hasattr(value, "__array__") and getattr(value, "ndim", None) == 0)
+    return value.item() if is_scalar else value
+
+
+def read_record(kind: type[R], content: object, where: str | Path, way_out: str) -> R:
+    """The record in a file's JSON, checked before anything is made from it.
+
+    Args:
+        kind: the record that the file must hold.
+        content: the value in the file.
+        where: the file, for the message.
+        way_out: what to do, for the message.
+
+    Raises:
+        InputError: a name is missing or unknown, or a value has a wrong type or size.
+    """
+    if not isinstance(content, dict):
+        raise InputError(f"{where} holds a {type(content).__name__}, expected an object of JSON; {way_out}")
+    try:
+        return kind(**content)
+    except InputError as error:
+        raise InputError(f"{where}: {error}; {way_out}") from None
 
 
 class Settings(Record):
@@ -102,10 +153,10 @@ def first_error(record: type[Record], error: ValidationError) -> InputError:
         return bad_value(name, given, get_args(field.annotation))
     of_several_types = len(first["loc"]) > 1 or "|" in str(field.annotation)
     otherwise = field.description if of_several_types else str(first["msg"]).removeprefix("Input should be ")
-    return InputError(f"Bad {name} {_cut(repr(given))}, expected {_range(field) or otherwise}")
+    return InputError(f"Bad {name} {cut(repr(given))}, expected {_range(field) or otherwise}")
 
 
-def _cut(text: str, most: int = 200) -> str:
+def cut(text: str, most: int = 200) -> str:
     """A text of one line; a long text loses its end."""
     return text if len(text) <= most else f"{text[:most]}..."
 
@@ -192,7 +243,28 @@ def parse_changes(assignments: list[str]) -> dict[str, Any]:
         if not equals or not key:
             raise InputError(f"Bad setting {assignment!r}, expected KEY=VALUE, e.g. graph.epsilon=0.9")
         try:
-            changes[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+            changes[key.strip()] = parse_toml(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
             changes[key.strip()] = value.strip()
+        except ValueError as error:
+            raise InputError(f"Bad setting {cut(assignment)!r} ({error}); give another value") from None
     return changes
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The values of a TOML text; `ValueError` for a text or a number that cannot be used."""
+    try:
+        values = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+    _check_sizes(values)
+    return values
+
+
+def _check_sizes(value: Any) -> None:
+    """Refuse whole numbers that TOML does not allow: Python could not even print the longest."""
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            _check_sizes(one)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number has more than 63 bits")

@@ -15,14 +15,27 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from ser_graph.common.files import atomic_folder, check_replaceable, named, read_json, sweep, write_json
 from ser_graph.common.locks import LOCK, lock
+from ser_graph.common.settings import Record, read_record
 from ser_graph.errors import InputError
 
 MARK = "stage.json"
 
 _MISSING = object()
 _LONGEST = 60  # characters of a value in a message
+
+
+class StageMark(Record):
+    """The content of `stage.json`.
+
+    Attributes:
+        asked: the request that the folder answers; None while unfinished work is being removed.
+    """
+
+    asked: dict[str, Any] | None = Field(description="values by name or None")
 
 
 class Stage:
@@ -135,7 +148,7 @@ def working(folder: Path, asked: Mapping[str, Any], *, shown: Path | None = None
 def _claim(folder: Path, wanted: dict[str, Any]) -> None:
     sweep(folder, held=True)
     mark = folder / MARK
-    if not mark.exists() or read_json(mark) != wanted:
+    if not mark.exists() or asked_of(folder) != wanted["asked"]:
         write_json(mark, {"asked": None})  # no request: if the process is killed here, no work counts as begun
         _empty(folder)
         write_json(mark, wanted)
@@ -143,8 +156,8 @@ def _claim(folder: Path, wanted: dict[str, Any]) -> None:
 
 def asked_of(folder: Path) -> dict[str, Any]:
     """The request of the result in a folder."""
-    stored = read_json(folder / MARK)
-    return stored.get("asked") or {} if isinstance(stored, dict) else {}
+    way_out = f"delete {folder} to make its result again"
+    return read_record(StageMark, read_json(folder / MARK), folder / MARK, way_out).asked or {}
 
 
 def plain(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from ser_graph.corpora.vocabulary import COLUMNS, NUMBERS
+from ser_graph.common.settings import plain_value
+from ser_graph.corpora.vocabulary import COLUMNS, NUMBERS, clean
 from ser_graph.errors import InputError, shorten
 from ser_graph_runtime.sound import SoundError, open_sound
 
@@ -202,6 +203,12 @@ def clip_table(adapter: Adapter, scan: Scan, root: str | Path) -> pd.DataFrame:
 def as_clip_table(table: pd.DataFrame) -> pd.DataFrame:
     """The same rows in the form of a clip table: fixed columns first, text or numbers, NaN. Attributes are kept.
 
+    Text loses outer blanks and gets Unicode's composed form (NFC), so that ``" anna"`` and ``"anna"`` are one
+    speaker. Names of files do not change.
+
+    Raises:
+        InputError: a cell holds a list, an array or bytes, or is no number in a column of numbers.
+
     Examples:
         >>> as_clip_table(pd.DataFrame({"speaker": ["03"], "note": [""]}, index=["b.wav"])).isna().iloc[0].tolist()
         [True, False, True, True, True, True]
@@ -209,7 +216,7 @@ def as_clip_table(table: pd.DataFrame) -> pd.DataFrame:
     extras = [column for column in table.columns if column not in COLUMNS]
     attributes, table = table.attrs, table.reindex(columns=[*COLUMNS, *extras])
     for column in table.columns:
-        table[column] = _numbers(table[column]) if column in NUMBERS else _text(table[column])
+        table[column] = _numbers(table[column]) if column in NUMBERS else as_text(table[column])
     table.index = pd.Index(table.index.astype(str), name="file")
     table.attrs = attributes
     return table
@@ -271,7 +278,48 @@ def _duration(path: Path) -> float:
         return np.nan
 
 
+def plain_cells(column: pd.Series) -> pd.Series:
+    """The cells of a column; numbers and texts of NumPy and torch become those of Python.
+
+    Raises:
+        InputError: a cell holds several values, or bytes.
+    """
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+        return column
+    if pd.api.types.is_timedelta64_dtype(column):
+        return column
+    cells = column.astype(object).map(plain_value)
+    wrong = cells.map(lambda cell: hasattr(cell, "__len__") and not isinstance(cell, str)).astype(bool)
+    if wrong.any():
+        cell, label = cells[wrong].iloc[0], cells.index[wrong][0]
+        where = label if isinstance(label, str) else f"row {label}"
+        raise InputError(
+            f"{column.name} of {where} is a {type(cell).__name__}, expected one text or one number in each cell"
+        )
+    return cells
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    """Clean text in the text type of pandas, NaN for missing values; 3.0 is the text 3.
+
+    pandas makes floats of codes if some are missing: speaker 3 becomes 3.0.
+
+    Examples:
+        >>> as_text(pd.Series([" anna", 3.0, np.nan, ""])).tolist()
+        ['anna', '3', nan, nan]
+    """
+    cells = plain_cells(column).astype(object)
+    names = {cell: _name(cell) for cell in cells[cells.notna()].unique()}
+    return cells.map(lambda cell: names.get(cell, np.nan)).astype(TEXT)
+
+
+def _name(cell: object) -> str | float:
+    is_code = isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53
+    return clean(int(cell) if is_code else cell) or np.nan  # type: ignore[call-overload]
+
+
 def _numbers(column: pd.Series) -> pd.Series:
+    column = plain_cells(column)
     numbers = column.map(_number).astype(float)
     bad = column[numbers.isna() & column.notna() & (column.astype(object) != "")]
     if len(bad):
@@ -281,13 +329,7 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 def _number(value: object) -> float:
     try:
-        return float(value)  # type: ignore[arg-type]  # other values become NaN
-    except (TypeError, ValueError):
+        number = float(value)  # type: ignore[arg-type]  # other values become NaN
+    except (TypeError, ValueError, OverflowError):
         return np.nan
-
-
-def _text(column: pd.Series) -> pd.Series:
-    """Text in the text type of pandas, NaN for missing values."""
-    text = column.astype(object).where(column.notna() & (column.astype(object) != ""), np.nan)
-    text = text.map(lambda value: value if isinstance(value, float) else str(value))
-    return text.astype(TEXT)
+    return number if np.isfinite(number) else np.nan

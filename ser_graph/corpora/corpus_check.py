@@ -16,7 +16,7 @@ from ser_graph.corpora.loading import find_adapter, is_table
 from ser_graph.corpora.splits import speaker_overlap
 from ser_graph.corpora.table import load_table
 from ser_graph.corpora.vocabulary import EMOTIONS
-from ser_graph.errors import shorten
+from ser_graph.errors import one_line, shorten
 
 
 def check_corpus(name: str, folder: str | Path) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def format_report(report: dict[str, Any], limit: int = 5) -> str:
         problems  none
     """
     lines = [
-        f"{report['corpus']} in {report['root']}",
+        one_line(f"{report['corpus']} in {report['root']}"),
         f"clips     {report['clips']:,} ({report['hours']:.2f} hours)",
         f"speakers  {report['speakers']}{_clips_each(report['clips_by_speaker'])}",
         f"genders   {_listed(report['genders'])}",
@@ -95,7 +95,8 @@ def format_report(report: dict[str, Any], limit: int = 5) -> str:
         kinds.setdefault((problem["severity"], problem["problem"]), []).append(problem)
     for (severity, kind), problems in kinds.items():
         lines.append(f"  {severity}: {kind}" + (f" ({len(problems)})" if len(problems) > 1 else ""))
-        lines += [f"    {': '.join(filter(None, (one['file'], one['detail'])))}" for one in problems[:limit]]
+        named = (": ".join(filter(None, (one["file"], one["detail"]))) for one in problems[:limit])
+        lines += [f"    {one_line(text)}" for text in named]
         if len(problems) > limit:
             lines.append(f"    and {len(problems) - limit} more")
     return "\n".join(lines)
@@ -152,7 +153,7 @@ def _counts(values: pd.Series) -> dict[Any, int]:
 
 
 def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {n}" for name, n in counts.items()) or "none"
+    return ", ".join(f"{one_line(name)} {n}" for name, n in counts.items()) or "none"
 
 
 def _clips_each(counts: dict[str, int]) -> str:

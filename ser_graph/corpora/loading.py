@@ -10,6 +10,7 @@ from ser_graph.corpora.adapter import TEXT, Adapter, clip_table, read_durations,
 from ser_graph.corpora.adapters import ADAPTERS
 from ser_graph.corpora.splits import speaker_split
 from ser_graph.corpora.table import TABLE_SUFFIXES, Labels, load_table, name_emotions
+from ser_graph.corpora.vocabulary import emotion_name
 from ser_graph.errors import InputError, bad_value, shorten
 
 Splitter = Callable[[pd.DataFrame], pd.DataFrame]
@@ -107,9 +108,10 @@ def _keep_emotions(table: pd.DataFrame, emotions: str | Collection[str], left_ou
             raise bad_value("emotions", emotions, ["all", "default", "a list of emotions"])
         left_out = left_out if emotions == "default" else ()
     else:
-        for emotion in sorted(set(emotions) - present):
+        emotions = {emotion_name(emotion) for emotion in emotions}
+        for emotion in sorted(emotions - present):
             raise bad_value("emotion", emotion, present)
-        left_out = present - set(emotions)
+        left_out = present - emotions
     out = table["emotion"].isin(list(left_out))
     kept = table[~out]
     if not len(kept):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from ser_graph.corpora.adapter import as_text
 from ser_graph.corpora.copies import originals, split_of_copies
 from ser_graph.corpora.vocabulary import SPLITS
 from ser_graph.errors import InputError, bad_value, shorten
@@ -38,7 +39,7 @@ def speaker_split(table: pd.DataFrame, fractions: Sequence[float] = (0.6, 0.2, 0
         >>> sorted(speaker_split(table)["split"])
         ['dev', 'test', 'train', 'train', 'train', 'train']
     """
-    shares = _shares(fractions)
+    table, shares = _named_alike(table), check_fractions(fractions)
     counts = _speaker_counts(table)
     capacity = _apportion(len(counts), shares)
     genders = _speaker_genders(table, counts.index)
@@ -79,7 +80,8 @@ def leave_speakers_out(
         >>> [speakers for speakers, _ in leave_speakers_out(table, 2)]
         [['a', 'b'], ['c', 'd']]
     """
-    everything, table = table, table[originals(table)]
+    everything = _named_alike(table)
+    table = everything[originals(everything)]
     counts = _speaker_counts(table)
     speakers = counts.index
     if "emotion" in table and table["emotion"].notna().any():
@@ -139,7 +141,7 @@ def speaker_overlap(table: pd.DataFrame) -> pd.DataFrame:
         >>> speaker_overlap(table).loc["a"].tolist()
         [1, 0, 1]
     """
-    counts = pd.crosstab(table["speaker"], table["split"]).reindex(columns=list(SPLITS), fill_value=0)
+    counts = pd.crosstab(as_text(table["speaker"]), table["split"]).reindex(columns=list(SPLITS), fill_value=0)
     return counts[(counts > 0).sum(axis=1) > 1]
 
 
@@ -173,7 +175,17 @@ def check_split(table: pd.DataFrame, *, shared_speakers: bool = False) -> None:
         )
 
 
-def _shares(fractions: Sequence[float]) -> np.ndarray:
+def _named_alike(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with clean names of speakers: ``" anna"`` and ``"anna"`` are one."""
+    return table.assign(speaker=as_text(table["speaker"])) if "speaker" in table else table
+
+
+def check_fractions(fractions: Sequence[float]) -> np.ndarray:
+    """The shares of train, dev and test, [3] float64.
+
+    Raises:
+        InputError: not three shares that add up to 1.
+    """
     shares = np.asarray(fractions, float)
     if shares.shape != (3,) or not (shares >= 0).all() or not np.isclose(shares.sum(), 1):
         raise InputError(

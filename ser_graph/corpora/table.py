@@ -16,13 +16,16 @@ duration    seconds, or a pandas time such as ``0 days 00:00:02.5``; if missing,
 ==========  =======================================================================================
 
 Only ``file`` and ``emotion`` are needed; case does not matter. Emotions may be spelled as adjectives, as
-three letters or in capitals (angry, hap, NEU). Every other column is kept. Columns hold text, except
+three letters or in capitals (angry, hap, NEU). Every other column is kept. Text loses outer blanks and gets
+Unicode's composed form. A file is also found if its name on the disk is decomposed or has another case of its
+suffix. The cells of a CSV may be separated by commas, semicolons, tabs or bars. Columns hold text, except
 ``duration, age, arousal, valence`` and ``dominance``, which hold numbers.
 """
 
 import csv
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -31,9 +34,11 @@ import numpy as np
 import pandas as pd
 
 from ser_graph.audio.clips import clip_paths
-from ser_graph.common.files import atomic_file
+from ser_graph.common.csv_files import protected, unprotected
+from ser_graph.common.files import atomic_file, parse_json
 from ser_graph.common.hashing import content_hash, file_contents
-from ser_graph.corpora.adapter import as_clip_table, read_durations
+from ser_graph.corpora.adapter import as_clip_table, as_text, plain_cells, read_durations
+from ser_graph.corpora.disk_names import as_on_disk
 from ser_graph.corpora.vocabulary import (
     COLUMN_ALIASES,
     COLUMNS,
@@ -41,9 +46,12 @@ from ser_graph.corpora.vocabulary import (
     EMOTIONS,
     GENDER_ALIASES,
     GENDERS,
+    NUMBERS,
     SPLIT_ALIASES,
     SPLITS,
     canonical_emotion,
+    clean,
+    emotion_name,
     plain,
 )
 from ser_graph.errors import InputError, bad_value, shorten
@@ -53,6 +61,8 @@ TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl"})
 Labels = Mapping[str, str | None] | Literal["strict", "keep"]
 """Treatment of emotions outside the vocabulary; see `name_emotions`."""
 
+_SEPARATORS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n')
 _SAME_END = 0.01  # seconds, the largest distance between the end of a segment and the end of its file
 _NO_GENDER = frozenset({"", "unknown", "other", "nan", "none"})
 
@@ -79,11 +89,14 @@ def load_table(
             found.
     """
     name = "the DataFrame" if isinstance(source, pd.DataFrame) else str(Path(source).expanduser())
-    rows = _named_columns(_read(source), name)
+    rows = _named_columns(_read(source), name).apply(plain_cells)
     files, folder = _relative(rows["file"], _start(source, root, rows["file"]), free=root is None)
     rows = _without_segments(rows, [folder / file for file in files], name)
     rows = _one_row_a_file(rows.drop(columns="file").set_axis(pd.Index(files, name="file")), name)
+    rows = rows.assign(**{str(name): as_text(rows[name]) for name in rows if name not in NUMBERS})
     rows["emotion"] = name_emotions(rows["emotion"], labels)
+    if "speaker" in rows:
+        rows["speaker"] = _whole_codes(rows["speaker"])
     for column, aliases, expected in (("gender", GENDER_ALIASES, GENDERS), ("split", SPLIT_ALIASES, SPLITS)):
         if column in rows:
             rows[column] = _respell(rows[column], column, aliases, expected)
@@ -99,9 +112,13 @@ def name_emotions(emotions: pd.Series, labels: Labels = "strict") -> pd.Series:
 
     Args:
         emotions: a Series by file, in any accepted spelling; missing values stay missing.
-        labels: ``"strict"`` refuses other emotions, ``"keep"`` leaves them unchanged, and a mapping gives their new
-            names (None: treat the clip as unlabelled). A mapping comes before the known spellings, so that
-            ``{"calm": "neutral"}`` merges two classes.
+        labels: ``"strict"`` refuses other emotions, ``"keep"`` keeps them in lower case, and a mapping gives their
+            new names (None: treat the clip as unlabelled). A mapping comes before the known spellings, so that
+            ``{"calm": "neutral"}`` merges two classes. New names may have any spelling too: ``{"exc": "happy"}``
+            makes happiness.
+
+    Raises:
+        InputError: an unknown emotion, or labels of another kind.
 
     Examples:
         >>> said = pd.Series(["ANG", "happy", "frustrated"], index=["a.wav", "b.wav", "c.wav"])
@@ -113,9 +130,9 @@ def name_emotions(emotions: pd.Series, labels: Labels = "strict") -> pd.Series:
         ser_graph_runtime.errors.InputError: Unknown emotions: 'frustrated' (1 clip, c.wav); accepted are anger,
         boredom, ...
     """
-    if isinstance(labels, str) and labels not in ("strict", "keep"):
+    if not isinstance(labels, Mapping) and labels not in ("strict", "keep"):
         raise bad_value("labels", labels, ["strict", "keep", "a mapping such as {'exc': 'happiness'}"])
-    mapping = {} if isinstance(labels, str) else {plain(old): new for old, new in labels.items()}
+    mapping = {} if isinstance(labels, str) else {plain(old): _new_name(old, new) for old, new in labels.items()}
     names: dict[str, str | float] = {}
     unknown: list[str] = []
     for spelling in emotions.dropna().unique():
@@ -124,12 +141,18 @@ def name_emotions(emotions: pd.Series, labels: Labels = "strict") -> pd.Series:
             new = mapping.get(plain(spelling), mapping.get(str(canonical)))
             names[spelling] = np.nan if new is None else new
         elif canonical or labels == "keep":
-            names[spelling] = canonical or str(spelling).strip()
+            names[spelling] = emotion_name(spelling)
         else:
             unknown.append(spelling)
     if unknown:
         raise _unknown_emotions(emotions, unknown)
     return emotions.map(names)
+
+
+def _new_name(old: str, new: object) -> str | None:
+    if new is not None and not (isinstance(new, str) and clean(new)):
+        raise InputError(f"Bad labels, {old!r} becomes {new!r}; expected a name, or None for no label")
+    return None if new is None else emotion_name(new)
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
@@ -147,9 +170,15 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
     with atomic_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         # Quoted text keeps even a carriage return in a name, and marks speaker "03" as text.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerow(["file", *table.columns])
+        writer.writerow(map(protected, ["file", *table.columns]))
         for row in table.itertuples():
-            writer.writerow("" if cell != cell else cell for cell in row)  # only NaN differs from itself
+            writer.writerow(map(_stored_cell, row))
+
+
+def _stored_cell(cell: str | float) -> str | float:
+    if isinstance(cell, str):
+        return protected(cell)
+    return "" if cell != cell else cell  # only NaN differs from itself
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -170,7 +199,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
-        return source.reset_index(drop=source.index.names == [None])
+        return _without_index(source)
     path = Path(source).expanduser()
     if path.is_dir():
         found = sorted(file.name for file in path.iterdir() if file.suffix.lower() in TABLE_SUFFIXES)
@@ -184,10 +213,23 @@ def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     return _read_csv(path, "\t" if path.suffix.lower() == ".tsv" else ",")
 
 
-def _read_csv(path: Path, separator: str) -> pd.DataFrame:
+def _without_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its index as columns; an index may repeat a column."""
+    for name in [name for name in frame.index.names if name is not None and name in frame.columns]:
+        if not (frame.index.get_level_values(name).astype(str) == frame[name].astype(str)).all():
+            raise InputError(f"The DataFrame has a column {name} and an index {name} that differ; keep one of them")
+        frame = frame.drop(columns=name)
+    return frame.reset_index(drop=frame.index.names == [None])
+
+
+def _read_csv(path: Path, usual: str) -> pd.DataFrame:
     """A CSV as text. Only empty cells count as missing: a clip may be called NA.wav, and a speaker None."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            told = _SEPARATOR_LINE.fullmatch(first)  # Excel reads and writes such a line
+            file.seek(0 if told is None else file.tell())
+            separator = _separator(first, usual) if told is None else told[1]
             rows = [row for row in csv.reader(file, delimiter=separator) if row]
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error) from None
@@ -201,17 +243,37 @@ def _read_csv(path: Path, separator: str) -> pd.DataFrame:
             raise InputError(
                 f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}; repair the row"
             )
-    return pd.DataFrame([[cell or np.nan for cell in row] for row in body], columns=header, dtype=object)
+    cells = [[unprotected(cell) or np.nan for cell in row] for row in body]
+    return pd.DataFrame(cells, columns=[unprotected(name) for name in header], dtype=object)
+
+
+def _separator(header: str, usual: str) -> str:
+    """The separator with which a header names a column of files; else the usual one."""
+    for separator in (usual, *_SEPARATORS):
+        names = next(csv.reader([header], delimiter=separator), [])
+        if len(names) > 1 and any(COLUMN_ALIASES.get(plain(name)) == "file" for name in names):
+            return separator
+    return usual
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
     try:
-        rows = pd.DataFrame([json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()])
+        lines = path.read_text("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error) from None
-    except ValueError as error:
-        raise InputError(f"{path} is not jsonl ({error}); expected one JSON object per line") from None
-    return rows.map(lambda cell: json.dumps(cell) if isinstance(cell, list | dict) else cell)
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = parse_json(line) if line.strip() else {}
+        except ValueError as error:
+            raise InputError(
+                f"{path} is not jsonl (line {number}: {error}); expected one JSON object per line"
+            ) from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number}: a {type(row).__name__}, expected one JSON object per line")
+        rows += [row] if row else []
+    table = pd.DataFrame(rows)
+    return table.map(lambda cell: json.dumps(cell) if isinstance(cell, list | dict) else cell)
 
 
 def _not_utf8(path: Path, error: UnicodeDecodeError) -> InputError:
@@ -235,6 +297,7 @@ def _start(source: str | Path | pd.DataFrame, root: str | Path | None, files: pd
 
 def _named_columns(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows with standard column names; a column with the standard name is preferred to its aliases."""
+    rows = rows.set_axis([str(column) for column in rows.columns], axis=1)
     found: dict[str, list[str]] = {}
     for column in rows.columns:
         found.setdefault(COLUMN_ALIASES.get(plain(column), plain(column)), []).append(column)
@@ -278,6 +341,7 @@ def _relative(files: pd.Series, root: Path, *, free: bool) -> tuple[list[str], P
     if files.isna().any():
         raise InputError(f"{int(files.isna().sum())} rows have no file; delete them or fill the column in")
     paths = [Path(os.path.normpath(root / str(file).strip().replace("\\", "/"))) for file in files]
+    paths = as_on_disk(paths)
     outside = [path for path in paths if not path.is_relative_to(root)]
     if outside and not free:
         raise InputError(f"{outside[0]} is not below the root {root}; give a folder that contains all clips")
@@ -328,10 +392,20 @@ def _respell(column: pd.Series, what: str, aliases: Mapping[str, str], expected:
     return column.map(names)
 
 
+def _whole_codes(column: pd.Series) -> pd.Series:
+    """Codes that pandas has written as floats, because some are missing, without their ``.0``."""
+    known = column.dropna()
+    is_float = len(known) and known.str.fullmatch(r"-?\d+\.0").all()
+    return column.str.removesuffix(".0") if is_float else column
+
+
 def _seconds(column: pd.Series, name: str, files: pd.Series | None = None) -> pd.Series:
     """Seconds from numbers or from pandas times; `files` names the rows, by default the index."""
     numbers = pd.to_numeric(column.astype(object), errors="coerce")
     if numbers[column.notna()].notna().all() and not pd.api.types.is_timedelta64_dtype(column):
+        if len(bad := numbers[(numbers < 0) | np.isinf(numbers)]):
+            file = bad.index[0] if files is None else files[bad.index[0]]
+            raise InputError(f"{name}: bad {column.name} {bad.iloc[0]!r} of {file}, expected seconds or hh:mm:ss")
         return numbers
     times = pd.to_timedelta(column, errors="coerce")
     bad = column[times.isna() & column.notna()]
@@ -343,7 +417,7 @@ def _seconds(column: pd.Series, name: str, files: pd.Series | None = None) -> pd
 
 def _with_durations(table: pd.DataFrame, folder: Path, name: str) -> pd.DataFrame:
     """Read missing durations from the headers; refuse a root that contains no clip."""
-    if not any((folder / file).is_file() for file in table.index):
+    if not any(os.path.isfile(folder / file) for file in table.index):  # noqa: PTH113  (no error for any name)
         raise InputError(
             f"None of the {len(table)} files of {name} is in {folder} (first: {table.index[0]}); "
             "move the table into the folder of its files, or give that folder: load_table(table, root=FOLDER)"

@@ -3,6 +3,7 @@
 Canonical emotions are nouns, genders are ``female`` and ``male``, splits are ``train``, ``dev`` and ``test``.
 """
 
+import unicodedata
 from collections.abc import Mapping
 
 EMOTIONS = (
@@ -63,6 +64,16 @@ SPLIT_ALIASES = _spellings(_SPLIT_SPELLINGS)
 COLUMN_ALIASES = _spellings(_COLUMN_SPELLINGS)
 
 
+def clean(text: object) -> str:
+    """Text without outer blanks, in Unicode's composed form: equal names are then equal texts.
+
+    Examples:
+        >>> clean(" Zoe\u0308 ") == "Zo\u00eb"
+        True
+    """
+    return unicodedata.normalize("NFC", str(text)).strip()
+
+
 def plain(spelling: object) -> str:
     """A spelling without differences of case, outer blanks, and ``-`` or blanks for ``_``.
 
@@ -70,7 +81,17 @@ def plain(spelling: object) -> str:
         >>> plain(" Pleasant-Surprise ")
         'pleasant_surprise'
     """
-    return str(spelling).strip().lower().replace("-", "_").replace(" ", "_")
+    return clean(clean(spelling).lower()).replace("-", "_").replace(" ", "_")
+
+
+def emotion_name(spelling: str) -> str:
+    """The name of an emotion: the noun of the vocabulary, or else the plain spelling.
+
+    Examples:
+        >>> emotion_name("Happy"), emotion_name(" Contempt")
+        ('happiness', 'contempt')
+    """
+    return canonical_emotion(spelling) or plain(spelling)
 
 
 def canonical_emotion(spelling: str) -> str | None:

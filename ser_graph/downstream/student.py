@@ -2,25 +2,68 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.audio.standardise import Standardise
+from ser_graph.audio.standardise import Normalisation, Standardise
 from ser_graph.common.files import atomic_folder, check_readable, read_json, write_json
 from ser_graph.common.hashing import content_hash
+from ser_graph.common.settings import Emotions, Record, read_record
 from ser_graph.downstream.augmentation import Augmentation
-from ser_graph.downstream.backbones import Output, count_macs, count_parameters, make_backbone
+from ser_graph.downstream.backbones import MAX_WIDTH, Output, count_macs, count_parameters, make_backbone
 from ser_graph.downstream.transfer import TRANSFERS, fuse
-from ser_graph.errors import InputError, bad_value
+from ser_graph.errors import InputError, bad_value, one_line
 from ser_graph_runtime.ready import READY
 
 MARK = "model.json"
+FORMAT = "ser_graph.student"
 FORMAT_VERSION = 1
+_WEIGHTS = "model.safetensors"
+_WAY_OUT = "train the student again"
 _READY_FOLDER = Path(__file__).parent / "ready"
+
+
+class StudentInfo(Record):
+    """How a stored student was made: the values that the library reads; there may be others beside them.
+
+    Attributes:
+        backbone: name of the network.
+        settings: settings of the training.
+        history: a row per epoch.
+        epoch: the epoch that was kept.
+        corpus: name of the corpus.
+        data_hash: hash of the graph's data.
+        teacher: fingerprint of the upstream, if the student needs its embeddings.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    backbone: Literal["cnn6", "mobilenet15", "resnet9", "vgg15"] = Field(description="the name of a network")
+    settings: dict[str, Any] = Field(default_factory=dict, description="values by name")
+    history: list[dict[str, float]] = Field(default_factory=list, description="numbers by name, for each epoch")
+    epoch: int | None = Field(None, description="a number or None", ge=0)
+    corpus: str | None = Field(None, description="a name or None")
+    data_hash: str | None = Field(None, description="a hash or None")
+    teacher: str | None = Field(None, description="a hash or None")
+
+
+class StoredStudent(Record):
+    """The content of `model.json`; see `Student` for its values."""
+
+    format: Literal["ser_graph.student"] = Field(description="ser_graph.student")
+    version: int = Field(description="a number")
+    emotions: Emotions = Field(description="up to 1,000 different names", min_length=1)
+    features: LogMelSettings = Field(description="settings of the spectrograms")
+    normalise: Normalisation = Field(description="corpus, utterance or speaker")
+    transfer: Literal["none", "add", "max", "avg"] = Field(description="none, add, max or avg")
+    width: float = Field(description="a multiplier", gt=0, le=MAX_WIDTH)
+    info: StudentInfo = Field(description="values by name")
 
 
 class Student(nn.Module):
@@ -166,12 +209,12 @@ def write_student(student: Student, folder: Path) -> None:
     """Write a student's two files into a folder."""
     save_file(
         {name: value.contiguous() for name, value in student.state_dict().items()},
-        folder / "model.safetensors",
+        folder / _WEIGHTS,
     )
     write_json(
         folder / MARK,
         {
-            "format": "ser_graph.student",
+            "format": FORMAT,
             "version": FORMAT_VERSION,
             "emotions": student.emotions,
             "features": student.features.model_dump(),
@@ -202,24 +245,33 @@ def load_student(folder: str | Path) -> Student:
             raise bad_value("student", str(folder), ready_students())
         folder = _READY_FOLDER / str(folder).removeprefix(READY)
     folder = Path(folder).expanduser()
-    if not (folder / MARK).exists() or not (folder / "model.safetensors").exists():
-        raise InputError(f"{folder} is not a trained student; expected model.json and model.safetensors in it")
-    check_readable(folder / MARK, folder / "model.safetensors")
-    stored = read_json(folder / MARK)
-    if stored.get("format") != "ser_graph.student" or stored.get("version") != FORMAT_VERSION:
-        raise InputError(f"{folder} was stored by another version of ser_graph; train the student again")
-    info = stored["info"]
-    student = Student(
-        info["backbone"],
-        stored["emotions"],
-        LogMelSettings(**stored["features"]),
-        info,
-        normalise=stored["normalise"],
-        transfer=stored["transfer"],
-        width=stored["width"],
-    )
+    if not (folder / MARK).exists() or not (folder / _WEIGHTS).exists():
+        raise InputError(f"{folder} is not a trained student; expected {MARK} and {_WEIGHTS} in it")
+    check_readable(folder / MARK, folder / _WEIGHTS)
+    content = read_json(folder / MARK)
+    if not isinstance(content, dict) or [content.get("format"), content.get("version")] != [FORMAT, FORMAT_VERSION]:
+        raise InputError(f"{folder} was stored by another version of ser_graph; {_WAY_OUT}")
+    stored = read_record(StoredStudent, content, folder / MARK, _WAY_OUT)
+    how: dict[str, Any] = {"normalise": stored.normalise, "transfer": stored.transfer, "width": stored.width}
+    make = partial(Student, stored.info.backbone, stored.emotions, stored.features, content["info"], **how)
     try:
-        student.load_state_dict(load_file(folder / "model.safetensors"))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise InputError(f"The student in {folder} is damaged ({str(error).splitlines()[0]})") from None
+        with torch.device("meta"):  # takes no memory
+            needed = sum(value.numel() for value in make().state_dict().values())
+        if needed > (folder / _WEIGHTS).stat().st_size:
+            raise ValueError(f"{_WEIGHTS} is too short for the network that {MARK} describes")
+        student = make()
+        student.load_state_dict(load_file(folder / _WEIGHTS))
+        check_finite(student)
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        reason = one_line(error).removeprefix("Error(s) in loading state_dict for Student: ")[:300]
+        raise InputError(f"The student in {folder} is damaged ({reason}); {_WAY_OUT}") from None
     return student.eval()
+
+
+def check_finite(student: Student) -> None:
+    """Refuse weights of a file that no training gives; `ValueError` names the tensor."""
+    for name, value in student.state_dict().items():
+        if not value.isfinite().all():
+            raise ValueError(f"{name} holds NaN or infinity")
+    if not (student.standardise.std > 0).all():
+        raise ValueError("standardise.std is not above 0")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from pydantic import Field
 from sklearn.metrics import recall_score
 from torch import Tensor
 from torch.nn import functional
@@ -22,7 +23,7 @@ from ser_graph.common.devices import autocast, pick_device
 from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash
-from ser_graph.common.settings import with_settings
+from ser_graph.common.settings import Record, with_settings
 from ser_graph.common.stages import working
 from ser_graph.corpora import originals
 from ser_graph.downstream.augmentation import Augmentation
@@ -33,10 +34,10 @@ from ser_graph.downstream.optimisation import Average, make_optimiser, rate_at
 from ser_graph.downstream.prediction import known_voices, predict_logits
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.spreading import Spread, join_batch_norms, part_batch_norms
-from ser_graph.downstream.student import Student, load_student, start_from, weights_hash
+from ser_graph.downstream.student import Student, check_finite, load_student, start_from, weights_hash
 from ser_graph.downstream.teacher import corpus_clips, training_view
 from ser_graph.downstream.transfer import check_transfer
-from ser_graph.errors import InputError
+from ser_graph.errors import InputError, one_line
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
 from ser_graph.graph.building import data_hash
 
@@ -427,13 +428,25 @@ class _Run:
             return
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
+            history, best = _History(rows=state["history"]).rows, state["best"]
+            if best is not None:
+                self.student.load_state_dict(best)
+                check_finite(self.student)
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+            check_finite(self.student)
+        except Exception as error:  # torch raises many kinds for a damaged file and for a wrong structure
+            reason = f"{type(error).__name__}: {one_line(error)[:200]}"
             raise InputError(
-                f"The checkpoint {path} is damaged, delete it ({str(error).splitlines()[0]})"
+                f"The checkpoint {path} is damaged ({reason}); delete it to start the training anew"
             ) from None
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.history, self.best = state["history"], state["best"]
+        self.history, self.best = history, best
+
+
+class _History(Record):
+    """The history in a checkpoint, a row per finished epoch."""
+
+    rows: list[dict[str, float]] = Field(description="numbers by name, for each epoch", min_length=1)
 
 
 def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> None:

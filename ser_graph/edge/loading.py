@@ -24,7 +24,7 @@ def load_model(model: "str | Path | Student | Model", threads: int = 1) -> Model
     """
     if isinstance(model, str | Path):
         path = find_model(model)
-        if path.suffix == ".onnx" and not path.is_dir():
+        if path.suffix.lower() == ".onnx" and not path.is_dir():
             from ser_graph.edge.onnx_student import OnnxStudent
 
             return OnnxStudent(path, threads)

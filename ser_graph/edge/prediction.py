@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import atomic_file
 from ser_graph.edge.loading import load_model
 from ser_graph.edge.models import Model
@@ -189,7 +190,7 @@ def _row(window: Answer) -> dict[str, Any]:
 def write_predictions(table: pd.DataFrame, out: str | Path) -> None:
     """Write a table of `predict` as CSV."""
     with atomic_file(out) as part:
-        _as_text(table).to_csv(part)
+        write_csv(_as_text(table), part)
 
 
 def record(windows: Iterable[Answer], name: str, out: str | Path) -> Iterator[Answer]:
@@ -207,7 +208,7 @@ def record(windows: Iterable[Answer], name: str, out: str | Path) -> Iterator[An
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         for n, window in enumerate(chain(first, windows)):
-            _as_text(windows_table({name: [window]})).to_csv(file, header=n == 0)
+            write_csv(_as_text(windows_table({name: [window]})), file, header=n == 0)
             file.flush()
             yield window
 
@@ -245,7 +246,7 @@ def _predict_clips(
     threads: int,
     progress: bool,
 ) -> pd.DataFrame:
-    if not isinstance(model, OnnxStudent) and Path(str(model)).suffix != ".onnx":
+    if not isinstance(model, OnnxStudent) and Path(str(model)).suffix.lower() != ".onnx":
         from ser_graph.downstream import Student, load_student, predict_clips
 
         model = getattr(model, "student", model)  # of a `TorchStudent`

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, confusion_matrix as _confusion_matrix, recall_score
 
+from ser_graph.common.csv_files import unprotected
 from ser_graph.errors import InputError, shorten
 
 
@@ -175,4 +176,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """Read stored predictions, exact to the last bit; an emotion or a speaker may have the name NA."""
     rows = pd.read_csv(path, index_col="file", dtype=str, keep_default_na=False, na_values=[""])
     shares = [str(name) for name in rows if str(name).startswith("p_")]
+    text = [name for name in rows if name not in shares]
+    rows[text] = rows[text].map(unprotected, na_action="ignore")
+    rows.index = rows.index.map(unprotected)
     return rows.astype({**dict.fromkeys(shares, float), **({"fold": int} if "fold" in rows else {})})

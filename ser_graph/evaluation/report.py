@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import atomic_file
 from ser_graph.common.settings import without_effect_on
 from ser_graph.downstream import TrainingSettings
@@ -107,7 +108,7 @@ def write_report(
                 figure.savefig(part, format="png")
             drawn.append(name)
     with atomic_file(out / "students.csv") as part:
-        study.students.to_csv(part, index=False)
+        write_csv(study.students, part, index=False)
     text = {name: f"{caption}.\n\n{markdown_table(table)}" for name, (table, caption) in tables.items()}
     n_compared = {"differences": len(differences), "tests": len(tests)}
     _write(out / "report.md", _markdown(study, chosen, choose, metric, test, text, drawn, n_compared))

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ser_graph.audio.clips import clip_paths
+from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import read_json, write_json
 from ser_graph.common.hashing import file_contents, known_contents, remember_contents
 from ser_graph.common.stages import Stage
@@ -58,7 +59,7 @@ def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> p
     with stage.write() as part:
         write_table(usable, part / "clips.csv")
         write_json(part / _CONTENTS, known_contents(clip_paths(table)))
-        problems.to_csv(part / "problems.csv", index=False)
+        write_csv(problems, part / "problems.csv", index=False)
     return usable
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import read_json, write_json
 from ser_graph.common.settings import names_of
 from ser_graph.common.stages import Stage
@@ -164,7 +165,7 @@ def _check_emotions(fold: _Fold) -> None:
 def _store(stage: Stage, said: dict[str, pd.DataFrame], row: dict[str, Any]) -> None:
     with stage.write() as part:
         for split, table in said.items():
-            table.to_csv(part / _FILES[split])
+            write_csv(table, part / _FILES[split])
         write_json(part / _ROW, row)
 
 

@@ -1,5 +1,6 @@
 """The students of a recipe: lists of settings, their grid, and the names of the students."""
 
+import math
 from itertools import product
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from ser_graph.errors import InputError, bad_value
 
 # Settings of training with a separate list in [students].
 _GRID = ("backbone", "seed", "method", "alpha", "n_neighbors", "layer")
+MOST_STUDENTS = 10_000
 _FIRST_IN_NAME = ("backbone", "method", "transfer")
 
 
@@ -30,7 +32,7 @@ class Students(BaseModel):
             share, such as `epochs`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     backbone: list[str] = Field(["resnet9"], min_length=1)
     method: list[str] = Field(["baseline", "nsl"], min_length=1)
@@ -46,6 +48,10 @@ def training_settings(students: Students, protocol: str) -> list[TrainingSetting
     """The settings of each student of the grid, baselines first."""
     grid = {name: values for name in _GRID if (values := getattr(students, name))}
     grid |= _training_lists(students.training)
+    if (n_students := math.prod(map(len, grid.values()))) > MOST_STUDENTS:
+        raise InputError(
+            f"The lists in [students] make {n_students:,} students, expected at most {MOST_STUDENTS:,}; shorten one"
+        )
     transfers = {**grid, "method": ["baseline"], "transfer": students.transfer}
     cells: dict[str, TrainingSettings] = {}
     for lists in (grid, transfers):

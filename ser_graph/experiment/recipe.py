@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.settings import setting
 from ser_graph.corpora import ADAPTERS
+from ser_graph.corpora.splits import check_fractions
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError, bad_value
 from ser_graph.experiment.grid import Students, training_settings
@@ -15,7 +16,7 @@ from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Corpus(_Part):
@@ -39,11 +40,17 @@ class Corpus(_Part):
     root: str = ""
     split: Literal["default", "speaker-independent"] = "default"
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**63)
     shared_speakers: bool = False
     emotions: Literal["default", "all"] | list[str] = "default"
     labels: dict[str, str] = Field(default_factory=dict)
     make: dict[str, str | int | float] = Field(default_factory=dict)
+
+    @field_validator("fractions")
+    @classmethod
+    def _add_up(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:
+        check_fractions(fractions)
+        return fractions
 
     @field_validator("corpus")
     @classmethod

@@ -1,12 +1,12 @@
 """Recipes as TOML: shipped recipes, files, changes of single keys, and error messages of one line."""
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from ser_graph.common.settings import cut, parse_toml, plain_value
 from ser_graph.errors import InputError
 from ser_graph.experiment.recipe import Corpus, Recipe
 
@@ -29,9 +29,9 @@ def load_recipe(name_or_file: str | Path, changes: dict[str, Any] | None = None)
     """
     text = _read(name_or_file)
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{name_or_file} is not valid TOML: {error}") from None
+        values = parse_toml(text)
+    except ValueError as error:
+        raise InputError(f"{name_or_file} is not valid TOML: {error}; correct it") from None
     for key, value in (changes or {}).items():
         _set(values, key, value)
     return make_recipe(values, str(name_or_file))
@@ -40,7 +40,7 @@ def load_recipe(name_or_file: str | Path, changes: dict[str, Any] | None = None)
 def make_recipe(values: dict[str, Any], where: str = "the recipe") -> Recipe:
     """Make a recipe from nested values; messages name `where`."""
     try:
-        return Recipe.model_validate(values)
+        return Recipe.model_validate(plain_value(values))
     except ValidationError as error:
         raise InputError(f"{where}: {_first_error(error)}") from None
     except InputError as error:
@@ -64,7 +64,10 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 def _read(name_or_file: str | Path) -> str:
     path = Path(name_or_file).expanduser()
     if path.is_file():
-        return path.read_text("utf-8")
+        try:
+            return path.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     if str(name_or_file) in shipped_recipes():
         return (resources.files("ser_graph.experiment.recipes") / f"{name_or_file}.toml").read_text("utf-8")
     raise InputError(f"No recipe {str(name_or_file)!r}, expected a TOML file or one of {shipped_recipes()}")
@@ -82,7 +85,8 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 def _first_error(error: ValidationError) -> str:
     """One line for the first error, with the key as written in the file."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    # pydantic also names the type that it has tried, e.g. target.Corpus.seed
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith((Corpus.__name__, "list[")))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {key!r}, expected one of {_keys_beside(first['loc'])}{more}"
@@ -91,7 +95,7 @@ def _first_error(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if isinstance(first["input"], dict):  # settings whose own message names the error
         return f"{key}: {message}{more}" if key else f"{message}{more}"
-    return f"{key} = {first['input']!r}: {message}{more}" if key else f"{message}{more}"
+    return f"{key} = {cut(repr(first['input']))}: {message}{more}" if key else f"{message}{more}"
 
 
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:

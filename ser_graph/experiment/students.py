@@ -12,6 +12,7 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
+from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import write_json
 from ser_graph.common.memory import keep_freed_memory
 from ser_graph.common.processes import safe_imports
@@ -141,8 +142,8 @@ def _store(stage: Stage, student: Student, data: ClipGraph, settings: TrainingSe
     dev_predictions = _predict_dev(student, data, settings)
     with stage.write() as part:
         write_student(student, part)
-        pd.DataFrame(student.info["history"]).to_csv(part / "history.csv", index=False)
-        predictions.to_csv(part / "predictions.csv")
+        write_csv(pd.DataFrame(student.info["history"]), part / "history.csv", index=False)
+        write_csv(predictions, part / "predictions.csv")
         metrics |= _write_dev(dev_predictions, part)
         one_clip = None if student.needs_teacher else latency_ms(student)
         metrics.update(size_mb=size_mb(part), latency_ms=one_clip, n_params=student.n_params)
@@ -166,8 +167,8 @@ def _prepare_folds(
     found = cross_validate(data, settings, n_folds=n_folds, n_dev=folds.n_dev, **how)
     metrics: dict[str, Any] = {**found.metrics, "size_mb": None, "latency_ms": None}
     with stage.write() as part:
-        found.predictions.to_csv(part / "predictions.csv")
-        found.folds.to_csv(part / "folds.csv")
+        write_csv(found.predictions, part / "predictions.csv")
+        write_csv(found.folds, part / "folds.csv")
         metrics |= _write_dev(found.dev_predictions, part)
         metrics |= {"n_params": int(found.folds["n_params"].iloc[0]), "epoch": found.folds["epoch"].tolist()}
         write_json(part / "metrics.json", metrics)
@@ -177,7 +178,7 @@ def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]
     """Store the predictions for dev, if any; returns their metrics."""
     if predictions is None:
         return {}
-    predictions.to_csv(folder / "dev_predictions.csv")
+    write_csv(predictions, folder / "dev_predictions.csv")
     return {f"dev_{name}": value for name, value in evaluate(predictions).items() if name in METRICS}
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ser_graph.common.files import check_readable, read_json
 from ser_graph.corpora.table import read_table
-from ser_graph.errors import InputError
+from ser_graph.errors import InputError, one_line
 from ser_graph.graph.meta import GraphMeta, parse_meta
 
 FORMAT = "ser_graph.graph"
@@ -46,8 +46,11 @@ def read_stored_graph(folder: str | Path) -> StoredGraph:
     try:
         table = read_table(folder / "clips.csv")
         x = np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy reads the header as Python, and raises many kinds
         raise damaged(folder, error) from None
+    if not isinstance(x, np.ndarray) or x.ndim != 3 or x.dtype.name not in ("float16", "float32"):
+        found = f"{list(x.shape)} {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
+        raise damaged(folder, f"x.npy is {found}, expected [N, n_frames, n_mels] of float16 or float32")
     if len(x) != len(table):
         raise damaged(folder, "its parts have different lengths")
     expected = (meta.features.n_frames, meta.features.n_mels)
@@ -61,7 +64,7 @@ def read_stored_graph(folder: str | Path) -> StoredGraph:
 
 def damaged(folder: Path, why: object) -> InputError:
     """The error for a graph with parts that cannot be read or do not fit each other."""
-    return InputError(f"The graph in {folder} is damaged ({str(why).splitlines()[0]}); build it again")
+    return InputError(f"The graph in {folder} is damaged ({one_line(why)[:300]}); build it again")
 
 
 def _read_meta(folder: Path) -> GraphMeta:
@@ -78,7 +81,7 @@ def _read_meta(folder: Path) -> GraphMeta:
 
 
 def _check_version(version: Any, folder: Path) -> None:
-    if not isinstance(version, int):
+    if type(version) is not int:
         raise damaged(folder, "meta.json has no version")
     if version > FORMAT_VERSION:
         raise InputError(f"{folder} was stored by a newer ser_graph; update this one (pip install -U ser-graph)")

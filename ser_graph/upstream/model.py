@@ -6,20 +6,48 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 import ser_graph.audio.torchaudio_import  # noqa: F401  (transformers imports torchaudio too)
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.files import atomic_folder, read_json, write_json
 from ser_graph.common.hashing import content_hash
+from ser_graph.common.settings import Emotions, Record, read_record
 from ser_graph.errors import InputError, shorten
 from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
 from ser_graph.upstream.transformers_logging import silence_transformers
 
 INFO_FILE = "ser_graph.json"
+_WAY_OUT = "fine-tune the upstream again"
 _HEAD = ("projector.", "classifier.", "layer_weights")  # what fine-tuning adds to a checkpoint of the encoder alone
 _ONLY_IN_TRAINING = ("masked_spec_embed",)  # SpecAugment's vector; some checkpoints lack it
+
+
+class StoredUpstream(Record):
+    """The content of `ser_graph.json`: the values that the library reads; there may be others beside them.
+
+    Attributes:
+        emotions: the classes of the head in code order; empty before fine-tuning.
+        weights: origin of the weights, a name or a folder.
+        finetuned: whether the weights were fine-tuned.
+        untrained: names of the tensors that the checkpoint did not contain.
+        corpus: name of the source corpus.
+        dev_accuracy: of the fine-tuned model.
+        test_accuracy: of the fine-tuned model.
+        history: a row per epoch of the fine-tuning.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    emotions: Emotions = Field(default_factory=list, description="up to 1,000 different names")
+    weights: str | None = Field(None, description="a name, a folder or None")
+    finetuned: bool = False
+    untrained: list[str] = Field(default_factory=list, description="a list of names")
+    corpus: str | None = Field(None, description="a name or None")
+    dev_accuracy: float | None = Field(None, description="a share or None", ge=0, le=1)
+    test_accuracy: float | None = Field(None, description="a share or None", ge=0, le=1)
+    history: list[dict[str, float]] = Field(default_factory=list, description="numbers by name, for each epoch")
 
 
 class Upstream:
@@ -70,6 +98,7 @@ class Upstream:
 
         _check_not_a_cache(Path(name_or_folder).expanduser())
         name = str(Path(name_or_folder).expanduser()) if _is_folder(name_or_folder) else str(name_or_folder)
+        info = _stored_info(Path(name)) or {"weights": str(name_or_folder), "finetuned": False}
         try:
             with silence_transformers(), torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
@@ -77,19 +106,20 @@ class Upstream:
                     name, output_loading_info=True, use_safetensors=True, dtype=torch.float32
                 )
                 extractor = AutoFeatureExtractor.from_pretrained(name)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except Exception as error:  # transformers raises many kinds for a damaged file
             reason = " ".join(str(error).split())[:200]
             raise InputError(
                 f"No upstream {str(name_or_folder)!r}: expected a folder with config.json, model.safetensors "
                 f"and preprocessor_config.json, or a model of the Hugging Face hub ({reason})"
             ) from None
         _check_complete(name_or_folder, model, sorted(loading["missing_keys"]))
-        stored = Path(name) / INFO_FILE
-        info: dict[str, Any] = (
-            read_json(stored) if stored.exists() else {"weights": str(name_or_folder), "finetuned": False}
-        )
         info["untrained"] = sorted(loading["missing_keys"])
         emotions = info.pop("emotions", ())  # the rest is the `info` of the stored model
+        if emotions and len(emotions) != model.config.num_labels:
+            raise InputError(
+                f"{Path(name) / INFO_FILE} names {len(emotions)} emotions, but the model has "
+                f"{model.config.num_labels} classes; {_WAY_OUT}"
+            )
         return cls(model, extractor, emotions, info)
 
     @classmethod
@@ -172,6 +202,16 @@ def write_upstream(upstream: Upstream, folder: Path) -> None:
         upstream.model.save_pretrained(folder)
         upstream.extractor.save_pretrained(folder)
         write_json(folder / INFO_FILE, {**upstream.info, "emotions": upstream.emotions})
+
+
+def _stored_info(folder: Path) -> dict[str, Any] | None:
+    """The checked content of `ser_graph.json`; None if there is no such file, as for models of others."""
+    path = folder / INFO_FILE
+    if not path.exists():
+        return None
+    content = read_json(path)
+    read_record(StoredUpstream, content, path, _WAY_OUT)
+    return content
 
 
 def _is_folder(name_or_folder: str | Path) -> bool:

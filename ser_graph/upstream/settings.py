@@ -9,6 +9,7 @@ from ser_graph.common.settings import Settings, setting
 
 OneLayer = int | Literal["projector"]
 Layer = OneLayer | list[OneLayer]
+LONGEST = 600.0  # seconds of a clip; the memory of a forward pass grows with it
 
 
 class FinetuneSettings(Settings):
@@ -22,6 +23,7 @@ class FinetuneSettings(Settings):
         "condition",
         "length of each clip in seconds, cut or repeated; at most the longest input of the model",
         ge=0.1,
+        le=LONGEST,
     )
     freeze_feature_encoder: bool = setting(
         True, "condition", "do not train the convolutions of wav2vec 2.0 and similar models"
@@ -40,10 +42,10 @@ class FinetuneSettings(Settings):
 class EmbeddingSettings(Settings):
     """How an upstream embeds clips."""
 
-    seconds: Annotated[float, Field(ge=0.1)] | Literal["own"] = setting(
+    seconds: Annotated[float, Field(ge=0.1, le=LONGEST)] | Literal["own"] = setting(
         8.43,
         "condition",
-        "length in seconds (at least 0.1) of each clip, cut or repeated; at most the longest input of the model "
+        "length in seconds (0.1 to 600) of each clip, cut or repeated; at most the longest input of the model "
         "(the paper's code: 8.43); or 'own': each clip keeps its length",
     )
     layer: Layer = setting(

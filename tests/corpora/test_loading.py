@@ -104,8 +104,8 @@ def test_choosing_and_merging_emotions(make_clips):
     root = make_clips(*SIX)
     assert set(load_corpus("emovo", root, emotions=["anger"])["emotion"]) == {"anger"}
     assert set(load_corpus("emovo", root, labels={"anger": "sadness"})["emotion"]) == {"sadness"}
-    with pytest.raises(InputError, match="Bad emotion 'rage', expected one of"):
-        load_corpus("emovo", root, emotions=["rage"])
+    with pytest.raises(InputError, match="Bad emotion 'fury', expected one of"):
+        load_corpus("emovo", root, emotions=["fury"])
     with pytest.raises(InputError, match="Bad emotions 'anger'"):
         load_corpus("emovo", root, emotions="anger")
 

@@ -1,3 +1,4 @@
+import csv
 import json
 
 import numpy as np
@@ -188,9 +189,75 @@ def test_unknown_emotions_name_label_rows_and_spellings(write):
 
 def test_a_mapping_goes_before_the_known_spellings():
     said = pd.Series(["angry", "anger", "calm", np.nan])
-    assert name_emotions(said, {"angry": "rage"}).tolist()[:3] == ["rage", "anger", "calm"]
-    assert name_emotions(said, {"anger": "rage"}).tolist()[:2] == ["rage", "rage"]
+    assert name_emotions(said, {"angry": "fury"}).tolist()[:3] == ["fury", "anger", "calm"]
+    assert name_emotions(said, {"anger": "Fury "}).tolist()[:2] == ["fury", "fury"]
     assert name_emotions(said).isna().tolist() == [False, False, False, True]
+
+
+def test_new_names_have_any_spelling_but_one_name_each():
+    said = pd.Series(["exc", "happy", "Contempt", "contempt ", "CONTEMPT"])
+    assert set(name_emotions(said, {"exc": "happy", "contempt": "disgusted"})) == {"happiness", "disgust"}
+    kept = name_emotions(said, "keep").tolist()
+    assert kept == ["exc", "happiness", "contempt", "contempt", "contempt"]
+    for wrong in ({"exc": ""}, {"exc": 3}, {"exc": ["happy"]}):
+        with pytest.raises(InputError, match=r"^Bad labels, 'exc' becomes .*; expected a name, or None"):
+            name_emotions(said, wrong)
+    with pytest.raises(InputError, match=r"^Bad labels"):
+        name_emotions(said, ["exc"])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("first", ["", "sep={}\n"])
+def test_any_usual_separator(write, separator, first):
+    text = first.format(separator) + "file,emotion,speaker\na.wav,fear,01\nb.wav,sad,\n".replace(",", separator)
+    table = load_table(write(text))
+    assert table["emotion"].tolist() == ["fear", "sadness"] and table["speaker"].isna().tolist() == [False, True]
+
+
+def test_names_are_cleaned_alike(write):
+    table = load_table(write("file,emotion,speaker\n a.wav, sad,Zo\u00eb\nb.wav,SAD ,Zoe\u0308 \n"))
+    assert table["emotion"].tolist() == ["sadness", "sadness"]
+    assert table["speaker"].tolist() == ["Zo\u00eb", "Zo\u00eb"]
+
+
+def test_codes_that_pandas_made_floats(write, tmp_path):
+    assert load_table(write("file,emotion,speaker\na.wav,sad,3.0\nb.wav,sad,\n"))["speaker"].iloc[0] == "3"
+    assert load_table(write("file,emotion,speaker\na.wav,sad,3.0\nb.wav,sad,3.5\n"))["speaker"].iloc[0] == "3.0"
+    frame = pd.DataFrame({"file": ["a.wav", "b.wav"], "emotion": "sad", "speaker": [3, np.nan]})
+    assert load_table(frame, tmp_path)["speaker"].iloc[0] == "3"
+
+
+def test_a_file_is_found_under_its_name_on_the_disk(make_clips, tmp_path):
+    make_clips("Zoe\u0308.WAV", "de\u0301/x.wav", "y.wav", "y.WAV")
+    frame = pd.DataFrame({"file": ["Zo\u00eb.wav", "d\u00e9/x.WAV", "y.Wav", "y.wav"], "emotion": "sad"})
+    table = load_table(frame, tmp_path)
+    assert set(table.index) == {"Zoe\u0308.WAV", "de\u0301/x.wav", "y.Wav", "y.wav"}
+    assert table.index[table["duration"].isna()].tolist() == ["y.Wav"]  # either of two: not guessed
+    twice = pd.DataFrame({"file": ["Zo\u00eb.wav", "Zoe\u0308.WAV"], "emotion": ["sad", "fear"]})
+    assert "several rows for 1 files" in refusal(twice, root=tmp_path)
+
+
+def test_an_index_may_repeat_the_column_of_files(make_clips, tmp_path):
+    make_clips("a.wav", "b.wav")
+    frame = pd.DataFrame({"file": ["a.wav", "b.wav"], "emotion": "sad"})
+    assert load_table(frame.set_index("file", drop=False), tmp_path).index.tolist() == ["a.wav", "b.wav"]
+    other = frame.set_index(pd.Index(["b.wav", "a.wav"], name="file"))
+    assert "has a column file and an index file that differ" in refusal(other, root=tmp_path)
+
+
+@pytest.mark.parametrize("cell", [["sad"], {"sad": 1}, np.array(["sad", "x"]), b"sad", ("sad",)])
+def test_a_cell_of_several_values_is_refused(tmp_path, cell):
+    frame = pd.DataFrame({"file": ["a.wav", "b.wav"], "emotion": ["sad", cell]})
+    assert "expected one text or one number in each cell" in refusal(frame, root=tmp_path)
+
+
+def test_formulas_are_text_and_come_back(tmp_path):
+    names = ["=1+1", "'=1+1", "''@x", "-x", "+1 a", "@x", "-5", "'quoted'", "\uff1d1"]
+    table = as_clip_table(pd.DataFrame({"speaker": names}, index=[f"{name}.wav" for name in names]))
+    write_table(table, tmp_path / "clips.csv")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "clips.csv"), table)
+    cells = [cell for row in csv.reader((tmp_path / "clips.csv").open(encoding="utf-8")) for cell in row]
+    assert not [cell for cell in cells if cell[:1] in "=+-@\uff1d" and cell and cell != "-5"]
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,9 @@ def test_damaged_and_foreign_checkpoints_are_named(toy_graph, tmp_path):
     train(toy_graph, checkpoint=path, **QUICK)
     file = path / "training" / "checkpoint.pt"
     file.write_bytes(b"not a checkpoint")
-    with pytest.raises(InputError, match=rf"The checkpoint {file} is damaged, delete it") as caught:
+    with pytest.raises(
+        InputError, match=rf"The checkpoint {file} is damaged \(.*\); delete it to start the training anew$"
+    ) as caught:
         train(toy_graph, checkpoint=path, **QUICK)
     assert "\n" not in str(caught.value)
     (path / "notes.txt").touch()  # the user's own

@@ -103,11 +103,17 @@ function ordered(clips) {
 const listedNeighbours = (clip) => neighboursOf[clip].filter((edge) => edge.similarity >= state.similarity);
 const listedHearers = (clip) => hearersOf[clip].filter((edge) => edge.similarity >= state.similarity);
 
+// A spreadsheet would compute text that starts like a formula; the same rule as in common/csv_files.py.
+function protectedText(text) {
+  const isLive = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text);
+  return isLive && !/^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text) ? `'${text}` : text;
+}
+
 // The selection as CSV, with every column of the clip table.
 function asCsv(clips) {
   const names = [...columns.keys()];
   const quoted = (value) => {
-    const text = value === null || value === undefined ? "" : String(value);
+    const text = value === null || value === undefined ? "" : protectedText(String(value));
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const rows = clips.map((clip) => [contents.files[clip], ...names.map((name) => valueOf(name, clip))]);
