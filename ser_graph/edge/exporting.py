@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.standardise import update_voice
 from ser_graph.common.extras import export_package
 from ser_graph.common.files import atomic_file
+from ser_graph.common.progress import progress_bar
 from ser_graph.common.provenance import environment
 from ser_graph.downstream import Student, load_student
 from ser_graph.downstream.prediction import known_voices
@@ -160,7 +160,7 @@ def export(
         return out
     onnx = export_package("onnx")
     ranges = int8_inputs(student, clips, n_clips, seed, progress) if int8 else None
-    bar = tqdm(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
+    bar = progress_bar(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
     with tempfile.TemporaryDirectory() as folder, bar:
         network = Path(folder) / "network.onnx"
         zeros = _zeros(student)
@@ -325,7 +325,7 @@ def _quantised(path: Path, given: dict[str, np.ndarray], progress: bool) -> Path
     shapes = export_package("onnxruntime.quantization.shape_inference")
     ready, done = path.with_name("ready.onnx"), path.with_name("int8.onnx")
     n_clips = len(given[SPECTROGRAM])
-    bar = tqdm(range(n_clips), desc="calibrating int8", unit="clip", disable=not progress, delay=1)
+    bar = progress_bar(range(n_clips), desc="calibrating int8", unit="clip", disable=not progress, delay=1)
 
     class Clips(quantization.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self) -> None:
