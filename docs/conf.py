@@ -1,4 +1,4 @@
-"""The documentation site, built by ``make docs`` with Sphinx. `generate` writes the pages that come from the code."""
+"""The documentation site, which ``make docs`` builds with Sphinx. `generate` writes the pages of the code."""
 
 import re
 import sys
@@ -17,9 +17,9 @@ author = "The ser_graph developers"
 release = metadata.version("ser-graph")
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["figures", "confusions"]
-html_theme = "pydata_sphinx_theme"
+html_theme = "furo"
 html_title = f"ser_graph {release}"
-html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2, "show_version_warning_banner": False}
+html_theme_options = {"navigation_with_keys": False}
 html_extra_path = ["generated/extra"]
 html_show_sourcelink = False
 
@@ -54,7 +54,10 @@ def with_links_of_the_site(text: str, folder: Path) -> str:
             page = f"generated/{path}"
         if page is None and path.startswith("docs/") and (image or path.endswith(".md")):
             page = path.removeprefix("docs/")
-        return f"{image}[{words}](/{page}{anchor or ''})" if page else f"{words} (`{path}`)"
+        if not page:
+            return f"{words} (`{path}`)"
+        words = "" if words.endswith(".md") else words  # the title of the page instead of its file
+        return f"{image}[{words}](/{page}{anchor or ''})"
 
     return LINK.sub(link, text)
 

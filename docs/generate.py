@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-import click
 import typer
 from pydantic import BaseModel
 from typer.cli import get_docs_for_click
@@ -59,8 +58,8 @@ def write_all(folder: Path, with_links: Callable[[str, Path], str]) -> None:
 def settings_page() -> str:
     """All settings objects as tables."""
     parts = [
-        "(all-settings)=\n# Settings\n\nEach setting has one default, and the same name in Python, on the command line "
-        "(`--set NAME=VALUE`) and in a recipe. `ser-graph settings train` prints the same lists."
+        "(all-settings)=\n# Settings\n\nEach setting has one default, and the same name in Python, on the command "
+        "line (`--set NAME=VALUE`) and in a recipe. `ser-graph settings train` prints the same lists."
     ]
     for settings, where in SETTINGS.items():
         rows = [
@@ -80,15 +79,18 @@ def _range(settings: type[Settings], name: str) -> str:
 def recipe_page() -> str:
     """The keys of a recipe: those of the class docstrings, and the settings of the upstream."""
     parts = [
-        "(recipe-keys)=\n# Keys of a recipe\n\nA recipe is a TOML file. The keys `embedding`, `features`, `graph` and "
-        "`students.training` are tables of [settings](#all-settings). `--set KEY=VALUE` changes a key, e.g. "
+        "(recipe-keys)=\n# Keys of a recipe\n\nA recipe is a TOML file. The keys `embedding`, `features`, `graph` "
+        "and `students.training` are tables of [settings](#all-settings). `--set KEY=VALUE` changes a key, e.g. "
         "`--set graph.epsilon=0.9`. The `recipe.toml` of a run lists all keys with their values."
     ]
     for title, part in RECIPE.items():
         rows = [(f"`{name}`", default_of(part, name), text) for name, text in attributes(part)]
         parts.append(f"## {title}\n\n{table(('key', 'default', 'meaning'), rows)}")
     own = [name for name in UpstreamPart.model_fields if name not in sg.FinetuneSettings.model_fields]
-    rows = [(f"`{name}`", default_of(UpstreamPart, name), str(UpstreamPart.model_fields[name].description)) for name in own]
+    rows = [
+        (f"`{name}`", default_of(UpstreamPart, name), str(UpstreamPart.model_fields[name].description))
+        for name in own
+    ]
     parts.append(f"## [upstream]\n\n{table(('key', 'default', 'meaning'), rows)}")
     parts.append("The other keys are those of [FinetuneSettings](#FinetuneSettings-list).")
     return "\n\n".join(parts) + "\n"
@@ -120,17 +122,28 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def command_page() -> str:
     """The help of all commands."""
     command = typer.main.get_command(app)
-    text = get_docs_for_click(obj=command, ctx=click.Context(command), name="ser-graph")
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="ser-graph")
+    for name, one in command.commands.items():  # the list at the top cuts the sentences
+        summary = str(one.help).partition("\n")[0]
+        text = re.sub(
+            rf"^\* `{name}`: .*",
+            lambda _, name=name, summary=summary: f"* `{name}`: {summary}",
+            text,
+            count=1,
+            flags=re.M,
+        )
     return "(command-line)=\n# The command line\n" + text.partition("\n")[2]
 
 
 def api_index() -> str:
     """The names of the top level, and the list of the rooms."""
-    names = [(f"`sg.{name}`", f"[{room_of(name)}](#api-{room_of(name)})") for name in sg.__all__ if name not in ROOMS]
+    names = [
+        (f"`sg.{name}`", f"[{room_of(name)}](#api-{room_of(name)})") for name in sg.__all__ if name not in ROOMS
+    ]
     names = [(name, room) for name, room in names if "errors" not in room]
     about = (
-        "(api)=\n# Python\n\n`import ser_graph as sg` gives the names of the first table. All other names are in the "
-        "rooms, e.g. `sg.analysis.leakage`. A room is loaded when you first use it. A mistake of the user raises "
+        "(api)=\n# Python\n\n`import ser_graph as sg` gives the names of the first table. All other names are in "
+        "the rooms, e.g. `sg.analysis.leakage`. A room is loaded when you first use it. A mistake of the user raises "
         "`sg.InputError`, a `ValueError` of one line."
     )
     rooms = "\n".join(f"{room}" for room in ROOMS)
@@ -145,8 +158,8 @@ def room_of(name: str) -> str:
 def api_page(room: str) -> str:
     """Every public name of a room, for autodoc."""
     module = getattr(sg, room)
-    title = f"{room}: {str(inspect.getdoc(module)).splitlines()[0].rstrip('.')}"
-    parts = [f".. _api-{room}:\n\n{title}\n{'=' * len(title)}\n\n.. py:module:: ser_graph.{room}"]
+    about = str(inspect.getdoc(module)).partition("\n\n")[0]
+    parts = [f".. _api-{room}:\n\n{room}\n{'=' * len(room)}\n\n.. py:module:: ser_graph.{room}\n\n{about}"]
     for name in module.__all__:
         thing = getattr(module, name)
         if inspect.isclass(thing):
