@@ -143,8 +143,8 @@ def api_index() -> str:
     names = [(name, room) for name, room in names if "errors" not in room]
     about = (
         "(api)=\n# Python\n\n`import ser_graph as sg` gives the names of the first table. All other names are in "
-        "the rooms, e.g. `sg.analysis.leakage`. A room is loaded when you first use it. A mistake of the user raises "
-        "`sg.InputError`, a `ValueError` of one line."
+        "the rooms, e.g. `sg.analysis.leakage`. A room is loaded when you first use it. A mistake of the user "
+        "raises `sg.InputError`, a `ValueError` of one line."
     )
     rooms = "\n".join(f"{room}" for room in ROOMS)
     return f"{about}\n\n{table(('name', 'room'), names)}\n\n:::{{toctree}}\n:caption: Rooms\n\n{rooms}\n:::\n"

@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-PIXELS = 170_000  # of a picture, at most
+PIXELS = 150_000  # of a picture, at most
 COLOURS = 64
 WIDGET = "application/vnd.jupyter.widget-view+json"
 INSTEAD = {
