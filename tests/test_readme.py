@@ -158,7 +158,7 @@ def test_the_python_of_the_runtime_runs(tmp_path, monkeypatch, capsys):
     for snippet in snippets:
         exec(snippet, names)
     printed = capsys.readouterr().out
-    assert "a.wav 0.00-0.13 s: " in printed and "[('clip.wav', 'fear', " in printed
+    assert "a.wav 0.00-0.50 s: " in printed and "[('clip.wav', 'fear', " in printed
 
 
 def test_first_commands_are_demo_and_test() -> None:

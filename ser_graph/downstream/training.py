@@ -41,7 +41,7 @@ from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
 from ser_graph.graph.building import data_hash
 
 _COUNTED = ("covered", "n_seeds", "edges", "edges_used", "staleness")  # sums over an epoch, not means of steps
-_UNKNOWN_VOICES = 0.25  # share of clips whose speaker counts as unknown, if students normalise by speaker
+_UNKNOWN_VOICES = 0.5  # share of clips whose speaker counts as unknown, if students normalise by speaker
 _LOOKS = 10  # evaluations on dev in a training that keeps the last epoch
 
 

@@ -206,7 +206,8 @@ def check_suffix(out: str | Path, format: str) -> None:
     Examples:
         >>> check_suffix("a.tflite", "onnx")
         Traceback (most recent call last):
-        ser_graph.errors.InputError: Bad name a.tflite for the format onnx, expected a name that ends with .onnx
+        ...
+        ser_graph_runtime.errors.InputError: Bad name a.tflite for the format onnx, expected a name that ends ...
     """
     suffix = Path(out).suffix.lower()
     if suffix and suffix in _SUFFIXES - {FORMATS[format]}:

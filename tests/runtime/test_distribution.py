@@ -107,5 +107,7 @@ print([name for name in others if name in sys.modules or importlib.util.find_spe
     )
     assert run(python, "-m", "pip", "install", "--quiet", f"{wheel}[files]").returncode == 0
     for program in ([python, "-m", "ser_graph_runtime"], [binaries / "ser-graph-runtime"]):
-        done = run(*program, example, "a.wav", cwd=tmp_path)
+        done = run(*program, "a.wav", "--model", example, cwd=tmp_path)
         assert done.returncode == 0 and done.stdout.startswith("a.wav: 0.00-0.13 s: "), done.stderr
+        done = run(*program, "a.wav", cwd=tmp_path)  # the ready model is in the wheel
+        assert done.returncode == 0 and done.stderr.startswith("Model ready:good (") and "%" in done.stdout
