@@ -37,7 +37,7 @@ napoleon_custom_sections = [("Attributes", "params_style")]
 PAGES = {
     "README.md": "start.md",
     "runtime/README.md": "device.md",
-    "data/README.md": "own_corpus.md",
+    "data/README.md": "corpora.md",
     "CONTRIBUTING.md": "contributing.md",
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:|#|/)([^)#\s]+)(#[^)\s]*)?\)")
