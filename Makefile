@@ -1,8 +1,8 @@
-# The two commands of the README. Both set up what they need, and work again when run a second time.
+# The commands of the README. All set up what they need, and work again when run a second time.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs notebooks clean
 
 demo: .venv/demo-installed
 	$(BIN)/ser-graph demo --out runs/demo
@@ -16,8 +16,16 @@ lint: .venv/test-installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The site, in build/docs; a warning is an error.
+docs: .venv/docs-installed
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+
+# Run the notebooks and store their outputs: five minutes.
+notebooks: .venv/test-installed
+	$(BIN)/python docs/notebooks.py
+
 clean:
-	rm -rf .venv runs build *.egg-info runtime/build runtime/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv runs build docs/generated *.egg-info runtime/build runtime/*.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -28,4 +36,8 @@ clean:
 
 .venv/test-installed: pyproject.toml runtime/pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable ./runtime --editable ".[test]"
+	touch $@ .venv/demo-installed
+
+.venv/docs-installed: pyproject.toml runtime/pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable ./runtime --editable ".[docs]"
 	touch $@ .venv/demo-installed

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
-from tqdm import tqdm
 
 import ser_graph as sg
 from ser_graph.common.files import write_json
+from ser_graph.common.progress import progress_bar
 from ser_graph.common.stages import Stage
 from ser_graph.downstream import TrainingSettings
 from ser_graph.downstream.training import asked_of_training
@@ -75,5 +75,5 @@ def side_by_side(function: Callable[..., None], work: list[tuple[Any, ...]], job
     calls = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)(
         delayed(function)(*arguments) for arguments in work
     )
-    for _ in tqdm(calls, total=len(work), desc="cells", disable=not work):
+    for _ in progress_bar(calls, total=len(work), desc="cells", disable=not work):
         pass

@@ -11,9 +11,9 @@ import argparse
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 import ser_graph as sg
+from ser_graph.common.progress import progress_bar
 from ser_graph.downstream import TrainingSettings, load_student
 from ser_graph.downstream.labels import labelled_nodes
 from ser_graph.evaluation import bootstrap_difference, evaluate
@@ -37,7 +37,7 @@ def compare(
     starts = {"from nothing": None, "from the ready student": ready}
     predictions: dict[str, list[pd.DataFrame]] = {name: [] for name in starts}
     n_labels = []
-    for draw in tqdm(range(draws), desc=init, unit="draw"):
+    for draw in progress_bar(range(draws), desc=init, unit="draw"):
         how = settings_for(data, n_clips, n_speakers, draw, epochs=epochs, **own)
         n_labels.append(int(labelled_nodes(data, how).sum()))
         for name, start in starts.items():

@@ -26,10 +26,10 @@ from typing import get_args
 import numpy as np
 import torch
 from graph_report import made_up_clips
-from tqdm.auto import tqdm
 
 from ser_graph.audio.mapped import give_back, map_array
 from ser_graph.audio.settings import LogMelSettings
+from ser_graph.common.progress import progress_bar
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.training import _Run
 from ser_graph.graph import GraphSettings, load_graph, save_graph
@@ -47,7 +47,7 @@ def made_up_graph(folder: Path, n: int, n_neighbors: int, dtype: str) -> Path:
     shape = (features.n_frames, features.n_mels)
     target = np.lib.format.open_memmap(folder / "x.npy", "w+", dtype, (n, *shape))
     noise = np.random.default_rng(0).normal(-5, 3, (256, *shape)).astype(dtype)
-    for start in tqdm(range(0, n, len(noise)), desc="clips", unit="block", delay=1):
+    for start in progress_bar(range(0, n, len(noise)), desc="clips", unit="block", delay=1):
         target[start : start + len(noise)] = noise[: n - start]
         give_back(target)
     target.flush()
@@ -75,7 +75,7 @@ class First:
         self.loader, self.steps = loader, steps
 
     def __iter__(self) -> Iterator[object]:
-        return islice(tqdm(self.loader, total=self.steps, unit="step", delay=1, leave=False), self.steps)
+        return islice(progress_bar(self.loader, total=self.steps, unit="step", delay=1, leave=False), self.steps)
 
 
 def memory() -> dict[str, float]:

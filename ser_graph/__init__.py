@@ -14,6 +14,9 @@ the CNN.
     sg.evaluate(sg.predict(student, data, "test"))
 """
 
+from importlib.metadata import version
+
 import lazy_loader
 
+__version__ = version("ser-graph")
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

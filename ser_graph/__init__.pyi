@@ -45,3 +45,5 @@ from .upstream import (
     FinetuneSettings as FinetuneSettings,
     Upstream as Upstream,
 )
+
+__version__: str

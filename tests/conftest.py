@@ -1,5 +1,6 @@
 import copy
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -27,6 +28,7 @@ _FLAGS = (
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 )
+_PROGRESS = re.compile(r"^.*\w: [\d,]+(/[\d,]+)? \w+, \d+ s\b.*\n", re.MULTILINE)
 _SHARED = Path(os.environ.get("SER_GRAPH_SHARED", Path(__file__).parents[2] / "shared"))
 
 
@@ -168,13 +170,13 @@ def four_clips(toy_graph):
 
 @pytest.fixture
 def call(monkeypatch, capsys):
-    """Run a command line; returns exit code, standard output and standard error."""
+    """Run a command line; returns exit code, standard output, and standard error without its lines of progress."""
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["ser-graph", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
             cli.main()
         captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
+        return stop.value.code or 0, captured.out, _PROGRESS.sub("", captured.err)
 
     return run

@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -35,10 +37,19 @@ def settings_of(student):
 
 
 def one_line(error):
-    lines = [line for line in error.replace("\r", "\n").splitlines() if line.strip() and "%|" not in line]
-    assert len(lines) == 1, error  # beside progress bars
+    lines = [line for line in error.replace("\r", "\n").splitlines() if line.strip()]
+    assert len(lines) == 1, error
     assert "Traceback" not in error
     return lines[0]
+
+
+def test_version_is_that_of_the_package(call):
+    import ser_graph
+
+    code, out, _ = call("--version")
+    assert (code, out) == (0, f"ser-graph {ser_graph.__version__}\n")
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert ser_graph.__version__ == project["version"]
 
 
 def test_check_as_text_and_json(call, corpus):

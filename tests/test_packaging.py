@@ -92,6 +92,13 @@ def test_environment_yml_repeats_pyproject() -> None:
     assert section["pip"] == ["-e ./runtime", *others, "-e .[notebooks]"]
 
 
+def test_version_is_the_same_everywhere() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == PROJECT["version"]
+    newest = re.search(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert newest and newest[1] == PROJECT["version"]
+
+
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 ROOMS = [ser_graph, *(getattr(ser_graph, name) for name in ser_graph.__all__ if (PACKAGE / name).is_dir())]
 PUBLIC = [(room, name) for room in ROOMS for name in room.__all__]

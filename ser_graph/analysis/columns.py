@@ -20,6 +20,8 @@ def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tenso
             e.g. `sentence`, `intensity`, `language`.
 
     Returns:
+        Two things:
+
         - the values in code order: for `emotion`, `speaker` and `gender`, those of ``data.meta.names``; for
           other columns, the values that occur, sorted;
         - the codes, [N] int64, -1 = unknown.

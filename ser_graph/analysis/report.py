@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from ser_graph.analysis.assortativity import COLUMNS, homophily
 from ser_graph.analysis.bridges import bridge_clips, bridge_pairs
@@ -19,6 +18,7 @@ from ser_graph.analysis.mixing import MOST_VALUES, mixing_table
 from ser_graph.analysis.scores import score_clips
 from ser_graph.analysis.splits import leakage
 from ser_graph.analysis.statistics import degree_distribution, graph_statistics
+from ser_graph.common.progress import progress_bar
 from ser_graph.graph.clip_graph import ClipGraph
 
 Report = dict[str, Any]
@@ -70,7 +70,11 @@ def graph_report(
         "seed": seed,
     }
     report: Report = {"settings": pd.Series(settings, name="settings", dtype=object)}
-    for name, make in (bar := tqdm(report_parts(data, report).items(), delay=2, leave=False, disable=not progress)):
+    for name, make in (
+        bar := progress_bar(
+            report_parts(data, report).items(), unit="part", delay=2, leave=False, disable=not progress
+        )
+    ):
         bar.set_description(name.replace("_", " "), refresh=False)
         report[name] = make()
     return report

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ser_graph.audio.clips import clip_paths, clip_speeds
 from ser_graph.audio.log_mel import LogMel
@@ -16,6 +15,7 @@ from ser_graph.audio.mapped import give_back, map_array
 from ser_graph.audio.reading import fit_length, load_waveform
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.files import atomic_file
+from ser_graph.common.progress import progress_bar
 from ser_graph.errors import InputError, bad_value
 
 _AT_ONCE = 1024  # clips computed between two releases of the pages of a mapped file
@@ -74,7 +74,7 @@ def _fill(
 ) -> None:
     """Compute all spectrograms in threads: decoding and FFT both release the interpreter's lock."""
     log_mel = LogMel(settings)
-    bar = tqdm(total=len(paths), desc="log-mels", unit="clip", disable=not progress, delay=1)
+    bar = progress_bar(total=len(paths), desc="log-mels", unit="clip", disable=not progress, delay=1)
     with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
 
         def fill(row: int) -> None:

@@ -153,7 +153,7 @@ def first_error(record: type[Record], error: ValidationError) -> InputError:
         return bad_value(name, given, get_args(field.annotation))
     of_several_types = len(first["loc"]) > 1 or "|" in str(field.annotation)
     otherwise = field.description if of_several_types else str(first["msg"]).removeprefix("Input should be ")
-    return InputError(f"Bad {name} {cut(repr(given))}, expected {_range(field) or otherwise}")
+    return InputError(f"Bad {name} {cut(repr(given))}, expected {range_of(field) or otherwise}")
 
 
 def cut(text: str, most: int = 200) -> str:
@@ -161,7 +161,7 @@ def cut(text: str, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-def _range(field: FieldInfo) -> str:
+def range_of(field: FieldInfo) -> str:
     """The range of a number in words; empty if the field has no range."""
     words = [
         f"{text} {getattr(part, key)}"
@@ -189,7 +189,7 @@ def describe(settings: type[Settings]) -> str:
     width = max(map(len, names.values()))
     lines = []
     for name, field in settings.model_fields.items():
-        meaning = f"{field.description} ({_range(field)})" if _range(field) else str(field.description)
+        meaning = f"{field.description} ({range_of(field)})" if range_of(field) else str(field.description)
         lines.append(fill(f"{names[name]:<{width}}  {meaning}", 110, subsequent_indent=" " * (width + 2)))
     return "\n".join(lines)
 

@@ -30,8 +30,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from ser_graph.common.progress import progress_bar
 from ser_graph.errors import InputError, one_line
 from ser_graph_runtime.sound import SoundError, SoundReader, open_sound
 
@@ -105,7 +105,7 @@ def examine_clips(table: pd.DataFrame, root: Path) -> list[DecodedClip]:
     """Decode every clip of a table, in its order."""
     with ThreadPoolExecutor() as pool:  # libsndfile and the hash run without Python's lock
         clips = pool.map(lambda file: _examine(root / file), table.index)
-        return list(tqdm(clips, "checking", len(table), unit=" clips", disable=None))
+        return list(progress_bar(clips, "checking", total=len(table), unit="clip"))
 
 
 def _examine(path: Path) -> DecodedClip:

@@ -215,7 +215,7 @@ def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
 
 def _without_index(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with its index as columns; an index may repeat a column."""
-    for name in [name for name in frame.index.names if name is not None and name in frame.columns]:
+    for name in [str(name) for name in frame.index.names if name is not None and name in frame.columns]:
         if not (frame.index.get_level_values(name).astype(str) == frame[name].astype(str)).all():
             raise InputError(f"The DataFrame has a column {name} and an index {name} that differ; keep one of them")
         frame = frame.drop(columns=name)

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.mapped import read_rows
 from ser_graph.audio.standardise import Voices, speaker_voices
 from ser_graph.common.devices import Precision, autocast
 from ser_graph.common.distributed import ALONE, Processes
+from ser_graph.common.progress import progress_bar
 from ser_graph.downstream.student import Student
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
@@ -142,7 +142,7 @@ def predict_clips(
 def _predict_files(student: Student, table: pd.DataFrame, root: str | Path | None, progress: bool) -> Tensor:
     """Logits of clips from their files, in parts: the spectrograms of all clips would fill the memory."""
     logits = []
-    with tqdm(total=len(table), desc="predicting", unit="clip", disable=not progress, delay=1) as bar:
+    with progress_bar(total=len(table), desc="predicting", unit="clip", disable=not progress, delay=1) as bar:
         for start in range(0, len(table), _PART):
             part = table.iloc[start : start + _PART]
             logits.append(predict_logits(student, log_mels(part, student.features, root=root, progress=False)))

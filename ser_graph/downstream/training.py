@@ -16,13 +16,13 @@ from pydantic import Field
 from sklearn.metrics import recall_score
 from torch import Tensor
 from torch.nn import functional
-from tqdm.auto import tqdm
 
 from ser_graph.audio.standardise import Standardise, Voices
 from ser_graph.common.devices import autocast, pick_device
 from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash
+from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import Record, with_settings
 from ser_graph.common.stages import working
 from ser_graph.corpora import originals
@@ -133,18 +133,18 @@ def asked_of_data(data: ClipGraph) -> dict[str, Any]:
 
 def _run_epochs(run: "_Run", checkpoint: Path | None, *, progress: bool) -> None:
     """Train the epochs that are missing."""
-    bar = tqdm(
+    bar = progress_bar(
         total=run.settings.epochs,
         initial=len(run.history),
-        desc=_title(run.settings),
+        desc=f"training {_title(run.settings)}",
         unit="epoch",
         disable=not (progress and is_first()),
     )
     with bar:
         while len(run.history) < run.settings.epochs:
             row = run.epoch()
+            bar.set_postfix_str(_shown(row), refresh=False)
             bar.update()
-            bar.set_postfix_str(_shown(row))
             if checkpoint is not None and is_first():
                 run.save(checkpoint)
 

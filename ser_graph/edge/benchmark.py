@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.processes import safe_imports
+from ser_graph.common.progress import progress_bar
 from ser_graph.edge.loading import load_model
 from ser_graph.edge.measuring import latencies_ms, peak_memory_mb, size_mb
 from ser_graph.errors import InputError
@@ -67,7 +67,7 @@ def bench(
         requests.append({"teacher": str(teacher)})
     data = None if graph is None else _graph(graph)
     rows: list[dict[str, Any]] = []
-    for one in tqdm(requests, desc="measuring", unit="model", disable=not progress, delay=1):
+    for one in progress_bar(requests, desc="measuring", unit="model", disable=not progress, delay=1):
         seconds = min((row["seconds"] for row in rows), default=None)
         row = _in_a_process({**one, "repeats": repeats, "threads": threads, "seconds": seconds})
         known = {"uar": None, "own_graph": None}

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.standardise import update_voice
 from ser_graph.common.extras import export_package
 from ser_graph.common.files import atomic_file
+from ser_graph.common.progress import progress_bar
 from ser_graph.common.provenance import environment
 from ser_graph.downstream import Student, load_student
 from ser_graph.downstream.prediction import known_voices
@@ -164,7 +164,7 @@ def export(
         )
     out = Path(out).expanduser()
     if format in _PROGRAMS:
-        with tqdm(total=1, desc="exporting", unit="file", disable=not progress, delay=1) as bar:
+        with progress_bar(total=1, desc="exporting", unit="file", disable=not progress, delay=1) as bar:
             program = _program(format, student, temperature, _metadata(student, int8) | added, int8)
             bar.update()
         with atomic_file(out) as part:
@@ -193,7 +193,7 @@ def _write_onnx(
     """Write one ONNX file: log-mel, standardisation, network; int8 if the `ranges` of `int8_inputs` are given."""
     onnx = export_package("onnx")
     int8 = ranges is not None
-    bar = tqdm(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
+    bar = progress_bar(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
     with tempfile.TemporaryDirectory() as folder, bar:
         network = Path(folder) / "network.onnx"
         zeros = _zeros(student)
@@ -364,7 +364,7 @@ def _quantised(path: Path, given: dict[str, np.ndarray], progress: bool) -> Path
     shapes = export_package("onnxruntime.quantization.shape_inference")
     ready, done = path.with_name("ready.onnx"), path.with_name("int8.onnx")
     n_clips = len(given[SPECTROGRAM])
-    bar = tqdm(range(n_clips), desc="calibrating int8", unit="clip", disable=not progress, delay=1)
+    bar = progress_bar(range(n_clips), desc="calibrating int8", unit="clip", disable=not progress, delay=1)
 
     class Clips(quantization.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self) -> None:

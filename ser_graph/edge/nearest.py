@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from ser_graph.common.files import atomic_file
+from ser_graph.common.progress import progress_bar
 from ser_graph.corpora.copies import originals
 from ser_graph.edge.models import Model
 from ser_graph.errors import InputError
@@ -56,7 +56,9 @@ def nearest_of_graph(
     rows = np.sort(np.random.default_rng(seed).permutation(rows)[:n_clips])
     voices = clip_voices(spectrograms, table["speaker"], rows) if model.normalises_by_speaker else None
     fc1 = []
-    for start in tqdm(range(0, len(rows), BATCH), desc="clips of the graph", disable=not progress, delay=1):
+    for start in progress_bar(
+        range(0, len(rows), BATCH), desc="clips of the graph", unit="batch", disable=not progress, delay=1
+    ):
         part = slice(start, start + BATCH)
         fc1.append(model.of_spectrograms(spectrograms[rows[part]], None if voices is None else voices[part])[1])
     files = [str(file) for file in table.index[rows]]

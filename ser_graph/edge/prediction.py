@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import atomic_file
+from ser_graph.common.progress import progress_bar
 from ser_graph.edge.loading import load_model
 from ser_graph.edge.models import Model
 from ser_graph.edge.nearest import BATCH, nearest_of_graph
@@ -145,7 +145,7 @@ def _predict_recordings(
     predictions: dict[str, list[Answer]] = {}
     unreadable: dict[str, str] = {}
     voice: np.ndarray | None = None
-    bar = tqdm(desc=f"recordings ({len(recordings)})", unit="window", disable=not progress, delay=1)
+    bar = progress_bar(desc=f"recordings ({len(recordings)})", unit="window", disable=not progress, delay=1)
     for name, blocks in recordings.items():
         windows = []
         try:
@@ -288,7 +288,7 @@ def _predict_files(model: Model, table: pd.DataFrame, root: str | Path | None, p
     voices: dict[Any, np.ndarray | None] = {}
     predictions = []
     clips = list(zip(table.index, table["speaker"], table["speaker"].notna(), strict=True))
-    for file, speaker, is_known in tqdm(clips, unit="file", disable=not progress, delay=1):
+    for file, speaker, is_known in progress_bar(clips, "predicting", unit="file", disable=not progress, delay=1):
         sound = read_mono(folder / str(file), model.features["sample_rate"])
         waveform = repeat_to(sound, model.features["n_samples"])
         probabilities, _, after = model.hear(waveform[None], voices.get(speaker))
@@ -307,7 +307,9 @@ def _predict_graph(
     check_compatible(data.meta, model.features, model.emotions)
     voices, spectrograms = known_voices(data, model.normalise, heard), data.x.numpy()
     predictions = []
-    for start in tqdm(range(0, len(rows), BATCH), desc="clips", disable=not progress, delay=1):
+    for start in progress_bar(
+        range(0, len(rows), BATCH), desc="predicting", unit="batch", disable=not progress, delay=1
+    ):
         part = rows[start : start + BATCH]
         known = None if voices is None else voices.table[voices.speaker[part]].numpy()
         predictions.append(model.of_spectrograms(spectrograms[part], known)[0])

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
-from tqdm.auto import tqdm
 
 from ser_graph.audio.clips import clip_paths
 from ser_graph.common.files import write_json
+from ser_graph.common.progress import progress_bar
 from ser_graph_runtime.nearest import Nearest
 from ser_graph_runtime.sound import read_mono
 
@@ -39,7 +39,9 @@ def write_sounds(folder: Path, table: pd.DataFrame, rate: int, *, progress: bool
         InputError: the sound of a clip cannot be read.
     """
     paths = clip_paths(table)
-    for number, path in enumerate(tqdm(paths, desc="sounds of the page", disable=not progress, delay=1)):
+    for number, path in enumerate(
+        progress_bar(paths, desc="sounds of the page", unit="clip", disable=not progress, delay=1)
+    ):
         with (folder / f"clip-{number}.mp3").open("wb") as file:
             soundfile.write(
                 file,

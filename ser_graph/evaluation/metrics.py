@@ -176,7 +176,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """Read stored predictions, exact to the last bit; an emotion or a speaker may have the name NA."""
     rows = pd.read_csv(path, index_col="file", dtype=str, keep_default_na=False, na_values=[""])
     shares = [str(name) for name in rows if str(name).startswith("p_")]
-    text = [name for name in rows if name not in shares]
-    rows[text] = rows[text].map(unprotected, na_action="ignore")
+    for name in rows.columns.difference(shares):
+        rows[name] = rows[name].map(unprotected, na_action="ignore")
     rows.index = rows.index.map(unprotected)
     return rows.astype({**dict.fromkeys(shares, float), **({"fold": int} if "fold" in rows else {})})

@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from tqdm.auto import tqdm
 
 from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import write_json
 from ser_graph.common.memory import keep_freed_memory
 from ser_graph.common.processes import safe_imports
+from ser_graph.common.progress import progress_bar
 from ser_graph.common.stages import Stage
 from ser_graph.downstream import Student, TrainingSettings, predict_clips, train
 from ser_graph.downstream.student import write_student
@@ -61,7 +61,7 @@ def prepare_students(
         for number, settings in enumerate(grid)
     )
     pool = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
-    bar = tqdm(total=len(grid), desc=f"students, {jobs} at a time", disable=not progress)
+    bar = progress_bar(total=len(grid), desc=f"students, {jobs} at a time", disable=not progress)
     try:
         with bar, safe_imports(), parallel_config("loky", inner_max_num_threads=1):
             for said in pool(cells):

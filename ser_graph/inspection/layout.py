@@ -5,8 +5,8 @@ import torch
 from scipy.sparse import csr_array
 from scipy.spatial import KDTree
 from torch import Tensor
-from tqdm import tqdm
 
+from ser_graph.common.progress import progress_bar
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.neighbours import nearest_neighbours
 
@@ -94,7 +94,7 @@ def _moved(places: np.ndarray, pulls: csr_array, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     rows, columns = pulls.nonzero()
     total = pulls.sum(axis=1)[:, None]
-    for step in tqdm(range(_STEPS), desc="layout", unit="step", delay=2, leave=False):
+    for step in progress_bar(range(_STEPS), desc="layout", unit="step", delay=2, leave=False):
         squares = np.square(places[rows] - places[columns]).sum(1)
         pull = csr_array((2 * pulls.data / (1 + squares), pulls.indices, pulls.indptr), shape=(n, n))
         move = pull @ places - pull.sum(axis=1)[:, None] * places

@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ser_graph.audio.clips import clip_paths, clip_speeds
 from ser_graph.audio.reading import fit_length, load_waveform
@@ -21,6 +20,7 @@ from ser_graph.common.devices import Precision, autocast, pick_device
 from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash
+from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import names_of, with_settings
 from ser_graph.errors import InputError
 from ser_graph.upstream.settings import EmbeddingSettings, Layer, OneLayer
@@ -76,7 +76,7 @@ def embed(
     store = _Cache(cache, upstream, settings)
     target = pick_device(device)
     upstream.model.to(target).eval()
-    with tqdm(
+    with progress_bar(
         total=len(paths), desc="embedding", unit="clip", disable=not (progress and is_first()), delay=1
     ) as bar:
         for start in range(0, len(paths), _SHARD):

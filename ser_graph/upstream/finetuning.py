@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 
 from ser_graph.audio.clips import clip_paths, clip_speeds
 from ser_graph.audio.reading import fit_length, load_waveform
@@ -22,6 +21,7 @@ from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.devices import pick_device, uses_bfloat16
 from ser_graph.common.files import full_disk_named
 from ser_graph.common.hashing import content_hash, file_contents
+from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import with_settings
 from ser_graph.common.stages import working
 from ser_graph.errors import InputError
@@ -268,7 +268,7 @@ def _epoch_bar(progress: bool) -> Any:
     """A Trainer callback with one progress bar for the whole training, which shows the dev accuracy."""
     from transformers import TrainerCallback
 
-    bar = tqdm(desc="fine-tuning", unit="step", disable=not progress, delay=1)
+    bar = progress_bar(desc="fine-tuning", unit="step", disable=not progress, delay=1)
 
     class EpochBar(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -34,10 +34,10 @@ import soundfile
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.signal import lfilter
-from tqdm import tqdm
 
 from ser_graph.common.files import atomic_file
 from ser_graph.common.processes import safe_imports
+from ser_graph.common.progress import progress_bar
 from ser_graph.common.stages import Stage
 from ser_graph.corpora.loading import load_corpus
 from ser_graph.corpora.synthetic.languages import DIALECT, EFFECTS, HABIT, PRESETS, SPREAD, Preset
@@ -151,7 +151,7 @@ def _write_clips(folder: Path, clips: list[Clip], preset: str, difficulty: float
     few = len(clips) < _LONG
     with safe_imports():
         made = pool(make(folder, clip, preset, difficulty, seed) for clip in clips)
-        for _ in tqdm(made, desc="Built-in speech", unit="clip", total=len(clips), disable=few):
+        for _ in progress_bar(made, desc="Built-in speech", unit="clip", total=len(clips), disable=few):
             pass
 
 

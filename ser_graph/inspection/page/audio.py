@@ -10,11 +10,11 @@ from urllib.parse import quote
 import pandas as pd
 import soundfile
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
 
 from ser_graph.audio.clips import clip_paths, clip_speeds
 from ser_graph.audio.reading import load_waveform
 from ser_graph.audio.settings import SAMPLE_RATE
+from ser_graph.common.progress import progress_bar
 from ser_graph.errors import InputError, bad_value
 
 AUDIO = ("auto", "embed", "reference", "none")
@@ -82,7 +82,7 @@ def _none(note: str) -> dict[str, Any]:
 
 def _embedded(paths: list[Path], speeds: list[float], progress: bool) -> dict[str, Any]:
     clips = list(zip(paths, speeds, strict=True))
-    bar = tqdm(clips, desc="sound", unit="clip", disable=not progress or len(paths) < 50)
+    bar = progress_bar(clips, desc="sound", unit="clip", disable=not progress or len(paths) < 50)
     sources = Parallel(n_jobs=-1, prefer="threads")(delayed(encode_clip)(*clip) for clip in bar)
     note = "Sound is inside this page (MP3, 16 kHz, mono)."
     if unreadable := sources.count(None):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image
-from tqdm.auto import tqdm
 
+from ser_graph.common.progress import progress_bar
 from ser_graph.graph import ClipGraph
 
 _SHEET = 100  # clips on a sheet: in an image per clip, the header would be as large as the content
@@ -38,7 +38,7 @@ def spectrogram_sheets(data: ClipGraph, rows: np.ndarray, progress: bool = True)
     low, high = _scale(data, rows)
     sheets = []
     blocks = range(0, len(rows), _SHEET)
-    bar = tqdm(blocks, desc="spectrograms", unit="sheet", disable=not progress or len(blocks) < 5)
+    bar = progress_bar(blocks, desc="spectrograms", unit="sheet", disable=not progress or len(blocks) < 5)
     for pooled in (_pooled(data, rows[start : start + _SHEET], width) for start in bar):
         shares = np.nan_to_num(np.clip((pooled - low) / (high - low), 0, 1))
         greys = np.rint(shares * 255).astype(np.uint8)
