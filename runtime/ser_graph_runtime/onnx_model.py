@@ -48,6 +48,7 @@ class OnnxModel:
         self._threads = threads
         try:
             self._session = open_session(str(self.path), threads)
+            stored = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         except InputError:
             raise
         except Exception as error:  # onnxruntime raises many kinds, none of them public
@@ -56,7 +57,6 @@ class OnnxModel:
                 f"{self.path} cannot be read as an ONNX model ({reason}); it may be truncated: copy or export it "
                 "again"
             ) from None
-        stored = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         metadata = checked_metadata(stored, self.path)
         self.emotions: list[str] = metadata["emotions"]
         self.features: dict[str, Any] = metadata["features"]

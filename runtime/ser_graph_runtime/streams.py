@@ -13,6 +13,9 @@ from ser_graph_runtime.extras import extra_package
 from ser_graph_runtime.resampling import resampled
 
 BLOCK = 0.1  # seconds per read
+_MOST_BYTES = 2**20  # per read
+_MOST_CHANNELS = 256  # a header of more is damaged
+_FORMAT_BYTES = 40  # the longest format chunk that is known
 MICROPHONE = "microphone"
 _WAV_FORMATS = {(1, 16): "<i2", (1, 32): "<i4", (3, 32): "<f4"}  # format code and bits -> numpy's name
 _COMPRESSED = {b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
@@ -83,7 +86,7 @@ def _pcm(file: BinaryIO, rate: int | None) -> tuple[Iterator[np.ndarray], int]:
     kind, channels, left = "<i2", 1, None
     if start == b"RIFF":
         kind, channels, found, left = _wav_header(file)
-        if rate is not None and rate != found:
+        if rate is not None and check_rate(rate) != found:
             raise InputError(f"The stream's header says {found:,} Hz, but rate={rate:,} was given; leave it out")
         rate, start = found, b""
     elif rate is None:
@@ -97,7 +100,7 @@ def _samples(
 ) -> Iterator[np.ndarray]:
     """Mono samples, about `n` at a time, of the bytes `start` and of a file, `left` more or until it ends."""
     frame = channels * kind.itemsize
-    size = frame * n
+    size = min(frame * n, _MOST_BYTES)
     while block := file.read(size if left is None else min(size, left)):
         left = left if left is None else left - len(block)
         block = start + block
@@ -115,9 +118,11 @@ def _wav_header(file: BinaryIO) -> tuple[str, int, int, int | None]:
         name, size = struct.unpack("<4sI", _exactly(file, 8))
         if name == b"data":
             break
-        chunk = _exactly(file, size + size % 2)
+        size += size % 2
+        start = _exactly(file, min(size, _FORMAT_BYTES))
+        _skip(file, size - len(start))
         if name == b"fmt ":
-            found = _format_of(chunk)
+            found = _format_of(start)
     if found is None:
         raise InputError("The stream's WAV header has no format before its sound; expected WAV or raw PCM")
     # A program that writes into a pipe does not know the size, and writes 0 or the largest number.
@@ -132,7 +137,14 @@ def _format_of(chunk: bytes) -> tuple[str, int, int]:
         raise InputError(
             f"The stream is WAV of format {code} with {bits} bits, expected 16 or 32 bits of PCM or float"
         )
+    if channels > _MOST_CHANNELS:
+        raise InputError(f"The stream's WAV header says {channels:,} channels, expected at most {_MOST_CHANNELS}")
     return _WAV_FORMATS[code, bits], channels, rate
+
+
+def _skip(file: BinaryIO, n: int) -> None:
+    while n:
+        n -= len(_exactly(file, min(n, _MOST_BYTES)))
 
 
 def _exactly(file: BinaryIO, n: int) -> bytes:

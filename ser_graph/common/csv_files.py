@@ -1,7 +1,7 @@
 """CSV files that a spreadsheet can open safely: no cell of text is a formula.
 
 A spreadsheet computes a cell that starts with one of ``= + - @``, and a name of a corpus may do so. Such text gets
-an apostrophe in front, which `unprotected` takes away again. Numbers do not change.
+an apostrophe in front, which `unprotected` takes away again. Numbers and a sign alone do not change.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Any, TextIO
 import pandas as pd
 
 _SIGN = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # the last four are the wide forms of = + - @
-_LIVE = re.compile(f"'*{_SIGN}")
-_PROTECTED = re.compile(f"'+{_SIGN}")
+_LIVE = re.compile(f"'*{_SIGN}.", re.DOTALL)
+_PROTECTED = re.compile(f"'+{_SIGN}.", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
@@ -20,8 +20,8 @@ def protected(text: str) -> str:
     """Text that no spreadsheet computes.
 
     Examples:
-        >>> [protected(text) for text in ("=1+1", "'=1+1", "anna", "-5", "-5 dB")]
-        ["'=1+1", "''=1+1", 'anna', '-5', "'-5 dB"]
+        >>> [protected(text) for text in ("=1+1", "'=1+1", "anna", "-5", "-5 dB", "-")]
+        ["'=1+1", "''=1+1", 'anna', '-5', "'-5 dB", '-']
     """
     return f"'{text}" if _LIVE.match(text) and not _NUMBER.fullmatch(text) else text
 
