@@ -30,3 +30,4 @@ from .significance import (
     mcnemar as mcnemar,
     two_proportion_z as two_proportion_z,
 )
+from .verdict import verdict as verdict
