@@ -11,8 +11,8 @@ from ser_graph.analysis.findings import Finding, clip_rows
 from ser_graph.analysis.scores import score_clips
 from ser_graph.graph.clip_graph import ClipGraph
 
-SUSPICIOUS = 0.1
-"""Greatest label score of a suspicious clip: of ten neighbours, nine or ten contradict its label with one other."""
+SUSPICIOUS = 0.125
+"""Label scores below this are suspicious: of ten neighbours, at least eight agree on one other label."""
 
 
 def label_findings(
@@ -27,7 +27,7 @@ def label_findings(
     """
     scores = score_clips(data, nearest=nearest, duplicates=duplicates)
     scored = scores[scores["label_score"].notna()]
-    bad = scored[scored["label_score"] <= SUSPICIOUS]
+    bad = scored[scored["label_score"] < SUSPICIOUS]
     if not len(bad):
         return
     agreeing = float((scored["suggested"] == scored["emotion"]).mean())
@@ -72,6 +72,7 @@ def voice_findings(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0
     }
     columns = ["edges that join one", "shuffled, low", "shuffled, high", "assortativity"]
     evidence = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("column").astype(float)
+    centre = "" if data.meta.settings.center == "speaker" else "Subtract each speaker's mean (center='speaker'). "
     if card["joins_speakers"] and not card["emotion_assortativity"] >= card["speaker_assortativity"]:
         yield Finding(
             "voices instead of emotions",
@@ -80,7 +81,7 @@ def voice_findings(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0
             f"to {card['same_speaker_high']:.0%}); {card['same_emotion']:.0%} join one emotion (shuffled: "
             f"{card['same_emotion_low']:.0%} to {card['same_emotion_high']:.0%}).",
             "The graph tells a student who speaks, more than what they feel.",
-            "Build the graph with center='speaker', or with across=['speaker']; fine-tune the teacher on more "
+            f"{centre}Join no clips of one speaker (across=['speaker']), or fine-tune the teacher on more "
             "speakers.",
             evidence=evidence,
         )

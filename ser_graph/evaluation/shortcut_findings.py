@@ -35,7 +35,7 @@ _ABOUT = {
     "duration": (
         "Some emotions are spoken faster or slower, but clips that were cut or padded to the length of their class "
         "look the same. A model then learns where a clip ends.",
-        "Compare the durations below. If they are the same to the millisecond within an emotion, cut all clips "
+        "Compare the durations of the emotions. If many are the same to the millisecond, cut all clips "
         "anew, by one rule; else train with clips that are cut at random.",
     ),
     "level": (
@@ -66,11 +66,12 @@ def shortcut_findings(table: pd.DataFrame, shortcuts: pd.DataFrame) -> Iterator[
     table = table[originals(table) & table["emotion"].notna().to_numpy()]
     for name, row in shortcuts[shortcuts["found"]].iterrows():
         column = str(name)
-        about, advice = _ABOUT.get(column, _ABOUT_OTHERS)
+        kind = column.removeprefix("measured ")  # see `audit`: the table has a column of this name too
+        about, advice = _ABOUT.get(kind, _ABOUT_OTHERS)
         yield Finding(
             f"shortcut: {column}",
-            _severity(column, float(row["strength"])),
-            f"{column} alone tells the emotion with a UAR of {row['uar']:.1%} ({row['uar_low']:.1%} to "
+            _severity(kind, float(row["strength"])),
+            f"The column {column} alone tells the emotion with a UAR of {row['uar']:.1%} ({row['uar_low']:.1%} to "
             f"{row['uar_high']:.1%}; chance {row['chance']:.1%}, {row['chance_low']:.1%} to "
             f"{row['chance_high']:.1%}){_one_emotion(table, column)}.",
             about,
@@ -79,9 +80,9 @@ def shortcut_findings(table: pd.DataFrame, shortcuts: pd.DataFrame) -> Iterator[
         )
 
 
-def _severity(column: str, strength: float) -> Severity:
+def _severity(kind: str, strength: float) -> Severity:
     """Duration, level and silence belong to the expression of emotions too; a bit of each is no fault."""
-    error, warning = (0.5, 0.25) if column in EXPRESSIVE else (0.25, 0.0)
+    error, warning = (0.5, 0.25) if kind in EXPRESSIVE else (0.25, 0.0)
     return "error" if strength >= error else "warning" if strength >= warning else "note"
 
 
@@ -98,8 +99,11 @@ def _one_emotion(table: pd.DataFrame, column: str) -> str:
 def _evidence(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Clips by value (down) and emotion (across), the most telling first; of numbers, quartiles by emotion."""
     if is_number(table[column]):
-        quartiles = table.groupby("emotion")[column].describe()[["25%", "50%", "75%"]]
-        return quartiles.set_axis(["first quartile", "median", "third quartile"], axis=1)
+        groups = table.groupby("emotion")[column]
+        quartiles = groups.describe()[["25%", "50%", "75%"]].set_axis(
+            ["first quartile", "median", "third quartile"], axis=1
+        )
+        return quartiles.assign(**{"different values": groups.nunique()})
     counts = pd.crosstab(table[column].fillna(MISSING), table["emotion"])
     # A value of one emotion and many clips comes first.
     excess = (counts.max(axis=1) - counts.sum(axis=1) / counts.shape[1]).sort_values(ascending=False, kind="stable")

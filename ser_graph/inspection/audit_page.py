@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from importlib import resources
 from string import Template
@@ -10,12 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from ser_graph.analysis.findings import SEVERITIES, Finding
+from ser_graph.analysis.findings import Finding
 from ser_graph.errors import one_line
+from ser_graph.inspection.audit_result import Audit, interval
 
 _CLIPS = 100  # clips of a finding on the page; the CSV has all
 _OPEN = 10  # a longer list of clips is folded
 _ROWS = 15  # rows of evidence
+_ZERO = '<span class="zero">0</span>'
 _WIDTH = 200  # units of the drawing of an interval
 
 _SEVERITY_MEANS = {
@@ -25,21 +27,8 @@ _SEVERITY_MEANS = {
 }
 
 
-def audit_page(
-    corpus: str,
-    counts: Mapping[str, int | float],
-    findings: Sequence[Finding],
-    shortcuts: pd.DataFrame,
-    checks: Mapping[str, str],
-) -> str:
+def audit_page(audit: Audit) -> str:
     """The page of an audit.
-
-    Args:
-        corpus: its name.
-        counts: how much there is, by name.
-        findings: the worst first.
-        shortcuts: the result of `label_shortcuts`.
-        checks: the result of each check by name.
 
     Returns:
         HTML. All text of the corpus is escaped, and the Content-Security-Policy forbids all scripts.
@@ -47,14 +36,14 @@ def audit_page(
     style = _asset("audit.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return Template(_asset("audit.html")).substitute(
-        corpus=_text(corpus),
+        corpus=_text(audit.corpus),
         hash=f"sha256-{digest}",
         style=style,
-        counts=_text(", ".join(f"{_number(n)} {name}" for name, n in counts.items())),
-        severities=_severities(findings),
-        findings=_contents(findings) + "\n".join(_finding(n, one) for n, one in enumerate(findings)),
-        shortcuts=_shortcuts(shortcuts),
-        checks=_table(["check", "result"], [[_text(name), _text(result)] for name, result in checks.items()]),
+        counts=_text(audit.size()),
+        severities=_severities(audit),
+        findings=_contents(audit.findings) + "\n".join(_finding(n, one) for n, one in enumerate(audit.findings)),
+        shortcuts=_shortcuts(audit.shortcuts),
+        checks=_table(["check", "result"], [[_text(name), _text(result)] for name, result in audit.checks.items()]),
     )
 
 
@@ -67,10 +56,10 @@ def _text(text: object) -> str:
     return escape(one_line(text).encode("utf-8", "backslashreplace").decode())
 
 
-def _severities(findings: Sequence[Finding]) -> str:
-    counts = {name: sum(one.severity == name for one in findings) for name in SEVERITIES}
+def _severities(audit: Audit) -> str:
     return " ".join(
-        f'<span class="word {name}">{n} {name}{"" if n == 1 else "s"}</span>' for name, n in counts.items()
+        f'<span class="word {name}">{n} {name}{"" if n == 1 else "s"}</span>'
+        for name, n in audit.severities().items()
     )
 
 
@@ -104,9 +93,10 @@ def _evidence(evidence: pd.DataFrame) -> str:
     if evidence.empty:
         return ""
     head = [str(evidence.index.name or ""), *map(str, evidence.columns)]
-    rows = [[_text(name), *map(_cell, row)] for name, row in zip(evidence.index, evidence.to_numpy(), strict=True)]
+    cells = [_cells(evidence[column]) for column in evidence]
+    rows = [[_text(name), *row] for name, row in zip(evidence.index, zip(*cells, strict=True), strict=True)]
     more = f'<p class="quiet">and {len(rows) - _ROWS:,} more</p>' if len(rows) > _ROWS else ""
-    return _table(head, rows[:_ROWS], numbers=True) + more
+    return _table(head, rows[:_ROWS], kind="number") + more
 
 
 def _clips(clips: pd.DataFrame) -> str:
@@ -135,14 +125,14 @@ def _clip_cell(name: str, value: Any) -> str:
 def _shortcuts(shortcuts: pd.DataFrame) -> str:
     if shortcuts.empty:
         return "<p>No column has two values, or there are not two emotions: nothing to measure.</p>"
-    head = ["column", "UAR", "interval", "chance", "grey: chance; bar: interval of the UAR", "folds", "values"]
+    head = ["column", "UAR", "from 0 to 1", "interval", "chance", "folds by", "values"]
     rows = [
         [
             _text(name),
             f"{row['uar']:.1%}",
-            _interval(row["uar_low"], row["uar_high"]),
-            _interval(row["chance_low"], row["chance_high"]),
             _drawing(row),
+            interval(row["uar_low"], row["uar_high"]),
+            interval(row["chance_low"], row["chance_high"]),
             _text(row["folds"]),
             f"{row['values']:,}",
         ]
@@ -151,15 +141,11 @@ def _shortcuts(shortcuts: pd.DataFrame) -> str:
     about = (
         '<p class="quiet">How well a column alone tells the emotion: its counts answer for clips of other folds. '
         "UAR is the unweighted average recall. Its interval comes from a bootstrap over speakers, that of chance "
-        "from shuffled emotions; a column is a finding if the two do not meet (red). A UAR below chance is no "
-        "fault: where a speaker says all emotions equally often, the counts lack just those clips that are asked "
-        "for.</p>"
+        "from shuffled emotions (the grey box); a column is a finding if its interval is above that of chance "
+        "(red). A UAR below chance is no fault: where a speaker says all emotions equally often, the counts lack "
+        "just those clips that are asked for.</p>"
     )
-    return about + _table(head, rows)
-
-
-def _interval(low: float, high: float) -> str:
-    return "-" if low != low else f"{low:.1%} to {high:.1%}"
+    return about + _table(head, rows, kind="line")
 
 
 def _drawing(row: pd.Series) -> str:
@@ -167,11 +153,7 @@ def _drawing(row: pd.Series) -> str:
     low, high, value = (_WIDTH * float(row[name]) for name in ("uar_low", "uar_high", "uar"))
     left, right = (_WIDTH * float(row[name]) for name in ("chance_low", "chance_high"))
     kind = "found" if row["found"] else "level"
-    line = (
-        ""
-        if low != low
-        else f'<line class="{kind}" x1="{low:.1f}" x2="{high:.1f}" y1="10" y2="10" stroke-width="3"/>'
-    )
+    line = f'<line class="{kind}" x1="{low:.1f}" x2="{high:.1f}" y1="10" y2="10" stroke-width="3"/>'
     return (
         f'<svg viewBox="-5 0 {_WIDTH + 10} 20" aria-hidden="true"><line class="axis" x1="0" x2="{_WIDTH}" y1="10" '
         f'y2="10"/><rect class="chance" x="{left:.1f}" y="3" width="{max(right - left, 1):.1f}" height="14"/>{line}'
@@ -179,25 +161,18 @@ def _drawing(row: pd.Series) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = False) -> str:
-    """A table; its cells are HTML already, its head is text. With `numbers`, all but the first column hold them."""
-    kind = ' class="number"' if numbers else ""
-    heads = [f"<th{kind if place else ''}>{_text(name)}</th>" for place, name in enumerate(head)]
-    lines = [f"<tr><th>{row[0]}</th>{''.join(f'<td{kind}>{cell}</td>' for cell in row[1:])}</tr>" for row in rows]
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, kind: str = "") -> str:
+    """A table; its cells are HTML already, its head is text. `kind` is the class of all but the first column."""
+    marked = f' class="{kind}"' if kind else ""
+    heads = [f"<th{marked if place else ''}>{_text(name)}</th>" for place, name in enumerate(head)]
+    lines = [f"<tr><th>{row[0]}</th>{''.join(f'<td{marked}>{cell}</td>' for cell in row[1:])}</tr>" for row in rows]
     return (
         f'<div class="scroll"><table><thead><tr>{"".join(heads)}</tr></thead>'
         f"<tbody>\n{chr(10).join(lines)}\n</tbody></table></div>"
     )
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return _text(value)
-    text = _number(value)
-    return f'<span class="zero">{text}</span>' if text == "0" else text
-
-
-def _number(value: float) -> str:
-    if value != value:
-        return "-"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+def _cells(values: pd.Series) -> list[str]:
+    """The numbers of a column, with the same number of digits."""
+    digits = 0 if (values.dropna() % 1 == 0).all() else 3
+    return ["-" if value != value else f"{value:,.{digits}f}" if value else _ZERO for value in values]

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -22,64 +21,23 @@ from ser_graph.analysis.table_findings import (
 from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import atomic_file
 from ser_graph.common.progress import progress_bar
-from ser_graph.corpora import originals
+from ser_graph.corpora import SPLITS, load_corpus, load_table, originals, speaker_split
 from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.corpora.checking import DecodedClip, clip_measures, examine_clips
+from ser_graph.corpora.loading import is_table
+from ser_graph.corpora.table import TABLE_SUFFIXES
 from ser_graph.errors import InputError
 from ser_graph.evaluation.shortcut_findings import shortcut_findings
 from ser_graph.evaluation.shortcuts import label_shortcuts
-from ser_graph.graph import ClipGraph
+from ser_graph.graph import ClipGraph, load_graph
 from ser_graph.inspection.audit_page import audit_page
+from ser_graph.inspection.audit_result import Audit
 
-_NO_GRAPH = "not made: it needs a graph; run ser-graph build, then audit the graph"
+_NO_GRAPH = "not made: needs a graph; run ser-graph build, then audit the graph"
 _NO_SOUND = "not made: the sound files are not at hand; give their folder (--root)"
 _NO_SPLIT = "not made: no clip has a split"
 _OF_A_GRAPH = ("near duplicates", "suspicious labels", "voices", "edges between splits")
 _NEIGHBOURS = 10
-
-
-@dataclass(frozen=True)
-class Audit:
-    """The result of `audit`.
-
-    Attributes:
-        corpus: name of the corpus.
-        counts: numbers of clips, speakers, emotions and hours, by name.
-        findings: what was found, the worst first.
-        shortcuts: the result of `label_shortcuts`, with the measurements of the sound.
-        checks: each check by name, and its result: a number of findings, or why it was not made.
-    """
-
-    corpus: str
-    counts: dict[str, int | float]
-    findings: list[Finding]
-    shortcuts: pd.DataFrame
-    checks: dict[str, str]
-
-    @property
-    def has_errors(self) -> bool:
-        """Whether a finding is an error."""
-        return any(finding.severity == "error" for finding in self.findings)
-
-    @property
-    def issues(self) -> pd.DataFrame:
-        """One row for each clip of each finding, or for the finding itself if it concerns the corpus.
-
-        The worst findings come first, and of each finding the worst clips: `severity`, `finding`, `file`, `other`
-        (a second clip), `score` (0 to 1, low is bad, as in cleanlab; NaN without one), `detail` and `advice`.
-        """
-        parts = []
-        for finding in self.findings:
-            whole = pd.DataFrame({"file": [None], "other": [None], "score": [None], "detail": [finding.what]})
-            rows = finding.clips if len(finding.clips) else whole.astype(finding.clips.dtypes)
-            names = {"severity": finding.severity, "finding": finding.name}
-            parts.append(rows.assign(**names, advice=finding.advice))
-        columns = ["severity", "finding", "file", "other", "score", "detail", "advice"]
-        return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-    def __repr__(self) -> str:
-        counts = [f"{sum(one.severity == name for one in self.findings)} {name}s" for name in SEVERITIES]
-        return f"Audit({self.corpus!r}: {', '.join(counts)})"
 
 
 def audit(
@@ -136,11 +94,44 @@ def write_audit(made: Audit, out: str | Path) -> None:
         raise InputError(
             f"{page} is the name of the table; give that of the page, e.g. {page.with_suffix('.html')}"
         )
-    text = audit_page(made.corpus, made.counts, made.findings, made.shortcuts, made.checks)
+    text = audit_page(made)
     with atomic_file(page) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
     with atomic_file(page.with_suffix(".csv")) as part:
         write_csv(made.issues, part, index=False)
+
+
+def load_source(source: str, folder: str | Path | None = None) -> ClipGraph | pd.DataFrame:
+    """What to audit, from the arguments of a command line.
+
+    Args:
+        source: the folder of a stored graph, a table of clips (CSV, TSV, jsonl), or the name of a corpus.
+        folder: the folder of the corpus, or the table if `source` is ``"table"``.
+
+    Returns:
+        A graph or a clip table. Emotions outside the vocabulary are kept. Clips without a split get one by speaker,
+        as for a graph, if their speakers are known.
+
+    Raises:
+        InputError: none of these.
+    """
+    path = Path(source if folder is None else folder).expanduser()
+    if folder is None and (path / "meta.json").is_file():
+        return load_graph(path)
+    if folder is None and path.suffix.lower() not in TABLE_SUFFIXES:
+        raise InputError(
+            f"{source} is neither the folder of a graph (it has no meta.json) nor a table "
+            f"({', '.join(sorted(TABLE_SUFFIXES))}); to audit a corpus, give its name and its folder, e.g. emovo "
+            "FOLDER"
+        )
+    if not is_table(source, path):
+        return load_corpus(source, path)
+    table = load_table(path, labels="keep")
+    table.attrs["corpus"] = "/".join(path.absolute().parts[-2:])
+    speakers = table["speaker"]
+    if table["split"].notna().any() or speakers.isna().any() or speakers.nunique() < len(SPLITS):
+        return table
+    return speaker_split(table)
 
 
 class _Clips:
@@ -177,7 +168,9 @@ class _Clips:
         if self.decoded is None:
             return self.table
         measures = clip_measures(self.decoded).set_index(self.table.index)
-        return self.table.drop(columns=list(measures), errors="ignore").join(measures)
+        # A column of the user keeps its name, except for the duration, which is the same thing.
+        names = {name: f"measured {name}" for name in measures if name in self.table and name != "duration"}
+        return self.table.drop(columns="duration").join(measures.rename(columns=names))
 
     @cached_property
     def shortcuts(self) -> pd.DataFrame:
