@@ -11,14 +11,14 @@ from ser_graph.analysis.findings import Finding, clip_rows
 from ser_graph.analysis.scores import score_clips
 from ser_graph.graph.clip_graph import ClipGraph
 
-SUSPICIOUS = 0.125
-"""Label scores below this are suspicious: of ten neighbours, at least eight agree on one other label."""
+SUSPICIOUS = 0.225
+"""Label scores below this are suspicious: of ten neighbours, one other label has at least six more than the own."""
 
 
 def label_findings(
     data: ClipGraph, *, nearest: tuple[Tensor, Tensor] | None = None, duplicates: pd.DataFrame | None = None
 ) -> Iterator[Finding]:
-    """Clips whose neighbours by embedding nearly all have one other label.
+    """Clips whose neighbours by embedding mostly share one other label.
 
     Args:
         data: the graph.
@@ -49,7 +49,7 @@ def label_findings(
     yield Finding(
         "suspicious labels",
         "note" if weak else "warning",
-        f"{len(bad):,} of {len(scored):,} labelled clips have neighbours that nearly all have one other label; for "
+        f"{len(bad):,} of {len(scored):,} labelled clips have neighbours that mostly share one other label; for "
         f"{agreeing:.0%} of the clips, the neighbours' most frequent label is that of the clip.",
         f"The label may be wrong, or the emotion may be weak. {trust}",
         "Hear them ('ser-graph inspect', sorted by label_score), and correct or leave out those that are wrong. Do "

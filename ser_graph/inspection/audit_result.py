@@ -72,7 +72,7 @@ class Audit:
         }
 
     def __repr__(self) -> str:
-        counts = [f"{n} {name}s" for name, n in self.severities().items()]
+        counts = [f"{n} {name}{'' if n == 1 else 's'}" for name, n in self.severities().items()]
         return f"Audit({self.corpus!r}: {', '.join(counts)})"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from functools import cache, cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ser_graph.analysis.duplicates import near_duplicates, nearest_clips
@@ -27,7 +28,7 @@ from ser_graph.corpora.checking import DecodedClip, clip_measures, examine_clips
 from ser_graph.corpora.loading import is_table
 from ser_graph.corpora.table import TABLE_SUFFIXES
 from ser_graph.errors import InputError
-from ser_graph.evaluation.shortcut_findings import shortcut_findings
+from ser_graph.evaluation.shortcut_advice import shortcut_findings
 from ser_graph.evaluation.shortcuts import label_shortcuts
 from ser_graph.graph import ClipGraph, load_graph
 from ser_graph.inspection.audit_page import audit_page
@@ -221,7 +222,7 @@ def _without(pairs: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """The pairs that are not among others, in either order."""
     known = {frozenset(pair) for pair in others[["file", "other"]].itertuples(index=False)}
     is_new = [frozenset(pair) not in known for pair in pairs[["file", "other"]].itertuples(index=False)]
-    return pairs[is_new]
+    return pairs[np.array(is_new, bool)]  # an empty list would select columns
 
 
 def _sound_folder(table: pd.DataFrame, root: str | Path | None) -> Path | None:

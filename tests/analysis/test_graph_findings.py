@@ -6,7 +6,7 @@ from ser_graph.analysis.graph_findings import edge_findings, label_findings, voi
 
 
 def test_wrong_labels_come_first(toy_graph, relabel) -> None:
-    """Its embeddings show the emotions, so that all neighbours contradict the clips that get another one."""
+    """Its embeddings show the emotions, so that the neighbours contradict the clips that get another one."""
     assert not list(label_findings(toy_graph))
     rows = torch.tensor([7, 31, 64, 88, 119])
     right = toy_graph.table["emotion"].iloc[rows.tolist()].tolist()

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from ser_graph.evaluation import label_shortcuts
-from ser_graph.evaluation.shortcut_findings import shortcut_findings
+from ser_graph.evaluation.shortcut_advice import shortcut_findings
 
 
 def table(**columns) -> pd.DataFrame:
