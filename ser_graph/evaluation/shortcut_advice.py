@@ -11,6 +11,7 @@ from ser_graph.evaluation.shortcuts import MISSING, is_number
 _OFTEN = 5  # clips of a value whose single emotion is no accident
 EXPRESSIVE = frozenset({"duration", "level", "silence"})
 """Measurements that an emotion changes: an angry voice is louder, a sad one pauses."""
+_UNITS = {"duration": " (s)", "level": " (dB)"}
 
 _RECORDING = (
     "The emotions were recorded or stored in different ways. A model can learn the recording instead of the "
@@ -100,9 +101,9 @@ def _evidence(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Clips by value (down) and emotion (across), the most telling first; of numbers, quartiles by emotion."""
     if is_number(table[column]):
         groups = table.groupby("emotion")[column]
-        quartiles = groups.describe()[["25%", "50%", "75%"]].set_axis(
-            ["first quartile", "median", "third quartile"], axis=1
-        )
+        unit = _UNITS.get(column, "")
+        names = [f"{name}{unit}" for name in ("first quartile", "median", "third quartile")]
+        quartiles = groups.describe()[["25%", "50%", "75%"]].set_axis(names, axis=1)
         return quartiles.assign(**{"different values": groups.nunique()})
     counts = pd.crosstab(table[column].fillna(MISSING), table["emotion"])
     # A value of one emotion and many clips comes first.

@@ -109,7 +109,7 @@ def _measure(
     folds = _folds(None if by_clip else voices, len(y), seed)
     answers = _answers(codes, y, folds)
     rng = np.random.default_rng(seed)
-    shuffled = [rng.permutation(y) for _ in range(n_permutations)]
+    shuffled = (rng.permutation(y) for _ in range(n_permutations))
     chance = np.array([_uar(one, _answers(codes, one, folds)) for one in shuffled])
     tail = (1 - level) / 2
     chance_low, chance_high = np.quantile(chance, [tail, 1 - tail])

@@ -167,7 +167,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, kind: str = ""
     heads = [f"<th{marked if place else ''}>{_text(name)}</th>" for place, name in enumerate(head)]
     lines = [f"<tr><th>{row[0]}</th>{''.join(f'<td{marked}>{cell}</td>' for cell in row[1:])}</tr>" for row in rows]
     return (
-        f'<div class="scroll"><table><thead><tr>{"".join(heads)}</tr></thead>'
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{"".join(heads)}</tr></thead>'
         f"<tbody>\n{chr(10).join(lines)}\n</tbody></table></div>"
     )
 
