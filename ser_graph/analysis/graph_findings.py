@@ -49,7 +49,8 @@ def label_findings(
     yield Finding(
         "suspicious labels",
         "note" if weak else "warning",
-        f"{len(bad):,} of {len(scored):,} labelled clips have neighbours that mostly share one other label; for "
+        f"{len(bad):,} of {len(scored):,} labelled clips {'has' if len(bad) == 1 else 'have'} neighbours that "
+        "mostly share one other label; for "
         f"{agreeing:.0%} of the clips, the neighbours' most frequent label is that of the clip.",
         f"The label may be wrong, or the emotion may be weak. {trust}",
         "Hear them ('ser-graph inspect', sorted by label_score), and correct or leave out those that are wrong. Do "

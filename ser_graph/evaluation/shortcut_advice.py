@@ -45,7 +45,8 @@ _ABOUT = {
         "distance of the mouth changes the level, so a student should not depend on it.",
     ),
     "silence": (
-        "A sad voice pauses, but silence that was left at the ends, or a noise gate, does the same.",
+        "Pauses and the range of loudness belong to emotions, but silence that was left at the ends, or a noise "
+        "gate, does the same.",
         "Hear the ends of some clips. If they differ between the emotions, cut the silence of all clips by one "
         "rule.",
     ),

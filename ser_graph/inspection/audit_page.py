@@ -23,11 +23,11 @@ _WIDTH = 200  # units of the drawing of an interval
 _SEVERITY_MEANS = {
     "error": "Results are wrong, or better than they should be.",
     "warning": "Results may be so.",
-    "note": "To know, and to say beside results.",
+    "note": "Good to know; say it beside results.",
 }
 
 
-def audit_page(audit: Audit) -> str:
+def audit_html(audit: Audit) -> str:
     """The page of an audit.
 
     Returns:
@@ -58,7 +58,7 @@ def _text(text: object) -> str:
 
 def _severities(audit: Audit) -> str:
     return " ".join(
-        f'<span class="word {name}">{n} {name}{"" if n == 1 else "s"}</span>'
+        f'<span class="word {name if n else "note"}">{n} {name}{"" if n == 1 else "s"}</span>'
         for name, n in audit.severities().items()
     )
 

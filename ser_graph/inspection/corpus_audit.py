@@ -31,7 +31,7 @@ from ser_graph.errors import InputError
 from ser_graph.evaluation.shortcut_advice import shortcut_findings
 from ser_graph.evaluation.shortcuts import label_shortcuts
 from ser_graph.graph import ClipGraph, load_graph
-from ser_graph.inspection.audit_page import audit_page
+from ser_graph.inspection.audit_page import audit_html
 from ser_graph.inspection.audit_result import Audit
 
 _NO_GRAPH = "not made: needs a graph; run ser-graph build, then audit the graph"
@@ -60,7 +60,7 @@ def audit(
     Args:
         source: a graph, or a clip table, as `load_corpus` or `load_table` return it.
         root: the folder of the sound files; by default the folder from which the clips were loaded.
-        out: an HTML file to write, see `write_audit_page`; the table of issues goes beside it, with the suffix
+        out: an HTML file to write, see `write_audit`; the table of issues goes beside it, with the suffix
             ``.csv``.
         n_permutations: number of shufflings that measure chance.
         seed: random seed of all draws.
@@ -95,7 +95,7 @@ def write_audit(made: Audit, out: str | Path) -> None:
         raise InputError(
             f"{page} is the name of the table; give that of the page, e.g. {page.with_suffix('.html')}"
         )
-    text = audit_page(made)
+    text = audit_html(made)
     with atomic_file(page) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
     with atomic_file(page.with_suffix(".csv")) as part:
