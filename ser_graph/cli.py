@@ -368,7 +368,9 @@ def audit(
     source: Annotated[
         str, typer.Argument(help="Folder of a graph, a table of clips (CSV), or the name of a corpus.")
     ],
-    out: Annotated[Path, typer.Option(help="HTML file to write; the table of issues goes beside it, as CSV.")],
+    out: Annotated[
+        Path, typer.Option(help="HTML file to write, e.g. audit.html; audit.issues.csv goes beside it.")
+    ],
     folder: Annotated[
         Path | None, typer.Argument(help="Folder of the corpus, if you give the name of a corpus.")
     ] = None,
@@ -392,13 +394,13 @@ def audit(
     The exit code is 1 if a finding is an error (or if the command fails), else 0. It does not count --accept.
     """
     from ser_graph.inspection import audit as make, format_audit
-    from ser_graph.inspection.corpus_audit import load_source
+    from ser_graph.inspection.corpus_audit import issues_file, load_source
 
     made = make(load_source(source, folder), root=root, out=out, seed=seed)
     if as_json:
         _show_json(made.as_json())
     else:
-        _show(f"{format_audit(made)}\n\nPage {out}, table of issues {out.with_suffix('.csv')}")
+        _show(f"{format_audit(made)}\n\nPage {out}, table of issues {issues_file(out)}")
     if made.errors(accept or []):
         raise typer.Exit(1)
 

@@ -141,7 +141,7 @@ def test_audit_of_a_table_and_of_a_graph(call, corpus, toy_graph, tmp_path):
     clips.set_axis([str(corpus / file) for file in clips.index]).to_csv(table, index_label="file")
     code, out, error = call("audit", table, "--out", page)
     assert code == 0 and "63 clips, 9 speakers" in out and not error
-    assert page.read_text().startswith("<!DOCTYPE html>") and (tmp_path / "audit.csv").exists()
+    assert page.read_text().startswith("<!DOCTYPE html>") and (tmp_path / "audit.issues.csv").exists()
     assert call("audit", "synthetic", corpus, "--out", page)[1].startswith("synthetic: 63 clips")
 
     # A column that gives the label away: an error, which a pipeline may accept by its name.

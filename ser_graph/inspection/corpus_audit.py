@@ -60,8 +60,8 @@ def audit(
     Args:
         source: a graph, or a clip table, as `load_corpus` or `load_table` return it.
         root: the folder of the sound files; by default the folder from which the clips were loaded.
-        out: an HTML file to write, see `write_audit`; the table of issues goes beside it, with the suffix
-            ``.csv``.
+        out: an HTML file to write, e.g. ``audit.html``; the table of issues goes beside it, as
+            ``audit.issues.csv``.
         n_permutations: number of shufflings that measure chance.
         seed: random seed of all draws.
         progress: show progress bars.
@@ -70,8 +70,10 @@ def audit(
         The findings; `Audit.issues` is the table of issues.
 
     Raises:
-        InputError: neither a graph nor a clip table, no clip, or no sound files in `root`.
+        InputError: neither a graph nor a clip table, no clip, no sound files in `root`, or a bad name of the page.
     """
+    if out is not None:
+        issues_file(out)  # refuses a bad name before the long work
     clips = _Clips(source, root, n_permutations, seed, progress)
     checks = _checks(clips)
     findings: list[Finding] = []
@@ -89,17 +91,25 @@ def audit(
 
 
 def write_audit(made: Audit, out: str | Path) -> None:
-    """Write the page of an audit, and beside it the table of issues as CSV."""
-    page = Path(out).expanduser()
-    if page.suffix.lower() == ".csv":
-        raise InputError(
-            f"{page} is the name of the table; give that of the page, e.g. {page.with_suffix('.html')}"
-        )
+    """Write the page of an audit, and beside it the table of issues, see `issues_file`."""
+    page, table = Path(out).expanduser(), issues_file(out)
     text = audit_html(made)
     with atomic_file(page) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
-    with atomic_file(page.with_suffix(".csv")) as part:
+    with atomic_file(table) as part:
         write_csv(made.issues, part, index=False)
+
+
+def issues_file(out: str | Path) -> Path:
+    """The table of issues beside a page: ``audit.issues.csv`` beside ``audit.html``.
+
+    Raises:
+        InputError: the page has not the suffix of a page; it might be the table of the clips.
+    """
+    page = Path(out).expanduser()
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"Bad page {page}, expected a name that ends in .html, e.g. {page.with_suffix('.html')}")
+    return page.with_suffix(".issues.csv")  # labels.html must not replace labels.csv
 
 
 def load_source(source: str, folder: str | Path | None = None) -> ClipGraph | pd.DataFrame:

@@ -217,7 +217,7 @@ def test_names_of_a_corpus_are_text(hostile_page) -> None:
 
 def test_the_table_of_issues_is_safe_in_a_spreadsheet(hostile_page) -> None:
     made, page = hostile_page
-    stored = pd.read_csv(page.with_suffix(".csv"))
+    stored = pd.read_csv(page.with_suffix(".issues.csv"))
     assert list(stored.columns) == ["severity", "finding", "file", "other", "score", "detail", "advice"]
     assert len(stored) == len(made.issues) > 100
 
@@ -269,8 +269,15 @@ def test_wrong_input(corpus, tmp_path) -> None:
         audit(pd.DataFrame({"file": ["a.wav"], "emotion": ["joy"]}))
     with pytest.raises(InputError, match="The table has no clip"):
         audit(corpus().iloc[:0])
-    with pytest.raises(InputError, match=r"give that of the page, e\.g\. .*x\.html"):
-        audit(corpus(), out=tmp_path / "x.csv", progress=False)
+
+
+def test_the_table_of_the_clips_is_never_replaced(corpus, tmp_path) -> None:
+    table, labels = corpus(), tmp_path / "corpus" / "labels.csv"
+    before = labels.read_bytes()
+    with pytest.raises(InputError, match=r"expected a name that ends in \.html, e\.g\. .*labels\.html"):
+        audit(table, out=labels, progress=False)
+    audit(table, out=labels.with_suffix(".html"), progress=False)
+    assert labels.read_bytes() == before and (tmp_path / "corpus" / "labels.issues.csv").exists()
 
 
 def test_sources(corpus, toy_graph, tmp_path) -> None:
