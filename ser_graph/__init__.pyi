@@ -39,7 +39,7 @@ from .graph import (
     load_graph as load_graph,
     save_graph as save_graph,
 )
-from .inspection import inspect as inspect, write_page as write_page
+from .inspection import audit as audit, inspect as inspect, write_page as write_page
 from .upstream import (
     EmbeddingSettings as EmbeddingSettings,
     FinetuneSettings as FinetuneSettings,

@@ -364,6 +364,48 @@ def inspect(
 
 
 @app.command()
+def audit(
+    source: Annotated[
+        str, typer.Argument(help="Folder of a graph, a table of clips (CSV), or the name of a corpus.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="HTML file to write, e.g. audit.html; audit.issues.csv goes beside it.")
+    ],
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of the corpus, if you give the name of a corpus.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="New folder of the sound files, if you have moved them.")
+    ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name of a finding that does not change the exit code, e.g. 'shortcut: sentence'. Repeatable."
+        ),
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Look for everything that makes results on a corpus wrong, or too good: one page and one table.
+
+    Suspicious labels, repeated recordings, leaks between splits, voices instead of emotions, and shortcuts: columns
+    and trivial measurements that give the emotion away. Without a graph, the checks that need one are not made.
+
+    The exit code is 1 if a finding is an error (or if the command fails), else 0. It does not count --accept.
+    """
+    from ser_graph.inspection import audit as make, format_audit
+    from ser_graph.inspection.corpus_audit import issues_file, load_source
+
+    made = make(load_source(source, folder), root=root, out=out, seed=seed)
+    if as_json:
+        _show_json(made.as_json())
+    else:
+        _show(f"{format_audit(made)}\n\nPage {out}, table of issues {issues_file(out)}")
+    if made.errors(accept or []):
+        raise typer.Exit(1)
+
+
+@app.command()
 def train(
     graph: Graph,
     out: Annotated[Path, typer.Option(help="Folder for the trained student.")],

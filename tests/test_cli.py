@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from ser_graph.common.files import read_json, write_json
+from ser_graph.corpora import load_corpus
 from ser_graph.corpora.synthetic.making import make_corpus
 from ser_graph.downstream import TrainingSettings
 from ser_graph.graph import save_graph
@@ -132,6 +133,33 @@ def test_stats_as_text_and_json(call, toy_graph, tmp_path):
     assert (
         one_line(error) == "Error: Bad column 'accent', expected one of ['emotion', 'gender', 'speaker', 'split']"
     )
+
+
+def test_audit_of_a_table_and_of_a_graph(call, corpus, toy_graph, tmp_path):
+    table, page = tmp_path / "clips.csv", tmp_path / "audit.html"
+    clips = load_corpus("synthetic", corpus)
+    clips.set_axis([str(corpus / file) for file in clips.index]).to_csv(table, index_label="file")
+    code, out, error = call("audit", table, "--out", page)
+    assert code == 0 and "63 clips, 9 speakers" in out and not error
+    assert page.read_text().startswith("<!DOCTYPE html>") and (tmp_path / "audit.issues.csv").exists()
+    assert call("audit", "synthetic", corpus, "--out", page)[1].startswith("synthetic: 63 clips")
+
+    # A column that gives the label away: an error, which a pipeline may accept by its name.
+    rows = pd.read_csv(table)
+    rows.assign(take=rows["emotion"].str[:3]).to_csv(table, index=False)
+    code, out, _ = call("audit", table, "--out", page)
+    assert code == 1 and "ERROR  shortcut: take" in out
+    code, out, _ = call("audit", table, "--out", page, "--accept", "shortcut: take", "--json")
+    audited = json.loads(out)
+    assert code == 0 and audited["issues"][0]["finding"] == "shortcut: take"
+    assert audited["issues"][0]["file"] is None and audited["shortcuts"][0]["uar"] == 1
+
+    graph = save_graph(toy_graph, tmp_path / "graph")
+    code, out, _ = call("audit", graph, "--out", page)
+    assert code == 0 and "toy: 120 clips" in out and "clips, same sound: not made: the sound files" in out
+    code, out, error = call("audit", tmp_path, "--out", tmp_path / "none.html")
+    assert code == 1 and not out and "neither the folder of a graph" in one_line(error)
+    assert not (tmp_path / "none.html").exists()
 
 
 def page_contents(page):

@@ -45,11 +45,13 @@ class SoundReader:
         rate: samples per second.
         channels: number of channels.
         frames: samples of each channel according to the header; None if the header has no number.
+        codec: container and encoding in libsndfile's words, e.g. ``"FLAC PCM_16"``.
     """
 
     def __init__(self, path: Path, file: Any) -> None:
         self._path, self._file = path, file
         self.rate, self.channels = file.samplerate, file.channels
+        self.codec = f"{file.format} {file.subtype}"
         self.frames = file.frames if file.frames < _UNKNOWN_LENGTH else None
         self._log = file.extra_info  # read before decoding: the end of an Ogg file adds a warning to this text
 

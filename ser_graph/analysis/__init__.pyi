@@ -4,6 +4,7 @@ from .card import graph_card as graph_card
 from .columns import column_codes as column_codes, text_columns as text_columns
 from .convert import to_networkx as to_networkx
 from .duplicates import near_duplicates as near_duplicates
+from .findings import Finding as Finding
 from .groups import (
     communities as communities,
     community_statistics as community_statistics,

@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 
 from ser_graph.common.progress import progress_bar
+from ser_graph.corpora.adapter import as_text
 from ser_graph.errors import InputError, one_line
 from ser_graph_runtime.sound import SoundError, SoundReader, open_sound
 
@@ -46,11 +47,25 @@ _WARNINGS = frozenset({"low rate", "odd rate", "same audio"})
 
 @dataclass
 class DecodedClip:
-    """The result of decoding one file; empty values if decoding failed."""
+    """The result of decoding one file; empty values if decoding failed.
+
+    Attributes:
+        rate: samples per second.
+        channels: number of channels.
+        codec: container and encoding, e.g. ``"FLAC PCM_16"``.
+        seconds: duration.
+        level: mean power of the mono sound in dB of full scale; NaN for digital silence.
+        silence: share of its 20 ms frames that are more than 40 dB below its loudest frame, from 0 to 1.
+        digest: a hash of the samples; empty if the clip has problems.
+        problems: what is wrong, and a detail of it.
+    """
 
     rate: int = 0
     channels: int = 0
+    codec: str = ""
     seconds: float = 0.0
+    level: float = np.nan
+    silence: float = np.nan
     digest: str = ""
     problems: list[tuple[str, str]] = field(default_factory=list)
 
@@ -101,18 +116,41 @@ def usable_clips(table: pd.DataFrame, problems: pd.DataFrame, *, skip_bad: bool 
     return table.drop(index=list(files))
 
 
-def examine_clips(table: pd.DataFrame, root: Path) -> list[DecodedClip]:
+def examine_clips(table: pd.DataFrame, root: Path, *, progress: bool = True) -> list[DecodedClip]:
     """Decode every clip of a table, in its order."""
     with ThreadPoolExecutor() as pool:  # libsndfile and the hash run without Python's lock
         clips = pool.map(lambda file: _examine(root / file), table.index)
-        return list(progress_bar(clips, "checking", total=len(table), unit="clip"))
+        return list(progress_bar(clips, "checking", total=len(table), unit="clip", disable=not progress))
+
+
+def clip_measures(clips: list[DecodedClip]) -> pd.DataFrame:
+    """What decoding measured: numbers `duration`, `level`, `silence`; texts `rate`, `channels`, `codec`.
+
+    Returns:
+        One row per clip, in their order; NaN for a clip that could not be decoded. See `DecodedClip`.
+    """
+    rows = [
+        (
+            clip.seconds or None,
+            clip.level,
+            clip.silence,
+            clip.rate or None,
+            clip.channels or None,
+            clip.codec or None,
+        )
+        for clip in clips
+    ]
+    table = pd.DataFrame(rows, columns=["duration", "level", "silence", "rate", "channels", "codec"])
+    texts = ["rate", "channels", "codec"]
+    table[texts] = table[texts].apply(as_text)
+    return table.astype(dict.fromkeys(["duration", "level", "silence"], float))
 
 
 def _examine(path: Path) -> DecodedClip:
     clip = DecodedClip()
     try:
         with open_sound(path) as sound:
-            clip.rate, clip.channels = sound.rate, sound.channels
+            clip.rate, clip.channels, clip.codec = sound.rate, sound.channels, sound.codec
             _decode(sound, clip)
     except SoundError as error:
         clip.problems.append((error.problem, error.detail))
@@ -128,6 +166,7 @@ def _decode(sound: SoundReader, clip: DecodedClip) -> None:
     digest = hashlib.blake2b(digest_size=16, person=f"{clip.rate}".encode())
     mono: list[float] = []  # lowest and highest samples: a constant offset is not sound
     first: list[float] = []
+    powers: list[np.ndarray] = []
     frames = 0
     for block in sound.blocks():
         frames += len(block)
@@ -135,6 +174,8 @@ def _decode(sound: SoundReader, clip: DecodedClip) -> None:
         mean = block.mean(axis=1)
         mono += [mean.min(), mean.max()]
         first += [block[:, 0].min(), block[:, 0].max()]
+        powers.append(_frame_powers(mean, max(1, sound.rate // 50)))
+    _measure_level(np.concatenate(powers), clip)
     clip.seconds = frames / clip.rate
     if np.ptp(mono) < 2 * SILENCE:
         level = f"{20 * np.log10(SILENCE):.0f} dB of full scale"
@@ -144,6 +185,18 @@ def _decode(sound: SoundReader, clip: DecodedClip) -> None:
         clip.problems.append(("too short", f"{clip.seconds:.3f} s, under {SHORTEST} s; leave it out"))
     if not clip.problems:
         clip.digest = digest.hexdigest()
+
+
+def _frame_powers(mono: np.ndarray, length: int) -> np.ndarray:
+    """The mean power of each frame; samples that fill no frame are left out, unless there is no whole frame."""
+    whole = mono[: len(mono) // length * length] if len(mono) >= length else mono
+    return np.square(whole, dtype=np.float64).reshape(-1, min(length, len(whole))).mean(axis=1)
+
+
+def _measure_level(powers: np.ndarray, clip: DecodedClip) -> None:
+    if powers.max() > 0:
+        clip.level = float(10 * np.log10(powers.mean()))
+        clip.silence = float((powers < powers.max() * 1e-4).mean())
 
 
 def clip_problems(table: pd.DataFrame, clips: list[DecodedClip]) -> list[dict[str, str]]:

@@ -24,6 +24,7 @@ from .probes import (
     teacher_probe as teacher_probe,
 )
 from .report import write_report as write_report
+from .shortcuts import label_shortcuts as label_shortcuts
 from .significance import (
     bootstrap_difference as bootstrap_difference,
     holm as holm,

@@ -2,6 +2,8 @@ from .agreement import (
     matrix_correlation as matrix_correlation,
     plot_confusions_beside_mixing as plot_confusions_beside_mixing,
 )
+from .audit_result import Audit as Audit, format_audit as format_audit
+from .corpus_audit import audit as audit
 from .ego import plot_ego as plot_ego
 from .layout import graph_layout as graph_layout
 from .map import plot_map as plot_map

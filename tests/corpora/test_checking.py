@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from ser_graph.corpora.adapter import read_durations
-from ser_graph.corpora.checking import check_clips, usable_clips
+from ser_graph.corpora.checking import check_clips, clip_measures, examine_clips, usable_clips
 from ser_graph.corpora.corpus_check import check_corpus, format_report
 from ser_graph.errors import InputError
 
@@ -251,3 +251,28 @@ def test_a_table_of_which_no_split_can_be_made_is_called_out(make_clips):
     assert problem["detail"] == "2 of 2 clips have no speaker, and there is no split; add either column"
     (root / "clips.csv").write_text("file,emotion,split\na.wav,fear,train\nb.wav,anger,test\n")
     assert not [one for one in check_corpus("table", root / "clips.csv")["problems"] if one["problem"] == "split"]
+
+
+def test_measures_by_hand(tmp_path):
+    """A square wave of half the full scale for 0.3 s, then 0.1 s at a thousandth of it: a quarter is quiet."""
+    sound = np.tile([0.5, -0.5], 3200)
+    sound[4800:] /= 1000
+    soundfile.write(tmp_path / "a.wav", sound, 16_000, "FLOAT")
+    soundfile.write(tmp_path / "b.flac", np.stack([sound, sound], 1), 8_000, "PCM_24")
+    (tmp_path / "c.wav").write_bytes(b"no sound")
+    measured = clip_measures(examine_clips(clips("a.wav", "b.flac", "c.wav"), tmp_path))
+    power = (0.25 * 0.75 + 0.25e-6 * 0.25) / 1
+    assert measured["level"][:2].tolist() == pytest.approx([10 * np.log10(power)] * 2, abs=1e-4)
+    assert measured["silence"][:2].tolist() == pytest.approx([0.25, 0.25])
+    assert measured["duration"][:2].tolist() == pytest.approx([0.4, 0.8])
+    texts = measured[["rate", "channels", "codec"]].values.tolist()
+    assert texts[:2] == [["16000", "1", "WAV FLOAT"], ["8000", "2", "FLAC PCM_24"]]
+    assert measured.iloc[2].isna().all()
+
+
+def test_measures_of_silence_and_of_very_short_sound(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000), 16_000)
+    soundfile.write(tmp_path / "b.wav", [0.5, -0.5], 16_000)
+    measured = clip_measures(examine_clips(clips("a.wav", "b.wav"), tmp_path))
+    assert measured[["level", "silence"]].iloc[0].isna().all()
+    assert measured["level"][1] == pytest.approx(10 * np.log10(0.25), abs=1e-3) and measured["silence"][1] == 0
