@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -264,11 +265,18 @@ def build(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     settings: Set = None,
-    cache: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings by content.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps embeddings by content; without it, they are kept only until the graph is built."
+        ),
+    ] = None,
     skip_bad: SkipBad = False,
     device: Device = None,
 ) -> None:
     """Build the graph of a corpus, and print what the graph can teach.
+
+    If it ends without a graph, e.g. because epsilon leaves no edge, the next call uses the same embeddings.
 
     All settings of the graph, the embeddings and the spectrograms: ser-graph settings build
     """
@@ -291,9 +299,11 @@ def build(
     if not stage.is_finished():
         with stage.work() as work:
             objects = {"embedding": how[1], "features": how[2]}
-            made = build_graph(table, model, how[0], **objects, cache=cache, out=work / "x.npy", device=device)
+            kept = cache or _kept_embeddings(out)
+            made = build_graph(table, model, how[0], **objects, cache=kept, out=work / "x.npy", device=device)
             with stage.write() as part:
                 write_graph(made, part, x_file=work / "x.npy")
+    shutil.rmtree(_kept_embeddings(out), ignore_errors=True)
     data = load_graph(out)
     _show(f"{format_statistics(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
 
@@ -424,8 +434,7 @@ def train(
     if not is_first():
         return
     student = load_student(out)
-    info = student.info
-    _show(f"{info['backbone']} of {student.n_params:,} parameters, epoch {info['epoch']} kept, in {out}")
+    _show(f"{student!r}\nStudent {out}")
 
 
 @app.command()
@@ -773,6 +782,13 @@ def _check_out(out: Path) -> None:
     from ser_graph.common.stages import MARK
 
     check_replaceable(out, MARK)
+
+
+def _kept_embeddings(out: Path) -> Path:
+    """The folder that keeps the embeddings of a graph until the graph is built, with any epsilon."""
+    from ser_graph.common.files import named
+
+    return named(out).with_name(f".{named(out).name}.embeddings")
 
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:

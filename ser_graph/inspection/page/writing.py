@@ -18,6 +18,7 @@ from ser_graph.analysis import score_clips
 from ser_graph.common.colors import UNKNOWN_COLOR
 from ser_graph.common.files import atomic_file
 from ser_graph.graph import ClipGraph
+from ser_graph.graph.clip_graph import check_is_graph
 from ser_graph.inspection.layout import graph_layout
 from ser_graph.inspection.page.audio import page_audio
 from ser_graph.inspection.page.contents import (
@@ -89,6 +90,7 @@ def page_html(
     Raises:
         InputError: an unknown column, clip or way of audio, predictions for other clips, or too many clips.
     """
+    check_is_graph(data)
     data.check()
     rows = page_rows(data, ego, hops, sample, seed)
     table = data.table.iloc[rows]
