@@ -286,6 +286,7 @@ def build(
     from ser_graph.common.stages import Stage
     from ser_graph.graph import GraphSettings, build_graph, load_graph
     from ser_graph.graph.building import asked_of_graph
+    from ser_graph.graph.epsilon import NoEdgeError
     from ser_graph.graph.storage import write_graph
     from ser_graph.upstream import EmbeddingSettings
 
@@ -300,7 +301,10 @@ def build(
         with stage.work() as work:
             objects = {"embedding": how[1], "features": how[2]}
             kept = cache or _kept_embeddings(out)
-            made = build_graph(table, model, how[0], **objects, cache=kept, out=work / "x.npy", device=device)
+            try:
+                made = build_graph(table, model, how[0], **objects, cache=kept, out=work / "x.npy", device=device)
+            except NoEdgeError as error:
+                raise InputError(f"{error}; the embeddings are kept for the next call, see {kept}") from None
             with stage.write() as part:
                 write_graph(made, part, x_file=work / "x.npy")
     shutil.rmtree(_kept_embeddings(out), ignore_errors=True)
