@@ -337,7 +337,8 @@ def inspect(
     graph: Graph,
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
     student: Annotated[
-        Path | None, typer.Option(help="Folder of a trained student: show its predictions too.")
+        Path | None,
+        typer.Option(help="Folder of a trained student: show its predictions, and a second map by its embeddings."),
     ] = None,
     by: Annotated[str, typer.Option(help="Column of the clip table that colours the clips first.")] = "emotion",
     ego: Annotated[
@@ -356,17 +357,16 @@ def inspect(
     seed: Seed = 0,
 ) -> None:
     """Write a page to see and hear the graph: one HTML file that a browser opens without a network."""
-    from ser_graph.downstream import load_student, predict_clips
+    from ser_graph.downstream import load_student
     from ser_graph.graph import load_graph
     from ser_graph.inspection.page import write_page
 
     data = load_graph(graph)
-    predictions = predict_clips(load_student(student), data) if student else None
     page = write_page(
         data,
         out,
         by=by,
-        predictions=predictions,
+        student=load_student(student) if student else None,
         ego=ego,
         hops=hops,
         sample=sample,
