@@ -66,8 +66,8 @@ def page_columns(data: ClipGraph, rows: np.ndarray, extra: pd.DataFrame) -> list
     """All columns of the clips, one dictionary per column.
 
     Text: `values` (the occurring values, sorted), `codes` (-1 = unknown) and `colors`, None if there are too many
-    values. Numbers: `numbers`, None = unknown; those of the clip table are exact. The colours belong to the whole graph, so they do not depend on the
-    clips shown. An emotion has the same colour in every column.
+    values. Numbers: `numbers`, None = unknown; those of the clip table are exact. The colours belong to the whole
+    graph, so they do not depend on the clips shown. An emotion has the same colour in every column.
 
     Args:
         data: the graph.

@@ -134,7 +134,7 @@ def page_html(
         "by": by,
         "ego": ego,
         "files": [str(file) for file in table.index],
-        "id": content_hash(list(map(str, table.index)))[:8],  # an address belongs to a page of the same clips
+        "id": content_hash(data.clip[rows].numpy().tobytes())[:8],  # an address belongs to a page of the same clips
         "maps": [dict(zip("xy", np.round(xy.T.astype(float), 5).tolist(), strict=True)) for xy in maps],
         "columns": columns,
         "searched": [str(name) for name in data.table],

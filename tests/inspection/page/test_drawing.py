@@ -51,6 +51,21 @@ def test_only_clips_can_be_selected(xy):
     assert [tool.renderers for tool in tools] == [[document.get_model_by_name("points")]] * 2
 
 
+def test_two_maps_share_clips_selection_and_filter(xy):
+    item = page_maps(xy, 3 * xy)
+    document = document_of(item)
+    assert [element for _, element in item["roots"]] == ["drawing", "student-drawing"]
+    plots = [document.get_model_by_name(name) for name in ("plot", "student_plot")]
+    assert [plot.id for plot in plots] == [root for root, _ in item["roots"]]
+    points = [document.get_model_by_name(name) for name in ("points", "student_points")]
+    assert points[0].data_source is points[1].data_source is document.get_model_by_name("clips")
+    assert points[0].view.filter is points[1].view.filter is document.get_model_by_name("shown")
+    assert [(one.glyph.x.field, one.glyph.y.field) for one in points] == [("x", "y"), ("student_x", "student_y")]
+    assert plots[1].x_range.end > xy[:, 0].max() * 3 and plots[0].x_range.end < xy[:, 0].max() * 3
+    for name in ("everywhere", "edges", "edges_of_chosen", "neighbours", "chosen"):
+        assert document.get_model_by_name(name) is not document.get_model_by_name(f"student_{name}") is not None
+
+
 @pytest.mark.parametrize("places", [[[0.3, 0.3]], [[0, 0], [1, 0]], [[-1, 5], [-1, 5]], [[-1, -1], [1, 0.2]]])
 def test_all_clips_are_in_view(places):
     places = np.array(places, dtype=np.float32)

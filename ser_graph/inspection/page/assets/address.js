@@ -25,13 +25,13 @@ function asRanges(clips) {
   return ranges.map(([from, to]) => (from === to ? from : `${from}-${to}`)).join();
 }
 
+// Ranges ascend, as they are written: others are left out, so that no text takes long.
 function fromRanges(text) {
   const clips = [];
-  for (const part of text.split(",").filter(Boolean)) {
-    const [from, to = from] = part.split("-").map(Number);
-    for (let clip = from; clip <= Math.min(to, nClips - 1); clip++) if (Number.isInteger(clip) && clip >= 0) clips.push(clip);
-  }
-  return [...new Set(clips)];
+  for (const [, from, to = from] of text.matchAll(/(?<![^,])(\d+)(?:-(\d+))?(?![^,])/g))
+    for (let clip = Math.max(Number(from), (clips.at(-1) ?? -1) + 1); clip <= Math.min(Number(to), nClips - 1); clip++)
+      clips.push(clip);
+  return clips;
 }
 
 function addressOfView() {

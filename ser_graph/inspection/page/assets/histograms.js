@@ -6,10 +6,11 @@ const BINS = 16;
 function fillHistograms() {
   const { selected } = state;
   const [some, what] = selected.length ? [selected, "selected"] : [map.shown.indices, "shown"];
-  byId("histograms-title").replaceChildren(
-    "Histograms: ", make("span", { className: "meter some" }), ` ${count(some.length)} clips ${what}, `,
-    make("span", { className: "meter" }), ` all ${count(nClips)}`,
-  );
+  const isPart = some.length < nClips;
+  byId("charts").classList.toggle("whole", !isPart); // one bar is enough
+  const part = [make("span", { className: "meter some" }), ` ${count(some.length)} clips ${what}, `];
+  const all = [make("span", { className: "meter all" }), ` all ${count(nClips)} clips`];
+  byId("histograms-title").replaceChildren("Histograms: ", ...(isPart ? part : []), ...all);
   const charts = HISTOGRAMS.filter((name) => columns.has(name)).map((name) => histogramOf(columns.get(name), some));
   byId("charts").replaceChildren(...charts.filter((chart) => chart !== null));
 }

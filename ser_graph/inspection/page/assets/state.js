@@ -114,7 +114,7 @@ const listedHearers = (clip) => hearersOf[clip].filter((edge) => edge.similarity
 
 // A spreadsheet would compute text that starts like a formula; the same rule as in common/csv_files.py.
 function protectedText(text) {
-  const isLive = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text);
+  const isLive = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]./s.test(text);
   return isLive && !/^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text) ? `'${text}` : text;
 }
 
