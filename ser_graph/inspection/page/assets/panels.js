@@ -29,6 +29,7 @@ function fillControls() {
   byId("mistakes-label").hidden = !columns.has("outcome");
   byId("audio-note").textContent = contents.audio.note;
   const whole = nClips === contents.n_in_graph;
+  byId("part-note").hidden = whole;
   const part = whole ? `${count(nClips)} clips` : `${count(nClips)} of the ${count(contents.n_in_graph)} clips`;
   const epsilon = contents.epsilon === null ? "" : ` of similarity above ${contents.epsilon}`;
   const scope = { train: " among training clips", "train+dev": " among training and dev clips", all: "" };
