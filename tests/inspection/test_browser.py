@@ -466,10 +466,7 @@ def student(_sounding_graph):
 
 def test_a_second_map_shows_the_students_space(sounding_graph, student, open_page, tmp_path):
     page = open_page(write_page(sounding_graph, tmp_path / "page.html", student=student))
-    assert page.locator(".space:visible").all_inner_texts() == [
-        "By the teacher's embeddings",
-        "By the student's embeddings",
-    ]
+    assert page.locator(".space:visible").all_inner_texts() == ["Teacher's map", "Student's map"]
     xy = graph_layout(sounding_graph)
     expected = second_layout(student_embeddings(student, sounding_graph), xy)
     data = "Array.from(Bokeh.documents[0].get_model_by_name('clips').data."
@@ -503,6 +500,18 @@ def test_a_second_map_shows_the_students_space(sounding_graph, student, open_pag
     column = next(column for column in contents(page)["columns"] if column["name"] == "predicted")
     assert [column["values"][code] for code in column["codes"]] == predicted.tolist()
     assert page.problems == []
+
+
+def test_two_maps_lie_below_each_other_in_a_narrow_window(sounding_graph, student, open_page, tmp_path):
+    file = write_page(sounding_graph, tmp_path / "page.html", student=student, audio="none")
+    page = open_page(file, viewport={"width": 380, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    first, second = (page.locator(name).bounding_box() for name in ("#drawing", "#student-drawing"))
+    assert second["y"] >= first["y"] + first["height"] and second["height"] >= 300
+    names, tools = page.locator(".space").all(), page.locator(".bk-ToolbarPanel, .bk-Toolbar .bk-tool-icon").all()
+    right = max(one.bounding_box()["x"] + one.bounding_box()["width"] for one in names)
+    lefts = [one.bounding_box()["x"] for one in tools if one.bounding_box()]
+    assert lefts and right <= min(lefts)
 
 
 def test_without_a_student_there_is_one_map(page):
