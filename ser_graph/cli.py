@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -264,11 +265,18 @@ def build(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     settings: Set = None,
-    cache: Annotated[Path | None, typer.Option(help="Folder that keeps embeddings by content.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps embeddings by content; without it, they are kept only until the graph is built."
+        ),
+    ] = None,
     skip_bad: SkipBad = False,
     device: Device = None,
 ) -> None:
     """Build the graph of a corpus, and print what the graph can teach.
+
+    If it ends without a graph, e.g. because epsilon leaves no edge, the next call uses the same embeddings.
 
     All settings of the graph, the embeddings and the spectrograms: ser-graph settings build
     """
@@ -278,6 +286,7 @@ def build(
     from ser_graph.common.stages import Stage
     from ser_graph.graph import GraphSettings, build_graph, load_graph
     from ser_graph.graph.building import asked_of_graph
+    from ser_graph.graph.epsilon import NoEdgeError
     from ser_graph.graph.storage import write_graph
     from ser_graph.upstream import EmbeddingSettings
 
@@ -291,9 +300,14 @@ def build(
     if not stage.is_finished():
         with stage.work() as work:
             objects = {"embedding": how[1], "features": how[2]}
-            made = build_graph(table, model, how[0], **objects, cache=cache, out=work / "x.npy", device=device)
+            kept = cache or _kept_embeddings(out)
+            try:
+                made = build_graph(table, model, how[0], **objects, cache=kept, out=work / "x.npy", device=device)
+            except NoEdgeError as error:
+                raise InputError(f"{error}; the embeddings are kept for the next call, see {kept}") from None
             with stage.write() as part:
                 write_graph(made, part, x_file=work / "x.npy")
+    shutil.rmtree(_kept_embeddings(out), ignore_errors=True)
     data = load_graph(out)
     _show(f"{format_statistics(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")
 
@@ -323,7 +337,8 @@ def inspect(
     graph: Graph,
     out: Annotated[Path, typer.Option(help="HTML file to write.")],
     student: Annotated[
-        Path | None, typer.Option(help="Folder of a trained student: show its predictions too.")
+        Path | None,
+        typer.Option(help="Folder of a trained student: show its predictions, and a second map by its embeddings."),
     ] = None,
     by: Annotated[str, typer.Option(help="Column of the clip table that colours the clips first.")] = "emotion",
     ego: Annotated[
@@ -342,17 +357,16 @@ def inspect(
     seed: Seed = 0,
 ) -> None:
     """Write a page to see and hear the graph: one HTML file that a browser opens without a network."""
-    from ser_graph.downstream import load_student, predict_clips
+    from ser_graph.downstream import load_student
     from ser_graph.graph import load_graph
     from ser_graph.inspection.page import write_page
 
     data = load_graph(graph)
-    predictions = predict_clips(load_student(student), data) if student else None
     page = write_page(
         data,
         out,
         by=by,
-        predictions=predictions,
+        student=load_student(student) if student else None,
         ego=ego,
         hops=hops,
         sample=sample,
@@ -466,8 +480,7 @@ def train(
     if not is_first():
         return
     student = load_student(out)
-    info = student.info
-    _show(f"{info['backbone']} of {student.n_params:,} parameters, epoch {info['epoch']} kept, in {out}")
+    _show(f"{student!r}\nStudent {out}")
 
 
 @app.command()
@@ -815,6 +828,13 @@ def _check_out(out: Path) -> None:
     from ser_graph.common.stages import MARK
 
     check_replaceable(out, MARK)
+
+
+def _kept_embeddings(out: Path) -> Path:
+    """The folder that keeps the embeddings of a graph until the graph is built, with any epsilon."""
+    from ser_graph.common.files import named
+
+    return named(out).with_name(f".{named(out).name}.embeddings")
 
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:

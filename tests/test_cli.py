@@ -17,8 +17,8 @@ from ser_graph.common.files import read_json, write_json
 from ser_graph.corpora import load_corpus
 from ser_graph.corpora.synthetic.making import make_corpus
 from ser_graph.downstream import TrainingSettings
-from ser_graph.graph import save_graph
-from ser_graph.upstream import Upstream
+from ser_graph.graph import load_graph, save_graph
+from ser_graph.upstream import Upstream, embedding as embedding_module
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,9 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory):
-    return Upstream.small().save(tmp_path_factory.mktemp("models") / "small")
+    small = Upstream.small()
+    small.info["untrained"] = []  # as after a fine-tuning: without the warning
+    return small.save(tmp_path_factory.mktemp("models") / "small")
 
 
 def settings_of(student):
@@ -82,6 +84,8 @@ def test_the_stages_one_by_one(call, corpus, upstream, tmp_path):
     few = ("--set", "label_fraction=0.5", "--set", "augment=none")
     trained = call("train", graph, "--out", student, *short, "--method", "regress", "--alpha", 2, *few)
     assert trained[0] == 0 and "4,956,871" in trained[1]
+    uar = json.loads((student / "model.json").read_text("utf-8"))["info"]["history"][0]["dev_uar"]
+    assert f"epoch 1 of 1 kept, dev UAR {100 * uar:.1f} %" in trained[1]
     settings = settings_of(student)
     wanted = {
         "method": "regress",
@@ -249,7 +253,20 @@ def test_mistakes_are_one_line_and_not_zero(call, corpus, upstream, tmp_path):
         code, _, error = call(*arguments)
         assert code == 1, arguments
         assert word in one_line(error), (arguments, error)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".g.embeddings", "empty"]
+
+
+def test_embeddings_outlast_a_bad_epsilon(call, corpus, upstream, tmp_path, monkeypatch):
+    build = ("build", "synthetic", corpus, "--upstream", upstream, "--out", tmp_path / "g")
+    code, _, error = call(*build, "--epsilon", "0.99999999")
+    assert code == 1 and "leaves no edge" in error and "embeddings are kept for the next call" in error
+    proposed = re.search(r"try epsilon=(\S+) \((\d+) edges\)", one_line(error))
+    assert proposed is not None
+    monkeypatch.setattr(embedding_module, "_forward", lambda *_: pytest.fail("embeds again"))
+    code, text, _ = call(*build, "--epsilon", proposed[1])
+    assert code == 0 and re.search(rf"n_edges +{proposed[2]}\b", text)
+    assert not (tmp_path / ".g.embeddings").exists()
+    assert len(load_graph(tmp_path / "g").emb) == 63
 
 
 def test_bad_clips_are_named_and_left_out_on_request(call, upstream, tmp_path):

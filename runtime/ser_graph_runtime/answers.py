@@ -8,6 +8,17 @@ import numpy as np
 Near = tuple[str, str, float]  # file, emotion and cosine similarity of a labelled clip
 
 
+def near_text(near: Near) -> str:
+    """A similar clip in words; its number is not a probability.
+
+    Examples:
+        >>> near_text(("a.wav", "fear", 0.97))
+        'a.wav (fear, similarity 0.97)'
+    """
+    file, emotion, similarity = near
+    return f"{file} ({emotion}, similarity {similarity:.2f})"
+
+
 @dataclass(frozen=True)
 class Answer:
     """The answer of a model for one window, or for a whole sound.
@@ -22,7 +33,7 @@ class Answer:
 
     Examples:
         >>> print(Answer(0.0, 5.984, "fear", {"anger": 0.2, "fear": 0.8}, nearest=[("a.wav", "fear", 0.97)]))
-        0.00-5.98 s: fear 80 %, anger 20 % | a.wav (fear 0.97)
+        0.00-5.98 s: fear 80 %, anger 20 % | nearest: a.wav (fear, similarity 0.97)
         >>> print(Answer(0.0, 5.984, "fear", {"anger": 0.42, "fear": 0.58}, sure=False))
         0.00-5.98 s: unsure (fear 58 %, anger 42 %)
     """
@@ -42,9 +53,9 @@ class Answer:
     def __str__(self) -> str:
         order = sorted(self.probabilities.items(), key=lambda item: -item[1])
         emotions = ", ".join(f"{emotion} {probability:.0%}".replace("%", " %") for emotion, probability in order)
-        near = ", ".join(f"{file} ({emotion} {similarity:.2f})" for file, emotion, similarity in self.nearest)
+        near = ", ".join(map(near_text, self.nearest))
         shown = emotions if self.sure else f"unsure ({emotions})"
-        return f"{self.start:.2f}-{self.end:.2f} s: {shown}{f' | {near}' if near else ''}"
+        return f"{self.start:.2f}-{self.end:.2f} s: {shown}{f' | nearest: {near}' if near else ''}"
 
 
 def make_answer(

@@ -1,5 +1,6 @@
 """`InputError`, the exception for mistakes of the user: one line that says what was given and what to do."""
 
+import difflib
 from collections.abc import Iterable
 
 _LONGEST = 2_000  # letters of a message; what to do stands at its end
@@ -32,10 +33,15 @@ def bad_value(what: str, given: object, expected: Iterable[object], *, or_else: 
         >>> raise bad_value("backbone", "cnn7", ["vgg15", "cnn6"])
         Traceback (most recent call last):
         ...
-        ser_graph_runtime.errors.InputError: Bad backbone 'cnn7', expected one of ['cnn6', 'vgg15']
+        ser_graph_runtime.errors.InputError: Bad backbone 'cnn7', expected one of ['cnn6', 'vgg15']; did you mean
+        'cnn6'?
     """
+    accepted = sorted(expected, key=str)
     besides = f"{or_else} or " if or_else else ""
-    return InputError(f"Bad {what} {given!r}, expected {besides}one of {sorted(expected, key=str)}")
+    names = [one for one in accepted if isinstance(one, str)] if isinstance(given, str) else []
+    near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.7)
+    question = f"; did you mean {near[0]!r}?" if near else ""
+    return InputError(f"Bad {what} {given!r}, expected {besides}one of {accepted}{question}")
 
 
 def one_line(text: object) -> str:

@@ -1,5 +1,6 @@
 """The labelled clips that are most similar for a model: nearest in its embedding space, `fc1`."""
 
+import copy
 import hashlib
 import zipfile
 from collections.abc import Sequence
@@ -23,21 +24,40 @@ class Nearest:
         emotions: the emotion of each clip.
         fc1: [M, F] the embedding of each clip.
         k: number of clips to name.
+        root: the folder to which `files` are relative, if it is known.
 
     Raises:
         InputError: k is below 1.
     """
 
-    def __init__(self, files: Sequence[str], emotions: Sequence[str], fc1: np.ndarray, *, k: int = 3) -> None:
+    def __init__(
+        self,
+        files: Sequence[str],
+        emotions: Sequence[str],
+        fc1: np.ndarray,
+        *,
+        k: int = 3,
+        root: str | Path | None = None,
+    ) -> None:
         if k < 1:
             raise InputError(f"Bad number of nearest clips {k!r}, expected at least 1")
         self.k = min(k, len(files))
         self.files, self.emotions, self.fc1 = list(files), list(emotions), fc1
+        self.root = root
         self._unit = _unit_rows(fc1.astype(np.float32))
+        self._left_out: list[int] = []
+
+    def without(self, file: str) -> "Nearest":
+        """The same clips except one, for a recording that is itself one of them."""
+        others = copy.copy(self)
+        others._left_out = [self.files.index(file)]
+        others.k = min(self.k, len(self.files) - 1)
+        return others
 
     def __call__(self, fc1: np.ndarray) -> list[list[Near]]:
         """File, emotion and cosine similarity of the k nearest clips for each of [B, F] `fc1`, nearest first."""
         similarity = _unit_rows(fc1) @ self._unit.T
+        similarity[:, self._left_out] = -np.inf
         nearest = np.argsort(-similarity, axis=1, kind="stable")[:, : self.k]
         return [
             [(self.files[clip], self.emotions[clip], float(row[clip])) for clip in clips]

@@ -46,7 +46,7 @@ def files_by_name(source: str | Path | Sequence[str | Path]) -> dict[str, Path]:
             if not isinstance(one, str | Path):
                 raise InputError(
                     f"Bad source of type {type(one).__name__}, expected a sound file, a folder, or a list of "
-                    "these; an array needs its rate: (samples, rate)"
+                    "these; an array needs its rate: (samples, rate), e.g. (samples, 16000)"
                 )
         return {path.as_posix(): path for one in source for path in sound_files(one)}
     root = folder_of(source)

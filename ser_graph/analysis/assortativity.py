@@ -14,7 +14,7 @@ COLUMNS = ("emotion", "speaker", "gender", "sentence")
 
 
 def homophily(
-    data: ClipGraph, columns: Sequence[str] | None = None, *, n_permutations: int = 1000, seed: int = 0
+    data: ClipGraph, columns: str | Sequence[str] | None = None, *, n_permutations: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
     """How often edges join the same emotion, speaker, gender or sentence, and how often they do by chance.
 
@@ -30,8 +30,8 @@ def homophily(
 
     Args:
         data: the graph.
-        columns: text columns of the clip table; by default emotion, speaker, gender and sentence, as far as the
-            table has them.
+        columns: a text column of the clip table, or several; by default emotion, speaker, gender and sentence, as
+            far as the table has them.
         n_permutations: number of permutations; 0 leaves the values about chance NaN.
         seed: random seed of the permutations.
 
@@ -58,6 +58,7 @@ def homophily(
     """
     if columns is None:
         columns = [column for column in COLUMNS if column in text_columns(data)]
+    columns = [columns] if isinstance(columns, str) else columns
     rows = {column: _against_chance(labelled_edges(data, column), n_permutations, seed) for column in columns}
     if not rows:
         return pd.DataFrame(columns=["value", "chance", "chance_low", "chance_high", "p_value"], dtype=float)

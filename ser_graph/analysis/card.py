@@ -9,7 +9,7 @@ import torch
 
 from ser_graph.analysis.assortativity import homophily
 from ser_graph.errors import InputError
-from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.clip_graph import ClipGraph, check_is_graph
 
 
 def graph_card(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) -> pd.Series:
@@ -64,6 +64,7 @@ def graph_card(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) ->
     """
     if n_permutations < 1:
         raise InputError(f"Bad n_permutations {n_permutations!r}, expected at least 1, because they measure chance")
+    check_is_graph(data)
     data.check()
     known = copy.copy(data)
     known.y = torch.where(data.train_mask, data.y, -1)

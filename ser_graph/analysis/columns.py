@@ -8,7 +8,7 @@ from torch import Tensor
 from ser_graph.corpora.vocabulary import NUMBERS
 from ser_graph.errors import bad_value
 from ser_graph.graph.agreement import CODES
-from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.clip_graph import ClipGraph, check_is_graph
 
 
 def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tensor]:
@@ -35,6 +35,7 @@ def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tenso
         >>> column_codes(data, "sentence")
         (['a', 'b'], tensor([ 1, -1,  0]))
     """
+    check_is_graph(data)
     table = data.table  # refuses codes that contradict the names
     if by in CODES:
         return list(data.meta.names[by]), data[CODES[by]]
@@ -53,6 +54,7 @@ def text_codes(values: pd.Series) -> tuple[list[str], np.ndarray]:
 
 def text_columns(data: ClipGraph) -> list[str]:
     """The columns that can group the clips, in the order of the clip table."""
+    check_is_graph(data)
     return [str(column) for column in data.table if column not in NUMBERS and _holds_names(data.table[column])]
 
 

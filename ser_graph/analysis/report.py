@@ -19,7 +19,7 @@ from ser_graph.analysis.scores import score_clips
 from ser_graph.analysis.splits import leakage
 from ser_graph.analysis.statistics import degree_distribution, graph_statistics
 from ser_graph.common.progress import progress_bar
-from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.clip_graph import ClipGraph, check_is_graph
 
 Report = dict[str, Any]
 """The tables of `graph_report` by name, each a Series or a DataFrame."""
@@ -61,6 +61,7 @@ def graph_report(
     Raises:
         InputError: no such column, or tensors that do not agree, see `ClipGraph.check`.
     """
+    check_is_graph(data)
     data.check()
     settings = {
         "by": by,

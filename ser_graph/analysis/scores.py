@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ser_graph.analysis.columns import column_codes
 from ser_graph.analysis.duplicates import near_duplicates, nearest_clips
-from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.clip_graph import ClipGraph, check_is_graph
 
 
 def score_clips(
@@ -66,6 +66,7 @@ def score_clips(
         2       fear      fear          1.0
         3       fear      fear          1.0
     """
+    check_is_graph(data)
     data.check()
     names, codes = column_codes(data, by)
     ids, similarity = nearest or nearest_clips(data, max(n_neighbors, 3))

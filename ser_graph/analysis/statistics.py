@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ser_graph.analysis.convert import undirected
 from ser_graph.corpora import originals
-from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.clip_graph import ClipGraph, check_is_graph
 
 
 def graph_statistics(data: ClipGraph) -> pd.Series:
@@ -36,6 +36,7 @@ def graph_statistics(data: ClipGraph) -> pd.Series:
           other, averaged over clips);
         - `similarity_min`, `similarity_q25`, `similarity_median`, `similarity_q75`, `similarity_max`: of the edges.
     """
+    check_is_graph(data)
     data.check()
     inside = nodes_in_scope(data)
     statistics = {

@@ -2,7 +2,7 @@
 
 import inspect
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import fill, indent
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -105,7 +105,25 @@ def read_record(kind: type[R], content: object, where: str | Path, way_out: str)
 
 
 class Settings(Record):
-    """The base of all settings objects; each field is a `setting`."""
+    """The base of all settings objects; each field is a `setting`.
+
+    Its representation shows the values that differ from the defaults; `describe` lists all settings.
+
+    Examples:
+        >>> class Cooking(Settings):
+        ...     minutes: int = setting(10, "run", "how long it boils")
+        ...     salt: float = setting(0.5, "run", "teaspoons of salt")
+        >>> Cooking(minutes=12)
+        Cooking(minutes=12)
+    """
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        for name, field in type(self).model_fields.items():
+            if getattr(self, name) != field.default:
+                yield name, getattr(self, name)
+
+    def __str__(self) -> str:
+        return repr(self)
 
 
 def setting(default: Any, role: Role, description: str, of: tuple[str, ...] = (), **limits: Any) -> Any:

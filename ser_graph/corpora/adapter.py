@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ser_graph.common.settings import plain_value
-from ser_graph.corpora.vocabulary import COLUMNS, NUMBERS, clean
+from ser_graph.corpora.vocabulary import COLUMN_ALIASES, COLUMNS, NUMBERS, clean, plain
 from ser_graph.errors import InputError, shorten
 from ser_graph_runtime.sound import SoundError, open_sound
 
@@ -198,6 +198,31 @@ def clip_table(adapter: Adapter, scan: Scan, root: str | Path) -> pd.DataFrame:
         "skipped": dict(scan.skipped),
     }
     return table
+
+
+def check_is_clip_table(table: object) -> None:
+    """Refuse what is no clip table, e.g. the plain rows of a CSV, and name the call that gives one.
+
+    Examples:
+        >>> check_is_clip_table(pd.DataFrame({"file": ["a.wav"], "emotion": ["anger"]}))
+        Traceback (most recent call last):
+        ...
+        ser_graph_runtime.errors.InputError: Bad table, its file names stand in the column 'file', expected a clip
+        table, indexed by file; load the CSV itself: sg.load_corpus('table', 'labels.csv')
+    """
+    way_out = "load the CSV itself: sg.load_corpus('table', 'labels.csv')"
+    if not isinstance(table, pd.DataFrame):
+        given = repr(str(table)) if isinstance(table, str | Path) else f"of type {type(table).__name__}"
+        raise InputError(
+            f"Bad table {given}, expected a clip table; load a corpus: sg.load_corpus('emovo', FOLDER), or "
+            "sg.load_corpus('table', 'labels.csv')"
+        )
+    names = [str(column) for column in table if COLUMN_ALIASES.get(plain(str(column))) == "file"]
+    if names and table.index.name != "file":
+        raise InputError(
+            f"Bad table, its file names stand in the column {names[0]!r}, expected a clip table, indexed by file; "
+            f"{way_out}"
+        )
 
 
 def as_clip_table(table: pd.DataFrame) -> pd.DataFrame:

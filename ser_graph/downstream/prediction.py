@@ -1,6 +1,7 @@
 """Student + spectrograms -> probabilities, one row per clip."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from ser_graph.audio.standardise import Voices, speaker_voices
 from ser_graph.common.devices import Precision, autocast
 from ser_graph.common.distributed import ALONE, Processes
 from ser_graph.common.progress import progress_bar
+from ser_graph.downstream.backbones import Output
 from ser_graph.downstream.student import Student
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError
@@ -33,7 +35,27 @@ def predict_logits(
     batch_size: int = 64,
     precision: Precision = "float32",
 ) -> Tensor:
-    """Logits of some clips, in blocks.
+    """Logits of some clips, in blocks; see `predict_outputs`.
+
+    Returns:
+        [M, n_classes] float32 on the CPU.
+    """
+    how: dict[str, Any] = {"emb": emb, "voices": voices, "batch_size": batch_size, "precision": precision}
+    return predict_outputs(student, x, rows, **how).logits
+
+
+@torch.inference_mode()
+def predict_outputs(
+    student: Student,
+    x: Tensor,
+    rows: Tensor | None = None,
+    *,
+    emb: Tensor | None = None,
+    voices: Voices | None = None,
+    batch_size: int = 64,
+    precision: Precision = "float32",
+) -> Output:
+    """Outputs for some clips, in blocks.
 
     Args:
         student: the model; put into evaluation mode.
@@ -45,19 +67,36 @@ def predict_logits(
         precision: of the forward pass.
 
     Returns:
-        [M, n_classes] float32 on the CPU.
+        `fc1` [M, F] and `fc2` [M, n_classes], float32 on the CPU.
     """
     device = student.standardise.mean.device
     rows = torch.arange(len(x)) if rows is None else rows
     student.eval()
-    logits = [torch.empty(0, len(student.emotions))]
+    parts = [Output(torch.empty(0, student.backbone.fc1.out_features), torch.empty(0, len(student.emotions)))]
     for start in range(0, len(rows), batch_size):
         block = rows[start : start + batch_size]
         beside = emb[block].to(device) if student.needs_teacher and emb is not None else None
         with autocast(device, precision):
             voice = None if voices is None else voices.of(block).to(device)
-            logits.append(student(read_rows(x, block).to(device), beside, voice).logits.float().cpu())
-    return torch.cat(logits)
+            output = student(read_rows(x, block).to(device), beside, voice)
+            parts.append(Output(output.fc1.float().cpu(), output.fc2.float().cpu()))
+    return Output(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+def student_embeddings(student: Student, data: ClipGraph, *, heard: int | None = None) -> Tensor:
+    """[N, F] float32: every clip of a graph in the space of a student, the output of its layer `fc1`.
+
+    Args:
+        student: the model.
+        data: the graph.
+        heard: as in `predict_clips`.
+
+    Raises:
+        InputError: a graph with other spectrograms or emotions than the student's, or of another teacher.
+    """
+    _check_fits(student, data)
+    voices = known_voices(data, student.standardise.normalise, heard)
+    return predict_outputs(student, data.x, emb=data.emb, voices=voices).fc1
 
 
 def known_voices(
@@ -119,9 +158,7 @@ def predict_clips(
         raise InputError(f"No clip to predict{'' if split is None else f' in the split {split!r}'}")
     rows = torch.tensor(selected.to_numpy(bool)).nonzero()[:, 0]
     if isinstance(clips, ClipGraph):
-        check_compatible(clips.meta, student.features.model_dump(), student.emotions)
-        if student.needs_teacher:
-            _check_teacher(student, clips)
+        _check_fits(student, clips)
         voices = known_voices(clips, student.standardise.normalise, heard)
         logits = predict_logits(student, clips.x, rows, emb=clips.emb, voices=voices)
     elif student.needs_teacher:
@@ -148,6 +185,12 @@ def _predict_files(student: Student, table: pd.DataFrame, root: str | Path | Non
             logits.append(predict_logits(student, log_mels(part, student.features, root=root, progress=False)))
             bar.update(len(part))
     return torch.cat(logits)
+
+
+def _check_fits(student: Student, data: ClipGraph) -> None:
+    check_compatible(data.meta, student.features.model_dump(), student.emotions)
+    if student.needs_teacher:
+        _check_teacher(student, data)
 
 
 def _check_teacher(student: Student, data: ClipGraph) -> None:

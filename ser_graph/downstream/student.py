@@ -115,6 +115,29 @@ class Student(nn.Module):
         self.width = width
         self.backbone = make_backbone(backbone, len(self.emotions), width)
 
+    def __repr__(self) -> str:
+        """The student in one line; `print(student.backbone)` shows its layers.
+
+        Examples:
+            >>> Student("resnet9", ["anger", "fear"], width=0.25)
+            Student(resnet9 x 0.25, 311,154 parameters, anger/fear, untrained)
+        """
+        size = "" if self.width == 1 else f" x {self.width:g}"
+        parts = [f"{self.info['backbone']}{size}", f"{self.n_params:,} parameters", "/".join(self.emotions)]
+        return f"Student({', '.join([*parts, *self._training()])})"
+
+    def _training(self) -> list[str]:
+        """The training in words, with the kept epoch and its UAR on dev."""
+        if "settings" not in self.info:
+            return ["untrained"]
+        epoch, history = self.info.get("epoch"), self.info.get("history", [])
+        parts = [f"trained on {self.info.get('corpus') or 'a corpus'}", str(self.info["settings"].get("method"))]
+        if epoch is None or not 0 < epoch <= len(history):  # a ready student has no history
+            return parts
+        uar = history[epoch - 1].get("dev_uar")
+        measured = "not measured on dev" if uar is None else f"dev UAR {100 * uar:.1f} %"
+        return [*parts, f"epoch {epoch} of {len(history)} kept, {measured}"]
+
     def forward(self, x: Tensor, emb: Tensor | None = None, voice: Tensor | None = None) -> Output:
         """[B, n_frames, n_mels] spectrograms of any float type -> `fc1` and `fc2` (the logits).
 

@@ -40,6 +40,7 @@ from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError, one_line
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
 from ser_graph.graph.building import data_hash
+from ser_graph.graph.clip_graph import check_is_graph
 
 _COUNTED = ("covered", "n_seeds", "edges", "edges_used", "staleness")  # sums over an epoch, not means of steps
 _UNKNOWN_VOICES = 0.5  # share of clips whose speaker counts as unknown, if students normalise by speaker
@@ -93,6 +94,7 @@ def train(
     if init is not None:
         init = init if isinstance(init, Student) else load_student(init)
         settings = settings_from(init, settings)
+    check_is_graph(data)
     data.check()
     seeds = training_nodes(data, settings.protocol)
     labelled = labelled_nodes(data, settings)

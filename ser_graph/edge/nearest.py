@@ -1,5 +1,6 @@
 """The labelled clips of a graph in the embedding space of a model, `fc1`. Without torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,15 @@ def nearest_of_graph(
         fc1.append(model.of_spectrograms(spectrograms[rows[part]], None if voices is None else voices[part])[1])
     files = [str(file) for file in table.index[rows]]
     emotions = [str(emotion) for emotion in table["emotion"].iloc[rows]]
-    return Nearest(files, emotions, np.concatenate(fc1), k=k)
+    return Nearest(files, emotions, np.concatenate(fc1), k=k, root=table.attrs.get("root"))
+
+
+def clips_themselves(nearest: Nearest, recordings: Mapping[str, Path]) -> dict[str, str]:
+    """The recordings that are themselves labelled clips: name of the recording -> name of the clip."""
+    root = Path(nearest.root or ".").expanduser()
+    clips = {(root / file).resolve(): file for file in nearest.files}
+    own = {name: clips.get(path.expanduser().resolve()) for name, path in recordings.items()}
+    return {name: file for name, file in own.items() if file is not None}
 
 
 def write_nearest(nearest: Nearest, model: Path, out: Path) -> None:

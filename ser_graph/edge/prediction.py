@@ -15,11 +15,11 @@ from ser_graph.common.files import atomic_file
 from ser_graph.common.progress import progress_bar
 from ser_graph.edge.loading import load_model
 from ser_graph.edge.models import Model
-from ser_graph.edge.nearest import BATCH, nearest_of_graph
+from ser_graph.edge.nearest import BATCH, clips_themselves, nearest_of_graph
 from ser_graph.edge.onnx_student import OnnxStudent
 from ser_graph.errors import InputError
 from ser_graph.graph.compatibility import check_compatible
-from ser_graph_runtime.answers import Answer
+from ser_graph_runtime.answers import Answer, near_text
 from ser_graph_runtime.arrays import repeat_to
 from ser_graph_runtime.nearest import Nearest
 from ser_graph_runtime.recordings import files_by_name
@@ -30,6 +30,8 @@ from ser_graph_runtime.streams import is_array_with_rate, mono_stream
 if TYPE_CHECKING:
     from ser_graph.downstream import Student
     from ser_graph.graph import ClipGraph
+
+_ITSELF = "itself a training clip; others: "
 
 
 def predict(
@@ -74,7 +76,8 @@ def predict(
         hop: recordings only: seconds from the start of one window to the next; by default the length of a window.
             The last window ends with the recording.
         graph: recordings only: the graph of the training, or its folder. The table then names the labelled training
-            clips that are most similar for the model, as an explanation.
+            clips that are most similar for the model, as an explanation. If a recording is itself one of these
+            clips, the table says so and names the others.
         n_nearest: number of these clips.
         threads: CPU threads of an exported model.
         progress: show a progress bar.
@@ -83,7 +86,8 @@ def predict(
         A table by file; an array is called ``array``, a stream ``stream``. Clips: `emotion` and `speaker` as given,
         `predicted`, and the probability of each emotion as ``p_anger`` and so on, float64 that sum to 1.
         Recordings: one row per window with `start` and `end` in seconds, `predicted`, `sure` (see `Answer`), the
-        probabilities, and with a graph ``near_1``, ``near_1_emotion``, ``near_1_similarity`` and so on.
+        probabilities, and with a graph `itself` (whether the recording is a labelled training clip of the graph),
+        ``near_1``, ``near_1_emotion``, ``near_1_similarity`` and so on.
         ``attrs["unreadable"]`` gives, for each unreadable file of a folder, the reason; the function warns about
         each.
 
@@ -104,7 +108,16 @@ def predict(
         )
     nearest = None if graph is None else nearest_of_graph(found, graph, k=n_nearest, progress=progress)
     recordings = _recordings(source, rate, found.features["sample_rate"])
-    return _predict_recordings(found, recordings, _is_one(source), window, hop, nearest, one_voice, progress)
+    themselves: dict[str, str] = {}
+    if nearest is not None and not _is_sound(source):
+        themselves = clips_themselves(nearest, files_by_name(cast("str", source)))
+    table = _predict_recordings(
+        found, recordings, _is_one(source), window, hop, nearest, themselves, one_voice, progress
+    )
+    if nearest is not None:
+        n_near = sum(str(column).startswith("near_") for column in table)
+        table.insert(table.shape[1] - n_near, "itself", [name in themselves for name in table.index])
+    return table
 
 
 def _refuse(what: str, **given: object) -> None:
@@ -118,12 +131,17 @@ def _is_one(source: object) -> bool:
     """Whether the source is one recording, not a folder or a list."""
     if isinstance(source, str | Path):
         return not Path(source).expanduser().is_dir()
+    return _is_sound(source)
+
+
+def _is_sound(source: object) -> bool:
+    """Whether the source is sound without a file: a stream, or an array with its rate."""
     return hasattr(source, "read") or is_array_with_rate(source)
 
 
 def _recordings(source: Any, rate: int | None, sample_rate: int) -> dict[str, Callable[[], Iterator[np.ndarray]]]:
     """A function that opens each recording, by its name."""
-    if hasattr(source, "read") or is_array_with_rate(source):
+    if _is_sound(source):
         name = "stream" if hasattr(source, "read") else "array"
         return {name: partial(mono_stream, source, rate, sample_rate)}
     if rate is not None:
@@ -138,6 +156,7 @@ def _predict_recordings(
     window: float | None,
     hop: float | None,
     nearest: Nearest | None,
+    themselves: Mapping[str, str],
     one_voice: bool,
     progress: bool,
 ) -> pd.DataFrame:
@@ -148,8 +167,9 @@ def _predict_recordings(
     bar = progress_bar(desc=f"recordings ({len(recordings)})", unit="window", disable=not progress, delay=1)
     for name, blocks in recordings.items():
         windows = []
+        others = nearest.without(themselves[name]) if nearest and name in themselves else nearest
         try:
-            for window_and_voice in predict_windows(model, cut(blocks(), length, step), nearest, voice):
+            for window_and_voice in predict_windows(model, cut(blocks(), length, step), others, voice):
                 windows.append(window_and_voice)
                 bar.update()
             if not windows:
@@ -230,10 +250,16 @@ def format_predictions(table: pd.DataFrame) -> str:
     shown.columns = pd.Index([str(column).removeprefix("p_") for column in shown.columns])
     places = [column for column in columns if column.removeprefix("near_").isdigit()]
     if places:
-        shown["nearest"] = [
-            ", ".join(f"{row[at]} ({row[f'{at}_emotion']} {row[f'{at}_similarity']:.2f})" for at in places)
+        itself = shown.pop("itself") if "itself" in shown else pd.Series(False, shown.index)
+        near = [
+            ", ".join(
+                near_text((row[at], row[f"{at}_emotion"], row[f"{at}_similarity"]))
+                for at in places
+                if pd.notna(row[at])  # the only clip of a graph has no others
+            )
             for row in table.to_dict("records")
         ]
+        shown["nearest"] = [f"{_ITSELF if own else ''}{clips}" for own, clips in zip(itself, near, strict=True)]
     return shown.to_string(float_format="{:.2f}".format)
 
 

@@ -1,5 +1,6 @@
 """Predictions -> accuracy and UAR, with intervals for clips that depend on one another within a speaker."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def evaluate(
 
     Returns:
         `accuracy`, `accuracy_low`, `accuracy_high`, `uar`, `uar_low`, `uar_high`, `uar_batchwise`, `n_test`,
-        `n_test_speakers`. The bounds are None with fewer than two speakers.
+        `n_test_speakers`. The bounds are None with fewer than two speakers; a warning then says so.
 
     Raises:
         InputError: a column is missing, or no clip has a known emotion.
@@ -34,18 +35,31 @@ def evaluate(
     known = predictions[predictions["emotion"].notna()]
     if not len(known):
         raise InputError("No clip with a known emotion to evaluate on")
-    true, predicted = known["emotion"], known["predicted"]
     mixed = known.sample(frac=1, random_state=seed)  # in file order, a batch would contain few classes
     bounds = bootstrap(known, n_resamples=n_resamples, level=level, seed=seed)
+    if bounds["uar"]["uar_low"] is None:
+        warnings.warn(
+            f"No interval: all {len(known):,} clips are of one speaker, and the interval is drawn over speakers; "
+            "test on clips of at least two speakers",
+            stacklevel=2,
+        )
+    scored = point_scores(known)
     return {
-        "accuracy": float(accuracy_score(true, predicted)),
+        "accuracy": scored["accuracy"],
         **bounds["accuracy"],
-        "uar": uar(true, predicted),
+        "uar": scored["uar"],
         **bounds["uar"],
         "uar_batchwise": uar_batchwise(mixed["emotion"], mixed["predicted"]),
         "n_test": len(known),
         "n_test_speakers": int(known["speaker"].nunique()),
     }
+
+
+def point_scores(predictions: pd.DataFrame) -> dict[str, float]:
+    """`accuracy` and `uar` of the clips with an emotion, without intervals."""
+    known = predictions[predictions["emotion"].notna()]
+    true, predicted = known["emotion"], known["predicted"]
+    return {"accuracy": float(accuracy_score(true, predicted)), "uar": uar(true, predicted)}
 
 
 def uar(true: Sequence[Any] | pd.Series, predicted: Sequence[Any] | pd.Series) -> float:

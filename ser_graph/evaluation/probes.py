@@ -24,6 +24,7 @@ from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.metrics import uar
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.centring import centred
+from ser_graph.graph.clip_graph import check_is_graph
 from ser_graph.graph.settings import Center
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -158,6 +159,7 @@ def gap_closed(student: ArrayLike, baseline: ArrayLike, probe: ArrayLike) -> flo
 
 def _usable_labels(data: ClipGraph, label_mask: Tensor | None) -> np.ndarray:
     """[N] emotion codes of the clips whose label may be used, -1 elsewhere."""
+    check_is_graph(data)
     data.check()
     mask = data.train_mask if label_mask is None else torch.as_tensor(label_mask)
     if mask.dtype != torch.bool or mask.shape != data.y.shape:

@@ -32,6 +32,7 @@ from ser_graph.evaluation import evaluate, uar
 from ser_graph.evaluation.metrics import read_predictions
 from ser_graph.graph import ClipGraph, build_graph
 from ser_graph.graph.building import data_hash
+from ser_graph.graph.clip_graph import check_is_graph
 from ser_graph.graph.settings import GraphSettings
 
 _ROW = "fold.json"
@@ -96,6 +97,7 @@ def cross_validate(
             setting; or a folder that has other folds or is held by another process.
     """
     settings = (settings or TrainingSettings()).replace(**changes)
+    check_is_graph(data)
     data.check()
     folds = list(_folds(data, settings, n_folds, n_dev))
     for fold in folds:

@@ -23,7 +23,7 @@ from ser_graph.downstream.training import asked_of_data
 from ser_graph.edge.measuring import latency_ms, size_mb
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
-from ser_graph.evaluation.significance import METRICS
+from ser_graph.evaluation.metrics import point_scores
 from ser_graph.experiment.cross_validation import cross_validate
 from ser_graph.experiment.grid import essential, student_name
 from ser_graph.graph import ClipGraph, load_graph
@@ -179,7 +179,7 @@ def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]
     if predictions is None:
         return {}
     write_csv(predictions, folder / "dev_predictions.csv")
-    return {f"dev_{name}": value for name, value in evaluate(predictions).items() if name in METRICS}
+    return {f"dev_{name}": value for name, value in point_scores(predictions).items()}
 
 
 def _stage(asked: dict[str, Any], settings: TrainingSettings, out: Path, folds: Folds | None) -> Stage:

@@ -13,13 +13,14 @@ from ser_graph.common.hashing import content_hash
 from ser_graph.common.provenance import environment
 from ser_graph.common.settings import changed, names_of, with_settings
 from ser_graph.corpora import check_split
-from ser_graph.corpora.adapter import as_clip_table
+from ser_graph.corpora.adapter import as_clip_table, check_is_clip_table
 from ser_graph.corpora.copies import originals
 from ser_graph.corpora.table import asked_of_clips
 from ser_graph.errors import InputError
 from ser_graph.graph.centring import centred, check_center
 from ser_graph.graph.clip_graph import ClipGraph
 from ser_graph.graph.epsilon import (
+    NoEdgeError,
     check_epsilon,
     edge_measures,
     epsilon_of_coverage,
@@ -80,12 +81,14 @@ def build_graph(
         histogram of similarities. If epsilon leaves almost no edges or almost all, the function warns.
 
     Raises:
-        InputError: a bad setting; a speaker in two splits; no clip in scope; neither `upstream` nor `emb`; shapes
-            that do not fit the table; an epsilon that leaves no edge; or settings that need missing data.
+        InputError: a bad setting; no clip table; a speaker in two splits; no clip in scope; neither `upstream` nor
+            `emb`; shapes that do not fit the table; or settings that need missing data.
+        NoEdgeError: an `InputError`: epsilon leaves no edge. The attribute `emb` of the error has the embeddings.
     """
     settings, embedding, features = changed(
         changes, settings or GraphSettings(), embedding or EmbeddingSettings(), features or LogMelSettings()
     )
+    check_is_clip_table(table)
     table = as_clip_table(table)
     check_table(table, settings, shared_speakers=shared_speakers)
     nodes = scope_nodes(table, settings.scope)
@@ -99,9 +102,13 @@ def build_graph(
     if x is not None:
         check_spectrograms(x, features, table)
 
-    edge_index, edge_weight, measured = find_edges(emb[nodes], table.iloc[nodes.numpy()], settings)
+    try:
+        edge_index, edge_weight, measured = find_edges(emb[nodes], table.iloc[nodes.numpy()], settings)
+    except NoEdgeError as error:
+        lost = upstream is not None and cache is None
+        kept = "; the attribute emb of this error holds the embeddings, for build_graph(..., emb=)" if lost else ""
+        raise NoEdgeError(f"{error}{kept}", emb) from None
     measured = measured.replace(n_clips=int(originals(table).sum()))
-    check_epsilon(measured)
     if x is None:
         x = log_mels(table, features, root=root, out=out, progress=progress)
     return assemble(
@@ -213,6 +220,9 @@ def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tup
     Returns:
         edge_index [2, E] in rows of `emb`, sorted by seed and then by descending similarity; edge_weight [E]; and
         the measurements except `n_clips`, because `table` may lack some clips.
+
+    Raises:
+        NoEdgeError: epsilon leaves no edge.
     """
     rows = centred(emb, table, settings.center)
     groups = group_codes(table, settings.across)
@@ -230,6 +240,7 @@ def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tup
         **edge_measures(edge_index, ids),
         **similarity_measures(unit_rows(rows), similarity, epsilon, seed=settings.seed),
     )
+    check_epsilon(measured, lambda other: _kept_edges(ids, similarity, other, mutual=settings.mutual)[0].shape[1])
     return edge_index, edge_weight, measured
 
 

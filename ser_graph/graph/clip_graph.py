@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,26 @@ _DTYPES = {
 }
 TENSORS = tuple(_DTYPES)
 """The names of a graph's tensors."""
+
+
+def check_is_graph(data: object) -> None:
+    """Refuse what is no graph, and name the call that gives one.
+
+    Examples:
+        >>> check_is_graph("graphs/emovo")
+        Traceback (most recent call last):
+        ...
+        ser_graph_runtime.errors.InputError: Bad graph 'graphs/emovo', expected a ClipGraph; load the folder first:
+        sg.load_graph('graphs/emovo')
+    """
+    if isinstance(data, ClipGraph):
+        return
+    if isinstance(data, str | Path):
+        raise InputError(
+            f"Bad graph {str(data)!r}, expected a ClipGraph; load the folder first: sg.load_graph({str(data)!r})"
+        )
+    way_out = "build one: sg.build_graph(table, upstream)"
+    raise InputError(f"Bad graph of type {type(data).__name__}, expected a ClipGraph; {way_out}")
 
 
 class ClipGraph(Data):

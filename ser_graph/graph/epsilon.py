@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -14,6 +15,18 @@ from ser_graph.graph.neighbours import pair_similarity
 _SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 _QUANTILES_OF = 1_000_000  # maximum number of similarities; torch.quantile takes 16 million
 _BINS = 60
+
+
+class NoEdgeError(InputError):
+    """Epsilon leaves no edge.
+
+    Attributes:
+        emb: [N, D] the embeddings of the clips, for another call: ``build_graph(table, upstream, emb=error.emb)``.
+    """
+
+    def __init__(self, message: object = "", emb: Tensor | None = None) -> None:
+        super().__init__(message)
+        self.emb = emb
 
 
 class UselessEpsilon(UserWarning):
@@ -123,31 +136,46 @@ def _suggestion(quantile: float) -> float:
     return max(round((math.ceil(quantile * 10**digits) - 1) / 10**digits, digits), -1.0)
 
 
-def check_epsilon(measured: GraphMeasures) -> None:
+def _proposal(quantiles: Mapping[str, float], n_edges_above: Callable[[float | None], int]) -> str:
+    """Another epsilon: one below most of the nearest neighbours, or a smaller one if the rules leave no edge."""
+    for share in ("0.25", "0.1", "0.01"):
+        epsilon = _suggestion(quantiles[share])
+        if n := n_edges_above(epsilon):
+            return (
+                f"try epsilon={epsilon:g} ({n:,} edges), or None for no threshold ({n_edges_above(None):,} edges)"
+            )
+    return f"try epsilon=None for no threshold ({n_edges_above(None):,} edges)"
+
+
+def check_epsilon(measured: GraphMeasures, n_edges_above: Callable[[float | None], int]) -> None:
     """Refuse an epsilon that leaves no edge; warn if it leaves few edges or removes few.
 
+    Args:
+        measured: the measurements of the graph.
+        n_edges_above: from an epsilon to the number of edges that it would leave.
+
     Raises:
-        InputError: no edge is left.
+        NoEdgeError: no edge is left. The message proposes an epsilon, and says how many edges it leaves.
     """
     epsilon, quantiles = measured.epsilon, measured.similarity_quantiles
     if epsilon is None or not quantiles:
         return
     seen = (
         f"nearest neighbours have a median similarity of {quantiles['0.5']:.3f} and a 99th percentile of "
-        f"{quantiles['0.99']:.3f}; try epsilon={_suggestion(quantiles['0.25']):g}, or None for no threshold"
+        f"{quantiles['0.99']:.3f}; {_proposal(quantiles, n_edges_above)}"
     )
     if measured.n_edges == 0:
-        raise InputError(f"epsilon={epsilon} leaves no edge: {seen}")
+        raise NoEdgeError(f"epsilon={epsilon} leaves no edge: {seen}")
     if measured.coverage < 0.1:
         warnings.warn(
             f"epsilon={epsilon} leaves only {measured.coverage:.1%} of the clips with a neighbour: {seen}",
             UselessEpsilon,
-            stacklevel=3,
+            stacklevel=4,
         )
     elif measured.pairs_above_epsilon > 0.5:
         warnings.warn(
             f"epsilon={epsilon} has little effect: {measured.pairs_above_epsilon:.0%} of random pairs are above "
             f"it; {seen}",
             UselessEpsilon,
-            stacklevel=3,
+            stacklevel=4,
         )

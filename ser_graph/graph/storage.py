@@ -14,7 +14,7 @@ from ser_graph.common.files import atomic_folder, write_json
 from ser_graph.corpora.table import write_table
 from ser_graph.errors import InputError
 from ser_graph.graph.agreement import CODES, MASKS, TIED
-from ser_graph.graph.clip_graph import TENSORS as ATTRIBUTES, ClipGraph
+from ser_graph.graph.clip_graph import TENSORS as ATTRIBUTES, ClipGraph, check_is_graph
 from ser_graph.graph.meta import GraphMeta
 from ser_graph.graph.stored import FORMAT, FORMAT_VERSION, TENSORS, damaged, read_stored_graph
 
@@ -44,6 +44,7 @@ def save_graph(data: ClipGraph, folder: str | Path, *, x_file: str | Path | None
 
 def write_graph(data: ClipGraph, folder: Path, *, x_file: str | Path | None = None) -> None:
     """Write the files of a graph into a folder; see `save_graph`."""
+    check_is_graph(data)
     data.check()
     _check_finite(data)
     if x_file is not None:

@@ -47,6 +47,25 @@ def graph_layout(data: ClipGraph, seed: int = 0) -> np.ndarray:
     return places
 
 
+def second_layout(emb: Tensor, places: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Places by other embeddings of the same clips, turned or mirrored so that they are near their first places.
+
+    Directions on a map mean nothing; so two maps can be compared at sight.
+
+    Args:
+        emb: [N, F] the other embeddings, e.g. of a student.
+        places: [N, 2] the first places, from `graph_layout`.
+        seed: random seed of the choice of clips that repel.
+
+    Returns:
+        [N, 2] float32 from -1 to 1.
+    """
+    others = _layout(emb, seed).astype(float)
+    first, second = places - places.mean(0), others - others.mean(0)
+    left, _, right = np.linalg.svd(second.T @ first)  # orthogonal Procrustes
+    return _fitted(second @ left @ right).astype(np.float32)
+
+
 def _layout(emb: Tensor, seed: int) -> np.ndarray:
     norms = emb.double().norm(dim=1)
     usable = (torch.isfinite(norms) & (norms > 0)).numpy()

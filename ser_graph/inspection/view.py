@@ -9,6 +9,7 @@ import pandas as pd
 from ser_graph.audio.clips import clip_paths, clip_speeds
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph import ClipGraph
+from ser_graph.graph.clip_graph import check_is_graph
 from ser_graph.inspection.page import page_html
 from ser_graph.inspection.page.audio import EMBED_UP_TO, encode_clip
 from ser_graph.inspection.page.contents import page_rows
@@ -56,6 +57,7 @@ def inspect(
     """
     if audio not in _AUDIO:
         raise bad_value("way to get audio in a notebook", audio, _AUDIO)
+    check_is_graph(data)
     rows = page_rows(data, ego, hops, sample, seed)
     table = data.table.iloc[rows]
     make_widget = _widget_maker()

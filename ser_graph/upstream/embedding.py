@@ -22,6 +22,7 @@ from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import names_of, with_settings
+from ser_graph.corpora.adapter import check_is_clip_table
 from ser_graph.errors import InputError
 from ser_graph.upstream.settings import EmbeddingSettings, Layer, OneLayer
 
@@ -63,6 +64,7 @@ def embed(
         InputError: a clip cannot be read, or an embedding is not finite (the message names the clip); there are
             more processes than clips; or the model has no such layer.
     """
+    check_is_clip_table(table)
     settings = (settings or EmbeddingSettings()).replace(**changes)
     if not len(table):
         raise InputError("No clip to embed; give a table with clips")
@@ -116,11 +118,14 @@ def _check_layer(upstream: "Upstream", layer: Layer) -> None:
 
 
 def _warn_of_random_projector(upstream: "Upstream", layer: Layer) -> None:
-    untrained = any(key.startswith("projector.") for key in upstream.info.get("untrained", ()))
-    if untrained and "projector" in _listed(layer):
+    untrained = set(upstream.info.get("untrained", ()))
+    first = "fine-tune it first (upstream.finetune, or ser-graph finetune)"
+    if untrained.issuperset(upstream.model.state_dict()):
+        warnings.warn(f"No layer of this upstream is trained: its embeddings are random; {first}", stacklevel=3)
+    elif any(key.startswith("projector.") for key in untrained) and "projector" in _listed(layer):
         warnings.warn(
-            "The projector of this upstream is random, because the checkpoint has none; fine-tune the upstream "
-            "first, or use the mean of a layer of its encoder as the embedding, e.g. layer=-1",
+            f"The projector of this upstream is untrained: its embeddings are random; {first}, or embed with the "
+            "mean of a layer of its encoder (layer=-1, or --layer -1)",
             stacklevel=3,
         )
 

@@ -24,6 +24,7 @@ from ser_graph.common.hashing import content_hash, file_contents
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import with_settings
 from ser_graph.common.stages import working
+from ser_graph.corpora.adapter import check_is_clip_table
 from ser_graph.errors import InputError
 from ser_graph.upstream.embedding import length_in_samples
 from ser_graph.upstream.settings import FinetuneSettings
@@ -66,6 +67,7 @@ def finetune(
         InputError: no training clip; fewer than two emotions; a clip that cannot be read; the training diverged; or
             another process uses the checkpoints.
     """
+    check_is_clip_table(table)
     settings = (settings or FinetuneSettings()).replace(**changes)
     labelled = _labelled(table)
     emotions = sorted(labelled.loc[labelled["split"] == "train", "emotion"].unique())

@@ -79,6 +79,21 @@ class Upstream:
         self.emotions = list(emotions)
         self.info = info or {}
 
+    def __repr__(self) -> str:
+        """The model in one line.
+
+        Examples:
+            >>> Upstream.small()
+            Upstream(small, Wav2Vec2ForSequenceClassification, 0.4 M parameters, 2 layers, 256 dimensions, not
+            fine-tuned)
+        """
+        trained = "not fine-tuned"
+        if self.info.get("finetuned"):
+            trained = f"fine-tuned on {self.info.get('corpus') or 'a corpus'}: {', '.join(self.emotions)}"
+        parts = [str(self.info["weights"])] if "weights" in self.info else []
+        parts += [type(self.model).__name__, f"{self.n_params / 1e6:.1f} M parameters"]
+        return f"Upstream({', '.join(parts)}, {self.n_layers} layers, {self.dim} dimensions, {trained})"
+
     @classmethod
     def from_pretrained(cls, name_or_folder: str | Path, *, seed: int = 0) -> "Upstream":
         """Load a local folder in the Hugging Face layout, a model of the Hugging Face hub by name, or ``"small"``.
@@ -113,7 +128,8 @@ class Upstream:
                 f"and preprocessor_config.json, or a model of the Hugging Face hub ({reason})"
             ) from None
         _check_complete(name_or_folder, model, sorted(loading["missing_keys"]))
-        info["untrained"] = sorted(loading["missing_keys"])
+        # A folder of `save` has every tensor, but it remembers which of them no training has changed.
+        info["untrained"] = sorted({*loading["missing_keys"], *info.get("untrained", ())})
         emotions = info.pop("emotions", ())  # the rest is the `info` of the stored model
         if emotions and len(emotions) != model.config.num_labels:
             raise InputError(
@@ -131,7 +147,9 @@ class Upstream:
         """
         from ser_graph.upstream.small import small_wav2vec2
 
-        return cls(*small_wav2vec2(seed), info={"weights": "small", "finetuned": False})
+        model, extractor = small_wav2vec2(seed)
+        info = {"weights": "small", "finetuned": False, "untrained": sorted(model.state_dict())}
+        return cls(model, extractor, info=info)
 
     @property
     def dim(self) -> int:

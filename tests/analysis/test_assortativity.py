@@ -47,6 +47,9 @@ def test_columns_are_those_that_the_corpus_has(toy_graph):
     toy_graph.table["sentence"] = ["s1", "s2"] * 60
     assert "sentence" in homophily(toy_graph, n_permutations=10).index.unique("column")
     assert homophily(toy_graph, []).empty
+    assert homophily(toy_graph, "gender").equals(homophily(toy_graph, ["gender"]))
+    with pytest.raises(InputError, match=r"^Bad column 'gendr', expected one of .*; did you mean 'gender'\?$"):
+        homophily(toy_graph, "gendr")
     with pytest.raises(InputError, match="Bad column 'accent'"):
         homophily(toy_graph, ["accent"])
 

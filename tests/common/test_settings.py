@@ -47,7 +47,8 @@ class Cooking(Settings):
         ({"dish": 3}, "Bad dish 3, expected a valid string"),
         (
             {"mintues": 3},
-            "Bad setting 'mintues', expected one of ['dish', 'guests', 'lid', 'minutes', 'salt', 'way']",
+            "Bad setting 'mintues', expected one of ['dish', 'guests', 'lid', 'minutes', 'salt', 'way']; did you "
+            "mean 'minutes'?",
         ),
         ({"salt": -1, "minutes": 0}, "Bad minutes 0, expected a whole number, at least 1 and less than 100"),
     ],
@@ -144,6 +145,13 @@ def test_defaults_of_the_paper_follow_the_protocol():
     assert paper.replace(epochs=7).replace(protocol="clean") == clean.replace(epochs=7)
 
 
+def test_its_text_is_what_differs_from_the_defaults():
+    assert repr(TrainingSettings()) == str(TrainingSettings()) == "TrainingSettings()"
+    how = TrainingSettings(backbone="cnn6", alpha=0.2, epochs=30)  # 30 is the default
+    assert str(how) == "TrainingSettings(backbone='cnn6', alpha=0.2)"
+    assert eval(repr(how)) == how
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_weight_is_the_methods_own_or_alpha(method):
     assert TrainingSettings(method=method).weight == METHODS[method]
@@ -176,7 +184,11 @@ def test_who_uses_the_graph_and_who_unlabelled_clips():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backbone": "cnn7"}, "Bad backbone 'cnn7', expected one of ['cnn6', 'mobilenet15', 'resnet9', 'vgg15']"),
+        (
+            {"backbone": "cnn7"},
+            "Bad backbone 'cnn7', expected one of ['cnn6', 'mobilenet15', 'resnet9', 'vgg15']; did you mean "
+            "'cnn6'?",
+        ),
         ({"method": "nls"}, f"Bad method 'nls', expected one of {sorted(METHODS)}, or several joined by +"),
         (
             {"method": "nsl+baseline"},

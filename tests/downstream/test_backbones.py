@@ -191,4 +191,5 @@ def test_layers_are_those_of_the_paper():
 def test_an_unknown_name():
     with pytest.raises(InputError) as caught:
         make_backbone("cnn7", 7)
-    assert str(caught.value) == "Bad backbone 'cnn7', expected one of ['cnn6', 'mobilenet15', 'resnet9', 'vgg15']"
+    expected = "one of ['cnn6', 'mobilenet15', 'resnet9', 'vgg15']; did you mean 'cnn6'?"
+    assert str(caught.value) == f"Bad backbone 'cnn7', expected {expected}"

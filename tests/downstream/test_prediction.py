@@ -6,7 +6,7 @@ import torch
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import update_voice
 from ser_graph.downstream import Student, predict_clips, prediction
-from ser_graph.downstream.prediction import known_voices, predict_logits
+from ser_graph.downstream.prediction import known_voices, predict_logits, student_embeddings
 from ser_graph.errors import InputError
 from ser_graph.graph import build_graph
 
@@ -53,6 +53,15 @@ def test_batch_size_and_rows(student, toy_graph):
     rows = torch.tensor([7, 3, 3])
     torch.testing.assert_close(predict_logits(student, toy_graph.x, rows), whole[rows], rtol=1e-4, atol=1e-5)
     assert predict_logits(student, toy_graph.x[:0]).shape == (0, 3)
+
+
+def test_clips_in_the_space_of_the_student(student, toy_graph):
+    found = student_embeddings(student, toy_graph)
+    with torch.no_grad():
+        expected = student.eval()(toy_graph.x).fc1
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(InputError, match="does not fit"):
+        student_embeddings(Student("resnet9", ["anger", "joy"], SHORT), toy_graph)
 
 
 def test_evaluation_mode(student, toy_graph):

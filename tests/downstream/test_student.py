@@ -5,7 +5,7 @@ import torch
 
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import update_voice
-from ser_graph.downstream import Student, load_student
+from ser_graph.downstream import Student, load_student, train
 from ser_graph.downstream.augmentation import AUGMENTATIONS, Augmentation
 from ser_graph.downstream.student import start_from, weights_hash
 from ser_graph.errors import InputError
@@ -37,6 +37,18 @@ def test_round_trip(student, tmp_path):
     state = loaded.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in student.state_dict().items())
     assert {file.name for file in (tmp_path / "student").iterdir()} == {"model.json", "model.safetensors"}
+
+
+def test_one_line_shows_what_it_is(toy_graph):
+    assert repr(Student("cnn6", EMOTIONS, SHORT)).endswith("parameters, anger/fear/joy, untrained)")
+    made = train(toy_graph, width=0.125, epochs=2, method="baseline", normalise="corpus", progress=False)
+    uar = made.info["history"][1]["dev_uar"]
+    assert repr(made) == (
+        f"Student(resnet9 x 0.125, {made.n_params:,} parameters, anger/fear/sadness, trained on toy, baseline, "
+        f"epoch 2 of 2 kept, dev UAR {100 * uar:.1f} %)"
+    )
+    ready = repr(load_student("ready:good"))
+    assert ready.startswith("Student(resnet9 x 0.25, ") and ready.endswith("distil+regress)")
 
 
 def test_standardises_first(student):

@@ -641,7 +641,8 @@ def test_learns(toy_graph):
     [
         (
             {"backbone": "cnn7"},
-            r"^Bad backbone 'cnn7', expected one of \['cnn6', 'mobilenet15', 'resnet9', 'vgg15'\]$",
+            r"^Bad backbone 'cnn7', expected one of \['cnn6', 'mobilenet15', 'resnet9', 'vgg15'\]; did you mean "
+            r"'cnn6'\?$",
         ),
         ({"layer": "fc3"}, r"Bad layer 'fc3', expected one of \['fc1', 'fc2', 'projection'\]"),
         ({"distance": "l1"}, "Bad distance 'l1'"),

@@ -95,7 +95,7 @@ def test_predict_prints_or_writes_a_table(call, exported, student, toy_graph, fo
         assert code == 0 and text == f"2 rows in {out}\n"
     table = pd.read_csv(out, index_col="file")
     assert list(table.index) == ["a.wav", "b.wav"]
-    assert list(table)[-3:] == ["near_1", "near_1_emotion", "near_1_similarity"]
+    assert list(table)[-4:] == ["itself", "near_1", "near_1_emotion", "near_1_similarity"]
     assert set(table["near_1"]) <= set(toy_graph.table.index)
 
 
@@ -106,7 +106,7 @@ def test_predict_reads_a_stream_line_by_line(call, exported, pipe, toy_graph, tm
     code, text, _ = call("predict", "--model", exported, "-", "--rate", 16_000, "--graph", graph, "--out", out)
     lines = text.splitlines()
     assert code == 0 and [line.split()[0] for line in lines] == ["0.00-0.51", "0.51-1.02", "0.74-1.25"]
-    assert all(" | s" in line for line in lines)  # the nearest clips
+    assert all(" | nearest: s" in line and ", similarity 0." in line for line in lines)
     table = pd.read_csv(out, index_col="file")
     assert list(table.index) == ["-"] * 3 and table["end"].tolist() == [0.512, 1.024, 1.25]
     soundfile.write(tmp_path / "same.wav", samples, 16_000)

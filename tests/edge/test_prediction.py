@@ -92,7 +92,8 @@ def test_what_is_for_other_sources_is_not_left_out_in_silence(exported, folder, 
         (folder, {"rate": 16_000}, "rate is for streams"),
         (toy_graph, {"hop": 1.0}, "hop can be given for recordings only"),
         (toy_graph, {"graph": toy_graph}, "graph can be given for recordings only"),
-        (np.zeros(9), {}, "Bad source of type ndarray, expected a sound file, .*: \\(samples, rate\\)"),
+        (np.zeros(9), {}, "Bad source of type ndarray, .* needs its rate: \\(samples, rate\\), e.g. .*16000"),
+        (torch.zeros(9), {}, "Bad source of type Tensor, .* needs its rate: \\(samples, rate\\)"),
         ([folder, np.zeros(9)], {}, "Bad source of type ndarray"),
         ((np.zeros(0), 16_000), {}, "ended without a sample"),
     ]:
@@ -153,7 +154,8 @@ def test_written_and_printed(exported, toy_graph, folder, tmp_path):
     header, _, first, *_ = format_predictions(table).splitlines()
     assert header.split() == ["start", "end", "predicted", "anger", "fear", "sadness", "nearest"]
     near = table.iloc[0]
-    assert first.startswith("a.wav") and f"{near['near_1']} ({near['near_1_emotion']} " in first
+    assert first.startswith("a.wav") and f"{near['near_1']} ({near['near_1_emotion']}, similarity 0." in first
+    assert "itself" not in first
     assert "near" not in format_predictions(predict(exported, folder, progress=False))
 
 
@@ -196,6 +198,25 @@ def test_the_nearest_clips_are_those_of_brute_force(student, exported, toy_graph
             assert [file for file, _, _ in near] == table.index[best].tolist()
             assert [emotion for _, emotion, _ in near] == table["emotion"].iloc[best].tolist()
             np.testing.assert_allclose([similarity for *_, similarity in near], np.sort(row)[::-1][:4], atol=1e-5)
+
+
+def test_a_recording_that_is_itself_a_clip_of_the_graph(exported, toy_graph, make_clips, tmp_path):
+    """The table says so and names the others: to be similar to oneself says nothing."""
+    toy_graph.meta = toy_graph.meta.replace(root=str(tmp_path / "corpus"))
+    toy_graph.table.attrs["root"] = str(tmp_path / "corpus")
+    train, test = toy_graph.table.index[[3, 100]]
+    make_clips(train, test, folder=tmp_path / "corpus")
+    stored = save_graph(toy_graph, tmp_path / "graph")
+    for graph in (toy_graph, stored):
+        table = predict(exported, tmp_path / "corpus", graph=graph, n_nearest=75, progress=False)
+        assert table["itself"].to_dict() == {train: True, test: False}
+        near = table.filter(regex=r"near_\d+$")
+        assert train not in set(near.loc[train]) and train in set(near.loc[test])
+        assert near.loc[train].notna().sum() == 74 and near.loc[test].notna().sum() == 75
+        first, second = format_predictions(table).splitlines()[2:]
+        assert "itself a training clip; others: s" in first and "itself" not in second
+    one = predict(exported, tmp_path / "corpus" / train, graph=stored, n_nearest=1, progress=False)
+    assert one["itself"].tolist() == [True] and one["near_1"].iloc[0] != train
 
 
 def test_graphs_that_do_not_belong_to_the_model(student, toy_graph, folder, tmp_path):

@@ -125,7 +125,8 @@ def test_speakers_that_differ_widen_the_interval():
 
 
 def test_one_speaker_has_no_interval():
-    result = evaluate(table(["joy", "fear"], ["joy", "joy"]))
+    with pytest.warns(UserWarning, match="No interval: all 2 clips are of one speaker.* at least two speakers"):
+        result = evaluate(table(["joy", "fear"], ["joy", "joy"]))
     assert (result["accuracy"], result["uar"], result["n_test"], result["n_test_speakers"]) == (0.5, 0.5, 2, 1)
     bounds = ["accuracy_low", "accuracy_high", "uar_low", "uar_high"]
     assert [result[name] for name in bounds] == [None] * 4

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,11 @@ from ser_graph.corpora import with_copies
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, build_graph, building
 from ser_graph.graph.building import data_hash, scope_nodes
-from ser_graph.graph.epsilon import UselessEpsilon
+from ser_graph.graph.epsilon import NoEdgeError, UselessEpsilon
 from ser_graph.graph.meta import UpstreamMeta, parse_meta
 from ser_graph.graph.neighbours import nearest_neighbours
 from ser_graph.graph.settings import GraphSettings
-from ser_graph.upstream import EmbeddingSettings
+from ser_graph.upstream import EmbeddingSettings, Upstream
 
 SHORT = LogMelSettings(n_samples=512, n_mels=4)
 SCOPES = {"train": ["train"], "train+dev": ["train", "dev"], "all": ["train", "dev", "test"]}
@@ -223,6 +224,33 @@ def test_bad_input_is_one_line(settings, message):
     with pytest.raises(InputError, match=message) as caught:
         build_graph(given.pop("table"), **given)
     assert "\n" not in str(caught.value)
+
+
+def test_embeddings_are_not_lost_where_epsilon_leaves_no_edge():
+    x, upstream = torch.zeros(5, 1, 4), FakeUpstream()
+    with pytest.raises(NoEdgeError, match="the attribute emb of this error holds the embeddings") as caught:
+        build_graph(clips(5), upstream, x=x, features=SHORT, epsilon=0.999999, progress=False)
+    torch.testing.assert_close(caught.value.emb, upstream.embed(clips(5), GraphSettings()))
+    with pytest.raises(NoEdgeError) as caught:
+        build_graph(clips(5), upstream, x=x, features=SHORT, epsilon=0.999999, cache="kept", progress=False)
+    assert "attribute" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("data/emovo", r"Bad table 'data/emovo', expected a clip table; load a corpus: sg.load_corpus\('emovo'"),
+        (Path("l.csv"), r"Bad table 'l.csv', .*sg.load_corpus\('table', 'labels.csv'\)"),
+        (clips(3).reset_index(), r"stand in the column 'file', .*sg.load_corpus\('table', 'labels.csv'\)"),
+        (clips(3).reset_index(names="Path"), r"stand in the column 'Path', .*sg.load_corpus\('table'"),
+        ([1, 2], "Bad table of type list, expected a clip table"),
+    ],
+)
+def test_what_is_no_clip_table_gets_the_right_call(table, words):
+    for embed in (lambda: build_graph(table, FakeUpstream()), lambda: Upstream.small().embed(table)):
+        with pytest.raises(InputError, match=words) as caught:
+            embed()
+        assert "\n" not in str(caught.value)
 
 
 class FakeUpstream:

@@ -1,6 +1,7 @@
 import copy
 import multiprocessing
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,39 @@ from torch_geometric import transforms as T  # noqa: N812
 from torch_geometric.data import Batch, Data, InMemoryDataset
 from torch_geometric.loader import ClusterData
 
+import ser_graph as sg
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph, NeighborLoader
 from ser_graph.graph.agreement import CODES, MASKS
 from ser_graph.graph.building import assemble
 from ser_graph.graph.meta import GraphMeta
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("graphs/emovo", "load the folder first: sg.load_graph('graphs/emovo')"),
+        (Path("g"), "load the folder first: sg.load_graph('g')"),
+        (
+            pd.DataFrame(),
+            "Bad graph of type DataFrame, expected a ClipGraph; build one: sg.build_graph(table, upstream)",
+        ),
+        (Data(), "Bad graph of type Data, expected a ClipGraph; build one"),
+    ],
+)
+def test_what_is_no_graph_gets_the_right_call(given, words, tmp_path):
+    calls = [sg.train, sg.graph_statistics, sg.graph_card, sg.graph_report, sg.inspect, sg.cross_validate]
+    calls += [sg.analysis.homophily, sg.analysis.mixing_table, sg.analysis.score_clips, sg.evaluation.teacher_probe]
+    calls += [
+        lambda data: sg.write_page(data, tmp_path / "p.html"),
+        lambda data: sg.save_graph(data, tmp_path / "g"),
+    ]
+    for call in calls:
+        with pytest.raises(InputError) as caught:
+            call(given)
+        assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_node_is_found_by_its_file(toy_graph):

@@ -40,7 +40,7 @@ def never_builds(monkeypatch):
     monkeypatch.setattr(dataset_module, "build_graph", refuse)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore:No layer of this upstream is trained")
 def test_a_pyg_dataset_of_one_graph(built, never_builds):
     dataset = EmotionGraph(built, **SETTINGS)  # no upstream: there is nothing to embed
     assert isinstance(dataset, InMemoryDataset)

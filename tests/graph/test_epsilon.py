@@ -11,6 +11,7 @@ from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import build_graph, epsilon as epsilon_module
 from ser_graph.graph.epsilon import (
+    NoEdgeError,
     UselessEpsilon,
     edge_measures,
     epsilon_of_coverage,
@@ -43,14 +44,27 @@ def test_the_suggested_epsilon_leaves_edges(spread, n, seed):
     emb = blob(n, spread, seed)
     with pytest.raises(InputError, match=r"^epsilon=0.99999999 leaves no edge: ") as caught:
         build(emb, 0.99999999)
-    suggested = re.search(r"try epsilon=(-?[\d.]+), or None", str(caught.value)).group(1)
-    assert build(emb, float(suggested)).meta.measured.n_edges >= 0.5 * n * min(6, n - 1)
+    pattern = r"try epsilon=(-?[\d.]+) \(([\d,]+) edges\), or None for no threshold \(([\d,]+) edges\)"
+    suggested, *said = re.search(pattern, str(caught.value)).groups()
+    made = [build(emb, epsilon).meta.measured.n_edges for epsilon in (float(suggested), None)]
+    assert [int(number.replace(",", "")) for number in said] == made
+    assert made[0] >= 0.5 * n * min(6, n - 1)
+
+
+def test_the_suggestion_obeys_the_rules_on_edges():
+    """Mutual edges are fewer: the message gives their number, and proposes a smaller epsilon that leaves some."""
+    emb = torch.tensor([[1.0, 0.0], [0.99, 0.14], [0.0, 1.0], [0.1, 1.0], [-1.0, 0.1]])
+    how = {"mutual": True, "n_neighbors": 1}
+    with pytest.raises(NoEdgeError) as caught:
+        build(emb, 0.9999999, **how)
+    suggested, said = re.search(r"try epsilon=(-?[\d.]+) \((\d+) edges\)", str(caught.value)).groups()
+    assert build(emb, float(suggested), **how).meta.measured.n_edges == int(said) > 0
 
 
 @pytest.mark.filterwarnings("ignore::ser_graph.graph.epsilon.UselessEpsilon")
 def test_the_suggestion_for_equal_and_for_opposite_clips():
     for emb, shown in ((torch.tensor([[1.0, 0.0], [0.5, 0.75**0.5]]), "0.49"), (torch.eye(2), "-0.01")):
-        with pytest.raises(InputError, match=f"try epsilon={shown}, or None"):
+        with pytest.raises(InputError, match=rf"try epsilon={shown} \(2 edges\), or None"):
             build(emb, 0.9)
         assert build(emb, float(shown)).meta.measured.n_edges == 2
     assert build(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), None).edge_weight.tolist() == [-1, -1]

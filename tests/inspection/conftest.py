@@ -27,7 +27,7 @@ def open_page(browser) -> Iterator[Callable]:
     """Open a file in the browser; whatever goes wrong in it, and whatever it asks for, is kept in lists."""
     contexts = []
 
-    def open_file(path: Path, **settings):
+    def open_file(path: Path, address: str | None = None, **settings):
         context = browser.new_context(**{"viewport": {"width": 1300, "height": 850}, **settings})
         contexts.append(context)
         page = context.new_page()
@@ -36,7 +36,7 @@ def open_page(browser) -> Iterator[Callable]:
         page.on("pageerror", lambda error: page.problems.append(str(error)))
         page.on("console", lambda line: page.problems.append(line.text) if line.type == "error" else None)
         page.on("request", lambda request: page.requests.append(request.url))
-        page.goto(path.as_uri())
+        page.goto(address or path.as_uri())
         page.wait_for_selector("html[data-ready]", state="attached")
         return page
 

@@ -1,10 +1,12 @@
 """The page in a real browser: what is clicked, typed, drawn and heard."""
 
 import base64
+import csv
 import http.server
 import io
 import itertools
 import json
+import re
 import shutil
 import threading
 
@@ -13,7 +15,11 @@ import pandas as pd
 import pytest
 import soundfile
 
-from ser_graph.corpora.table import read_table
+from ser_graph.common.csv_files import protected, unprotected
+from ser_graph.corpora.table import load_table, read_table
+from ser_graph.downstream import predict_clips, train
+from ser_graph.downstream.prediction import student_embeddings
+from ser_graph.inspection.layout import graph_layout, second_layout
 from ser_graph.inspection.page import write_page
 
 NASTY = "<img src=x onerror=\"document.title='hacked'\">"
@@ -52,19 +58,20 @@ def places(page, name):
     ).T
 
 
-def place(page, clip):
-    """Where a clip is on the screen."""
+def place(page, clip, prefix=""):
+    """Where a clip is on the screen, on the first map or on that of the prefix."""
     plot = page.evaluate(
-        """clip => {
-            const plot = Bokeh.documents[0].get_model_by_name("plot");
-            const { x, y } = Bokeh.documents[0].get_model_by_name("clips").data;
+        """([clip, prefix]) => {
+            const plot = Bokeh.documents[0].get_model_by_name(`${prefix}plot`);
+            const { data } = Bokeh.documents[0].get_model_by_name("clips");
+            const [x, y] = [data[`${prefix}x`], data[`${prefix}y`]];
             const [across, up] = [[plot.x_range, x[clip]], [plot.y_range, y[clip]]].map(
                 ([range, value]) => (value - range.start) / (range.end - range.start));
             const frame = Bokeh.index.get_by_id(plot.id).frame.bbox;
             const box = Bokeh.index.get_by_id(plot.id).el.getBoundingClientRect();
             return [box.x + frame.x + across * frame.width, box.y + frame.y + (1 - up) * frame.height];
         }""",
-        clip,
+        [clip, prefix],
     )
     return tuple(plot)
 
@@ -340,6 +347,266 @@ def test_a_region_is_counted_and_saved_as_a_table(page, sounding_graph, tmp_path
     pd.testing.assert_frame_equal(read_back, chosen, check_dtype=False)
     page.keyboard.press("Escape")
     assert page.inner_text("#selection-title") == "No selection"
+
+
+def test_a_clip_is_relabelled_and_the_table_saved(page, sounding_graph, corpus_folder, tmp_path):
+    table = sounding_graph.table
+    page.mouse.click(*place(page, 6))
+    options = page.locator("#relabel option").all_inner_texts()
+    assert [option.split(" ")[0] for option in options] == ["anger", "fear", "sadness", "no"]
+    assert any("predicted" in option for option in options if option.startswith("anger"))
+    page.select_option("#relabel", "=anger")
+    assert page.inner_text("#corrections-title") == "1 corrected label"
+    assert page.inner_text("#label-before") == "before: fear"
+    assert page.inner_text("#legend").split("\n") == ["anger (5)", "fear (3)", "sadness (4)"]
+    colors = model(page, "clips", "data.color")
+    assert colors[6] == colors[0] != colors[5]
+    page.get_by_label("only mistakes of the student").check()
+    assert shown(page) == [4, 5, 7]  # the student took the clip for anger, too
+    page.fill("#search", "sadness")  # a selection of several clips, the last one without a label
+    page.get_by_label("only mistakes of the student").uncheck()
+    page.click("#select-shown")
+    page.select_option("#relabel-selection", "=fear")
+    page.fill("#search", "#11")
+    page.click("#select-shown")
+    page.select_option("#relabel-selection", "")
+    page.fill("#search", "")
+    expected = table["emotion"].tolist()
+    expected[6], expected[8:] = "anger", ["fear", "fear", "fear", np.nan]
+    assert page.inner_text("#corrections-title") == "5 corrected labels"
+
+    with page.expect_download() as download:
+        page.click("#save-labels")
+    assert download.value.suggested_filename == "labels.csv"
+    saved = tmp_path / "labels.csv"
+    download.value.save_as(saved)
+    corrected = table.assign(emotion=expected)
+    pd.testing.assert_frame_equal(read_table(saved), corrected, check_dtype=False)
+    loaded = load_table(saved, corpus_folder)  # as `build table` reads it
+    pd.testing.assert_frame_equal(loaded.loc[table.index], corrected, check_dtype=False)
+
+    page.get_by_label("Undo the label of s2/fear #6.wav").click()
+    assert page.inner_text("#corrections-title") == "4 corrected labels"
+    page.click("#undo-labels")
+    assert page.inner_text("#corrections-title") == "No corrected labels"
+    assert page.inner_text("#legend").split("\n") == ["anger (4)", "fear (4)", "sadness (4)"]
+    assert page.problems == []
+
+
+def test_saved_labels_are_exact_and_no_formula(sounding_graph, open_page, tmp_path):
+    durations = np.random.default_rng(0).uniform(0.1, 9, 12)
+    names = ["=1+1", "-5 dB", "+", "'=x", 'a "b"', "a,b", "a;b", "@x", "-5", "x\u2028y", "\uff1d1", "é"]
+    table = sounding_graph.table.assign(duration=durations, note=names)
+    sounding_graph.table = table
+    page = open_page(write_page(sounding_graph, tmp_path / "page.html", audio="none"))
+    page.mouse.click(*place(page, 0))
+    page.select_option("#relabel", "=fear")
+    with page.expect_download() as download:
+        page.click("#save-labels")
+    download.value.save_as(tmp_path / "labels.csv")
+    expected = table.assign(emotion=["fear", *table["emotion"][1:]])
+    pd.testing.assert_frame_equal(read_table(tmp_path / "labels.csv"), expected, check_dtype=False)
+    with (tmp_path / "labels.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert not [cell for row in csv.reader(file) for cell in row if protected(unprotected(cell)) != cell]
+    assert page.inner_text("#facts").count(f"{durations[0]:.4g}") == 1  # shown with four digits
+
+
+def words_of(page):
+    """The title of the histograms."""
+    return " ".join(page.inner_text("#histograms-title").split())
+
+
+def rows_of(page, name):
+    """A histogram: value -> number, and the widths of its two bars."""
+    chart = page.locator("#charts figure", has=page.locator(f"figcaption:text-is('{name}')"))
+    rows = chart.locator("tr").all()
+    widths = "row => [...row.querySelectorAll('.meter')].map(bar => parseFloat(bar.style.width))"
+    return {
+        row.locator("th").inner_text(): (int(row.locator("td").nth(1).inner_text()), row.evaluate(widths))
+        for row in rows
+    }
+
+
+def test_histograms_compare_the_selection_with_all(page, sounding_graph):
+    assert words_of(page) == "Histograms: all 12 clips"
+    names = page.locator("#charts figcaption").all_inner_texts()
+    assert names == ["emotion", "speaker", "neighbours", "duration"]
+    page.fill("#search", "0 anger")
+    page.click("#select-shown")
+    page.fill("#search", "")
+    chosen = sounding_graph.table[sounding_graph.table["emotion"] == "anger"]
+    chosen = chosen[chosen.index.str.contains("0") | chosen["speaker"].str.contains("0")]
+    assert words_of(page) == f"Histograms: {len(chosen)} clips selected, all 12 clips"
+    found = rows_of(page, "emotion")
+    assert {name: n for name, (n, _) in found.items()} == {"anger": len(chosen), "fear": 0, "sadness": 0}
+    assert found["anger"][1] == pytest.approx([100, 100 / 3], abs=0.01)  # all of the selection, a third of all
+    assert found["fear"][1] == pytest.approx([0, 100 / 3], abs=0.01)
+    assert {name: n for name, (n, _) in rows_of(page, "speaker").items()} == {f"0{k}": 1 for k in range(4)}
+    degrees = page.locator("#charts .bins").first.locator(".bin")
+    assert degrees.count() == 1 and degrees.get_attribute("title") == "3: 4 of 4 (100 %); all: 12 of 12 (100 %)"
+    page.click("#unselect")
+    page.get_by_label("fear (4)").uncheck()
+    assert words_of(page) == "Histograms: 8 clips shown, all 12 clips"
+    assert rows_of(page, "emotion")["fear"][0] == 0
+
+
+def test_bins_of_numbers_are_those_of_numpy(sounding_graph, open_page, tmp_path):
+    durations = np.random.default_rng(1).uniform(0.1, 9, 12)
+    sounding_graph.table = sounding_graph.table.assign(duration=durations)
+    page = open_page(write_page(sounding_graph, tmp_path / "page.html", audio="none"))
+    titles = [one.get_attribute("title") for one in page.locator("#charts .bins").nth(1).locator(".bin").all()]
+    found = [int(re.search(r"all: (\d+) of 12", title)[1]) for title in titles]
+    assert found == np.histogram(durations, 16)[0].tolist()
+
+
+@pytest.fixture(scope="module")
+def student(_sounding_graph):
+    return train(_sounding_graph, width=0.125, epochs=1, epoch_steps=1, transductive=True, progress=False)
+
+
+def test_a_second_map_shows_the_students_space(sounding_graph, student, open_page, tmp_path):
+    page = open_page(write_page(sounding_graph, tmp_path / "page.html", student=student))
+    assert page.locator(".space:visible").all_inner_texts() == ["Teacher's map", "Student's map"]
+    xy = graph_layout(sounding_graph)
+    expected = second_layout(student_embeddings(student, sounding_graph), xy)
+    data = "Array.from(Bokeh.documents[0].get_model_by_name('clips').data."
+    found = np.array([page.evaluate(f"{data}student_{axis})") for axis in "xy"]).T
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert pytest.approx(xy, abs=1e-5) == np.array([page.evaluate(f"{data}{axis})") for axis in "xy"]).T
+    # A click, a lasso and a filter on one map act on both.
+    page.mouse.click(*place(page, 6, "student_"))
+    assert title(page) == sounding_graph.table.index[6]
+    for prefix in ("", "student_"):
+        assert places(page, f"{prefix}chosen").shape == (1, 2)
+        assert len(model(page, f"{prefix}edges_of_chosen", "data.x0")) == 3
+    assert places(page, "student_chosen")[0] == pytest.approx(expected[6], abs=1e-5)
+    page.evaluate(
+        """() => Bokeh.documents[0].get_model_by_name("student_plot").toolbar.tools
+            .find(tool => tool.type === "BoxSelectTool").active = true"""
+    )
+    on_screen = np.array([place(page, clip, "student_") for clip in range(12)])
+    page.mouse.move(*(on_screen.min(0) - 15))
+    page.mouse.down()
+    page.mouse.move(*(on_screen.max(0) + 15), steps=4)
+    page.mouse.up()
+    until(page, "document.getElementById('selection-title').textContent === '12 clips selected'")
+    page.get_by_label("fear (4)").uncheck()
+    for prefix in ("", "student_"):
+        indices = f"Bokeh.documents[0].get_model_by_name('{prefix}points').view.filter.indices"
+        assert sorted(page.evaluate(indices)) == [0, 1, 2, 3, 8, 9, 10, 11]
+    page.mouse.move(*place(page, 0, "student_"))
+    page.wait_for_selector("#student-map #tip:not([hidden])")
+    predicted = predict_clips(student, sounding_graph)["predicted"]
+    column = next(column for column in contents(page)["columns"] if column["name"] == "predicted")
+    assert [column["values"][code] for code in column["codes"]] == predicted.tolist()
+    assert page.problems == []
+
+
+def test_two_maps_lie_below_each_other_in_a_narrow_window(sounding_graph, student, open_page, tmp_path):
+    file = write_page(sounding_graph, tmp_path / "page.html", student=student, audio="none")
+    page = open_page(file, viewport={"width": 380, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    first, second = (page.locator(name).bounding_box() for name in ("#drawing", "#student-drawing"))
+    assert second["y"] >= first["y"] + first["height"] and second["height"] >= 300
+    names, tools = page.locator(".space").all(), page.locator(".bk-ToolbarPanel, .bk-Toolbar .bk-tool-icon").all()
+    right = max(one.bounding_box()["x"] + one.bounding_box()["width"] for one in names)
+    lefts = [one.bounding_box()["x"] for one in tools if one.bounding_box()]
+    assert lefts and right <= min(lefts)
+
+
+def test_without_a_student_there_is_one_map(page):
+    assert page.locator("#student-map").is_hidden() and page.locator(".space:visible").count() == 0
+
+
+def test_a_view_can_be_sent_by_its_address(page, page_file, open_page, sounding_graph):
+    page.select_option("#by", "speaker")
+    page.get_by_label("02 (3)").uncheck()
+    page.select_option("#by", "outlier_score")
+    page.get_by_label("most outlier_score").fill("0.9999")
+    page.keyboard.press("Enter")
+    page.select_option("#order", "duration")
+    page.select_option("#edges", "none")
+    page.fill("#search", "sadness")
+    page.click("#select-shown")
+    page.select_option("#relabel-selection", "=anger")
+    page.fill("#search", "s")
+    page.get_by_label("only mistakes of the student").check()
+    page.locator("#list button").first.click()
+    page.keyboard.press("+")
+
+    def state(one):
+        controls = ["by", "order", "edges", "size", "similarity", "search"]
+        ends = [model(one, "plot", f"{axis}_range.{end}") for axis in "xy" for end in ("start", "end")]
+        texts = [
+            "clip-title",
+            "selection-title",
+            "corrections-title",
+            "correction-list",
+            "legend",
+            "count",
+            "facts",
+        ]
+        return (
+            [one.input_value(f"#{name}") for name in controls],
+            [one.inner_text(f"#{name}") for name in texts],
+            shown(one),
+            sorted(model(one, "clips", "selected.indices")),
+            [round(end, 3) for end in ends],
+            one.is_checked("#mistakes"),
+        )
+
+    until(page, "location.hash.includes('view0') && location.hash.includes('clip')")
+    sent = page.url
+    assert sent.startswith(page_file.as_uri() + "#page=")
+    other = open_page(page_file, address=sent)
+    assert state(other) == state(page)
+    assert page.inner_text("#corrections-title") != "No corrected labels" and 0 < len(shown(page)) < 12
+    assert "hide.speaker=02" in sent and "mistakes=1" in sent and "selected=8-9%2C11" in sent
+    # The same page takes another address, and the plain one again.
+    first = open_page(page_file)
+    first.evaluate("hash => { location.hash = hash; }", sent.split("#")[1])
+    until(first, "document.getElementById('corrections-title').textContent !== 'No corrected labels'")
+    assert state(first) == state(page)
+    assert page.problems == other.problems == first.problems == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "clip=99&selected=5-99999999999,-3,x,1e3&view0=1,2&view9=0&by=nothing&order=emotion&size=9&similarity=x",
+        "clip=-1&selected=3-1,NaN,Infinity&hide.emotion=joy&hide.nothing=x&hide.duration=0&range.emotion=1,2",
+        "label.joy=1&label.=x&label.__proto__=1&hide.__proto__=1&range.duration=a,b&view0=NaN,1,0,1&by=__proto__",
+        f"search={'%3Cimg%20src=x%20onerror=alert(1)%3E' * 50}&mistakes=1&edges=%00",
+        "%",
+    ],
+)
+def test_an_address_from_anyone_does_no_harm(page_file, open_page, address):
+    name = contents(open_page(page_file))["id"]
+    page = open_page(page_file, address=f"{page_file.as_uri()}#page={name}&{address}")
+    assert page.inner_text("#corrections-title") == "No corrected labels"
+    assert page.inner_text("#legend").split("\n") == ["anger (4)", "fear (4)", "sadness (4)"]
+    assert page.locator("#clip").is_hidden()
+    assert page.locator("img").count() == 0 and page.problems == []
+
+
+def test_an_address_of_another_page_is_not_taken(page_file, open_page):
+    page = open_page(page_file, address=f"{page_file.as_uri()}#page=00000000&clip=3&label.fear=1")
+    assert "page with other clips" in page.inner_text("#address-note")
+    assert title(page) == "No clip chosen" and page.inner_text("#corrections-title") == "No corrected labels"
+
+
+def test_space_plays_after_a_click_in_the_list(page):
+    page.locator("#list button").nth(2).click()
+    assert page.evaluate("document.activeElement.dataset.clip") == "2"
+    page.evaluate("() => { window.played = 0; player.addEventListener('play', () => window.played++); }")
+    page.keyboard.press("Space")
+    until(page, "window.played === 1 && player.currentTime > 0.1")
+    # On the button of another clip, space is a click, as everywhere.
+    page.locator("#list button").nth(5).focus()
+    page.keyboard.press("Space")
+    assert title(page) == contents(page)["files"][5]
+    page.keyboard.press("Space")
+    until(page, "window.played === 2")
 
 
 def test_clips_of_a_search_can_be_selected_without_a_mouse(page):

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
 from ser_graph.graph import ClipGraph
-from ser_graph.inspection.layout import graph_layout
+from ser_graph.inspection.layout import graph_layout, second_layout
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -43,6 +43,19 @@ def test_edges_and_splits_do_not_count_but_embeddings_do(toy_graph):
     places = graph_layout(toy_graph)
     bare = clips(toy_graph.emb)
     np.testing.assert_array_equal(graph_layout(bare), places)
+
+
+def test_a_second_layout_lies_like_the_first(ten_groups):
+    """The same embeddings give the same map, whatever turned or mirrored places it is compared with."""
+    emb = torch.as_tensor(ten_groups[1]).float()
+    places = graph_layout(clips(emb))
+    np.testing.assert_allclose(second_layout(emb, places), places, atol=1e-4)
+    turned = places @ np.array([[0.6, 0.8], [0.8, -0.6]], dtype=np.float32)
+    again = second_layout(emb, turned)
+    scale = np.abs(again).max() / np.abs(turned).max()
+    centred = [one - one.mean(0) for one in (again, scale * turned)]
+    assert np.corrcoef(centred[0].ravel(), centred[1].ravel())[0, 1] > 0.999
+    assert np.abs(again).max() == pytest.approx(1) and again.dtype == np.float32
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -207,12 +207,31 @@ def test_a_random_projector_gives_a_warning_and_a_layer_none(tmp_path, make_clip
     Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "base")
     upstream = Upstream.from_pretrained(tmp_path / "base")
     table, how = pd.DataFrame(index=["a.wav"]), {"root": make_clips("a.wav"), "device": "cpu", "progress": False}
-    with pytest.warns(UserWarning, match="The projector of this upstream is random"):
-        upstream.embed(table, **how)
+    words = r"The projector of this upstream is untrained.*ser-graph finetune.*--layer -1"
+    for one in (upstream, Upstream.from_pretrained(upstream.save(tmp_path / "stored"))):
+        with pytest.warns(UserWarning, match=words):
+            one.embed(table, **how)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         upstream.embed(table, layer=-1, **how)
         tiny().embed(table, **how)
+
+
+def test_a_model_without_any_training_gives_a_warning(tmp_path, make_clips):
+    table, how = pd.DataFrame(index=["a.wav"]), {"root": make_clips("a.wav"), "device": "cpu", "progress": False}
+    for layer in ("projector", -1):
+        with pytest.warns(UserWarning, match=r"No layer of this upstream is trained.*ser-graph finetune"):
+            Upstream.small().embed(table, layer=layer, **how)
+
+
+def test_one_line_shows_what_it_is(tmp_path):
+    assert repr(tiny()).startswith("Upstream(Wav2Vec2ForSequenceClassification, 0.0 M parameters, 1 layers, 8 dim")
+    assert repr(Upstream.small()).startswith("Upstream(small, ") and "not fine-tuned" in repr(Upstream.small())
+    upstream = tiny()
+    upstream.set_emotions(["anger", "fear"])
+    upstream.info.update(finetuned=True, corpus="emovo")
+    upstream.save(tmp_path / "upstream")
+    assert repr(Upstream.from_pretrained(tmp_path / "upstream")).endswith("fine-tuned on emovo: anger, fear)")
 
 
 def test_a_float16_checkpoint_is_computed_in_float32(tmp_path, make_clips):

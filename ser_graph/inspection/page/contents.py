@@ -66,8 +66,8 @@ def page_columns(data: ClipGraph, rows: np.ndarray, extra: pd.DataFrame) -> list
     """All columns of the clips, one dictionary per column.
 
     Text: `values` (the occurring values, sorted), `codes` (-1 = unknown) and `colors`, None if there are too many
-    values. Numbers: `numbers`, None = unknown. The colours belong to the whole graph, so they do not depend on the
-    clips shown. An emotion has the same colour in every column.
+    values. Numbers: `numbers`, None = unknown; those of the clip table are exact. The colours belong to the whole
+    graph, so they do not depend on the clips shown. An emotion has the same colour in every column.
 
     Args:
         data: the graph.
@@ -83,7 +83,8 @@ def page_columns(data: ClipGraph, rows: np.ndarray, extra: pd.DataFrame) -> list
     columns: list[dict[str, Any]] = []
     for name, values in frame.items():
         if _holds_numbers(str(name), values):
-            columns.append({"name": str(name), "numbers": _plain(values.iloc[rows])})
+            in_table = name in data.table and name not in extra  # exact, because the page can save it
+            columns.append({"name": str(name), "numbers": _plain(values.iloc[rows], exact=in_table)})
         else:
             texts = _texts(values)
             colors = value_colors("emotion", emotions) if name in _EMOTIONS else value_colors(str(name), texts)
@@ -118,10 +119,19 @@ def _coded(texts: pd.Series, colors: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _plain(values: pd.Series) -> list[float | None]:
-    """Whole numbers unchanged, others rounded to four significant digits, enough for a page."""
+def label_colors(data: ClipGraph) -> dict[str, dict[str, str]]:
+    """The values that a corrected label may need, with their colours: the graph's emotions, and right or wrong."""
+    return {
+        "emotion": value_colors("emotion", data.emotions),
+        "outcome": value_colors("outcome", ["right", "wrong"]),
+    }
+
+
+def _plain(values: pd.Series, *, exact: bool) -> list[float | None]:
+    """Numbers, None for missing ones; unless `exact`, rounded to four significant digits, enough for a page."""
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
-    return [_rounded(number) if np.isfinite(number) else None for number in numbers]
+    plain = float if exact else _rounded
+    return [plain(number) if np.isfinite(number) else None for number in numbers]
 
 
 def _rounded(number: float) -> float:

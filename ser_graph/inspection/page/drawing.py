@@ -4,36 +4,53 @@ import re
 from typing import Any
 
 import numpy as np
-from bokeh.embed import json_item
+from bokeh.document import Document
 from bokeh.models import BoxSelectTool, CDSView, ColumnDataSource, IndexFilter, LassoSelectTool, WheelZoomTool
 from bokeh.plotting import figure
 
 # Canvas, not WebGL: it works everywhere, and without a graphics card it is much faster than WebGL in software.
 _BACKEND = "canvas"
+PREFIXES = ("", "student_")  # of the names of the models of each map
+ELEMENTS = ("drawing", "student-drawing")
 _MARGIN = 0.06  # of the width, around the outermost points
 
 
-def page_map(xy: np.ndarray) -> Any:
-    """The drawing as Bokeh's JSON, for the element ``drawing`` of the page.
+def page_maps(*places: np.ndarray) -> Any:
+    """The drawing as Bokeh's JSON: a map in each of the elements ``drawing`` and ``student-drawing`` of the page.
 
-    The drawing is empty. The script of the page fills its sources, which have names (`everywhere`, `clips`,
-    `edges`, `edges_of_chosen`, `neighbours`, `chosen`), and the filter `shown`. So everything is drawn once, in its
-    colour.
+    The maps are empty. The script of the page fills their sources, which have names (`everywhere`, `edges`,
+    `edges_of_chosen`, `neighbours`, `chosen`; for the second map, with ``student_`` before them). The maps share
+    the source `clips`, so that they share the selection, and the filter `shown`. So everything is drawn once, in
+    its colour.
 
     Args:
-        xy: [M, 2] places of the clips; all of them are in view at first.
+        *places: [M, 2] places of the clips on the map, and on a second map if there is one; all of them are in
+            view at first.
     """
-    plot = _empty_plot(xy)
-    everywhere = ColumnDataSource({"x": [], "y": []}, name="everywhere")
+    prefixes = PREFIXES[: len(places)]
+    axes = [f"{prefix}{axis}" for prefix in prefixes for axis in "xy"]
+    clips = ColumnDataSource({name: [] for name in (*axes, "color", "size", "marker")}, name="clips")
+    shown = IndexFilter([], name="shown")
+    document, roots = Document(), []
+    for prefix, element, xy in zip(prefixes, ELEMENTS, places, strict=False):
+        plot = _map(xy, prefix, clips, shown)
+        document.add_root(plot)
+        roots.append([plot.id, element])
+    return _renumbered({"doc": document.to_json(deferred=False), "roots": roots}, {})
+
+
+def _map(xy: np.ndarray, prefix: str, clips: ColumnDataSource, shown: IndexFilter) -> Any:
+    plot = _empty_plot(xy, f"{prefix}plot")
+    everywhere = ColumnDataSource({"x": [], "y": []}, name=f"{prefix}everywhere")
     plot.scatter("x", "y", source=everywhere, size=2, color="#888888", alpha=0.35, level="image")
-    _edges(plot, "edges", level="underlay", line_color="#888888", line_alpha=0.35, line_width=0.8)
-    _edges(plot, "edges_of_chosen", level="underlay", line_color="color", line_alpha=0.9, line_width="width")
-    clips = ColumnDataSource({"x": [], "y": [], "color": [], "size": [], "marker": []}, name="clips")
+    _edges(plot, f"{prefix}edges", level="underlay", line_color="#888888", line_alpha=0.35, line_width=0.8)
+    chosen: dict[str, Any] = {"line_color": "color", "line_alpha": 0.9, "line_width": "width"}
+    _edges(plot, f"{prefix}edges_of_chosen", level="underlay", **chosen)
     points = plot.scatter(
-        "x",
-        "y",
+        f"{prefix}x",
+        f"{prefix}y",
         source=clips,
-        view=CDSView(filter=IndexFilter([], name="shown")),
+        view=CDSView(filter=shown),
         size="size",
         marker="marker",
         fill_color="color",
@@ -43,18 +60,18 @@ def page_map(xy: np.ndarray) -> Any:
         line_width=0.5,
         nonselection_fill_alpha=0.12,
         nonselection_line_alpha=0.08,
-        name="points",
+        name=f"{prefix}points",
     )
     for name, size in (("neighbours", 14), ("chosen", 20)):
-        source = ColumnDataSource({"x": [], "y": []}, name=name)
+        source = ColumnDataSource({"x": [], "y": []}, name=f"{prefix}{name}")
         line = 3 if name == "chosen" else 1.5
         ring = plot.scatter(
-            "x", "y", source=source, size=size, fill_color=None, line_width=line, name=f"{name}_ring"
+            "x", "y", source=source, size=size, fill_color=None, line_width=line, name=f"{prefix}{name}_ring"
         )
         ring.glyph.line_color = "#888888"
     for tool in plot.select({"type": BoxSelectTool}) + plot.select({"type": LassoSelectTool}):
         tool.renderers = [points]
-    return _renumbered(json_item(plot, "drawing"), {})
+    return plot
 
 
 def _renumbered(item: Any, ids: dict[str, str]) -> Any:
@@ -71,11 +88,11 @@ def _renumbered(item: Any, ids: dict[str, str]) -> Any:
     return item
 
 
-def _empty_plot(xy: np.ndarray) -> Any:
+def _empty_plot(xy: np.ndarray, name: str) -> Any:
     low, high = (xy.min(0), xy.max(0)) if len(xy) else (np.zeros(2), np.ones(2))
     margin = max(float((high - low).max()) * _MARGIN, 1e-3)
     plot = figure(
-        name="plot",
+        name=name,
         output_backend=_BACKEND,
         sizing_mode="stretch_both",
         tools="pan,wheel_zoom,box_select,lasso_select,reset",

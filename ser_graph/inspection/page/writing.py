@@ -17,21 +17,36 @@ from bokeh.resources import Resources
 from ser_graph.analysis import score_clips
 from ser_graph.common.colors import UNKNOWN_COLOR
 from ser_graph.common.files import atomic_file
+from ser_graph.common.hashing import content_hash
+from ser_graph.downstream import Student, predict_clips
+from ser_graph.downstream.prediction import student_embeddings
+from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
-from ser_graph.inspection.layout import graph_layout
+from ser_graph.graph.clip_graph import check_is_graph
+from ser_graph.inspection.layout import graph_layout, second_layout
 from ser_graph.inspection.page.audio import page_audio
 from ser_graph.inspection.page.contents import (
     check_color_column,
     gradient,
+    label_colors,
     page_columns,
     page_edges,
     page_rows,
     prediction_columns,
 )
-from ser_graph.inspection.page.drawing import page_map
+from ser_graph.inspection.page.drawing import page_maps
 from ser_graph.inspection.page.spectrograms import spectrogram_sheets
 
-_SCRIPTS = ("state.js", "drawing.js", "listening.js", "panels.js", "main.js")
+_SCRIPTS = (
+    "state.js",
+    "labels.js",
+    "address.js",
+    "drawing.js",
+    "listening.js",
+    "histograms.js",
+    "panels.js",
+    "main.js",
+)
 
 
 def write_page(data: ClipGraph, out: str | Path, **settings: Any) -> Path:
@@ -57,6 +72,7 @@ def page_html(
     *,
     by: str = "emotion",
     predictions: pd.DataFrame | None = None,
+    student: Student | None = None,
     ego: str | None = None,
     hops: int = 2,
     sample: int | None = None,
@@ -72,6 +88,7 @@ def page_html(
         data: the graph.
         by: the column that colours the clips at first.
         predictions: the predictions of a student for the clips, as `predict` returns them.
+        student: a trained student: show its predictions, and a second map by its embeddings (`fc1`).
         ego: the file of a clip: show only this clip and the clips around it.
         hops: greatest distance from `ego`, in edges.
         sample: number of clips to show, drawn at random.
@@ -87,11 +104,17 @@ def page_html(
         HTML. The page loads nothing, except referenced sound: its Content-Security-Policy forbids everything else.
 
     Raises:
-        InputError: an unknown column, clip or way of audio, predictions for other clips, or too many clips.
+        InputError: an unknown column, clip or way of audio, predictions for other clips, both predictions and a
+            student, a student that does not fit the graph, or too many clips.
     """
+    check_is_graph(data)
     data.check()
+    if predictions is not None and student is not None:
+        raise InputError("Both predictions and a student were given, expected one of them; a student predicts")
     rows = page_rows(data, ego, hops, sample, seed)
     table = data.table.iloc[rows]
+    if student is not None:
+        predictions = predict_clips(student, data)
     extra = score_clips(data).reindex(data.table.index).drop(columns="emotion")
     if predictions is not None:
         extra = pd.concat([prediction_columns(data, predictions), extra], axis=1)
@@ -102,15 +125,21 @@ def page_html(
     spectrograms = spectrogram_sheets(data, rows, progress)
     # Megabytes that the page needs only for a chosen clip: they come after the scripts, which do not wait for them.
     late = {"sheets": spectrograms.pop("sheets"), "sounds": audio["sources"]}
-    xy = graph_layout(data, seed=seed)[rows]
+    maps = [graph_layout(data, seed=seed)]
+    if student is not None:
+        maps.append(second_layout(student_embeddings(student, data), maps[0], seed))
+    maps = [xy[rows] for xy in maps]
     contents = {
         "title": data.meta.corpus or "clips",
         "by": by,
         "ego": ego,
         "files": [str(file) for file in table.index],
-        "places": dict(zip("xy", np.round(xy.T.astype(float), 5).tolist(), strict=True)),
+        "id": content_hash(data.clip[rows].numpy().tobytes())[:8],  # an address belongs to a page of the same clips
+        "maps": [dict(zip("xy", np.round(xy.T.astype(float), 5).tolist(), strict=True)) for xy in maps],
         "columns": columns,
         "searched": [str(name) for name in data.table],
+        "table": [str(name) for name in data.table if name not in extra],
+        "label_colors": label_colors(data),
         "edges": page_edges(data, rows),
         "epsilon": data.meta.measured.epsilon,
         "scope": data.meta.settings.scope,
@@ -120,7 +149,7 @@ def page_html(
         "audio": {"kind": audio["kind"], "note": audio["note"]},
         "spectrograms": spectrograms,
     }
-    return _html(contents, late, page_map(xy))
+    return _html(contents, late, page_maps(*maps))
 
 
 def _html(contents: dict[str, Any], late: dict[str, Any], plot: Any) -> str:

@@ -12,10 +12,12 @@ from bokeh.resources import Resources
 from hypothesis import given, settings, strategies as st
 
 from ser_graph.analysis import score_clips
-from ser_graph.common.colors import UNKNOWN_COLOR
+from ser_graph.common.colors import EMOTION_COLORS, UNKNOWN_COLOR
+from ser_graph.downstream import Student, predict_clips
+from ser_graph.downstream.prediction import student_embeddings
 from ser_graph.errors import InputError
 from ser_graph.graph import build_graph
-from ser_graph.inspection.layout import graph_layout
+from ser_graph.inspection.layout import graph_layout, second_layout
 from ser_graph.inspection.page import page_html, write_page, writing
 from ser_graph.inspection.page.audio import encode_clip
 
@@ -159,7 +161,7 @@ def test_places_are_those_of_the_layout(toy_graph, page_of):
     files = page.contents["files"]
     assert page.contents["ego"] == ego and 1 < len(files) < 120
     places = graph_layout(toy_graph, seed=3)[[toy_graph.node(file) for file in files]]
-    shown = page.contents["places"]
+    (shown,) = page.contents["maps"]
     assert np.column_stack([shown["x"], shown["y"]]) == pytest.approx(places, abs=1e-5)
 
 
@@ -172,6 +174,39 @@ def test_predictions_are_columns_that_clips_can_be_coloured_by(toy_graph, page_o
     assert len(columns) == len(page.contents["columns"])
     with pytest.raises(InputError, match="Bad column 'outcome'"):
         page_of(toy_graph, by="outcome")
+
+
+def test_a_student_gives_predictions_and_a_second_map(toy_graph, page_of):
+    student = Student("resnet9", toy_graph.emotions, toy_graph.meta.features, width=0.125)
+    page = page_of(toy_graph, student=student, sample=20, seed=4)
+    first, second = (np.column_stack([one["x"], one["y"]]) for one in page.contents["maps"])
+    rows = [toy_graph.node(file) for file in page.contents["files"]]
+    places = graph_layout(toy_graph, seed=4)
+    assert first == pytest.approx(places[rows], abs=1e-5)
+    emb = student_embeddings(student, toy_graph)
+    assert second == pytest.approx(second_layout(emb, places, seed=4)[rows], abs=1e-5)
+    predicted = predict_clips(student, toy_graph)["predicted"]
+    (column,) = [column for column in page.contents["columns"] if column["name"] == "predicted"]
+    assert [column["values"][code] for code in column["codes"]] == predicted.iloc[rows].tolist()
+    with pytest.raises(InputError, match="Both predictions and a student"):
+        page_of(toy_graph, student=student, predictions=predict_clips(student, toy_graph))
+
+
+def test_an_address_belongs_to_the_clips_of_a_page(toy_graph, page_of):
+    names = [page_of(toy_graph, sample=20, seed=seed).contents["id"] for seed in (0, 0, 1)]
+    assert names[0] == names[1] != names[2]
+
+
+def test_what_the_page_may_save_as_the_clip_table(toy_graph, page_of):
+    """The columns of the clip table, exact; not the predictions and scores."""
+    durations = np.random.default_rng(0).uniform(1, 9, 120)
+    toy_graph.table = toy_graph.table.assign(duration=durations, label_score="of another program")
+    page = page_of(toy_graph)
+    assert page.contents["table"] == ["emotion", "speaker", "gender", "duration", "split"]
+    columns = {column["name"]: column for column in page.contents["columns"]}
+    assert columns["duration"]["numbers"] == durations.tolist()
+    assert page.contents["label_colors"]["emotion"] == {name: EMOTION_COLORS[name] for name in toy_graph.emotions}
+    assert sorted(page.contents["label_colors"]["outcome"]) == ["right", "wrong"]
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

@@ -1,31 +1,44 @@
-// The map: Bokeh draws the state.
+// The maps: Bokeh draws the state. The second map, of the student's space, shows the same clips.
 
 const MARKERS = { train: "circle", dev: "triangle", test: "square" }; // a clip without a split: circle
 const SCALES = { triangle: 1.15, square: 0.9 }; // so that all markers look equally large
 const REACH = 14; // largest distance in pixels between a click and its point
+const PREFIXES = ["", "student_"]; // of the names of Bokeh's models, by map
 
-const map = { ...contents.places }; // x and y of every clip; Bokeh's models by name, once startMap has run
+const map = {}; // what the maps share, Bokeh's models by name: the clips, and the filter of those shown
+// x and y of every clip; the models of each map by name, once startMaps has run
+const maps = contents.maps.map(({ x, y }, place) => ({ x, y, prefix: PREFIXES[place] }));
 
-async function startMap() {
-  await Bokeh.embed.embed_item(JSON.parse(document.getElementById("drawing-model").textContent));
+async function startMaps() {
+  byId("student-map").hidden = maps.length < 2;
+  for (const space of document.querySelectorAll(".space")) space.hidden = maps.length < 2;
+  const { doc, roots } = JSON.parse(byId("drawing-model").textContent);
+  const item = { docid: "maps", roots: Object.fromEntries(roots), root_ids: roots.map(([root]) => root) };
+  await Bokeh.embed.embed_items({ maps: doc }, [item]);
   const bokeh = Bokeh.documents[Bokeh.documents.length - 1];
-  const names = ["plot", "everywhere", "clips", "shown", "edges", "edges_of_chosen", "neighbours", "chosen"];
-  for (const name of [...names, "points", "neighbours_ring", "chosen_ring"]) map[name] = bokeh.get_model_by_name(name);
-  const { x_range, y_range } = map.plot;
-  map.home = { x: [x_range.start, x_range.end], y: [y_range.start, y_range.end] };
-  map.everywhere.data = { x: map.x, y: map.y };
+  for (const name of ["clips", "shown"]) map[name] = bokeh.get_model_by_name(name);
+  const names = ["plot", "everywhere", "edges", "edges_of_chosen", "neighbours", "chosen", "points"];
+  maps.forEach((one, place) => {
+    for (const name of [...names, "neighbours_ring", "chosen_ring"])
+      one[name] = bokeh.get_model_by_name(one.prefix + name);
+    one.element = byId(roots[place][1]).parentElement;
+    one.home = viewOf(one);
+    one.everywhere.data = { x: one.x, y: one.y };
+  });
 }
 
 function drawClips() {
   const clips = contents.files.map((_, clip) => clip);
   const marker = clips.map((clip) => MARKERS[valueOf("split", clip)] ?? "circle");
   const degree = (clip) => neighboursOf[clip].length + hearersOf[clip].length;
-  const crowd = Math.min(1, Math.max(0.45, Math.sqrt(2500 / nClips))); // many clips: smaller ones
+  const crowd = Math.min(1, Math.max(0.45, Math.sqrt(2500 / nClips / maps.length))); // many clips: smaller ones
   const size = clips.map((clip) => {
     const plain = state.size === "degree" ? 6 + 1.6 * Math.sqrt(degree(clip)) : 8;
     return plain * crowd * (SCALES[marker[clip]] ?? 1);
   });
-  map.clips.data = { x: map.x, y: map.y, marker, size, color: clips.map((clip) => colorOf(state.by, clip)) };
+  const data = { marker, size, color: clips.map((clip) => colorOf(state.by, clip)) };
+  for (const { prefix, x, y } of maps) Object.assign(data, { [`${prefix}x`]: x, [`${prefix}y`]: y });
+  map.clips.data = data;
 }
 
 function drawShown(shown) {
@@ -42,73 +55,102 @@ function drawEdges() {
       if (similarity[e] >= state.similarity && shown[source[e]] && shown[target[e]])
         all.push({ from: source[e], to: target[e], similarity: similarity[e] });
   }
-  map.edges.data = segments(all);
   const own = [];
   if (state.edges !== "none" && state.chosen !== null) {
     for (const edge of listedNeighbours(state.chosen)) own.push({ ...edge, from: edge.clip, to: state.chosen });
   }
-  map.edges_of_chosen.data = segments(own);
+  for (const one of maps) {
+    one.edges.data = segments(one, all);
+    one.edges_of_chosen.data = segments(one, own);
+  }
 }
 
-function segments(edges) {
+function segments({ x, y }, edges) {
   return {
-    x0: edges.map((edge) => map.x[edge.from]),
-    y0: edges.map((edge) => map.y[edge.from]),
-    x1: edges.map((edge) => map.x[edge.to]),
-    y1: edges.map((edge) => map.y[edge.to]),
+    x0: edges.map((edge) => x[edge.from]),
+    y0: edges.map((edge) => y[edge.from]),
+    x1: edges.map((edge) => x[edge.to]),
+    y1: edges.map((edge) => y[edge.to]),
     color: edges.map((edge) => (columns.has("emotion") ? colorOf("emotion", edge.from) : "#888888")),
     width: edges.map((edge) => 1 + 2 * Math.max(0, edge.similarity)),
   };
 }
 
 function drawChosen() {
-  const places = (clips) => ({ x: clips.map((clip) => map.x[clip]), y: clips.map((clip) => map.y[clip]) });
-  map.chosen.data = places(state.chosen === null ? [] : [state.chosen]);
-  map.neighbours.data = places(state.chosen === null ? [] : listedNeighbours(state.chosen).map((edge) => edge.clip));
+  const chosen = state.chosen === null ? [] : [state.chosen];
+  const neighbours = state.chosen === null ? [] : listedNeighbours(state.chosen).map((edge) => edge.clip);
+  for (const one of maps) {
+    const places = (clips) => ({ x: clips.map((clip) => one.x[clip]), y: clips.map((clip) => one.y[clip]) });
+    one.chosen.data = places(chosen);
+    one.neighbours.data = places(neighbours);
+  }
   drawEdges();
 }
 
 function drawTheme() {
   const text = getComputedStyle(document.documentElement).getPropertyValue("--text").trim();
   // A thin outline: a dark colour stays visible on a dark page, and a pale one on a white page.
-  for (const drawn of ["points", "neighbours_ring", "chosen_ring"]) map[drawn].glyph.line_color = { value: text };
+  for (const one of maps)
+    for (const drawn of ["points", "neighbours_ring", "chosen_ring"]) one[drawn].glyph.line_color = { value: text };
+}
+
+// The part of a map that is in view: [left, right, bottom, top].
+function viewOf({ plot: { x_range, y_range } }) {
+  return [x_range.start, x_range.end, y_range.start, y_range.end];
+}
+
+function isHome(one) {
+  return viewOf(one).every((end, place) => end === one.home[place]);
+}
+
+// Ends that make no area show the whole map.
+function showView(one, ends) {
+  const isArea = ends.length === 4 && ends.every(Number.isFinite) && ends[0] < ends[1] && ends[2] < ends[3];
+  const [left, right, bottom, top] = isArea ? ends : one.home;
+  one.plot.x_range.setv({ start: left, end: right });
+  one.plot.y_range.setv({ start: bottom, end: top });
 }
 
 function showPlace(clip) {
-  const { x_range, y_range } = map.plot;
-  const inside = (range, value) => value > Math.min(range.start, range.end) && value < Math.max(range.start, range.end);
-  if (!inside(x_range, map.x[clip]) || !inside(y_range, map.y[clip])) zoom(1, clip);
+  for (const one of maps) {
+    const [left, right, bottom, top] = viewOf(one);
+    const isInside = one.x[clip] > left && one.x[clip] < right && one.y[clip] > bottom && one.y[clip] < top;
+    if (!isInside) zoomMap(one, 1, clip);
+  }
 }
 
 // Zoom in (factor < 1) or out, around a clip or around the middle.
-function zoom(factor, clip = null) {
-  for (const [range, places] of [[map.plot.x_range, map.x], [map.plot.y_range, map.y]]) {
-    const middle = clip === null ? (range.start + range.end) / 2 : places[clip];
-    const half = ((range.end - range.start) / 2) * factor;
-    range.setv({ start: middle - half, end: middle + half });
-  }
+function zoomMap(one, factor, clip = null) {
+  const [left, right, bottom, top] = viewOf(one);
+  const [x, y] = clip === null ? [(left + right) / 2, (bottom + top) / 2] : [one.x[clip], one.y[clip]];
+  const [across, up] = [((right - left) / 2) * factor, ((top - bottom) / 2) * factor];
+  showView(one, [x - across, x + across, y - up, y + up]);
+}
+
+function zoom(factor) {
+  for (const one of maps) zoomMap(one, factor);
 }
 
 function zoomAround(clip) {
   const clips = [clip, ...listedNeighbours(clip).map((edge) => edge.clip)];
-  for (const [range, places] of [[map.plot.x_range, map.x], [map.plot.y_range, map.y]]) {
-    const far = Math.max(...clips.map((other) => Math.abs(places[other] - places[clip])), 1e-3) * 1.4;
-    range.setv({ start: places[clip] - far, end: places[clip] + far });
+  for (const one of maps) {
+    const far = (places) => Math.max(...clips.map((other) => Math.abs(places[other] - places[clip])), 1e-3) * 1.4;
+    const [across, up] = [far(one.x), far(one.y)];
+    showView(one, [one.x[clip] - across, one.x[clip] + across, one.y[clip] - up, one.y[clip] + up]);
   }
 }
 
 function zoomHome() {
-  map.plot.x_range.setv({ start: map.home.x[0], end: map.home.x[1] });
-  map.plot.y_range.setv({ start: map.home.y[0], end: map.home.y[1] });
+  for (const one of maps) showView(one, one.home);
 }
 
-// The nearest shown clip to a place on the map, within REACH.
-function clipAt(x, y) {
-  const { x_range, y_range, inner_width, inner_height } = map.plot;
+// The nearest shown clip to a place on a map, within REACH.
+function clipAt(one, x, y) {
+  const { x_range, y_range, inner_width, inner_height } = one.plot;
   const [perX, perY] = [inner_width / (x_range.end - x_range.start), inner_height / (y_range.end - y_range.start)];
   let [best, least] = [null, REACH * REACH];
   for (const clip of map.shown.indices) {
-    const distance = ((map.x[clip] - x) * perX) ** 2 + ((map.y[clip] - y) * perY) ** 2;
+    const distance = ((one.x[clip] - x) * perX) ** 2 + ((one.y[clip] - y) * perY) ** 2;
     if (distance < least) [best, least] = [clip, distance];
   }
   return best;

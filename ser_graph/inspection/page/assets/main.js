@@ -5,16 +5,19 @@ function changed() {
   drawShown(shown);
   drawEdges();
   fillList(shown);
+  fillHistograms();
+  noteAddress();
 }
 
-function choose(clip) {
+function choose(clip, move = true) {
   stopSound();
   state.chosen = clip;
   state.neighbour = 0;
   fillClip();
   markInList();
   drawChosen();
-  showPlace(clip);
+  if (move) showPlace(clip);
+  noteAddress();
   say("");
   load(player, clip);
   parent.postMessage({ ser_graph: "chosen", clip }, "*");
@@ -55,13 +58,32 @@ function select(clips) {
   state.selected = clips;
   map.clips.selected.indices = clips;
   fillSelection();
+  fillHistograms();
+  noteAddress();
   parent.postMessage({ ser_graph: "selection", clips }, "*");
 }
 
-function saveSelection() {
+// null takes the labels away.
+function relabel(clips, emotion) {
+  for (const clip of clips) setLabel(clip, emotion);
+  showLabels();
+}
+
+// Everything that depends on the labels.
+function showLabels() {
+  drawClips();
+  map.clips.selected.indices = state.selected;
+  fillLegend();
+  fillCorrections();
+  fillSelection(false);
+  changed();
+  if (state.chosen !== null) fillClip();
+}
+
+function save(name, csv) {
   // The byte order mark at the start shows spreadsheets that the file is UTF-8.
-  const address = URL.createObjectURL(new Blob(["\ufeff", asCsv(state.selected)], { type: "text/csv" }));
-  make("a", { href: address, download: "selection.csv" }).click();
+  const address = URL.createObjectURL(new Blob(["\ufeff", csv], { type: "text/csv" }));
+  make("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
@@ -83,12 +105,12 @@ function listenToControls() {
   byId("edges").addEventListener("change", (event) => { state.edges = event.target.value; drawEdges(); });
   byId("similarity").addEventListener("input", (event) => {
     state.similarity = Number(event.target.value);
-    byId("similarity-value").textContent = state.similarity.toFixed(3);
+    showControls();
     drawChosen();
     if (state.chosen !== null) fillNeighbours();
   });
   byId("search").addEventListener("input", (event) => {
-    state.words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+    state.words = wordsOf(event.target.value);
     changed();
   });
   byId("search").addEventListener("keydown", (event) => {
@@ -102,22 +124,34 @@ function listenToControls() {
   byId("reset").addEventListener("click", showAll);
   byId("select-shown").addEventListener("click", () => select([...map.shown.indices]));
   byId("unselect").addEventListener("click", () => select([]));
-  byId("export").addEventListener("click", saveSelection);
+  byId("export").addEventListener("click", () => save("selection.csv", asCsv(state.selected, [...columns.keys()])));
+  byId("relabel").addEventListener("change", (event) => relabel([state.chosen], emotionOf(event.target.value)));
+  byId("relabel-selection").addEventListener("change", (event) => {
+    if (event.target.value !== "?") relabel(state.selected, emotionOf(event.target.value));
+  });
+  byId("save-labels").addEventListener("click", () => save("labels.csv", correctedTable()));
+  byId("undo-labels").addEventListener("click", () => { undoLabels(correctedClips()); showLabels(); });
   byId("back").addEventListener("click", walkBack);
   byId("around").addEventListener("click", () => zoomAround(state.chosen));
   byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme !== "dark"));
   document.addEventListener("keydown", onKey);
+  document.addEventListener("keyup", (event) => { if (playsOnSpace(event)) event.preventDefault(); }); // else a click
+  document.addEventListener("change", noteAddress);
+  window.addEventListener("hashchange", () => { if (location.hash !== written && readAddress()) showAnew(); });
 }
 
 function listenToMap() {
-  const onClick = ({ x, y }) => {
-    const clip = clipAt(x, y);
-    if (clip !== null) choose(clip);
-  };
-  map.plot.on_event("tap", onClick);
-  map.plot.on_event("doubletap", onClick); // two clicks in quick succession, on one clip or on two
-  map.plot.on_event("mousemove", ({ x, y, sx, sy }) => showTip(clipAt(x, y), sx, sy));
-  map.plot.on_event("mouseleave", () => showTip(null));
+  for (const one of maps) {
+    const onClick = ({ x, y }) => {
+      const clip = clipAt(one, x, y);
+      if (clip !== null) choose(clip);
+    };
+    one.plot.on_event("tap", onClick);
+    one.plot.on_event("doubletap", onClick); // two clicks in quick succession, on one clip or on two
+    one.plot.on_event("mousemove", ({ x, y, sx, sy }) => showTip(clipAt(one, x, y), one, sx, sy));
+    one.plot.on_event("mouseleave", () => showTip(null));
+    for (const range of [one.plot.x_range, one.plot.y_range]) range.change.connect(noteAddress);
+  }
   map.clips.selected.properties.indices.change.connect(() => {
     const clips = [...map.clips.selected.indices].sort((a, b) => a - b);
     if (clips.join() !== state.selected.join()) select(clips);
@@ -153,11 +187,16 @@ const KEYS_ALWAYS = {
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const within = event.target.closest?.("input, select, textarea, audio");
-  const onButton = event.key === " " && event.target.closest?.("button, summary");
+  const onButton = event.key === " " && event.target.closest?.("button, summary") && !playsOnSpace(event);
   const action = KEYS_ALWAYS[event.key] ?? (state.chosen === null ? undefined : KEYS[event.key]);
   if (within || onButton || !action) return;
   event.preventDefault();
   action();
+}
+
+// The button of the chosen clip in the list: a click has left the focus there, but space shall play.
+function playsOnSpace({ key, target }) {
+  return key === " " && target.closest?.('#list button[aria-current="true"]') != null;
 }
 
 function stepNeighbour(step) {
@@ -171,19 +210,25 @@ function withNeighbour(action) {
   if (edge) action(edge.clip);
 }
 
+// The whole state, e.g. that of an address.
+function showAnew() {
+  const { chosen, selected } = state;
+  showControls();
+  showLabels();
+  select(selected);
+  if (chosen !== null) choose(chosen, false);
+  else { fillClip(); drawChosen(); }
+}
+
 async function start() {
-  await startMap();
+  await startMaps();
   fillControls();
-  fillLegend();
-  fillSelection();
-  drawClips();
-  changed();
+  if (!readAddress() && contents.ego !== null) state.chosen = contents.files.indexOf(contents.ego);
+  showAnew();
   listenToControls();
   listenToMap();
   listenToNotebook();
   setTheme(matchMedia("(prefers-color-scheme: dark)").matches);
-  byId("similarity-value").textContent = state.similarity.toFixed(3);
-  if (contents.ego !== null) choose(contents.files.indexOf(contents.ego));
   document.documentElement.dataset.ready = "true";
 }
 

@@ -1,8 +1,6 @@
 // The panels beside the map. Text goes into the page as text, never as HTML.
 
 const LISTED = 100; // clips in the list, values in the counts
-const byId = (id) => document.getElementById(id);
-
 // An element with properties and children; a string child becomes text.
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -13,24 +11,25 @@ function make(tag, properties = {}, ...children) {
 }
 
 const swatch = (color) => make("span", { className: "swatch", style: `background:${color}` });
-const figure = (value) => (value === null ? "unknown" : String(value));
+const figure = (value) => {
+  if (value === null) return "unknown";
+  return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : String(value);
+};
 const count = (number) => number.toLocaleString("en");
 
 function fillControls() {
   const colored = contents.columns.filter((column) => !isText(column) || column.colors !== null);
   byId("by").append(...colored.map((column) => new Option(column.name, column.name)));
-  byId("by").value = state.by;
-  byId("edges").value = state.edges;
   const numbers = contents.columns.filter((column) => !isText(column));
   byId("order").append(...["file", ...numbers.map((column) => column.name)].map((name) => new Option(name, name)));
   const similarities = contents.edges.similarity;
-  const low = similarities.reduce((least, value) => Math.min(least, value), 1);
-  const high = similarities.reduce((most, value) => Math.max(most, value), low);
-  Object.assign(byId("similarity"), { min: low, max: high, value: low, disabled: !similarities.length });
+  const [low, high] = similarityRange();
+  Object.assign(byId("similarity"), { min: low, max: high, disabled: !similarities.length });
   state.similarity = low;
   byId("mistakes-label").hidden = !columns.has("outcome");
   byId("audio-note").textContent = contents.audio.note;
   const whole = nClips === contents.n_in_graph;
+  byId("part-note").hidden = whole;
   const part = whole ? `${count(nClips)} clips` : `${count(nClips)} of the ${count(contents.n_in_graph)} clips`;
   const epsilon = contents.epsilon === null ? "" : ` of similarity above ${contents.epsilon}`;
   const scope = { train: " among training clips", "train+dev": " among training and dev clips", all: "" };
@@ -38,6 +37,15 @@ function fillControls() {
   const splits = columns.get("split")?.values ?? [];
   const shapes = { train: "● train", dev: "▲ dev", test: "■ test" };
   byId("splits").textContent = splits.map((split) => shapes[split] ?? split).join("   ");
+}
+
+// The controls as the state says.
+function showControls() {
+  for (const name of ["by", "size", "edges", "order"]) byId(name).value = state[name];
+  byId("similarity").value = state.similarity;
+  byId("similarity-value").textContent = state.similarity.toFixed(3);
+  byId("search").value = state.words.join(" ");
+  byId("mistakes").checked = state.mistakes;
 }
 
 function fillLegend() {
@@ -103,6 +111,7 @@ function fillClip() {
   byId("clip-title").textContent = clip === null ? "No clip chosen" : contents.files[clip];
   if (clip === null) return;
   byId("back").disabled = !state.walk.length;
+  fillRelabel();
   drawSpectrogram(byId("spectrogram"), clip);
   const { shown, hertz } = contents.spectrograms;
   byId("spectrogram-caption").textContent = `0 to ${shown[clip].toFixed(2)} s, ${hertz[0]} to ${hertz[1]} Hz (mel)`;
@@ -115,6 +124,45 @@ function fillClip() {
     }),
   );
   fillNeighbours();
+}
+
+// The emotions to choose from; an emotion that the student or the neighbours propose says so.
+function emotionOptions(clip = null) {
+  const proposed = ["predicted", "suggested"].filter((name) => clip !== null && columns.has(name));
+  const options = emotions.map((emotion) => {
+    const by = proposed.filter((name) => valueOf(name, clip) === emotion);
+    return new Option(by.length ? `${emotion} (${by.join(", ")})` : emotion, `=${emotion}`);
+  });
+  return [...options, new Option("no label", "")];
+}
+
+const optionOf = (emotion) => (emotion === null ? "" : `=${emotion}`); // an emotion may have any name
+const emotionOf = (option) => (option === "" ? null : option.slice(1));
+
+function fillRelabel() {
+  const clip = state.chosen;
+  const isCorrected = columns.get("emotion").codes[clip] !== firstLabels[clip];
+  byId("relabel").replaceChildren(...emotionOptions(clip));
+  byId("relabel").value = optionOf(valueOf("emotion", clip));
+  byId("label-before").textContent = isCorrected ? `before: ${figure(firstLabel(clip))}` : "";
+}
+
+function fillCorrections() {
+  const clips = correctedClips();
+  byId("corrections").hidden = !clips.length;
+  byId("corrections-title").textContent = `${clips.length ? count(clips.length) : "No"} corrected label${clips.length === 1 ? "" : "s"}`;
+  byId("correction-list").replaceChildren(
+    ...clips.slice(0, LISTED).map((clip) => {
+      const file = contents.files[clip];
+      const go = make("button", { type: "button", className: "go", title: file }, file);
+      go.addEventListener("click", () => choose(clip));
+      const undo = make("button", { type: "button", title: "Undo", "aria-label": `Undo the label of ${file}` }, "↶");
+      undo.addEventListener("click", () => relabel([clip], firstLabel(clip)));
+      const change = `${figure(firstLabel(clip))} → ${figure(valueOf("emotion", clip))}`;
+      return make("li", {}, go, make("span", {}, change), undo);
+    }),
+  );
+  if (clips.length > LISTED) byId("correction-list").append(make("li", { className: "quiet" }, `and ${count(clips.length - LISTED)} more`));
 }
 
 function fillNeighbours() {
@@ -153,13 +201,14 @@ function markNeighbour() {
   });
 }
 
-function fillSelection() {
+function fillSelection(show = true) {
   const { selected } = state;
   byId("selection").hidden = !selected.length;
   byId("selection-title").textContent = selected.length ? `${count(selected.length)} clips selected` : "No selection";
   const names = ["emotion", "predicted", "speaker"].filter((name) => columns.has(name));
   byId("counts").replaceChildren(...names.map((name) => countTable(name, selected)));
-  if (selected.length) byId("selection-panel").scrollIntoView({ block: "nearest" });
+  byId("relabel-selection").replaceChildren(new Option("choose …", "?"), ...emotionOptions());
+  if (selected.length && show) byId("selection-panel").scrollIntoView({ block: "nearest" });
 }
 
 function countTable(name, clips) {
@@ -177,10 +226,11 @@ function countTable(name, clips) {
 }
 
 // A tip beside the pointer describes the clip under it.
-function showTip(clip, x, y) {
+function showTip(clip, one, x, y) {
   const tip = byId("tip");
   tip.hidden = clip === null;
   if (clip === null) return;
+  one.element.append(tip);
   const known = ["emotion", "predicted", "speaker"].filter((name) => columns.has(name));
   tip.textContent = [contents.files[clip], ...known.map((name) => `${name}: ${figure(valueOf(name, clip))}`)].join("\n");
   tip.style.left = `${x}px`;

@@ -8,6 +8,7 @@ function remembered(work) {
   };
 }
 
+const byId = (id) => document.getElementById(id);
 const contents = JSON.parse(document.getElementById("contents").textContent);
 // Sounds and spectrograms come later in the page, so that the map does not wait for them.
 const allRead = new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
@@ -63,6 +64,13 @@ function colorOf(name, clip) {
   return contents.gradient[Math.min(255, Math.floor(share * 256))];
 }
 
+// The least and the greatest similarity of an edge.
+function similarityRange() {
+  const { similarity } = contents.edges;
+  const low = similarity.reduce((least, value) => Math.min(least, value), 1);
+  return [low, similarity.reduce((most, value) => Math.max(most, value), low)];
+}
+
 const rangeOf = remembered((name) => {
   const known = columns.get(name).numbers.filter((value) => value !== null);
   return known.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
@@ -70,9 +78,10 @@ const rangeOf = remembered((name) => {
 
 // The text that a search uses: the file and the texts of the clip table, but not predicted or suggested emotions.
 const searched = contents.columns.filter((column) => isText(column) && contents.searched.includes(column.name));
-const haystack = contents.files.map((file, clip) =>
-  [file, ...searched.map((column) => column.values[column.codes[clip]] ?? "")].join("\n").toLowerCase(),
-);
+const searchText = (clip) =>
+  [contents.files[clip], ...searched.map((column) => column.values[column.codes[clip]] ?? "")].join("\n").toLowerCase();
+const haystack = contents.files.map((_, clip) => searchText(clip));
+const wordsOf = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);
 
 function isShown(clip) {
   for (const [name, codes] of state.hidden) if (codes.has(columns.get(name).codes[clip])) return false;
@@ -105,13 +114,12 @@ const listedHearers = (clip) => hearersOf[clip].filter((edge) => edge.similarity
 
 // A spreadsheet would compute text that starts like a formula; the same rule as in common/csv_files.py.
 function protectedText(text) {
-  const isLive = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text);
+  const isLive = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]./s.test(text);
   return isLive && !/^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text) ? `'${text}` : text;
 }
 
-// The selection as CSV, with every column of the clip table.
-function asCsv(clips) {
-  const names = [...columns.keys()];
+// Some columns of some clips as CSV.
+function asCsv(clips, names) {
   const quoted = (value) => {
     const text = value === null || value === undefined ? "" : protectedText(String(value));
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
