@@ -74,8 +74,8 @@ def _about(student: "Student") -> str:
     return (
         f"# {_name(student)}\n\nA small network that recognises emotions in speech: "
         f"{', '.join(map(_plain, student.emotions))}. It is a {student.info['backbone']} with {student.n_params:,} "
-        f"parameters (width {student.width:g}), trained with ser-graph and `method={json.dumps(_plain(method))}`. Its "
-        f"input are log-mel spectrograms of {seconds:.1f} s of mono speech at 16 kHz; ser-graph makes them."
+        f"parameters (width {student.width:g}), trained with ser-graph and `method={json.dumps(_plain(method))}`. "
+        f"Its input are log-mel spectrograms of {seconds:.1f} s of mono speech at 16 kHz; ser-graph makes them."
     )
 
 
@@ -133,8 +133,8 @@ def _limits(student: "Student") -> str:
         else ""
     )
     return (
-        "## Limits\n\nA label is the opinion of a listener or a stage direction, not a feeling. Do not use this model "
-        f"to judge people. Test it on your own speakers and language first.{teacher}"
+        "## Limits\n\nA label is the opinion of a listener or a stage direction, not a feeling. Do not use this "
+        f"model to judge people. Test it on your own speakers and language first.{teacher}"
     )
 
 
