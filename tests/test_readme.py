@@ -38,6 +38,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 DOCUMENTS += [ROOT / "data" / "README.md", *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+RUN_ELSEWHERE = {"bridges.md"}  # tests/test_bridges.py runs its snippets
 COMMANDS = typer.main.get_command(app)
 
 # Functions that pass further keyword arguments on, and to whom; methods that the documents call.
@@ -70,7 +71,8 @@ def text_of(document: Path) -> str:
 def blocks(language: str) -> list[str]:
     """Code blocks of the documents in a language."""
     pattern = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
-    return [block for document in DOCUMENTS for block in pattern.findall(text_of(document))]
+    documents = [document for document in DOCUMENTS if document.name not in RUN_ELSEWHERE]
+    return [block for document in documents for block in pattern.findall(text_of(document))]
 
 
 def commands() -> list[str]:

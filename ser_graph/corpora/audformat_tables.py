@@ -58,7 +58,8 @@ def from_audformat(
     splits = _splits(database, names or list(database.tables), rows.index)
     if splits.notna().any():
         rows["split"] = splits
-    return load_table(rows.astype(object), root=database.root, labels=labels)
+    full_names = all(Path(file).is_absolute() for file in rows.index.get_level_values("file"))
+    return load_table(rows.astype(object), root=None if full_names else database.root, labels=labels)
 
 
 def from_audb(
