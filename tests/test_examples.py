@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ser_graph.corpora.synthetic.making import make_corpus
+from ser_graph.graph import ClipGraph, build_graph, save_graph
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -42,3 +43,16 @@ def test_train_nsl_makes_its_upstream_and_learns(tmp_path: Path) -> None:
 
 def test_train_nsl_can_be_read_at_a_glance() -> None:
     assert len((EXAMPLES / "train_nsl.py").read_text("utf-8").splitlines()) < 80
+
+
+def test_gnn_learns_and_says_that_it_is_transductive(tmp_path: Path, toy_graph: ClipGraph) -> None:
+    parts = {"emb": toy_graph.emb, "x": toy_graph.x, "features": toy_graph.meta.features}
+    save_graph(build_graph(toy_graph.table, scope="all", epsilon=None, n_neighbors=4, **parts), tmp_path / "graph")
+    said = run_example(str(EXAMPLES / "gnn.py"), str(tmp_path / "graph"))
+    found = re.search(r"Transductive test UAR ([\d.]+); 100% of the test clips have neighbours", said)
+    assert found and float(found[1]) > 0.9
+
+
+def test_gnn_has_twenty_lines() -> None:
+    _, _, code = (EXAMPLES / "gnn.py").read_text("utf-8").partition("torch.manual_seed")
+    assert len(code.splitlines()) <= 20

@@ -2,7 +2,7 @@ from .assortativity import homophily as homophily
 from .bridges import bridge_clips as bridge_clips, bridge_pairs as bridge_pairs
 from .card import graph_card as graph_card
 from .columns import column_codes as column_codes, text_columns as text_columns
-from .convert import to_networkx as to_networkx
+from .convert import neighbours as neighbours, to_networkx as to_networkx
 from .duplicates import near_duplicates as near_duplicates
 from .findings import Finding as Finding
 from .groups import (

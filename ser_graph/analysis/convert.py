@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import networkx as nx
+import pandas as pd
 from torch import Tensor
 
 from ser_graph.analysis.columns import column_codes
@@ -38,6 +39,32 @@ def to_networkx(data: ClipGraph, columns: Sequence[str] = ("emotion", "speaker",
         known = {node: names[code] for node, code in enumerate(codes.tolist()) if code >= 0}
         nx.set_node_attributes(graph, known, column)
     return graph
+
+
+def neighbours(data: ClipGraph) -> pd.DataFrame:
+    """The edges as a table: the neighbours of every clip.
+
+    Args:
+        data: the graph of N clips and E edges.
+
+    Returns:
+        E rows by `file` (the seed) and `neighbour` (a file), in the order of the edges: `rank` from 1, the most
+        similar first, and `similarity`, float64.
+
+    Examples:
+        >>> import torch
+        >>> both = torch.tensor([[1, 0], [0, 1]])
+        >>> data = ClipGraph(edge_index=both, edge_weight=torch.tensor([0.5, 0.5]), num_nodes=2)
+        >>> data.table = pd.DataFrame({"emotion": ["fear", "anger"]}, index=["one.wav", "two.wav"])
+        >>> neighbours(data).reset_index().to_numpy().tolist()
+        [['one.wav', 'two.wav', 1, 0.5], ['two.wav', 'one.wav', 1, 0.5]]
+    """
+    files = data.table.index.to_numpy(object)
+    neighbour, seed = data.edge_index.numpy()
+    index = pd.MultiIndex.from_arrays([files[seed], files[neighbour]], names=["file", "neighbour"])
+    table = pd.DataFrame({"similarity": data.edge_weight.double().numpy()}, index=index)
+    table.insert(0, "rank", table.groupby(seed)["similarity"].rank(ascending=False, method="first").astype(int))
+    return table
 
 
 def undirected(data: ClipGraph, nodes: Tensor) -> nx.Graph:

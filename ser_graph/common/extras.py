@@ -1,12 +1,12 @@
-"""Optional packages of this distribution, which only an export needs."""
+"""Optional packages of this distribution: what an export needs, and what reads the data of other libraries."""
 
 from typing import Any
 
 from ser_graph_runtime.extras import extra_package
 
 
-def export_package(name: str, extra: str = "export") -> Any:
-    """A module that an extra of `ser-graph` brings: onnx, onnxscript, executorch, litert_torch.
+def optional_package(name: str, extra: str = "export") -> Any:
+    """A module that an extra of `ser-graph` brings: onnx, executorch, litert_torch, datasets, audformat, ...
 
     Raises:
         InputError: the package is not installed; the message says how to install it.

@@ -1,8 +1,10 @@
 from .adapter import Adapter as Adapter
 from .adapters import ADAPTERS as ADAPTERS
+from .audformat_tables import from_audb as from_audb, from_audformat as from_audformat, to_audformat as to_audformat
 from .checking import check_clips as check_clips
 from .copies import originals as originals, with_copies as with_copies
 from .corpus_check import check_corpus as check_corpus
+from .hugging_face import from_datasets as from_datasets
 from .joining import join_corpora as join_corpora
 from .loading import load_corpus as load_corpus
 from .splits import (

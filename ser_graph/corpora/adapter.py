@@ -27,8 +27,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".flv", ".avi", ".mov", ".mkv", ".wmv"})
 TEXT = pd.Series(["text"]).dtype
 """The text type of the installed pandas: ``str`` from 3.0, ``object`` before."""
 
-_DEPTH = 2  # maximum number of folders between the root and a clip
-_LOOK_DEEPER = 2  # levels below that depth, searched only to name the right folder in a message
+_LOOK_DEEPER = 2  # levels below the depth of a corpus, searched only to name the right folder in a message
 
 Record = Mapping[str, str | float]
 """The codes in the name of one clip: columns of the clip table and their values."""
@@ -45,16 +44,24 @@ class Adapter:
         names: regular expression of the end of a clip's path, without its suffix. Each named group is a column of
             the clip table. ``<column>`` stands for a group of the column's codes. Two files with equal groups count
             as the same clip.
-        codes: words for the codes of a column: column -> code -> word. Always has the emotions.
+        codes: words for the codes of a column: column -> code -> word. Always has the emotions. Codes in columns
+            that `enrich` adds become words too; a code without a word means a missing value.
         speakers: further columns that follow from the speaker: speaker -> column -> value. If it is given, names of
             other speakers do not fit.
         any_case: the case of a name does not matter; it is read in lower case.
         skipped: regular expressions of names that are no clips of the corpus, with the reason, e.g. a song.
+        depth: the maximum number of folders between the root and a clip.
         n_clips: the number of clips of the complete corpus, one number per release; empty if unknown.
         language: ISO 639-1 code, the value of the column ``language``. Empty: no such column.
+        kind: where the emotions come from, in print, e.g. ``"acted"``.
+        n_speakers: the number of speakers, in print.
+        source: where to get the corpus.
+        terms: its licence in short.
         left_out: emotions that `load_corpus` leaves out by default.
-        enrich: adds columns from a table that comes with the clips; takes the clip table and the root.
-        split: the usual split of the corpus, from clip table to clip table; None: speaker-independent.
+        enrich: adds columns from a file that comes with the clips; takes the clip table and the root.
+        split: the usual split of the corpus, from clip table to clip table; None: speaker-independent, unless the
+            clip table has a split already.
+        usual_split: the same in print.
     """
 
     name: str
@@ -65,16 +72,22 @@ class Adapter:
     speakers: Mapping[str, Record] = field(default_factory=dict)
     any_case: bool = False
     skipped: Mapping[str, str] = field(default_factory=dict)
+    depth: int = 2
     n_clips: tuple[int, ...] = ()
     language: str = ""
+    kind: str = ""
+    n_speakers: str = ""
+    source: str = ""
+    terms: str = ""
     left_out: tuple[str, ...] = ()
     enrich: Callable[[pd.DataFrame, Path], pd.DataFrame] | None = None
     split: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    usual_split: str = "by speaker"
 
     @property
     def emotions(self) -> tuple[str, ...]:
         """Every emotion of the complete corpus."""
-        return tuple(sorted(self.codes["emotion"].values()))
+        return tuple(sorted(set(self.codes["emotion"].values())))
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
@@ -100,7 +113,7 @@ class Adapter:
         record = {column: self.codes.get(column, {}).get(code, code) for column, code in found.items()}
         if self.speakers and record["speaker"] not in self.speakers:
             return None
-        return {**record, **self.speakers.get(record["speaker"], {})}
+        return {**record, **self.speakers.get(record.get("speaker", ""), {})}
 
     def skip(self, path: PurePosixPath) -> str | None:
         """The reason why a file that does not parse is no clip of the corpus; None if the name is unknown.
@@ -166,8 +179,8 @@ def scan_corpus(adapter: Adapter, root: str | Path) -> Scan:
             first files, and the folder above or below that holds clips.
     """
     folder = corpus_folder(root)
-    names = list(_walk(folder, _DEPTH + _LOOK_DEEPER))
-    near = [name for name in names if name.count("/") <= _DEPTH]
+    names = list(_walk(folder, adapter.depth + _LOOK_DEEPER))
+    near = [name for name in names if name.count("/") <= adapter.depth]
     scan = scan_names(adapter, near)
     if not scan.records:
         raise _nothing_found(adapter, folder, names)
@@ -189,7 +202,10 @@ def clip_table(adapter: Adapter, scan: Scan, root: str | Path) -> pd.DataFrame:
     if adapter.language:
         table["language"] = adapter.language
     if adapter.enrich is not None:
+        before = set(table.columns)
         table = adapter.enrich(table, folder)
+        for column in adapter.codes.keys() & set(table.columns) - before:
+            table[column] = table[column].map(adapter.codes[column])
     table = as_clip_table(table).sort_index()
     table.attrs = {
         "corpus": adapter.name,
@@ -279,7 +295,7 @@ def _nothing_found(adapter: Adapter, folder: Path, names: Sequence[str]) -> Inpu
     what = f"No {adapter.title} clips in {folder}: expected {adapter.pattern}"
     found = f"found {shorten(sorted(names))}" if names else "found no audio files"
     parent = folder.resolve().parent
-    near = _home(adapter, folder, names) or _home(adapter, parent, _walk(parent, _DEPTH))
+    near = _home(adapter, folder, names) or _home(adapter, parent, _walk(parent, adapter.depth))
     hint = f"did you mean {near}?" if near else "give the folder of the corpus in its original layout"
     return InputError(f"{what}, {found}; {hint}")
 

@@ -10,7 +10,7 @@ from ser_graph.corpora.adapter import TEXT, Adapter, clip_table, read_durations,
 from ser_graph.corpora.adapters import ADAPTERS
 from ser_graph.corpora.splits import speaker_split
 from ser_graph.corpora.table import TABLE_SUFFIXES, Labels, load_table, name_emotions
-from ser_graph.corpora.vocabulary import emotion_name
+from ser_graph.corpora.vocabulary import EMOTIONS, emotion_name
 from ser_graph.errors import InputError, bad_value, shorten
 
 Splitter = Callable[[pd.DataFrame], pd.DataFrame]
@@ -56,7 +56,7 @@ def load_corpus(
         >>> load_corpus("ravdes", ".")
         Traceback (most recent call last):
         ...
-        ser_graph_runtime.errors.InputError: Bad corpus 'ravdes', expected one of ['crema_d', ...]; did you mean
+        ser_graph_runtime.errors.InputError: Bad corpus 'ravdes', expected one of ['aesdd', 'ased', ...]; did you mean
         'ravdess'?
     """
     folder = Path(root).expanduser()
@@ -99,6 +99,9 @@ def _load(adapter: Adapter, root: Path, labels: Labels) -> pd.DataFrame:
         )
     table = clip_table(adapter, scan, root)
     table["duration"] = read_durations(table.attrs["root"], list(table.index))
+    if labels != "keep":  # a corpus may have emotions of its own, e.g. frustration
+        own = {emotion: emotion for emotion in adapter.emotions if emotion not in EMOTIONS}
+        labels = own if labels == "strict" else {**own, **labels}
     return table.assign(emotion=name_emotions(table["emotion"], labels))
 
 

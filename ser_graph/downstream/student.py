@@ -1,5 +1,6 @@
 """A student: a small CNN with its standardisation, and everything needed to use it alone."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from ser_graph.common.hashing import content_hash
 from ser_graph.common.settings import Emotions, Record, read_record
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import MAX_WIDTH, Output, count_macs, count_parameters, make_backbone
+from ser_graph.downstream.card import CARD, model_card
 from ser_graph.downstream.transfer import TRANSFERS, fuse
 from ser_graph.errors import InputError, bad_value, one_line
 from ser_graph_runtime.ready import READY
@@ -185,10 +187,27 @@ class Student(nn.Module):
         """
         return count_macs(self, self.features.n_frames, self.features.n_mels)
 
-    def save(self, folder: str | Path) -> Path:
-        """Store the student as a folder: `model.safetensors` and `model.json`."""
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        card: bool = False,
+        license: str | None = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Store the student as a folder: `model.safetensors` and `model.json`.
+
+        Args:
+            folder: the folder.
+            card: add `README.md`, a model card for the Hugging Face Hub; upload the folder with
+                ``huggingface_hub.upload_folder``.
+            license: of the weights, for the card; see `ser_graph.downstream.card.model_card`.
+            metrics: results on test clips for the card, as `sg.evaluate` returns them.
+        """
         with atomic_folder(folder, MARK) as part:
             write_student(self, part)
+            if card:
+                (part / CARD).write_text(model_card(self, license=license, metrics=metrics), "utf-8")
         return Path(folder)
 
 

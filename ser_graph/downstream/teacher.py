@@ -3,9 +3,6 @@
 import copy
 
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from ser_graph.corpora import originals
@@ -13,6 +10,7 @@ from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.centring import centred
+from ser_graph.graph.estimators import TeacherProbe
 from ser_graph.graph.settings import Center
 
 
@@ -116,8 +114,7 @@ def probe_log_probs(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Ten
             "Method distil fits a probe on training clips of at least two labelled emotions; the "
             "graph has fewer: label clips of more emotions"
         )
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    probe.fit(emb[known].double().numpy(), y[known].numpy())
+    probe = TeacherProbe().fit(emb[known].double().numpy(), y[known].numpy())
     log_probs = torch.full((int(rows.sum()), n_classes), -torch.inf)
     log_probs[:, torch.from_numpy(probe.classes_)] = torch.from_numpy(
         probe.predict_log_proba(emb[rows].double().numpy())

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ser_graph.common.extras import export_package
+from ser_graph.common.extras import optional_package
 from ser_graph.downstream import Student
 from ser_graph.edge.whole_student import WholeStudent
 
@@ -26,8 +26,8 @@ def executorch_program(student: Student, temperature: float, metadata: dict[str,
         InputError: a student that normalises by speaker, or the extra `executorch` is not installed.
     """
     whole = WholeStudent(student, temperature)
-    exir = export_package("executorch.exir", EXTRA)
-    xnnpack = export_package("executorch.backends.xnnpack.partition.xnnpack_partitioner", EXTRA)
+    exir = optional_package("executorch.exir", EXTRA)
+    xnnpack = optional_package("executorch.backends.xnnpack.partition.xnnpack_partitioner", EXTRA)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # from torch's code, about torch's code
         exported = torch.export.export(whole, (torch.zeros(1, student.features.n_samples),))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ser_graph.audio.features import log_mels
 from ser_graph.audio.log_mel import LogMel
 from ser_graph.audio.standardise import update_voice
-from ser_graph.common.extras import export_package
+from ser_graph.common.extras import optional_package
 from ser_graph.common.files import atomic_file
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.provenance import environment
@@ -191,7 +191,7 @@ def _write_onnx(
     progress: bool,
 ) -> None:
     """Write one ONNX file: log-mel, standardisation, network; int8 if the `ranges` of `int8_inputs` are given."""
-    onnx = export_package("onnx")
+    onnx = optional_package("onnx")
     int8 = ranges is not None
     bar = progress_bar(total=3 if int8 else 2, desc="exporting", unit="part", disable=not progress, delay=1)
     with tempfile.TemporaryDirectory() as folder, bar:
@@ -280,7 +280,7 @@ def _metadata(student: Student, int8: bool) -> dict[str, Any]:
 def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: Path) -> None:
     """Write a module as ONNX, with names for its inputs (in the order of its arguments) and its outputs."""
     clips = torch.export.Dim("clips")
-    export_package("onnxscript")
+    optional_package("onnxscript")
     with warnings.catch_warnings(), _silence_libraries():
         warnings.simplefilter("ignore")  # from torch's code, about torch's code
         torch.onnx.export(
@@ -299,7 +299,7 @@ def _trace(module: nn.Module, given: dict[str, Tensor], made: list[str], path: P
 
 def _joined(front: Any, network: Any) -> Any:
     """Two ONNX models as one; the spectrogram becomes an inner value and keeps its name."""
-    compose = export_package("onnx.compose")
+    compose = optional_package("onnx.compose")
     front = compose.add_prefix(front, "front/", rename_inputs=False, rename_outputs=False)
     front.ir_version = network.ir_version = max(front.ir_version, network.ir_version)
     needed = {opset.domain: opset for opset in [*front.opset_import, *network.opset_import]}
@@ -359,9 +359,9 @@ def _draw(n: int, wanted: int, seed: int) -> np.ndarray:
 
 def _quantised(path: Path, given: dict[str, np.ndarray], progress: bool) -> Path:
     """Static quantisation: weights per channel, activations by their ranges on the clips."""
-    onnx = export_package("onnx")
-    quantization = export_package("onnxruntime.quantization")
-    shapes = export_package("onnxruntime.quantization.shape_inference")
+    onnx = optional_package("onnx")
+    quantization = optional_package("onnxruntime.quantization")
+    shapes = optional_package("onnxruntime.quantization.shape_inference")
     ready, done = path.with_name("ready.onnx"), path.with_name("int8.onnx")
     n_clips = len(given[SPECTROGRAM])
     bar = progress_bar(range(n_clips), desc="calibrating int8", unit="clip", disable=not progress, delay=1)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ser_graph.common.extras import export_package
+from ser_graph.common.extras import optional_package
 from ser_graph.downstream import Student
 from ser_graph.edge.whole_student import MatrixLogMel, WholeStudent
 from ser_graph_runtime.metadata import METADATA_KEY
@@ -45,7 +45,7 @@ def litert_model(student: Student, temperature: float, metadata: dict[str, Any],
         InputError: a student that normalises by speaker, or the extra `litert` is not installed.
     """
     named = _Named(WholeStudent(student, temperature)).eval()
-    litert = export_package("litert_torch", EXTRA)
+    litert = optional_package("litert_torch", EXTRA)
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")  # from its code, about its code
         waveform = {WAVEFORM: torch.zeros(1, student.features.n_samples)}
@@ -55,17 +55,17 @@ def litert_model(student: Student, temperature: float, metadata: dict[str, Any],
 
 
 def _int8(model: bytes) -> bytes:
-    quantizer = export_package("ai_edge_quantizer", EXTRA)
-    names = export_package("ai_edge_quantizer.recipe", EXTRA).TFLOperationName
-    recipe = export_package("ai_edge_quantizer.recipe_manager", EXTRA).RecipeManager()
+    quantizer = optional_package("ai_edge_quantizer", EXTRA)
+    names = optional_package("ai_edge_quantizer.recipe", EXTRA).TFLOperationName
+    recipe = optional_package("ai_edge_quantizer.recipe_manager", EXTRA).RecipeManager()
     for name in _INT8:
         recipe.add_dynamic_config(regex=_BESIDE_LOG_MEL, operation_name=names[name], num_bits=8)
     return bytes(quantizer.Quantizer(model, recipe.get_quantization_recipe()).quantize().quantized_model)
 
 
 def _with_metadata(model: bytes, text: str) -> bytes:
-    flatbuffers = export_package("ai_edge_litert.tools.flatbuffer_utils", EXTRA)
-    schema = export_package("ai_edge_litert.schema_py_generated", EXTRA)
+    flatbuffers = optional_package("ai_edge_litert.tools.flatbuffer_utils", EXTRA)
+    schema = optional_package("ai_edge_litert.schema_py_generated", EXTRA)
     parts = flatbuffers.read_model_from_bytearray(bytearray(model))
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = list(text.encode())

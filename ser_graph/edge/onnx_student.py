@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ser_graph.common.extras import export_package
+from ser_graph.common.extras import optional_package
 from ser_graph_runtime.onnx_model import OUTPUTS, SPECTROGRAM, VOICE, VOICE_AFTER, OnnxModel, open_session
 
 
@@ -21,7 +21,7 @@ class OnnxStudent(OnnxModel):
     @functools.cached_property
     def _network(self) -> Any:
         """The network of the same file, without the log-mel before it."""
-        onnx, utils = export_package("onnx"), export_package("onnx.utils")
+        onnx, utils = optional_package("onnx"), optional_package("onnx.utils")
         given, made = ([VOICE], [VOICE_AFTER]) if self.normalises_by_speaker else ([], [])
         part = utils.Extractor(onnx.load(self.path)).extract_model([SPECTROGRAM, *given], [*OUTPUTS, *made])
         return open_session(part.SerializeToString(), self._threads)

@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from ser_graph.common.extras import export_package
+from ser_graph.common.extras import optional_package
 from ser_graph.common.files import atomic_folder, read_json
 from ser_graph.errors import InputError
 
@@ -40,7 +40,7 @@ def runtime_files(folder: str | Path | None = None) -> list[Path]:
     """
     package = _given(Path(folder).expanduser()) if folder is not None else _cached()
     # The npm package has no licence file; the Python package of the same project has both.
-    licences = Path(export_package("onnxruntime").__file__).parent
+    licences = Path(optional_package("onnxruntime").__file__).parent
     return [package / "dist" / name for name in FILES] + [licences / name for name in _LICENCES]
 
 
@@ -58,7 +58,7 @@ def _given(folder: Path) -> Path:
 
 
 def _cached() -> Path:
-    cache = Path(export_package("platformdirs").user_cache_dir("ser_graph")) / f"onnxruntime-web-{VERSION}"
+    cache = Path(optional_package("platformdirs").user_cache_dir("ser_graph")) / f"onnxruntime-web-{VERSION}"
     if not (cache / _MARK).is_file():
         with tempfile.TemporaryDirectory() as folder:
             archive = _fetched(Path(folder))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ser_graph.common.extras import export_package
+from ser_graph.common.extras import optional_package
 
 _DENSE = 4096  # numbers; a smaller table is not worth three more nodes
 
@@ -36,7 +36,7 @@ def _remove_notes(graph: Any, keep: set[str]) -> None:
 
 def _store_sparsely(graph: Any) -> None:
     """Store large float tables that are mostly 0 as their other values; runtimes fill them once, when they load."""
-    onnx = export_package("onnx")
+    onnx = optional_package("onnx")
     for tensor in list(graph.initializer):
         values = onnx.numpy_helper.to_array(tensor)
         (places,) = values.reshape(-1).nonzero()

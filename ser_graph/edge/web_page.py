@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ser_graph.common.colors import value_colors
-from ser_graph.common.extras import export_package
+from ser_graph.common.extras import optional_package
 from ser_graph.common.files import atomic_folder, check_replaceable, write_json
 from ser_graph.common.provenance import environment
 from ser_graph.downstream import Student, load_student
@@ -110,7 +110,7 @@ def _name(file: Path) -> str:
 
 def _show_spectrogram(path: Path) -> None:
     """Make the log-mel spectrogram of an exported student an output, which the page draws."""
-    onnx = export_package("onnx")
+    onnx = optional_package("onnx")
     model = onnx.load(path)
     (value,) = [one for one in model.graph.value_info if one.name == SPECTROGRAM]
     model.graph.output.append(value)

@@ -12,9 +12,6 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
@@ -25,6 +22,7 @@ from ser_graph.evaluation.metrics import uar
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.centring import centred
 from ser_graph.graph.clip_graph import check_is_graph
+from ser_graph.graph.estimators import TeacherProbe
 from ser_graph.graph.settings import Center
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -69,8 +67,7 @@ def teacher_probe(
     known, emb = y >= 0, centred(data.emb, data.table, center).double().numpy()
 
     def probabilities(strength: float) -> np.ndarray:
-        probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
-        probe.fit(emb[known], y[known])
+        probe = TeacherProbe(strength).fit(emb[known], y[known])
         return _columns(probe.predict_proba(emb), probe.classes_, data)
 
     strength, dev_uar, found = _best_on_dev(data, known, STRENGTHS, 1.0, probabilities)

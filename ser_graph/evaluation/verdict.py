@@ -49,7 +49,9 @@ def verdict(run: str | Path, *, n_resamples: int = 2_000, seed: int = 0) -> str:
         return ""
     names = _names(study)
     sentences = [_sentence(names[_setting(row)], row) for row in found.to_dict("records")]
-    return "\n".join([_title(study, found), "", _table(study, found, names), "", *sentences, *_on_graph(study, found)])
+    return "\n".join(
+        [_title(study, found), "", _table(study, found, names), "", *sentences, *_on_graph(study, found)]
+    )
 
 
 def _preferred_by_dev(study: Study) -> dict[str, Setting]:

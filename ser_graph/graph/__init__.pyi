@@ -1,6 +1,11 @@
 from .building import build_graph as build_graph
 from .clip_graph import ClipGraph as ClipGraph
 from .dataset import EmotionGraph as EmotionGraph
+from .estimators import (
+    NeighbourTransformer as NeighbourTransformer,
+    NeighbourVote as NeighbourVote,
+    TeacherProbe as TeacherProbe,
+)
 from .meta import GraphMeta as GraphMeta
 from .sampling import NeighborLoader as NeighborLoader, TopNeighborSampler as TopNeighborSampler
 from .settings import GraphSettings as GraphSettings

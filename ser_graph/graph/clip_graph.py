@@ -135,6 +135,17 @@ class ClipGraph(Data):
         hint = f"; similar names are {near}" if near else f", expected one of its {self.num_nodes:,} files"
         raise InputError(f"No clip {file!r} in the graph{hint}")
 
+    @property
+    def num_classes(self) -> int:
+        """Number of emotions."""
+        return len(self.emotions)
+
+    @property
+    def num_node_features(self) -> int:
+        """Number of dimensions of `emb`, the features for a GNN; `x` has a spectrogram for each node."""
+        emb = self.get("emb")
+        return super().num_node_features if emb is None else emb.shape[1]
+
     def degrees(self) -> Tensor:
         """[N] int64 number of neighbours of every clip (in-edges)."""
         return self.edge_index[1].bincount(minlength=self.num_nodes)

@@ -54,7 +54,7 @@ class GraphSettings(Settings):
         "train",
         "method",
         "clips that can have neighbours and be neighbours: train (protocol clean), train+dev (protocol paper), or "
-        "all (only to look at the graph: edges then join test clips and training clips)",
+        "all (to look at the graph, and for transductive GNNs: edges then join test clips and training clips)",
     )
     method: Search = setting(
         "auto", "run", "search for neighbours: exact, nndescent, or auto, which is exact below 80,000 clips"

@@ -48,6 +48,9 @@ def finetune(
 ) -> "Upstream":
     """Fine-tune an upstream on the training clips of a corpus. The model of the last epoch stays, as in the paper.
 
+    The head gets the emotions of the corpus. It keeps its weights for the emotions that it knows already, see
+    `Upstream.from_pretrained`.
+
     Args:
         upstream: the model, changed in place; if the training is interrupted, the model does not change.
         table: clip table with `emotion` and `split`. Clips of `dev` and `test` only measure accuracy.
@@ -77,9 +80,9 @@ def finetune(
         for split, part in labelled.groupby("split")
         if split in ("train", "dev", "test")
     }
-    before = copy.deepcopy(upstream.model), upstream.emotions
+    before = copy.deepcopy(upstream.model), upstream.classes
     try:
-        upstream.set_emotions(emotions, seed=settings.seed)
+        upstream.set_emotions(emotions, seed=settings.seed, keep=True)
         _freeze_feature_encoder(upstream.model, settings.freeze_feature_encoder)
         with (
             _place(checkpoints, upstream, settings, sets) as folder,
@@ -88,7 +91,7 @@ def finetune(
             history = _train(upstream, sets, settings, folder, checkpoints is not None, device, progress)
         _check_finite(upstream.model)
     except BaseException:  # the same call can resume: it finds the same model and its checkpoints
-        upstream.model, upstream.emotions = before
+        upstream.model, upstream.classes = before
         raise
     upstream.info.update(
         {

@@ -1,6 +1,7 @@
 """The upstream: a large speech model that classifies emotions; its projector embeds clips."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.files import atomic_folder, read_json, write_json
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.settings import Emotions, Record, read_record
+from ser_graph.corpora.vocabulary import emotion_name
 from ser_graph.errors import InputError, shorten
 from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
 from ser_graph.upstream.transformers_logging import silence_transformers
@@ -21,6 +23,7 @@ from ser_graph.upstream.transformers_logging import silence_transformers
 INFO_FILE = "ser_graph.json"
 _WAY_OUT = "fine-tune the upstream again"
 _HEAD = ("projector.", "classifier.", "layer_weights")  # what fine-tuning adds to a checkpoint of the encoder alone
+_NAMELESS = re.compile(r"LABEL_\d+")  # transformers' name of a class without a name
 _ONLY_IN_TRAINING = ("masked_spec_embed",)  # SpecAugment's vector; some checkpoints lack it
 
 
@@ -28,7 +31,8 @@ class StoredUpstream(Record):
     """The content of `ser_graph.json`: the values that the library reads; there may be others beside them.
 
     Attributes:
-        emotions: the classes of the head in code order; empty before fine-tuning.
+        emotions: the emotions of the head; empty before fine-tuning.
+        classes: the emotion of each class of the head, None for a class that is left out.
         weights: origin of the weights, a name or a folder.
         finetuned: whether the weights were fine-tuned.
         untrained: names of the tensors that the checkpoint did not contain.
@@ -41,6 +45,7 @@ class StoredUpstream(Record):
     model_config = ConfigDict(extra="allow")
 
     emotions: Emotions = Field(default_factory=list, description="up to 1,000 different names")
+    classes: list[str | None] | None = Field(None, description="names or None", max_length=1000)
     weights: str | None = Field(None, description="a name, a folder or None")
     finetuned: bool = False
     untrained: list[str] = Field(default_factory=list, description="a list of names")
@@ -58,7 +63,8 @@ class Upstream:
     Attributes:
         model: the `...ForSequenceClassification` / `...ForAudioClassification` module.
         extractor: its feature extractor.
-        emotions: the classes of its head in code order; empty before fine-tuning.
+        classes: the emotion of each class of its head, None for a class that is left out; empty before fine-tuning.
+            Several classes may have one emotion.
         info: how the model was made: the origin of its weights, the fine-tuning and its accuracy.
     """
 
@@ -66,7 +72,7 @@ class Upstream:
         self,
         model: Any,
         extractor: Any,
-        emotions: Sequence[str] = (),
+        classes: Sequence[str | None] = (),
         info: dict[str, Any] | None = None,
     ) -> None:
         _check_has_projector(model)
@@ -76,7 +82,7 @@ class Upstream:
             )
         self.model = model
         self.extractor = extractor
-        self.emotions = list(emotions)
+        self.classes = list(classes)
         self.info = info or {}
 
     def __repr__(self) -> str:
@@ -95,17 +101,24 @@ class Upstream:
         return f"Upstream({', '.join(parts)}, {self.n_layers} layers, {self.dim} dimensions, {trained})"
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | Path, *, seed: int = 0) -> "Upstream":
+    def from_pretrained(
+        cls, name_or_folder: str | Path, *, seed: int = 0, labels: Mapping[str, str | None] | None = None
+    ) -> "Upstream":
         """Load a local folder in the Hugging Face layout, a model of the Hugging Face hub by name, or ``"small"``.
+
+        A model that others fine-tuned keeps its head. Its classes get the names of the vocabulary, e.g. ``ang``
+        becomes anger; `predict` and `finetune` use the head.
 
         Args:
             name_or_folder: e.g. ``"facebook/wav2vec2-base"``, or a folder with `config.json`, `model.safetensors`
                 and `preprocessor_config.json`, such as a folder made by `save`.
             seed: random seed of the layers that the checkpoint does not contain (projector and classifier).
+            labels: emotions of the classes of a head: the model's name -> our name, e.g. ``{"calm": "neutral",
+                "other": None}``. Two classes may get one emotion; None leaves a class out.
 
         Raises:
-            InputError: no such folder and no such model; a checkpoint without weights of its encoder; or a model
-                without a projector.
+            InputError: a class in `labels` that the head does not have; no such folder and no such model; a
+                checkpoint without weights of its encoder; or a model without a projector.
         """
         if str(name_or_folder) == "small":
             return cls.small(seed=seed)
@@ -131,12 +144,15 @@ class Upstream:
         # A folder of `save` has every tensor, but it remembers which of them no training has changed.
         info["untrained"] = sorted({*loading["missing_keys"], *info.get("untrained", ())})
         emotions = info.pop("emotions", ())  # the rest is the `info` of the stored model
-        if emotions and len(emotions) != model.config.num_labels:
+        classes = info.pop("classes", emotions)
+        if classes and len(classes) != model.config.num_labels:
             raise InputError(
-                f"{Path(name) / INFO_FILE} names {len(emotions)} emotions, but the model has "
+                f"{Path(name) / INFO_FILE} names {len(classes)} emotions, but the model has "
                 f"{model.config.num_labels} classes; {_WAY_OUT}"
             )
-        return cls(model, extractor, emotions, info)
+        if labels is not None or not classes:
+            classes = _named_classes(model, info["untrained"], labels or {}, str(name_or_folder))
+        return cls(model, extractor, classes, info)
 
     @classmethod
     def small(cls, *, seed: int = 0) -> "Upstream":
@@ -150,6 +166,11 @@ class Upstream:
         model, extractor = small_wav2vec2(seed)
         info = {"weights": "small", "finetuned": False, "untrained": sorted(model.state_dict())}
         return cls(model, extractor, info=info)
+
+    @property
+    def emotions(self) -> list[str]:
+        """The emotions of its head, in the order of `predict`; empty before fine-tuning."""
+        return list(dict.fromkeys(emotion for emotion in self.classes if emotion is not None))
 
     @property
     def dim(self) -> int:
@@ -181,18 +202,23 @@ class Upstream:
             parts += [name, value.detach().cpu().contiguous().view(torch.uint8).numpy().data]
         return content_hash(*parts)
 
-    def set_emotions(self, emotions: Sequence[str], *, seed: int = 0) -> None:
-        """Give the model a new head for these classes."""
+    def set_emotions(self, emotions: Sequence[str], *, seed: int = 0, keep: bool = False) -> None:
+        """Give the model a new head for these classes; with `keep`, known emotions keep their weights."""
         head = self.model.classifier
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             new_head = nn.Linear(head.in_features, len(emotions))
+        for code, emotion in enumerate(emotions):
+            if keep and emotion in self.classes:
+                with torch.no_grad():
+                    new_head.weight[code] = head.weight[self.classes.index(emotion)]
+                    new_head.bias[code] = head.bias[self.classes.index(emotion)]
         self.model.classifier = new_head.to(head.weight.device)
         self.model.config.num_labels = len(emotions)
         self.model.config.id2label = dict(enumerate(emotions))
         self.model.config.label2id = {emotion: code for code, emotion in enumerate(emotions)}
         self.model.num_labels = len(emotions)
-        self.emotions = list(emotions)
+        self.classes = list(emotions)
 
     def finetune(self, table: pd.DataFrame, settings: FinetuneSettings | None = None, **further: Any) -> "Upstream":
         """Fine-tune on a corpus, in place; see `ser_graph.upstream.finetuning.finetune`."""
@@ -205,6 +231,26 @@ class Upstream:
         from ser_graph.upstream.embedding import embed
 
         return embed(self, table, settings, **further)
+
+    def classify(self, emb: Tensor) -> Tensor:
+        """The probabilities of its `emotions` by its head, [N, K] float64, from embeddings [N, D] of its projector.
+
+        Classes of one emotion are added; classes that are left out do not count.
+
+        Raises:
+            InputError: a model without a trained head, or embeddings of another layer.
+        """
+        from ser_graph.upstream.prediction import classify
+
+        return classify(self, emb)
+
+    def predict(
+        self, table: pd.DataFrame, settings: EmbeddingSettings | None = None, **further: Any
+    ) -> pd.DataFrame:
+        """Predict the emotion of every clip with its own head; see `ser_graph.upstream.prediction.predict`."""
+        from ser_graph.upstream.prediction import predict
+
+        return predict(self, table, settings, **further)
 
     def save(self, folder: str | Path) -> Path:
         """Store model, extractor and `info` as a folder that `from_pretrained` and transformers load."""
@@ -219,7 +265,27 @@ def write_upstream(upstream: Upstream, folder: Path) -> None:
     with silence_transformers():
         upstream.model.save_pretrained(folder)
         upstream.extractor.save_pretrained(folder)
-        write_json(folder / INFO_FILE, {**upstream.info, "emotions": upstream.emotions})
+        write_json(folder / INFO_FILE, {**upstream.info, **_stored_head(upstream)})
+
+
+def _stored_head(upstream: Upstream) -> dict[str, Any]:
+    """The emotions of the head, and its classes where they differ."""
+    emotions = upstream.emotions
+    return {"emotions": emotions} | ({"classes": upstream.classes} if upstream.classes != emotions else {})
+
+
+def _named_classes(
+    model: Any, untrained: Sequence[str], labels: Mapping[str, str | None], name: str
+) -> list[str | None]:
+    """The emotion of each class of a head that others trained; empty if it is untrained or has no names."""
+    names = [str(model.config.id2label[code]) for code in range(model.config.num_labels)]
+    if unknown := sorted(set(labels) - set(names)):
+        raise InputError(f"The model {name!r} has no class {shorten(unknown)}, found {shorten(names, 10)}")
+    nameless = all(_NAMELESS.fullmatch(one) for one in names) and not labels
+    if nameless or any(key.startswith("classifier.") for key in untrained):
+        return []
+    mapped = [labels.get(one, one) for one in names]
+    return [None if one is None else emotion_name(one) for one in mapped]
 
 
 def _stored_info(folder: Path) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from torch_geometric.loader import ClusterData
 import ser_graph as sg
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.errors import InputError
-from ser_graph.graph import ClipGraph, NeighborLoader
+from ser_graph.graph import ClipGraph, NeighborLoader, build_graph
 from ser_graph.graph.agreement import CODES, MASKS
 from ser_graph.graph.building import assemble
 from ser_graph.graph.meta import GraphMeta
@@ -549,3 +549,18 @@ def test_edges_that_stayed_where_nodes_moved(toy_graph):
     kept = [*(node for node in range(120) if node != isolated)]
     assert toy_graph.edge_index.max() < isolated  # so that no edge gets another number
     toy_graph.subgraph(torch.tensor(kept)).check()
+
+
+def test_pyg_reads_numbers_of_classes_and_features(toy_graph):
+    assert toy_graph.num_classes == 3
+    assert toy_graph.num_node_features == toy_graph.num_features == toy_graph.emb.shape[1]
+    assert Batch.from_data_list([toy_graph, toy_graph]).num_node_features == toy_graph.emb.shape[1]
+    assert ClipGraph(x=torch.zeros(2, 5), num_nodes=2).num_node_features == 5
+
+
+def test_scope_all_gives_test_clips_neighbours_and_the_default_does_not(toy_graph):
+    tested = toy_graph.test_mask
+    assert not toy_graph.degrees()[tested].any()
+    parts = {"emb": toy_graph.emb, "x": toy_graph.x, "features": toy_graph.meta.features}
+    everywhere = build_graph(toy_graph.table, scope="all", epsilon=None, n_neighbors=4, **parts)
+    assert (everywhere.degrees()[tested] == 4).all()
