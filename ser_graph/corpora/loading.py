@@ -56,8 +56,8 @@ def load_corpus(
         >>> load_corpus("ravdes", ".")
         Traceback (most recent call last):
         ...
-        ser_graph_runtime.errors.InputError: Bad corpus 'ravdes', expected one of ['aesdd', 'ased', ...]; did you mean
-        'ravdess'?
+        ser_graph_runtime.errors.InputError: Bad corpus 'ravdes', expected one of ['aesdd', 'ased', ...]; did
+        you mean 'ravdess'?
     """
     folder = Path(root).expanduser()
     adapter = None if is_table(name, folder) else find_adapter(name)

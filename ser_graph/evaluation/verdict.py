@@ -1,6 +1,8 @@
 """The verdict of a run: which method helped, by how much, and what the graph says about it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -72,7 +74,7 @@ def _table(study: Study, found: pd.DataFrame, names: dict[Setting, str]) -> str:
     gains = {_setting(row): row for row in found.to_dict("records")}
     rows = []
     for setting, values in zip(settings_in(study.settings), study.settings.to_dict("records"), strict=True):
-        gain: dict[str, Any] = gains.get(setting, {})
+        gain: Mapping[Any, Any] = gains.get(setting, {})
         rows.append(
             {
                 "method": names[setting],
@@ -86,7 +88,7 @@ def _table(study: Study, found: pd.DataFrame, names: dict[Setting, str]) -> str:
     return pd.DataFrame(rows).to_string(index=False)
 
 
-def _setting(row: dict[str, Any]) -> Setting:
+def _setting(row: Mapping[Any, Any]) -> Setting:
     return Setting(*(row[name] for name in Setting._fields))
 
 
@@ -104,18 +106,18 @@ def _name(setting: Setting, settings: list[Setting]) -> str:
     return ", ".join(([setting.backbone] if len({one.backbone for one in settings}) > 1 else []) + words)
 
 
-def _mean(values: dict[str, Any], split: str) -> str:
+def _mean(values: Mapping[Any, Any], split: str) -> str:
     mean, deviation = values[f"{split}_uar"], values[f"{split}_uar_sd"]
     if pd.isna(mean):
         return "-"
     return f"{100 * mean:.1f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.1f}")
 
 
-def _points(row: dict[str, Any]) -> str:
+def _points(row: Mapping[Any, Any]) -> str:
     return f"{100 * row['difference']:+.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
 
 
-def _sentence(name: str, row: dict[str, Any]) -> str:
+def _sentence(name: str, row: Mapping[Any, Any]) -> str:
     points = f"{100 * row['difference']:+.1f} points of UAR"
     bounds = f"95 %: {100 * row['low']:.1f} to {100 * row['high']:.1f}"
     if row["low"] > 0:
@@ -129,4 +131,5 @@ def _on_graph(study: Study, found: pd.DataFrame) -> list[str]:
     """What the card says about the emotions in the graph, if a method uses its edges."""
     if not any({"nsl", "graph"} & set(method.split("+")) for method in found["method"]):
         return []
-    return [study.runs[0]["graph"]["card"]["text"].split(". ")[0].rstrip(".") + "."]
+    first = study.runs[0]["graph"]["card"]["text"].split(". ")[0]
+    return [fill(first.rstrip(".") + ".", 110)]

@@ -63,7 +63,9 @@ def prepare_students(
     pool = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
     bar = progress_bar(total=len(grid), desc=f"students, {jobs} at a time", disable=not progress)
     try:
-        with bar, safe_imports(), parallel_config("loky", inner_max_num_threads=1):
+        with bar, safe_imports(), parallel_config("loky", inner_max_num_threads=1), warnings.catch_warnings():
+            # A process that has grown is replaced: nothing is wrong.
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
             for said in pool(cells):
                 bar.update()
                 for message, category in said:
