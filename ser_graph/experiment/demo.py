@@ -1,10 +1,10 @@
-"""The end of the demo: the best student hears a clip, and a page shows the graph."""
+"""The end of the demo: a student hears a clip, and a page shows the graph."""
 
 from pathlib import Path
 
-from ser_graph.common.files import read_json
 from ser_graph.downstream import load_student
 from ser_graph.edge.prediction import format_predictions, predict
+from ser_graph.evaluation.study import SETTING, choose_settings, load_study
 from ser_graph.graph import load_graph
 from ser_graph.inspection.page import write_page
 
@@ -12,7 +12,7 @@ PAGE = "page.html"
 
 
 def finish_demo(run: Path) -> str:
-    """Let the student that is best on dev hear one test clip, and write the page of the graph into the run folder.
+    """Let the student that dev prefers hear one test clip, and write the page of the graph into the run folder.
 
     Args:
         run: the folder of a finished run.
@@ -20,14 +20,16 @@ def finish_demo(run: Path) -> str:
     Returns:
         What the student heard and what to type next, as plain text.
     """
-    best = max(read_json(run / "results.json")["students"], key=lambda student: student["dev_uar"])["name"]
-    folder, data = run / "students" / best, load_graph(run / "graph")
+    study = load_study([run])
+    (method,) = choose_settings(study).values()
+    students = study.students.set_index(SETTING).loc[[method]]
+    folder, data = Path(students.sort_values("dev_uar")["folder"].iloc[-1]), load_graph(run / "graph")
     file, clip = next(data.table[data.table["split"] == "test"].iterrows())
-    heard = predict(folder, Path(data.meta.root or ".") / str(file), graph=data, progress=False)
-    write_page(data, run / PAGE, student=load_student(folder))
+    heard = predict(folder, Path(data.meta.root or ".") / str(file), graph=data, n_nearest=1, progress=False)
+    write_page(data, run / PAGE, student=load_student(folder), audio="reference")
     return "\n".join(
         [
-            f"{best} is the best student on dev. It hears one test clip, which is spoken with {clip['emotion']}:",
+            f"{folder.name}, which dev prefers, hears a test clip of {clip['emotion']}:",
             format_predictions(heard),
             "",
             "Next:",

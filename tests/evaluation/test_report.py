@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from ser_graph.common.files import write_json
 from ser_graph.downstream import TrainingSettings
 from ser_graph.downstream.settings import METHODS
 from ser_graph.errors import InputError
@@ -27,21 +26,7 @@ from ser_graph.evaluation.study import (
 from ser_graph.experiment.recipe_files import load_recipe, recipe_values
 
 SELECTED = "test-selected, not a test result"
-N_CLIPS, N_SPEAKERS = 40, 4
-
-
-def predictions(n_right, n_speakers=N_SPEAKERS):
-    """The first clips right, of which every speaker has as many in turn; all anger, so that UAR is accuracy."""
-    clips = np.arange(N_CLIPS)
-    return pd.DataFrame(
-        {
-            "emotion": "anger",
-            "speaker": [f"s{clip % n_speakers}" for clip in clips],
-            "predicted": np.where(clips < n_right, "anger", "fear"),
-        },
-        index=pd.Index([f"{clip:02d}.wav" for clip in clips], name="file"),
-    )
-
+N_CLIPS, N_SPEAKERS = 40, 4  # of `make_run`
 
 LENGTH = {"epochs": 50, "epoch_steps": 1, "batch_size": 16, "precision": "auto", "transductive": False}
 
@@ -78,36 +63,6 @@ def a_student(
         "right": right,
         "epoch": 2,
     }
-
-
-@pytest.fixture
-def make_run(tmp_path):
-    def make(students, name="run", protocol="clean", n_speakers=N_SPEAKERS, **changes):
-        folder = tmp_path / name
-        for student in students:
-            own = folder / "students" / student["name"]
-            own.mkdir(parents=True)
-            predictions(student["right"], n_speakers).to_csv(own / "predictions.csv")
-        if protocol == "paper":
-            students = [{key: value for key, value in row.items() if "dev" not in key} for row in students]
-        results = {
-            "name": name,
-            "title": "ravdess -> demos",
-            "synthetic": False,
-            "protocol": protocol,
-            "transductive": False,
-            "shared_speakers": [],
-            "students": students,
-            "n_test": N_CLIPS,
-            "n_test_speakers": n_speakers,
-            "data_hash": "0123456789abcdef",
-            "recipe": recipe_values(load_recipe("paper")),
-            **changes,
-        }
-        write_json(folder / "results.json", results)
-        return folder
-
-    return make
 
 
 def write(runs, out, **options):
