@@ -1,5 +1,6 @@
 """Results of a run as readable tables."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -8,6 +9,23 @@ import pandas as pd
 def students_table(results: dict[str, Any]) -> pd.DataFrame:
     """The students of a `results.json`, one row each, indexed by name."""
     return pd.DataFrame(results["students"]).set_index("name")
+
+
+def short_names(names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Names of students without the parts that all of them share.
+
+    Returns:
+        Each name with its short form, and the parts that are left out. One student keeps its name.
+
+    Examples:
+        >>> short_names(["cnn6-nsl-seed0", "cnn6-baseline-seed0"])
+        ({'cnn6-nsl-seed0': 'nsl', 'cnn6-baseline-seed0': 'baseline'}, ['cnn6', 'seed0'])
+    """
+    parts = {name: name.split("-") for name in names}
+    if len(parts) < 2:
+        return {name: name for name in names}, []
+    shared = [part for part in parts[names[0]] if all(part in other for other in parts.values())]
+    return {name: "-".join(part for part in own if part not in shared) for name, own in parts.items()}, shared
 
 
 def format_results(results: dict[str, Any]) -> str:
@@ -29,9 +47,10 @@ def format_results(results: dict[str, Any]) -> str:
         else f"Test       {results['n_test']:,} clips; speakers also in training: {results['shared_speakers']}",
         "",
     ]
+    names, shared = short_names([student["name"] for student in results["students"]])
     rows = [
         {
-            "student": student["name"],
+            "student": names[student["name"]],
             "accuracy [95 %]": _interval(student, "accuracy"),
             "UAR [95 %]": _interval(student, "uar"),
             "size": "-" if student["size_mb"] is None else f"{student['size_mb']:.1f} MB",
@@ -40,8 +59,8 @@ def format_results(results: dict[str, Any]) -> str:
         for student in results["students"]
     ]
     lines.append(pd.DataFrame(rows).to_string(index=False))
+    lines += ["", f"All students share: {', '.join(shared)}."] if shared else [""]
     lines += [
-        "",
         "Intervals by bootstrap over test speakers; latency on one CPU thread, waveform to probabilities.",
     ]
     return "\n".join(lines)

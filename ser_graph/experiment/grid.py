@@ -58,7 +58,8 @@ def training_settings(students: Students, protocol: str) -> list[TrainingSetting
         for values in product(*lists.values()):
             cell = TrainingSettings(**{"protocol": protocol, **dict(zip(lists, values, strict=True))})
             cells.setdefault(student_name(cell), essential(cell))  # one baseline for all methods and layers
-    return sorted(cells.values(), key=lambda cell: (not cell.is_baseline, cell.learns_from is not None))
+    methods = {"": 0, **{method: number for number, method in enumerate(students.method, 1)}}
+    return sorted(cells.values(), key=lambda cell: (not cell.is_baseline, methods.get(cell.learns_from or "", 0)))
 
 
 def _training_lists(training: dict[str, Any]) -> dict[str, list[Any]]:

@@ -16,7 +16,7 @@ from ser_graph.corpora import speaker_overlap
 from ser_graph.downstream import TrainingSettings
 from ser_graph.evaluation import confusion_matrix, plot_confusion_matrix, plot_history, plot_students
 from ser_graph.evaluation.metrics import read_predictions
-from ser_graph.evaluation.tables import students_table
+from ser_graph.evaluation.tables import short_names, students_table
 from ser_graph.experiment.grid import student_name, unusual
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.experiment.recipe_files import recipe_values
@@ -101,7 +101,9 @@ def draw(data: ClipGraph, results: dict[str, Any], out: Path) -> None:
         if (model := out / "students" / name / "model.json").exists()  # no model if speakers are left out in turn
     }
     predictions = {name: read_predictions(out / "students" / name / "predictions.csv") for name in names}
-    students, chance = students_table(results), 1 / len(data.emotions)
+    short, chance = short_names(names)[0], 1 / len(data.emotions)
+    students = students_table(results).rename(index=short)
+    histories = {short[name]: history for name, history in histories.items()}
     plots: dict[str, Callable[[Axes | None], Axes]] = {
         "similarities": lambda ax: plot_similarities(data, ax),
         "degrees": lambda ax: plot_degrees(data, ax),

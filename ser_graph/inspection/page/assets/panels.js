@@ -167,7 +167,7 @@ function fillCorrections() {
 
 function fillNeighbours() {
   const edges = listedNeighbours(state.chosen);
-  byId("neighbours-title").textContent = edges.length ? `${edges.length} neighbours` : "No neighbours";
+  byId("neighbours-title").textContent = edges.length ? `${edges.length} neighbour${edges.length > 1 ? "s" : ""}` : "No neighbours";
   byId("neighbours").replaceChildren(...edges.map((edge) => neighbourItem(edge)));
   const hearers = listedHearers(state.chosen);
   byId("hearers").hidden = !hearers.length;
