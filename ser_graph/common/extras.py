@@ -1,4 +1,4 @@
-"""Optional packages of this distribution, which only an export needs."""
+"""Optional packages of this distribution."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from ser_graph_runtime.extras import extra_package
 
 
 def export_package(name: str, extra: str = "export") -> Any:
-    """A module that an extra of `ser-graph` brings: onnx, onnxscript, executorch, litert_torch.
+    """A module that an extra of `ser-graph` brings: onnx, onnxscript, executorch, litert_torch, faiss.
 
     Raises:
         InputError: the package is not installed; the message says how to install it.
