@@ -2,14 +2,14 @@
 
     python benchmarks/large_search.py --clips 100000 1000000 10000000 [--threads 2] [--folder /var/tmp]
 
-Embeddings are made up, but like real ones: `speech_like` of graph.py makes clustered random vectors of 256 dimensions
-with the intrinsic dimension of speech. They are written to a file in `--folder`, which needs 2 KB per clip: the
-search writes the vectors of length 1 to a second file. The vectors stay on disk (`map_array`).
+Embeddings are made up, but like real ones: `speech_like` of graph.py makes clustered random vectors of 256
+dimensions with the intrinsic dimension of speech. They are written to a file in `--folder`, which needs 2 KB
+per clip: the search writes the vectors of length 1 to a second file. The vectors stay on disk (`map_array`).
 
 Each size runs in a process of its own. `search` is everything from the mapped file to the ranked neighbours:
-scaling, training of the index, adding, searching, exact similarities. `CPU` are its processor seconds, which change
-less on a busy machine. `own` is the peak of the memory of the process (RssAnon), `all` the peak with the mapped pages
-that were resident at that time. Recall@9 is against exact search, for 500 clips.
+scaling, training of the index, adding, searching, exact similarities. `CPU` are its processor seconds, which
+change less on a busy machine. `own` is the peak of the memory of the process (RssAnon), `all` the peak with the
+mapped pages that were resident at that time. Recall@9 is against exact search, for 500 clips.
 """
 
 import argparse
