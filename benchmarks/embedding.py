@@ -9,7 +9,7 @@ files with soundfile and resample with torchaudio, in float32, with all threads 
 its cache off, in float32 and in bfloat16, and only through the first `--layer` layers.
 
 Each way runs once to warm up and then in every round, the ways one after the other, so that a busy machine
-slows all of them. Times are medians; *ratio* is the median of the ratios to `plain, one by one` of the same
+slows all of them. Times are medians; *ratio* is the median of the ratios to `plain, padded batches` of the same
 round. Edges are the 6 nearest neighbours without a threshold, compared with those of the package's float32.
 """
 
@@ -90,14 +90,13 @@ def main() -> None:
             start = time.perf_counter()
             way()
             times[name].append(time.perf_counter() - start)
-    first = next(iter(ways))
+    reference = times["plain, padded batches"]
     same = edges(results["float32"])
-    print(
-        f"{len(paths)} clips of {seconds} s, layer {layer} of {upstream.n_layers}, {torch.get_num_threads()} threads\n"
-    )
+    threads = torch.get_num_threads()
+    print(f"{len(paths)} clips of {seconds} s, layer {layer} of {upstream.n_layers}, {threads} threads\n")
     print("| | clips/s | ratio | least cosine to float32 | edges of float32 kept |\n|---|---|---|---|---|")
     for name, took in times.items():
-        ratio = statistics.median(one / other for one, other in zip(times[first], took, strict=True))
+        ratio = statistics.median(one / other for one, other in zip(reference, took, strict=True))
         cosine = float(torch.cosine_similarity(results[name], results["float32"]).min())
         kept = len(edges(results[name]) & same) / len(same)
         speed = len(paths) / statistics.median(took)

@@ -128,7 +128,11 @@ def forwards():
 
     def follow(upstream: Upstream) -> list[int]:
         seen: list[int] = []
-        upstream.model.projector.register_forward_hook(lambda _m, _i, output: seen.append(len(output)))
+
+        def count(_model, _given, named):
+            seen.append(len(next(iter(named.values()))))
+
+        upstream.model.register_forward_pre_hook(count, with_kwargs=True)
         return seen
 
     return follow
