@@ -44,6 +44,8 @@ from .upstream import (
     EmbeddingSettings as EmbeddingSettings,
     FinetuneSettings as FinetuneSettings,
     Upstream as Upstream,
+    load_shards as load_shards,
+    process_shards as process_shards,
 )
 
 __version__: str

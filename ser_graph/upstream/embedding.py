@@ -102,6 +102,25 @@ def embed(
     return embeddings
 
 
+def embed_waveforms(upstream: "Upstream", waveforms: list[Tensor], settings: EmbeddingSettings) -> Tensor:
+    """[N, D] float32 embeddings of waveforms in memory, on the device of the model.
+
+    Args:
+        upstream: the model, in evaluation mode.
+        waveforms: N arrays [n] float32 at 16 kHz.
+        settings: how to embed.
+    """
+    if settings.seconds != "own":
+        n_samples = length_in_samples(upstream, settings.seconds)
+        waveforms = [fit_length(waveform, n_samples) for waveform in waveforms]
+    named = {str(number): waveform for number, waveform in enumerate(waveforms)}
+    found: dict[str, Tensor] = {}
+    for batch in _batches(upstream, named, settings.batch_size):
+        emb = _forward(upstream, [named[name] for name in batch], settings.precision, settings.layer)
+        found.update(zip(batch, emb.float().cpu(), strict=True))
+    return torch.stack([found[name] for name in named])
+
+
 def length_in_samples(upstream: "Upstream", seconds: float) -> int:
     """The length of clips for a model in samples, at most the longest input of the model."""
     wanted = round(seconds * SAMPLE_RATE)
