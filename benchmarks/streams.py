@@ -2,10 +2,11 @@
 
     python benchmarks/streams.py small|FOLDER|NAME --clips FOLDER [FOLDER ...] --hours 20 [--workers 2] [--layer 3]
 
-The recordings are made of the clips of corpora: 20 clips one after the other with half a second of silence between
-them, at speeds from 0.8 to 1.2, so that a clip comes several times in different copies. They are written as FLAC into
-tar files of about half an hour. Each worker is a process of one thread. The audio passes once: decode, cut at pauses,
-log-mel and embedding. `busy` is the share of the time of all workers in which they computed.
+The recordings are made of the clips of corpora: 20 clips one after the other with half a second of silence
+between them, at speeds from 0.8 to 1.2, so that a clip comes several times in different copies. They are
+written as FLAC into tar files of about half an hour. Each worker is a process of one thread. The audio passes
+once: decode, cut at pauses, log-mel and embedding. `busy` is the share of the time of all workers in which they
+computed.
 """
 
 import argparse
@@ -52,7 +53,7 @@ def write_shards(folder: Path, folders: list[Path], hours: float) -> None:
                 content = io.BytesIO()
                 soundfile.write(content, samples, _RATE, format="FLAC")
                 info = tarfile.TarInfo(f"{number:05}-{inside:.4f}.flac")
-                info.size = content.tell()
+                info.size = content.getbuffer().nbytes
                 content.seek(0)
                 archive.addfile(info, content)
                 inside += len(samples) / _RATE / 3600
@@ -103,9 +104,8 @@ def main() -> None:
         costs = shard_costs(folder / "out")
     hours = costs["hours"].sum()
     print(f"{hours:.1f} hours, {len(costs)} shards, {costs['clips'].sum():,} clips, {arguments.workers} workers")
-    print(
-        f"{took:.0f} s: {hours / took * 3600:.0f} hours of audio per hour; busy {busy / took / arguments.workers:.0%}"
-    )
+    share = busy / took / arguments.workers
+    print(f"{took:.0f} s: {hours / took * 3600:.0f} hours of audio per hour; busy {share:.0%}")
     for step in _STEPS:
         print(f"{step}: {hours / costs[step].sum() * 3600:,.0f} hours of audio per hour and core")
 
