@@ -18,10 +18,10 @@ from torch import Tensor
 
 from ser_graph.audio.features import map_array
 from ser_graph.audio.log_mel import LogMel
+from ser_graph.audio.pauses import speech_parts
 from ser_graph.audio.reading import fit_length
 from ser_graph.audio.settings import SAMPLE_RATE, LogMelSettings
 from ser_graph.audio.sound_shards import find_shards, read_shard
-from ser_graph.audio.speech_parts import speech_parts
 from ser_graph.common.csv_files import unprotected, write_csv
 from ser_graph.common.devices import pick_device
 from ser_graph.common.files import atomic_folder, read_json, write_json

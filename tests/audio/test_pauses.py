@@ -2,7 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from ser_graph.audio.speech_parts import speech_parts
+from ser_graph.audio.pauses import speech_parts
 
 RATE = 16_000
 
