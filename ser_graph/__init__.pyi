@@ -44,7 +44,7 @@ from .upstream import (
     EmbeddingSettings as EmbeddingSettings,
     FinetuneSettings as FinetuneSettings,
     Upstream as Upstream,
-    load_shards as load_shards,
+    join_shards as join_shards,
     process_shards as process_shards,
 )
 

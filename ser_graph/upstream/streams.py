@@ -16,18 +16,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ser_graph.audio.features import map_array
 from ser_graph.audio.log_mel import LogMel
+from ser_graph.audio.mapped import give_back, map_array
 from ser_graph.audio.pauses import speech_parts
 from ser_graph.audio.reading import fit_length
 from ser_graph.audio.settings import SAMPLE_RATE, LogMelSettings
 from ser_graph.audio.sound_shards import find_shards, read_shard
 from ser_graph.common.csv_files import unprotected, write_csv
 from ser_graph.common.devices import pick_device
-from ser_graph.common.files import atomic_folder, read_json, write_json
+from ser_graph.common.files import atomic_file, atomic_folder, read_json, write_json
 from ser_graph.common.locks import try_lock
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import changed, with_settings
+from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.errors import InputError
 from ser_graph.upstream.embedding import embed_waveforms
 from ser_graph.upstream.model import Upstream
@@ -100,10 +101,47 @@ def load_shards(out: str | Path) -> list[tuple[pd.DataFrame, Tensor, Tensor]]:
     Raises:
         InputError: no finished shard.
     """
-    done = sorted(path.parent for path in Path(out).expanduser().glob(f"*/{_DONE}"))
+    folder = Path(out).expanduser()
+    done = [folder / name for name in _finished(folder)]
     if not done:
         raise InputError(f"No finished shard in {out}; run process_shards first")
     return [(_clips(one / "clips.csv"), map_array(one / "emb.npy"), map_array(one / "x.npy")) for one in done]
+
+
+def join_shards(out: str | Path, x: str | Path) -> tuple[pd.DataFrame, Tensor, Tensor]:
+    """All finished shards as one corpus without labels, for `build_graph(table, emb=emb, x=x)`.
+
+    Args:
+        out: the folder of the shards.
+        x: a `.npy` file for the log-mels of all shards; training maps it.
+
+    Returns:
+        A clip table of the split ``train`` (its names are ``shard/recording:start``), [N, D] embeddings, and
+        [N, n_frames, n_mels] log-mels, mapped from the file.
+
+    Raises:
+        InputError: no finished shard.
+    """
+    folder, path = Path(out).expanduser(), Path(x).expanduser()
+    shards = load_shards(folder)
+    tables, rows = [], sum(len(clips) for clips, _, _ in shards)
+    with atomic_file(path) as part:
+        shape = (rows, *shards[0][2].shape[1:])
+        joined = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
+        start = 0
+        for name, (clips, _, spectrograms) in zip(_finished(folder), shards, strict=True):
+            joined[start : start + len(clips)] = spectrograms.numpy()
+            give_back(joined)
+            start += len(clips)
+            files = [f"{name}/{clip.recording}:{clip.start:.2f}" for clip in clips.itertuples()]
+            length = (clips["end"] - clips["start"]).to_numpy()
+            tables.append(pd.DataFrame({"duration": length, "split": "train"}, index=pd.Index(files, name="file")))
+        joined.flush()
+    return as_clip_table(pd.concat(tables)), torch.cat([emb for _, emb, _ in shards]), map_array(path)
+
+
+def _finished(folder: Path) -> list[str]:
+    return sorted(path.parent.name for path in folder.glob(f"*/{_DONE}"))
 
 
 def _clips(path: Path) -> pd.DataFrame:
@@ -113,8 +151,9 @@ def _clips(path: Path) -> pd.DataFrame:
 
 def shard_costs(out: str | Path) -> pd.DataFrame:
     """One row for each finished shard: clips, hours of audio, and processor seconds of each step."""
-    done = sorted(Path(out).expanduser().glob(f"*/{_DONE}"))
-    return pd.DataFrame([read_json(one) for one in done], index=[one.parent.name for one in done])
+    folder = Path(out).expanduser()
+    done = _finished(folder)
+    return pd.DataFrame([read_json(folder / name / _DONE) for name in done], index=done)
 
 
 def _check_same_settings(

@@ -16,7 +16,8 @@ import torch
 from ser_graph.audio import LogMel, LogMelSettings, fit_length
 from ser_graph.audio.sound_shards import find_shards, read_shard
 from ser_graph.errors import InputError
-from ser_graph.upstream import Upstream, load_shards, process_shards, shard_costs
+from ser_graph.graph import build_graph
+from ser_graph.upstream import Upstream, join_shards, load_shards, process_shards, shard_costs
 
 SHORT = LogMelSettings(n_samples=16_000)
 RATE = 16_000
@@ -78,6 +79,20 @@ def test_clips_embeddings_and_spectrograms_belong_together(shards, tmp_path, ups
     costs = shard_costs(tmp_path / "out")
     assert costs["hours"].sum() == pytest.approx(6 * 5 / 3600)
     assert (costs[["decode", "log_mel", "embed"]] > 0).all(axis=None)
+
+
+def test_joined_shards_are_a_corpus_without_labels(shards, tmp_path, upstream):
+    process(shards, tmp_path / "out", upstream)
+    table, emb, x = join_shards(tmp_path / "out", tmp_path / "x.npy")
+    assert len(table) == len(emb) == len(x) == 12
+    assert table.index[5] == "1.tar/1a.wav:2.90"
+    assert table["emotion"].isna().all()
+    data = build_graph(table, emb=emb, x=x, features=SHORT, epsilon=None, progress=False)
+    assert (data.num_nodes, int(data.train_mask.sum())) == (12, 12)
+    clips, own, spectrograms = load_shards(tmp_path / "out")[1]
+    assert torch.equal(x[4:8], spectrograms)
+    assert torch.equal(data.emb[4:8], own)
+    assert table["duration"].iloc[5] == pytest.approx(clips["end"][1] - clips["start"][1])
 
 
 def test_a_finished_shard_is_not_read_again(shards, tmp_path, upstream):
@@ -146,6 +161,7 @@ def test_two_runs_with_different_settings_do_not_mix(shards, tmp_path, upstream)
 WORKER = """
 import sys, torch
 from ser_graph.audio import LogMelSettings
+from ser_graph.graph import build_graph
 from ser_graph.upstream import Upstream, process_shards
 torch.set_num_threads(1)
 how = {"features": LogMelSettings(n_samples=16_000), "seconds": 1.0, "device": "cpu", "progress": False}
