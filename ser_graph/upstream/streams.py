@@ -25,9 +25,9 @@ from ser_graph.audio.sound_shards import find_shards, read_shard
 from ser_graph.common.csv_files import unprotected, write_csv
 from ser_graph.common.devices import pick_device
 from ser_graph.common.files import atomic_file, atomic_folder, read_json, write_json
-from ser_graph.common.locks import try_lock
+from ser_graph.common.locks import lock, try_lock
 from ser_graph.common.progress import progress_bar
-from ser_graph.common.settings import changed, with_settings
+from ser_graph.common.settings import changed, names_of, with_settings
 from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.errors import InputError
 from ser_graph.upstream.embedding import embed_waveforms
@@ -161,13 +161,15 @@ def _check_same_settings(
 ) -> None:
     asked = {
         "upstream": upstream.fingerprint(),
-        "embedding": embedding.model_dump(mode="json"),
+        "embedding": embedding.model_dump(mode="json", exclude=names_of(EmbeddingSettings, "cost")),
         "features": features.model_dump(mode="json"),
     }
     path = folder / _SETTINGS
-    if not path.exists():
-        write_json(path, asked)
-    if differ := [name for name, value in asked.items() if read_json(path).get(name) != value]:
+    with lock(folder / _LOCKS, shown=folder):  # of two runs that start together, one writes and one compares
+        if not path.exists():
+            write_json(path, asked)
+        found = read_json(path)
+    if differ := [name for name, value in asked.items() if found.get(name) != value]:
         raise InputError(f"{folder} was made with another {differ[0]}; choose another folder")
 
 
