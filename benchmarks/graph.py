@@ -36,14 +36,14 @@ METHODS = ("nndescent", "exact", "pynndescent", "faiss-flat", "faiss-hnsw", "fai
 _HERE = Path(__file__).parent
 
 
-def speech_like(n: int, seed: int = 0) -> np.ndarray:
+def speech_like(n: int, seed: int = 0, out: np.ndarray | None = None) -> np.ndarray:
     """[n, 256] float32 of length 1: 7 emotions, a speaker for every 500 clips, 14 dimensions, 5 % noise."""
     rng = np.random.default_rng(seed)
     dimensions = 14
     emotions = 2.0 * rng.normal(size=(7, dimensions))
     speakers = 0.7 * rng.normal(size=(max(n // 500, 6), dimensions))
     layer = rng.normal(size=(dimensions, 256)) / dimensions**0.5
-    emb = np.empty((n, 256), np.float32)
+    emb = np.empty((n, 256), np.float32) if out is None else out
     for start in range(0, n, 2**16):
         size = min(2**16, n - start)
         point = rng.normal(size=(size, dimensions))

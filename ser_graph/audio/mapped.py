@@ -8,6 +8,8 @@ needs no disk.
 
 import math
 import mmap
+import os
+import tempfile
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +47,34 @@ _MAPPINGS: dict[int, _Mapping] = {}  # key: the address of the array
 
 def map_array(path: str | Path) -> Tensor:
     """A `.npy` array as a tensor; each part is read from disk when it is used (copy on write)."""
-    array = np.load(path, mmap_mode="c", allow_pickle=False)
+    return _known(np.load(path, mmap_mode="c", allow_pickle=False))
+
+
+def is_mapped(x: Tensor) -> bool:
+    """Whether a tensor is an array of this module, mapped from a file."""
+    return _mapping_of(x) is not None
+
+
+def empty_beside(x: Tensor) -> Tensor:
+    """A new float32 array of the shape of `x`: in memory, or in a file without a name if `x` is mapped.
+
+    The file is in the system's folder of temporary files (``TMPDIR``). It ends with the array.
+    """
+    if not is_mapped(x):
+        return torch.empty(x.shape)
+    with tempfile.TemporaryFile() as file:
+        size = 4 * x.numel()
+        if hasattr(os, "posix_fallocate"):  # on a full disk, a mapped write kills the process
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
+        return _known(np.memmap(file, np.float32, "r+", shape=tuple(x.shape)))
+
+
+def _known(array: np.memmap) -> Tensor:
     address = array.ctypes.data
     offset = array.offset % mmap.ALLOCATIONGRANULARITY
-    _MAPPINGS[address] = _Mapping(array._mmap, offset, address - offset)
+    _MAPPINGS[address] = _Mapping(array._mmap, offset, address - offset)  # type: ignore[attr-defined]
     weakref.finalize(array, _MAPPINGS.pop, address, None)
     return torch.from_numpy(array)
 

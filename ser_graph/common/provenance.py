@@ -12,6 +12,7 @@ _RECORDED_PACKAGES = (
     "torch-geometric",
     "transformers",
     "pynndescent",
+    "faiss-cpu",
     "numpy",
     "pandas",
     "scikit-learn",

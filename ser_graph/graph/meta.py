@@ -68,7 +68,7 @@ class GraphMeasures(Record):
     n_clips: int = Field(0, ge=0)
     n_in_scope: int = Field(0, ge=0)
     n_edges: int = Field(0, ge=0)
-    method: Literal["exact", "nndescent"] = "exact"
+    method: Literal["exact", "nndescent", "faiss"] = "exact"
     epsilon: float | None = Field(None, description="a number or None")
     coverage: float = Field(0.0, ge=0, le=1)
     recall: float = Field(1.0, ge=0, le=1)

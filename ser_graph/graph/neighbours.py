@@ -1,4 +1,4 @@
-"""Embeddings -> nearest neighbours by cosine similarity, with exact search in blocks or NN-descent."""
+"""Embeddings -> nearest neighbours by cosine similarity: exact search in blocks, NN-descent, or faiss."""
 
 import threading
 from collections.abc import Iterator
@@ -8,16 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ser_graph.audio.mapped import count_read, empty_beside
 from ser_graph.errors import InputError, bad_value
+from ser_graph.graph.faiss_search import faiss_candidates
 
 # The time of exact search grows with N^2 (11 s for 50,000 clips on 2 cores, 44 s for 100,000). The time of
 # NN-descent grows with N (3 s for 100,000), after 22 s of compilation in every new process. Both take the same time
 # near 73,000 clips, on another machine near 93,000 (docs/scale.md). If compilation runs during embedding, exact
 # search, which finds all neighbours, takes at most these 22 s more.
 EXACT_BELOW = 80_000
-METHODS = ("auto", "exact", "nndescent")
+METHODS = ("auto", "exact", "nndescent", "faiss")
 _BLOCK = 2**26  # similarities in memory at a time: 256 MB
-_WIDER = 5  # factor on the candidates of NN-descent, if rules exclude some near clips
+_WIDER = 5  # factor on the candidates of NN-descent and faiss, if rules exclude some near clips
 
 
 def exact_candidates(unit: Tensor, rows: Tensor, k: int, groups: Tensor | None = None) -> Tensor:
@@ -132,14 +134,16 @@ def nearest_neighbours(
     float32), so that they do not depend on block sizes, threads or the method.
 
     Args:
-        emb: [N, D] embeddings, finite and not zero.
+        emb: [N, D] embeddings, finite and not zero; in memory or mapped (`map_array`). If mapped, their scaled copy
+            is in a temporary file.
         k: neighbours wanted; fewer if there are fewer other rows.
-        method: ``"exact"``, ``"nndescent"`` or ``"auto"`` (exact below `EXACT_BELOW` rows).
-        seed: random seed of NN-descent.
-        n_jobs: number of threads of NN-descent; None takes all.
+        method: ``"exact"``, ``"nndescent"``, ``"faiss"`` or ``"auto"`` (exact below `EXACT_BELOW` rows, NN-descent
+            from there).
+        seed: random seed of NN-descent and faiss.
+        n_jobs: number of threads of NN-descent and faiss; None takes all.
         groups: [N, G] int64 codes; neighbours must differ in each column; -1 differs from all codes. NN-descent
-            does not use groups, so it searches more candidates. A row with too few candidates is compared with all
-            rows.
+            and faiss do not use groups, so they search more candidates. A row with too few candidates is compared
+            with all rows.
 
     Returns:
         ids [N, min(k, N - 1)] int64 and similarities of the same shape, float32, sorted by descending similarity,
@@ -160,36 +164,54 @@ def nearest_neighbours(
     k = min(k, max(n - 1, 0))
     if k == 0:
         return torch.empty(n, 0, dtype=torch.int64), torch.empty(n, 0)
-    if resolve_method(method, n) == "exact":
+    resolved = resolve_method(method, n)
+    if resolved == "exact":
         return rank(unit, exact_candidates(unit, torch.arange(n), k, groups), k, groups)
-    candidates = nndescent_candidates(unit, k if groups is None else _WIDER * k, seed, n_jobs)
-    if groups is None:
-        return rank(unit, candidates, k)
-    short = (rank(unit, candidates, k, groups)[0] < 0).any(dim=1).nonzero()[:, 0]
-    if len(short):
-        exact = exact_candidates(unit, short, k, groups)
-        more = torch.full((n, exact.shape[1]), -1).index_copy(0, short, exact)
-        candidates = torch.cat([candidates, more], dim=1)
-    return rank(unit, candidates, k, groups)
+    wanted = k if groups is None else _WIDER * k
+    if resolved == "faiss":
+        parts = faiss_candidates(unit, wanted, seed, n_jobs)
+    else:
+        parts = iter([(torch.arange(n), nndescent_candidates(unit, wanted, seed, n_jobs))])
+    ids, similarity = torch.empty(n, k, dtype=torch.int64), torch.empty(n, k)
+    for rows, candidates in parts:
+        ids[rows], similarity[rows] = _ranked_or_compared(unit, rows, candidates, k, groups)
+    return ids, similarity
 
 
-def resolve_method(method: str, n: int) -> Literal["exact", "nndescent"]:
+def _ranked_or_compared(
+    unit: Tensor, rows: Tensor, candidates: Tensor, k: int, groups: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The best k candidates of some rows; where the groups leave fewer, the best k of all rows."""
+    ids, similarity = rank(unit, candidates, k, groups, rows)
+    if groups is not None:
+        short = (ids < 0).any(dim=1).nonzero()[:, 0]
+        if len(short):
+            compared = exact_candidates(unit, rows[short], k, groups)
+            ids[short], similarity[short] = rank(unit, compared, k, groups, rows[short])
+    return ids, similarity
+
+
+def resolve_method(method: str, n: int) -> Literal["exact", "nndescent", "faiss"]:
     """The method itself, or for ``"auto"`` the method for this number of rows."""
+    if method == "faiss":
+        return "faiss"
     exact = n < EXACT_BELOW if method == "auto" else method == "exact"
     return "exact" if exact else "nndescent"
 
 
 def unit_rows(emb: Tensor) -> Tensor:
-    """Rows scaled to length 1, float32.
+    """Rows scaled to length 1, float32; in a temporary file if the embeddings are mapped from a file.
 
     Raises:
         InputError: a row is zero or not finite, and so has no direction.
     """
-    unit, norms = torch.empty(emb.shape), torch.empty(len(emb), dtype=torch.float64)
+    unit, norms = empty_beside(emb), torch.empty(len(emb), dtype=torch.float64)
     for part in _slices(len(emb), 2**14):  # all rows in float64 would take twice the memory of the embeddings
         block = emb[part].double()
         norms[part] = block.norm(dim=1)
         unit[part] = (block / norms[part, None]).float()
+        count_read(emb, emb[part].nbytes)
+        count_read(unit, unit[part].nbytes)
     bad = ~(torch.isfinite(norms) & (norms > 0))
     if bad.any():
         rows = bad.nonzero()[:, 0].tolist()
@@ -213,10 +235,20 @@ def pair_similarity(unit: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return similarity
 
 
-def rank(unit: Tensor, candidates: Tensor, k: int, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Candidates [N, m] -> the best k by exact similarity, without -1, the row itself, and repetitions."""
+def rank(
+    unit: Tensor, candidates: Tensor, k: int, groups: Tensor | None = None, rows: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Candidates [R, m] -> the best k by exact similarity, without -1, the row itself, and repetitions.
+
+    Args:
+        unit: [N, D] float32 rows of length 1.
+        candidates: [R, m] int64 ids, -1 = none.
+        k: neighbours wanted.
+        groups: as in `nearest_neighbours`.
+        rows: [R] int64 ids of the seeds; all rows by default.
+    """
     ids = candidates.sort(dim=1).values  # by id: the stable sort below keeps this order for equal similarities
-    rows = torch.arange(len(unit))[:, None].expand_as(ids)
+    rows = (torch.arange(len(unit)) if rows is None else rows)[:, None].expand_as(ids)
     similarity = pair_similarity(unit, rows, ids.clamp_min(0))
     repeated = torch.zeros_like(ids, dtype=torch.bool)
     repeated[:, 1:] = ids[:, 1:] == ids[:, :-1]
@@ -250,18 +282,7 @@ def sampled_recall(
         return 1.0
     unit = unit_rows(emb)
     rows = torch.randperm(len(unit), generator=torch.Generator().manual_seed(seed))[:sample]
-    everyone = torch.arange(len(unit))
-    hits = there = 0
-    for part in _slices(len(rows), max(1, _BLOCK // len(unit))):
-        found, possible = _hits(unit, rows[part], everyone, ids, groups)
-        hits, there = hits + found, there + possible
-    return hits / there if there else 1.0
-
-
-def _hits(unit: Tensor, rows: Tensor, everyone: Tensor, ids: Tensor, groups: Tensor | None) -> tuple[int, int]:
-    """The number of true nearest neighbours of some rows that were found, and the number that exist."""
-    similarity = without_kin(unit[rows] @ unit.T, rows[:, None], everyone[None], groups)
-    values, best = similarity.scatter_(1, rows[:, None], -torch.inf).topk(ids.shape[1])
+    values, best = _nearest_of_sample(unit, rows, ids.shape[1], groups)
     there = values > -torch.inf
 
     def exact_similarity(others: Tensor) -> Tensor:
@@ -271,4 +292,19 @@ def _hits(unit: Tensor, rows: Tensor, everyone: Tensor, ids: Tensor, groups: Ten
     kth = exact_similarity(best).masked_fill(~there, torch.inf).min(dim=1).values
     found = ids[rows]
     hits = (exact_similarity(found) >= kth[:, None]) & (found >= 0)
-    return int(hits.sum()), int(there.sum())
+    return int(hits.sum()) / int(there.sum()) if there.any() else 1.0
+
+
+def _nearest_of_sample(unit: Tensor, rows: Tensor, k: int, groups: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The k most similar other rows of some rows; reads all rows once, in their order in the file."""
+    values = torch.full((len(rows), k), -torch.inf)
+    best = torch.zeros(len(rows), k, dtype=torch.int64)
+    for part in _slices(len(unit), max(1, _BLOCK // len(rows))):
+        block = unit[part]
+        others = torch.arange(part.start, part.stop)
+        similarity = without_kin(unit[rows] @ block.T, rows[:, None], others[None], groups)
+        similarity = similarity.masked_fill(others == rows[:, None], -torch.inf)
+        values, order = torch.cat([values, similarity], dim=1).topk(k)
+        best = torch.cat([best, others.expand_as(similarity)], dim=1).gather(1, order)
+        count_read(unit, block.nbytes)
+    return values, best

@@ -10,7 +10,7 @@ from ser_graph.errors import InputError
 
 Center = Literal["none", "corpus", "speaker"]
 Scope = Literal["train", "train+dev", "all"]
-Search = Literal["auto", "exact", "nndescent"]
+Search = Literal["auto", "exact", "nndescent", "faiss"]
 SPLITS_OF: dict[str, tuple[str, ...]] = {"train": ("train",), "train+dev": ("train", "dev"), "all": ()}
 """The splits of each scope; an empty tuple means all clips."""
 
@@ -57,13 +57,16 @@ class GraphSettings(Settings):
         "all (to look at the graph, and for transductive GNNs: edges then join test clips and training clips)",
     )
     method: Search = setting(
-        "auto", "run", "search for neighbours: exact, nndescent, or auto, which is exact below 80,000 clips"
+        "auto",
+        "run",
+        "search for neighbours: exact, nndescent, faiss (the extra faiss; for millions of clips), or auto, which "
+        "is exact below 80,000 clips and nndescent from there",
     )
     seed: int = setting(
-        0, "run", "random seed of NN-descent and of the sample that measures its recall", ge=0, lt=2**63
+        0, "run", "random seed of NN-descent, of faiss and of the sample that measures its recall", ge=0, lt=2**63
     )
     n_jobs: int | None = setting(
-        None, "run", "threads of NN-descent; its result depends on them; None means all threads", ge=1
+        None, "run", "threads of NN-descent and faiss; the result depends on them; None means all threads", ge=1
     )
 
     @field_validator("epsilon", mode="before")

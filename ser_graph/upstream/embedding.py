@@ -104,6 +104,25 @@ def embed(
     return embeddings
 
 
+def embed_waveforms(upstream: "Upstream", waveforms: list[Tensor], settings: EmbeddingSettings) -> Tensor:
+    """[N, D] float32 embeddings of waveforms in memory, on the device of the model.
+
+    Args:
+        upstream: the model, in evaluation mode.
+        waveforms: N arrays [n] float32 at 16 kHz.
+        settings: how to embed.
+    """
+    if settings.seconds != "own":
+        n_samples = length_in_samples(upstream, settings.seconds)
+        waveforms = [fit_length(waveform, n_samples) for waveform in waveforms]
+    named = {str(number): waveform for number, waveform in enumerate(waveforms)}
+    found: dict[str, Tensor] = {}
+    for batch in _batches(upstream, named, settings.batch_size):
+        emb = _forward(upstream, [named[name] for name in batch], settings.precision, settings.layer)
+        found.update(zip(batch, emb.float().cpu(), strict=True))
+    return torch.stack([found[name] for name in named])
+
+
 def length_in_samples(upstream: "Upstream", seconds: float) -> int:
     """The length of clips for a model in samples, at most the longest input of the model."""
     wanted = round(seconds * SAMPLE_RATE)
@@ -188,19 +207,53 @@ def _forward(
         padding="max_length" if upstream.max_samples else True,
         return_tensors="pt",
     ).to(upstream.model.device)
-    projected: list[Tensor] = []
-    hook = upstream.model.projector.register_forward_hook(lambda _module, _inputs, output: projected.append(output))
-    try:
-        with autocast(upstream.model.device, precision):  # without the extractor: Whisper's computes log-mels
-            output = upstream.model(**inputs, output_hidden_states=_listed(layer) != ["projector"])
-    finally:
-        hook.remove()
-    parts = [projected[0] if one == "projector" else output.hidden_states[one] for one in _listed(layer)]
+    with autocast(upstream.model.device, precision):  # without the extractor: Whisper's computes log-mels
+        parts = _layer_outputs(upstream, inputs, _listed(layer))
     frames = torch.cat([part.float() for part in parts], -1)  # [B, n_frames, D]
     lengths = torch.tensor([len(waveform) for waveform in waveforms], device=frames.device)
     n_frames = _frame_counts(upstream, lengths, frames.shape[1])
     valid = torch.arange(frames.shape[1], device=frames.device) < n_frames[:, None]
     return (frames * valid[..., None]).sum(1) / n_frames[:, None]
+
+
+class _Reached(Exception):  # noqa: N818  (it is no error)
+    """The forward pass has reached the last wanted layer."""
+
+
+def _layer_outputs(upstream: "Upstream", inputs: Any, layers: list[OneLayer]) -> list[Tensor]:
+    """[B, n_frames, D] outputs of layers, in the order asked for.
+
+    If only inner layers are wanted, the forward pass ends after the last of them. The output of such a layer is the
+    input of the next layer. (The last layer is different: a normalisation follows it.)
+    """
+    model, n_layers = upstream.model, upstream.n_layers
+    depths = [one if isinstance(one, str) or one >= 0 else one + n_layers + 1 for one in layers]
+    inner = [depth for depth in depths if isinstance(depth, int) and depth < n_layers]
+    seen: dict[int | str, Tensor] = {}
+    hooks = [model.projector.register_forward_hook(lambda _module, _inputs, output: seen.update(projector=output))]
+
+    def note(depth: int, hidden: Tensor) -> None:
+        seen[depth] = hidden
+        if len(inner) == len(depths) and depth == max(inner):
+            raise _Reached
+
+    blocks = next(module for name, module in model.named_modules() if name.endswith("encoder.layers"))
+    for depth in set(inner):
+
+        def before(_block: Any, given: tuple[Any, ...], named: dict[str, Any], depth: int = depth) -> None:
+            note(depth, given[0] if given else named["hidden_states"])
+
+        hooks.append(blocks[depth].register_forward_pre_hook(before, with_kwargs=True))
+    try:
+        output = model(**inputs, output_hidden_states=n_layers in depths)
+        if n_layers in depths:
+            seen[n_layers] = output.hidden_states[-1]
+    except _Reached:
+        pass
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [seen[depth] for depth in depths]
 
 
 def _frame_counts(upstream: "Upstream", lengths: Tensor, n_frames: int) -> Tensor:

@@ -200,7 +200,7 @@ def test_table_and_meta_follow_copies(toy_graph):
     ("settings", "message"),
     [
         ({"scope": "dev"}, "Bad scope 'dev', expected one of"),
-        ({"method": "faiss"}, "Bad method 'faiss', expected one of"),
+        ({"method": "hnsw"}, "Bad method 'hnsw', expected one of"),
         ({"epsilon": 1.0}, "Bad epsilon 1.0"),
         ({"epsilon": -1.5}, "Bad epsilon -1.5"),
         ({"epsilon": float("nan")}, "Bad epsilon nan"),

@@ -116,9 +116,9 @@ def test_rows_without_direction_are_refused(bad):
         nearest_neighbours(emb, 2)
 
 
-@pytest.mark.parametrize(("k", "method"), [(0, "auto"), (-1, "exact"), (3, "faiss")])
+@pytest.mark.parametrize(("k", "method"), [(0, "auto"), (-1, "exact"), (3, "hnsw")])
 def test_bad_settings(k, method):
-    with pytest.raises(InputError, match=r"^Bad (number of neighbours|neighbour search method '?faiss)"):
+    with pytest.raises(InputError, match=r"^Bad (number of neighbours|neighbour search method '?hnsw)"):
         nearest_neighbours(noise(5), k, method=method)
 
 

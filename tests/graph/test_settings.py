@@ -21,7 +21,7 @@ graph_settings = st.builds(
     across=st.lists(st.sampled_from(["speaker", "sentence"]), unique=True),
     mutual=st.booleans(),
     scope=st.sampled_from(sorted(SPLITS_OF)),
-    method=st.sampled_from(["auto", "exact", "nndescent"]),
+    method=st.sampled_from(["auto", "exact", "nndescent", "faiss"]),
     seed=st.integers(0, 2**63 - 1),
     n_jobs=st.none() | st.integers(1, 64),
 )
@@ -62,7 +62,7 @@ def test_numbers_of_numpy_and_lists_are_taken():
         ({"across": "speaker"}, r"Bad across 'speaker', expected a list of columns, e.g. \['speaker'\]"),
         ({"mutual": "yes"}, "Bad mutual 'yes'"),
         ({"scope": "dev"}, r"Bad scope 'dev', expected one of \['all', 'train', 'train\+dev'\]"),
-        ({"method": "faiss"}, r"Bad method 'faiss', expected one of \['auto', 'exact', 'nndescent'\]"),
+        ({"method": "hnsw"}, r"Bad method 'hnsw', expected one of \['auto', 'exact', 'faiss', 'nndescent'\]"),
         ({"seed": -1}, "Bad seed -1"),
         ({"n_jobs": 0}, "Bad n_jobs 0, expected a whole number, at least 1, or None"),
         ({"space": "speaker"}, r"Bad setting 'space', expected one of \['across', 'center'"),

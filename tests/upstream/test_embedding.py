@@ -128,7 +128,11 @@ def forwards():
 
     def follow(upstream: Upstream) -> list[int]:
         seen: list[int] = []
-        upstream.model.projector.register_forward_hook(lambda _m, _i, output: seen.append(len(output)))
+
+        def count(_model, _given, named):
+            seen.append(len(next(iter(named.values()))))
+
+        upstream.model.register_forward_pre_hook(count, with_kwargs=True)
         return seen
 
     return follow
@@ -168,6 +172,29 @@ def test_the_projector_of_the_averaged_last_layer_is_the_embedding(table, make):
     torch.testing.assert_close(last, embed(upstream, table, layer=upstream.n_layers))
     if upstream.n_layers > 1:
         assert not torch.allclose(last, first)
+
+
+@models
+@pytest.mark.parametrize("asked", [[0], [1], [2], [1, 0], [-2, 2], [0, "projector"]], ids=str)
+def test_layers_are_those_of_transformers_and_later_layers_do_not_run(table, make, asked):
+    upstream = make()
+    n_layers = upstream.n_layers
+    layers = [min(layer, n_layers) if isinstance(layer, int) else layer for layer in asked]
+    ran: list[int] = []
+    blocks = next(block for name, block in upstream.model.named_modules() if name.endswith("encoder.layers"))
+    for number, block in enumerate(blocks):
+        block.register_forward_hook(lambda *_, number=number: ran.append(number))
+    found = embed(upstream, table[:1], layer=layers)
+    depths = [n_layers if layer == "projector" else layer % (n_layers + 1) for layer in layers]
+    assert ran == list(range(max(depths)))
+
+    wave = upstream.extractor(waveforms(table)[0].numpy(), sampling_rate=16_000, return_tensors="pt")
+    with torch.inference_mode():
+        hidden = upstream.model(**wave, output_hidden_states=True).hidden_states
+        project = upstream.model.projector
+        parts = [project(hidden[-1]) if layer == "projector" else hidden[layer] for layer in layers]
+    counted = embedding._frame_counts(upstream, torch.tensor([1600]), hidden[0].shape[1])
+    torch.testing.assert_close(found[0], torch.cat(parts, -1)[0, :counted].mean(0), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("layer", [3, -4, 1.5, "last"])

@@ -1,0 +1,238 @@
+"""Shards of unlabelled recordings -> shards of clips, embeddings and log-mels, in one pass over the audio.
+
+Each shard of the source becomes a folder. A process takes a shard by a lock; any number of processes can work in
+one output folder. A shard that is finished is not read again.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ser_graph.audio.log_mel import LogMel
+from ser_graph.audio.mapped import give_back, map_array
+from ser_graph.audio.pauses import speech_parts
+from ser_graph.audio.reading import fit_length
+from ser_graph.audio.settings import SAMPLE_RATE, LogMelSettings
+from ser_graph.audio.sound_shards import find_shards, read_shard
+from ser_graph.common.csv_files import unprotected, write_csv
+from ser_graph.common.devices import pick_device
+from ser_graph.common.files import atomic_file, atomic_folder, read_json, write_json
+from ser_graph.common.locks import lock, try_lock
+from ser_graph.common.progress import progress_bar
+from ser_graph.common.settings import changed, names_of, with_settings
+from ser_graph.corpora.adapter import as_clip_table
+from ser_graph.errors import InputError
+from ser_graph.upstream.embedding import embed_waveforms
+from ser_graph.upstream.model import Upstream
+from ser_graph.upstream.settings import EmbeddingSettings
+
+_DONE = "shard.json"  # in the folder of a finished shard
+_SETTINGS = "settings.json"  # in the output folder: what all shards were made with
+_LOCKS = ".locks"
+_AT_ONCE = 256  # clips embedded together
+
+
+@with_settings(EmbeddingSettings, LogMelSettings)
+def process_shards(
+    source: str | Path,
+    out: str | Path,
+    upstream: Upstream,
+    *,
+    embedding: EmbeddingSettings | None = None,
+    features: LogMelSettings | None = None,
+    device: str | None = None,
+    progress: bool = True,
+    **changes: Any,
+) -> int:
+    """Cut the recordings of shards into clips, embed the clips, and make their log-mels.
+
+    Start it in as many processes as you like, with the same arguments. To resume, call it again.
+
+    Args:
+        source: a folder of WebDataset tar files or Parquet files, or one of them.
+        out: a folder. It gets one folder for each shard: ``clips.csv`` (recording, start and end in seconds),
+            ``emb.npy`` [N, D] float32, ``x.npy`` [N, n_frames, n_mels] float16 and ``shard.json`` (hours of audio
+            and processor seconds of each step).
+        upstream: the model that embeds the clips.
+        embedding: how it embeds them.
+        features: settings of the log-mels.
+        device: device of the upstream.
+        progress: show a progress bar.
+        **changes: single settings by name, e.g. ``layer=3, precision="bfloat16"``.
+
+    Returns:
+        The number of shards that this process has finished: 0 if other processes have taken all.
+
+    Raises:
+        InputError: no shards; `out` was made with other settings; or some shards cannot be read. The other shards
+            are finished first. The message names the first.
+    """
+    embedding, features = changed(changes, embedding or EmbeddingSettings(), features or LogMelSettings())
+    shards, folder = find_shards(source), Path(out).expanduser()
+    _check_same_settings(folder, upstream, embedding, features)
+    upstream.model.to(pick_device(device)).eval()
+    mine, bad = 0, list[InputError]()
+    for shard in progress_bar(shards, "shards", unit="shard", disable=not progress):
+        target = folder / shard.name
+        with _taken(folder / _LOCKS / shard.name) as taken:
+            if not taken or (target / _DONE).exists():
+                continue
+            try:
+                _process(shard, target, upstream, embedding, features)
+                mine += 1
+            except InputError as error:
+                bad.append(error)
+    if bad:
+        raise InputError(f"{bad[0]}" + (f" ({len(bad)} of {len(shards)} shards are bad)" if len(bad) > 1 else ""))
+    return mine
+
+
+def load_shards(out: str | Path) -> list[tuple[pd.DataFrame, Tensor, Tensor]]:
+    """Clips, embeddings and log-mels of each finished shard; the arrays are mapped from disk.
+
+    Raises:
+        InputError: no finished shard.
+    """
+    folder = Path(out).expanduser()
+    done = [folder / name for name in _finished(folder)]
+    if not done:
+        raise InputError(f"No finished shard in {out}; run process_shards first")
+    return [(_clips(one / "clips.csv"), map_array(one / "emb.npy"), map_array(one / "x.npy")) for one in done]
+
+
+def join_shards(out: str | Path, x: str | Path) -> tuple[pd.DataFrame, Tensor, Tensor]:
+    """All finished shards as one corpus without labels, for `build_graph(table, emb=emb, x=x)`.
+
+    Args:
+        out: the folder of the shards.
+        x: a `.npy` file for the log-mels of all shards; training maps it.
+
+    Returns:
+        A clip table of the split ``train`` (its names are ``shard/recording:start``), [N, D] embeddings, and
+        [N, n_frames, n_mels] log-mels, mapped from the file.
+
+    Raises:
+        InputError: no finished shard.
+    """
+    folder, path = Path(out).expanduser(), Path(x).expanduser()
+    shards = load_shards(folder)
+    tables, rows = [], sum(len(clips) for clips, _, _ in shards)
+    with atomic_file(path) as part:
+        shape = (rows, *shards[0][2].shape[1:])
+        joined = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
+        start = 0
+        for name, (clips, _, spectrograms) in zip(_finished(folder), shards, strict=True):
+            joined[start : start + len(clips)] = spectrograms.numpy()
+            give_back(joined)
+            start += len(clips)
+            files = [f"{name}/{clip.recording}:{clip.start:.2f}" for clip in clips.itertuples()]
+            length = (clips["end"] - clips["start"]).to_numpy()
+            tables.append(pd.DataFrame({"duration": length, "split": "train"}, index=pd.Index(files, name="file")))
+        joined.flush()
+    return as_clip_table(pd.concat(tables)), torch.cat([emb for _, emb, _ in shards]), map_array(path)
+
+
+def _finished(folder: Path) -> list[str]:
+    return sorted(path.parent.name for path in folder.glob(f"*/{_DONE}"))
+
+
+def _clips(path: Path) -> pd.DataFrame:
+    clips = pd.read_csv(path, dtype={"recording": str}, keep_default_na=False)
+    return clips.assign(recording=clips["recording"].map(unprotected))
+
+
+def shard_costs(out: str | Path) -> pd.DataFrame:
+    """One row for each finished shard: clips, hours of audio, and processor seconds of each step."""
+    folder = Path(out).expanduser()
+    done = _finished(folder)
+    return pd.DataFrame([read_json(folder / name / _DONE) for name in done], index=done)
+
+
+def _check_same_settings(
+    folder: Path, upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSettings
+) -> None:
+    asked = {
+        "upstream": upstream.fingerprint(),
+        "embedding": embedding.model_dump(mode="json", exclude=names_of(EmbeddingSettings, "cost")),
+        "features": features.model_dump(mode="json"),
+    }
+    path = folder / _SETTINGS
+    with lock(folder / _LOCKS, shown=folder):  # of two runs that start together, one writes and one compares
+        if not path.exists():
+            write_json(path, asked)
+        found = read_json(path)
+    if differ := [name for name, value in asked.items() if found.get(name) != value]:
+        raise InputError(f"{folder} was made with another {differ[0]}; choose another folder")
+
+
+@contextlib.contextmanager
+def _taken(path: Path) -> Iterator[bool]:
+    """Whether this process has the lock of a shard until the block or the process ends; it does not wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield try_lock(fd) is not False
+    finally:
+        os.close(fd)
+
+
+def _process(
+    shard: Path, target: Path, upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSettings
+) -> None:
+    clock, log_mel = _Clock(), LogMel(features)
+    rows: list[dict[str, str | float]] = []
+    parts: list[tuple[Tensor, Tensor]] = []
+    waiting: list[Tensor] = []
+
+    def finish() -> None:
+        with clock.of("embed"):
+            emb = embed_waveforms(upstream, waiting, embedding)
+        with clock.of("log_mel"), torch.inference_mode():
+            x = torch.stack([log_mel(fit_length(wave, features.n_samples)).half() for wave in waiting])
+        parts.append((emb, x))
+        waiting.clear()
+
+    recordings, samples = read_shard(shard), 0
+    with atomic_folder(target, _DONE) as part:
+        while True:
+            with clock.of("decode"):
+                name, waveform = next(recordings, (None, torch.empty(0)))
+            if name is None:
+                break
+            samples += len(waveform)
+            with clock.of("cut"):
+                found = speech_parts(waveform, SAMPLE_RATE)
+            for start, end in found:
+                rows.append({"recording": name, "start": start / SAMPLE_RATE, "end": end / SAMPLE_RATE})
+                waiting.append(waveform[start:end].clone())
+                if len(waiting) == _AT_ONCE:
+                    finish()
+        if waiting:
+            finish()
+        if not rows:
+            raise InputError(f"{shard} has no speech above the noise; leave it out")
+        write_csv(pd.DataFrame(rows), part / "clips.csv", index=False)
+        np.save(part / "emb.npy", torch.cat([emb for emb, _ in parts]).numpy())
+        np.save(part / "x.npy", torch.cat([x for _, x in parts]).numpy())
+        write_json(part / _DONE, {"clips": len(rows), "hours": samples / SAMPLE_RATE / 3600, **clock.seconds})
+
+
+class _Clock:
+    """Processor seconds of this process by step, over all threads."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = dict.fromkeys(("decode", "cut", "log_mel", "embed"), 0.0)
+
+    @contextlib.contextmanager
+    def of(self, step: str) -> Iterator[None]:
+        start = time.process_time()
+        yield
+        self.seconds[step] += time.process_time() - start
