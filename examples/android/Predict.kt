@@ -1,5 +1,5 @@
 // An exported student in an Android app, by com.microsoft.onnxruntime:onnxruntime-android. All values are float32:
-// waveform [clips, n_samples], -1 to 1, mono -> probabilities [clips, emotions] with the sum 1, fc1 [clips, features].
+// waveform [clips, n_samples], -1 to 1, mono -> probabilities [clips, emotions] with sum 1, fc1 [clips, features].
 // A student that normalises by speaker, such as ready:good, also has voice -> voice_after: [clips, 3, n_mels].
 import ai.onnxruntime.*
 import java.nio.FloatBuffer.wrap
