@@ -473,6 +473,17 @@ def test_the_page_says_what_the_model_is(open_folder, page_folder):
     assert "does not leave your device" in page.inner_text("header")
 
 
+def test_the_page_of_a_ready_student_names_its_sources_and_hears_as_predict_does(
+    open_folder, runtime, talk, tmp_path
+):
+    folder = export_page("ready:good", tmp_path / "page", progress=False)
+    page, sound = open_folder(folder), talk(16_000, seconds=7.3)
+    for words in ("CC BY-NC-SA 4.0, not for commercial use", "Made from", "Livingstone and Russo 2018"):
+        assert words in page.inner_text("#about")
+    choose(page, sound)
+    assert_same(table(page, tmp_path), predict("ready:good", sound, hop=1.0, progress=False))
+
+
 @pytest.mark.slow
 def test_nearest_clips_are_named_and_played(open_folder, student, runtime, toy_graph, make_clips, talk, tmp_path):
     make_clips(*toy_graph.table.index, folder=tmp_path / "corpus")
