@@ -105,10 +105,24 @@ def onnxruntime_flags(compiler: str, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("n", [700, WINDOW, 3 * WINDOW, 3 * WINDOW + 500])
 def test_cpp_predicts_like_python(predict_cpp: Path, n: int) -> None:
-    sound = noise(n)
-    done = subprocess.run([predict_cpp, MODEL], input=sound.tobytes(), capture_output=True, check=False)
+    assert_same_answers(predict_cpp, Recogniser(MODEL), noise(n))
+
+
+@pytest.mark.parametrize("n", [0.4, 1, 3, 3.2])
+@pytest.mark.parametrize("name", ["good", "small"])
+def test_cpp_hears_the_voice_as_python_does(predict_cpp: Path, name: str, n: float) -> None:
+    """The ready students normalise by speaker: each window updates the voice that the next one is heard with."""
+    recogniser = Recogniser(f"ready:{name}")
+    assert recogniser.model.normalises_by_speaker
+    sound = noise(round(n * recogniser.seconds * RATE))
+    assert_same_answers(predict_cpp, recogniser, sound)
+
+
+def assert_same_answers(predict_cpp: Path, recogniser: Recogniser, sound: np.ndarray) -> None:
+    model = recogniser.model.path
+    done = subprocess.run([predict_cpp, model], input=sound.tobytes(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    wanted = [answer.probabilities for answer in Recogniser(MODEL).stream((sound, RATE))]
+    wanted = [answer.probabilities for answer in recogniser.stream((sound, RATE))]
     pairs = [[pair.split() for pair in line.split(", ")] for line in done.stdout.decode().splitlines()]
     assert [[name for name, _ in line] for line in pairs] == [list(answer) for answer in wanted]
     found = np.array([[float(value) for _, value in line] for line in pairs])

@@ -1,12 +1,8 @@
-// An exported student in an Android app, by the package com.microsoft.onnxruntime:onnxruntime-android.
-// input   waveform      [clips, n_samples] float32: -1 to 1, mono, at the rate of the model
-// output  probabilities [clips, emotions] float32: in the order of the metadata, with the sum 1
-// output  fc1           [clips, features] float32: the embedding
-// A student that normalises by speaker also has input voice and output voice_after: [clips, 3, n_mels] float32.
-import ai.onnxruntime.OnnxTensor
-import ai.onnxruntime.OrtEnvironment
-import ai.onnxruntime.OrtSession
-import java.nio.FloatBuffer
+// An exported student in an Android app, by com.microsoft.onnxruntime:onnxruntime-android. All values are float32:
+// waveform [clips, n_samples], -1 to 1, mono -> probabilities [clips, emotions] with sum 1, fc1 [clips, features].
+// A student that normalises by speaker, such as ready:good, also has voice -> voice_after: [clips, 3, n_mels].
+import ai.onnxruntime.*
+import java.nio.FloatBuffer.wrap
 import org.json.JSONObject
 
 class Student(model: ByteArray) { // the bytes of student.onnx
@@ -14,17 +10,21 @@ class Student(model: ByteArray) { // the bytes of student.onnx
     private val session = runtime.createSession(model, OrtSession.SessionOptions())
     private val metadata = JSONObject(session.metadata.customMetadata.getValue("ser_graph"))
     private val emotions = metadata.getJSONArray("emotions").let { List(it.length()) { i -> it.getString(i) } }
-    private val length = metadata.getJSONObject("features").getInt("n_samples")
-    val rate = metadata.getJSONObject("features").getInt("sample_rate") // for AudioRecord
+    private val features = metadata.getJSONObject("features")
+    private val length = features.getInt("n_samples")
+    val rate = features.getInt("sample_rate") // for AudioRecord
+    var voice = FloatArray(3 * features.getInt("n_mels")) // known of the speaker so far; zeros for a new speaker
+    private fun tensor(data: FloatArray, vararg shape: Long) = OnnxTensor.createTensor(runtime, wrap(data), shape)
 
     /** The probability of each emotion in 16-bit mono PCM at `rate`. Short sound is repeated, long sound is cut. */
     fun predict(pcm: ShortArray): Map<String, Float> {
-        val samples = FloatBuffer.wrap(FloatArray(length) { pcm[it % pcm.size] / 32768f })
-        OnnxTensor.createTensor(runtime, samples, longArrayOf(1, length.toLong())).use { waveform ->
-            session.run(mapOf("waveform" to waveform)).use { outputs ->
-                val probabilities = (outputs["probabilities"].get() as OnnxTensor).floatBuffer
-                return emotions.associateWith { probabilities.get() }
-            }
-        }
+        val samples = FloatArray(length) { pcm[it % pcm.size] / 32768f }
+        val inputs = mutableMapOf("waveform" to tensor(samples, 1, length.toLong()))
+        if ("voice" in session.inputNames) inputs["voice"] = tensor(voice, 1, 3, voice.size / 3L)
+        return session.run(inputs).use { outputs ->
+            outputs["voice_after"].ifPresent { (it as OnnxTensor).floatBuffer.get(voice) } // for the next clip
+            val probabilities = (outputs["probabilities"].get() as OnnxTensor).floatBuffer
+            emotions.associateWith { probabilities.get() }
+        }.also { inputs.values.forEach(OnnxTensor::close) }
     }
 }

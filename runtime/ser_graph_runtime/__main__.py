@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -16,6 +17,7 @@ from ser_graph_runtime.streams import MICROPHONE
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print one line for each window; a user error gives one line on standard error and exit code 1."""
+    warnings.showwarning = lambda message, *_, **__: print(f"Warning: {one_line(message)}", file=sys.stderr)
     try:
         is_whole = _recognise(_parser().parse_args(arguments))
     except InputError as error:

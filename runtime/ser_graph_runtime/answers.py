@@ -30,12 +30,15 @@ class Answer:
         probabilities: of each emotion, in the order of the model; they sum to 1.
         sure: whether the confidence reaches the threshold of the model; False for silence.
         nearest: the most similar labelled clips, if they were given; the nearest first.
+        silent: whether no sample is louder than -80 dB of full scale; the probabilities then mean nothing.
 
     Examples:
         >>> print(Answer(0.0, 5.984, "fear", {"anger": 0.2, "fear": 0.8}, nearest=[("a.wav", "fear", 0.97)]))
         0.00-5.98 s: fear 80 %, anger 20 % | nearest: a.wav (fear, similarity 0.97)
         >>> print(Answer(0.0, 5.984, "fear", {"anger": 0.42, "fear": 0.58}, sure=False))
         0.00-5.98 s: unsure (fear 58 %, anger 42 %)
+        >>> print(Answer(0.0, 5.984, "fear", {"anger": 0.42, "fear": 0.58}, sure=False, silent=True))
+        0.00-5.98 s: silence
     """
 
     start: float
@@ -44,6 +47,7 @@ class Answer:
     probabilities: dict[str, float]
     sure: bool = True
     nearest: list[Near] = field(default_factory=list)
+    silent: bool = False
 
     @property
     def confidence(self) -> float:
@@ -51,6 +55,8 @@ class Answer:
         return self.probabilities[self.emotion]
 
     def __str__(self) -> str:
+        if self.silent:
+            return f"{self.start:.2f}-{self.end:.2f} s: silence"
         order = sorted(self.probabilities.items(), key=lambda item: -item[1])
         emotions = ", ".join(f"{emotion} {probability:.0%}".replace("%", " %") for emotion, probability in order)
         near = ", ".join(map(near_text, self.nearest))
@@ -65,11 +71,13 @@ def make_answer(
     probabilities: np.ndarray,
     sure_from: float,
     nearest: list[Near],
+    silent: bool,
 ) -> Answer:
-    """An answer from [K] probabilities; it is sure if its confidence is at least `sure_from`."""
+    """An answer from [K] probabilities; sure if its confidence is at least `sure_from`; never for silence."""
     best = int(probabilities.argmax())
     named = dict(zip(emotions, probabilities.astype(float).tolist(), strict=True))
-    return Answer(start, end, emotions[best], named, bool(probabilities[best] >= sure_from), nearest)
+    sure = bool(probabilities[best] >= sure_from) and not silent
+    return Answer(start, end, emotions[best], named, sure, nearest, silent)
 
 
 def mean_answer(answers: Sequence[Answer], threshold: float) -> Answer:
@@ -92,4 +100,5 @@ def mean_answer(answers: Sequence[Answer], threshold: float) -> Answer:
     is_heard = any(answer.sure for answer in answers)  # a mean above the threshold has a window above it
     sure_from = threshold if is_heard else np.inf
     n_nearest = len(answers[0].nearest)
-    return make_answer(answers[0].start, answers[-1].end, emotions, mean, sure_from, nearest[:n_nearest])
+    silent = all(answer.silent for answer in answers)
+    return make_answer(answers[0].start, answers[-1].end, emotions, mean, sure_from, nearest[:n_nearest], silent)

@@ -9,8 +9,8 @@ from ser_graph_runtime.answers import Answer, mean_answer
 from ser_graph_runtime.nearest import load_nearest
 from ser_graph_runtime.onnx_model import OnnxModel
 from ser_graph_runtime.ready import DEFAULT, find_model
-from ser_graph_runtime.recordings import files_by_name
-from ser_graph_runtime.sound import SoundError, mono_blocks
+from ser_graph_runtime.recordings import files_by_name, recording_blocks
+from ser_graph_runtime.sound import SoundError
 from ser_graph_runtime.streaming import cut, listen, predict_windows, window_samples
 
 
@@ -97,11 +97,14 @@ class Recogniser:
     def file(self, path: str | Path, *, window: float | None = None, hop: float | None = None) -> Iterator[Answer]:
         """One answer for each window of a sound file; needs the extra `files`. Arguments as in `stream`.
 
+        Warns:
+            UserWarning: the file has a lower rate than the model.
+
         Raises:
             SoundError: the file cannot be used.
         """
         length, step = window_samples(self.model, window, hop)
-        blocks = mono_blocks(Path(path).expanduser(), self.model.features["sample_rate"])
+        blocks = recording_blocks(Path(path).expanduser(), self.model.features["sample_rate"])
         for answer, _ in predict_windows(self.model, cut(blocks, length, step), self._nearest):
             yield answer
 

@@ -90,8 +90,9 @@ def predict_window(
     waveform = repeat_to(samples, model.features["n_samples"]).astype(np.float32)
     (probabilities,), fc1, after = model.hear(waveform[None], voice)
     near = nearest(fc1)[0] if nearest else []
-    sure_from = model.threshold if loudest > QUIETEST else math.inf
-    return make_answer(start / rate, end / rate, model.emotions, probabilities, sure_from, near), after
+    silent = bool(loudest <= QUIETEST)
+    answer = make_answer(start / rate, end / rate, model.emotions, probabilities, model.threshold, near, silent)
+    return answer, after
 
 
 def window_samples(model: Model, window: float | None, hop: float | None) -> tuple[int, int]:

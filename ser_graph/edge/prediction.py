@@ -22,8 +22,8 @@ from ser_graph.graph.compatibility import check_compatible
 from ser_graph_runtime.answers import Answer, near_text
 from ser_graph_runtime.arrays import repeat_to
 from ser_graph_runtime.nearest import Nearest
-from ser_graph_runtime.recordings import files_by_name
-from ser_graph_runtime.sound import SoundError, mono_blocks, read_mono
+from ser_graph_runtime.recordings import files_by_name, recording_blocks
+from ser_graph_runtime.sound import SoundError, read_mono
 from ser_graph_runtime.streaming import cut, predict_windows, window_samples
 from ser_graph_runtime.streams import is_array_with_rate, mono_stream
 
@@ -146,7 +146,7 @@ def _recordings(source: Any, rate: int | None, sample_rate: int) -> dict[str, Ca
         return {name: partial(mono_stream, source, rate, sample_rate)}
     if rate is not None:
         raise InputError("rate is for streams of raw PCM; a sound file contains its rate. Leave rate out")
-    return {name: partial(mono_blocks, path, sample_rate) for name, path in files_by_name(source).items()}
+    return {name: partial(recording_blocks, path, sample_rate) for name, path in files_by_name(source).items()}
 
 
 def _predict_recordings(
@@ -181,6 +181,8 @@ def _predict_recordings(
             warnings.warn(unreadable[name], stacklevel=3)
         else:
             predictions[name] = [prediction for prediction, _ in windows]
+            if all(window.silent for window in predictions[name]):
+                warnings.warn(f"{name} is silence; was the microphone switched on?", stacklevel=3)
             voice = windows[-1][1] if one_voice else voice
     bar.close()
     if not recordings:

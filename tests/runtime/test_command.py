@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+import soundfile
 
 from ser_graph_runtime.__main__ import main
 
@@ -30,6 +31,17 @@ def pipe(monkeypatch):
         monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(content)))
 
     return fill
+
+
+def test_silence_and_a_low_rate_are_one_line_each(call, example, make_clips, tmp_path):
+    slow = make_clips("slow.wav", rate=8_000, seconds=0.1) / "slow.wav"
+    soundfile.write(tmp_path / "silent.wav", np.zeros(1_000), 16_000)
+    code, text, error = call("--model", example, slow, tmp_path / "silent.wav")
+    assert code == 0 and text.splitlines()[1] == f"{tmp_path / 'silent.wav'}: 0.00-0.06 s: silence"
+    assert error == (
+        f"Warning: {slow} has 8,000 samples a second. The model has learnt from 16,000: the high frequencies are "
+        "missing\n"
+    )
 
 
 def test_each_window_is_a_line(call, example, make_clips, pipe):

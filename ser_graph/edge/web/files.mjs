@@ -1,5 +1,6 @@
 // Sound files: WAV is read piece by piece, every other format is decoded by the browser, as a whole.
 
+import { codedRate } from "./coded_rate.mjs";
 import { Problem } from "./problem.mjs";
 import { openWav } from "./wav.mjs";
 
@@ -19,7 +20,7 @@ async function decoded(file, sampleRate) {
       `${file.name} lasts ${Math.round(minutes)} minutes; the browser decodes at most ${MOST_MINUTES} minutes of ` +
         "compressed sound: convert the file to WAV, which this page reads piece by piece",
     );
-  const context = new OfflineAudioContext(1, 1, sampleRate); // the browser resamples to its rate
+  const context = contextOf(await codedRate(file), sampleRate);
   let buffer;
   try {
     buffer = await context.decodeAudioData(await file.arrayBuffer());
@@ -27,6 +28,15 @@ async function decoded(file, sampleRate) {
     throw new Problem(`The browser cannot decode ${file.name}; expected sound, e.g. WAV, MP3, FLAC or Ogg`);
   }
   return { rate: buffer.sampleRate, seconds: buffer.duration, blocks: () => blocks(buffer) };
+}
+
+/** What decodes at the rate of the file. The browser would resample to another rate in its own way, not in ours. */
+function contextOf(rate, sampleRate) {
+  try {
+    return new OfflineAudioContext(1, 1, rate ?? sampleRate);
+  } catch {
+    return new OfflineAudioContext(1, 1, sampleRate); // a rate that the browser does not know
+  }
 }
 
 function* blocks(buffer) {

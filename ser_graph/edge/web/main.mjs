@@ -58,6 +58,7 @@ function describe(about, metadata, size) {
   fillAbout([
     ["Title", about.title],
     ["Licence", about.licence],
+    ...(metadata.attribution ? [["Made from", metadata.attribution]] : []),
     ["Size", `${(size / 1e6).toFixed(2)} MB (${precision}, ${n_params.toLocaleString("en")} parameters)`],
     ["Emotions", metadata.emotions.join(", ")],
     ["Input", `${longest.toFixed(2)} s at ${features.sample_rate.toLocaleString("en")} Hz`],

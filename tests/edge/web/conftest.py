@@ -30,7 +30,9 @@ def node():
     def run(script, given=None):
         imports = "".join(
             f"import * as {path.stem} from {json.dumps(path.as_uri())};\n"
-            for path in [MODULES / f"{name}.mjs" for name in ("metadata", "resampling", "wav", "windows")]
+            for path in [
+                MODULES / f"{name}.mjs" for name in ("coded_rate", "metadata", "resampling", "wav", "windows")
+            ]
         )
         head = 'import { readFileSync, writeFileSync } from "node:fs";\n'
         head += 'const given = JSON.parse(readFileSync(0, "utf-8"));\n'

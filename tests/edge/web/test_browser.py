@@ -160,12 +160,31 @@ def test_a_dropped_file_is_heard(open_folder, page_folder, talk, tmp_path):
     assert_same(table(page, tmp_path).rename(index={"dropped.wav": "talk.wav"}), wanted)
 
 
-def test_compressed_files_are_decoded_by_the_browser(open_folder, page_folder, talk, tmp_path):
-    page, sound = open_folder(page_folder), talk(16_000, "talk.flac")
-    choose(page, sound)  # at the model's rate, so that nobody resamples
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+def test_compressed_files_are_decoded_by_the_browser(open_folder, page_folder, talk, tmp_path, rate):
+    """At the rate of the file: the page resamples, and not the browser, whose way is another one."""
+    page, sound = open_folder(page_folder), talk(rate, "talk.flac")
+    choose(page, sound)
     assert_same(table(page, tmp_path), predict(page_folder / "model.onnx", sound, progress=False))
-    choose(page, talk(44_100, "talk.mp3"))
+    assert ("high frequencies are missing" in page.inner_text("#note")) == (rate == 8_000)
+    choose(page, talk(rate, "talk.mp3"))
     assert page.inner_text("#status").startswith("Done: talk.mp3, ")
+
+
+def test_a_rate_that_the_browser_does_not_know_is_left_to_it(open_folder, page_folder, talk):
+    """A browser must know the rates from 8,000 to 96,000 Hz, and may know no others."""
+    script = """
+        const Known = OfflineAudioContext;
+        window.OfflineAudioContext = class extends Known {
+          constructor(channels, length, rate) {
+            if (rate > 96_000) throw new DOMException("unknown rate", "NotSupportedError");
+            super(channels, length, rate);
+          }
+        };
+    """
+    page = open_folder(page_folder, script)
+    choose(page, talk(192_000, "talk.flac"))
+    assert page.inner_text("#status").startswith("Done: talk.flac, ") and page.problems == []
 
 
 @pytest.fixture(scope="module")
@@ -452,6 +471,17 @@ def test_the_page_says_what_the_model_is(open_folder, page_folder):
     for words in ("CC0", f"{size:.2f} MB (float32, ", "anger, fear, sadness", "0.54 s at 16,000 Hz"):
         assert words in about
     assert "does not leave your device" in page.inner_text("header")
+
+
+def test_the_page_of_a_ready_student_names_its_sources_and_hears_as_predict_does(
+    open_folder, runtime, talk, tmp_path
+):
+    folder = export_page("ready:good", tmp_path / "page", progress=False)
+    page, sound = open_folder(folder), talk(16_000, seconds=7.3)
+    for words in ("CC BY-NC-SA 4.0, not for commercial use", "Made from", "Livingstone and Russo 2018"):
+        assert words in page.inner_text("#about")
+    choose(page, sound)
+    assert_same(table(page, tmp_path), predict("ready:good", sound, hop=1.0, progress=False))
 
 
 @pytest.mark.slow
