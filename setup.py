@@ -1,6 +1,6 @@
 """The README of the package: without links and images that only work in the repository.
 
-All other metadata is in pyproject.toml. A package index shows the README alone: a relative link leads nowhere there.
+All other metadata is in pyproject.toml. A package index shows the README alone: its relative links lead nowhere.
 """
 
 import re
