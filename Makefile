@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test lint docs notebooks clean
+.PHONY: demo test lint dist docs notebooks clean
 
 demo: .venv/demo-installed
 	$(BIN)/ser-graph demo --out runs/demo
@@ -15,6 +15,13 @@ lint: .venv/test-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Both distributions, each as an archive and as a wheel, in build/dist; what an index would refuse is an error.
+dist: .venv/test-installed
+	rm -rf build/dist
+	$(BIN)/python -m build --outdir build/dist runtime
+	$(BIN)/python -m build --outdir build/dist .
+	$(BIN)/twine check --strict build/dist/*
 
 # The site, in build/docs; a warning is an error.
 docs: .venv/docs-installed

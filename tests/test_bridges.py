@@ -56,18 +56,19 @@ def place(tmp_path, monkeypatch):
 def test_the_snippets_of_the_page_run(place, capsys):
     text = (ROOT / "docs" / "bridges.md").read_text("utf-8")
     snippets = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(snippets) == 7
+    assert len(snippets) == 8
     clips, names = None, {}
     for snippet in snippets:
         exec(snippet, names)
         if "from_datasets" in snippet:
             clips = names["table"]
-        if "from_audformat" in snippet:  # the last snippet needs the table of the dataset again
+        if "from_audformat" in snippet:  # later snippets need the table of the dataset again
             assert names["table"]["split"].tolist() == ["test", "test", "train", "train"]
             names["table"] = clips
     assert clips["split"].value_counts().to_dict() == {"train": 12, "dev": 6, "test": 12}
     assert names["upstream"].emotions == ["anger", "neutral"]
     assert "library_name" in (place / "students" / "mine" / "README.md").read_text("utf-8")
     assert (place / "results" / "db.yaml").exists()
+    assert names["student"].info["settings"]["teacher"] == "gnn"
     assert (names["everywhere"].degrees()[names["everywhere"].test_mask] == 3).all()
     assert "'uar'" in capsys.readouterr().out

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import setuptools
 import yaml
 
 import ser_graph
@@ -97,6 +99,44 @@ def test_version_is_the_same_everywhere() -> None:
     assert citation["version"] == PROJECT["version"]
     newest = re.search(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert newest and newest[1] == PROJECT["version"]
+
+
+def test_no_link_of_the_package_needs_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package index shows the README alone; all its words stay."""
+    assert "readme" in PROJECT["dynamic"]
+    given: dict[str, str] = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **values: given.update(values))
+    runpy.run_path(str(ROOT / "setup.py"))
+    shown = given["long_description"]
+    links = re.compile(r"(!?)\[([^\]]*)\]\(([^)]+)\)")
+    assert all(target.startswith(("http", "#")) for _, _, target in links.findall(shown))
+    of_runtime = (ROOT / "runtime" / "README.md").read_text("utf-8")
+    assert all(target.startswith(("http", "#")) for _, _, target in links.findall(of_runtime))
+    written = (ROOT / "README.md").read_text("utf-8")
+    assert len(links.findall(written)) > 10
+    assert links.sub(lambda found: "" if found[1] else found[2], written) == links.sub(r"\2", shown)
+
+
+def test_hosted_checks_are_those_of_a_fresh_machine() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
+    (job,) = workflow["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    targets = set(re.findall(r"make (\w+)", (ROOT / ".ci" / "run").read_text("utf-8")))
+    assert targets == {"test", "dist", "docs"}
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert targets <= set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+    assert "twine check --strict build/dist/*" in makefile
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem
+)
+def test_issue_template_has_what_a_form_needs(path: Path) -> None:
+    form = yaml.safe_load(path.read_text("utf-8"))
+    assert form["name"] and form["description"]
+    fields = [field for field in form["body"] if field["type"] != "markdown"]
+    assert len({field["id"] for field in fields}) == len(fields) > 0
+    assert all(field["attributes"]["label"] for field in fields)
 
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

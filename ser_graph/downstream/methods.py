@@ -5,7 +5,7 @@
 | ``"nsl"`` | outputs of neighbours, brought close together (the paper) | edges |
 | ``"graph"`` | the distribution of similarities over a clip's neighbours and others | edges, teacher |
 | ``"regress"`` | the teacher's embedding, predicted from `fc1` | teacher |
-| ``"distil"`` | class probabilities of a probe of the teacher | teacher, labels |
+| ``"distil"`` | class probabilities of a probe of the teacher, or of a GNN (``teacher="gnn"``) | teacher, labels |
 
 Methods joined by ``+`` add their terms, each with its own weight: ``"distil+regress"``.
 

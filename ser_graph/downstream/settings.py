@@ -16,7 +16,7 @@ METHODS = {
     "nsl": 0.1,  # the paper's: bring the outputs of neighbours together
     "graph": 1.0,  # match the teacher's similarities of a clip to its neighbours and to other clips
     "regress": 5.0,  # predict the teacher's embedding from fc1
-    "distil": 1.0,  # predict the class probabilities of the teacher's probe
+    "distil": 1.0,  # predict the class probabilities of a probe of the teacher, or of a GNN
 }
 """The methods, each with its default weight (`alpha` = None)."""
 
@@ -101,6 +101,13 @@ class TrainingSettings(Settings):
         "method",
         "mean that is subtracted from the teacher's embeddings; the edges of the graph do not change",
         of=("graph", "regress", "distil"),
+    )
+    teacher: Literal["probe", "gnn"] = setting(
+        "probe",
+        "method",
+        "source of the class probabilities: probe, a linear probe of the embeddings; gnn, a graph neural network "
+        "(GraphSAGE) on embeddings and edges",
+        of=("distil",),
     )
     n_neighbors: int | None = setting(
         None, "method", "neighbours per clip; None means all neighbours in the graph", of=("nsl", "graph"), ge=1
@@ -205,7 +212,8 @@ class TrainingSettings(Settings):
     @property
     def uses_graph(self) -> bool:
         """Whether the student learns from the edges of the graph."""
-        return self.learns_from is not None and not {"nsl", "graph"}.isdisjoint(self.methods)
+        of_edges = {"nsl", "graph", *(["distil"] if self.teacher == "gnn" else [])}
+        return self.learns_from is not None and not of_edges.isdisjoint(self.methods)
 
     @property
     def uses_unlabelled(self) -> bool:

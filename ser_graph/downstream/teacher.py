@@ -4,8 +4,10 @@ import copy
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import subgraph
 
 from ser_graph.corpora import originals
+from ser_graph.downstream.gnn import gnn_log_probs
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
@@ -29,6 +31,10 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
         `teacher`, [N, D] float32 embeddings without the mean that `center` names, of unit variance, 0 for clips
         that the training does not use; or `teacher_log_probs`, [N, K] float32, NaN for clips without probabilities
         of the teacher.
+
+    Raises:
+        InputError: embeddings without the mean that `center` names; or method distil with labels of fewer than two
+            classes.
     """
     view = copy.copy(data)
     view.y = torch.where(labelled, data.y, -1)
@@ -44,7 +50,13 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
     if "distil" in methods:
         original = torch.from_numpy(originals(data.table))
         known = torch.where(original, view.y, -1)
-        view.teacher_log_probs = probe_log_probs(teacher, known, rows, len(data.emotions))
+        _check_classes(known)
+        if settings.teacher == "gnn":
+            edges, _ = subgraph(rows, data.edge_index, relabel_nodes=True, num_nodes=len(rows))
+            found = gnn_log_probs(teacher[rows], edges, known[rows], len(data.emotions), settings.seed)
+            view.teacher_log_probs = _spread(found, rows, torch.nan)
+        else:
+            view.teacher_log_probs = probe_log_probs(teacher, known, rows, len(data.emotions))
     if methods & {"graph", "regress"}:
         view.teacher = unit_variance(teacher, rows)
     return view
@@ -98,28 +110,30 @@ def probe_log_probs(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Ten
 
     Args:
         emb: [N, D].
-        y: [N] labels that the training may use, -1 elsewhere; the probe is fitted on them alone.
+        y: [N] labels of at least two classes that the training may use, -1 elsewhere; the probe is fitted on them
+            alone.
         rows: [N] bool, the clips to predict.
         n_classes: K.
 
     Returns:
         [N, K] float32, -inf for classes without a label, NaN in other rows.
-
-    Raises:
-        InputError: labels of fewer than two classes.
     """
     known = y >= 0
-    if len(y[known].unique()) < 2:
-        raise InputError(
-            "Method distil fits a probe on training clips of at least two labelled emotions; the "
-            "graph has fewer: label clips of more emotions"
-        )
     probe = TeacherProbe().fit(emb[known].double().numpy(), y[known].numpy())
     log_probs = torch.full((int(rows.sum()), n_classes), -torch.inf)
     log_probs[:, torch.from_numpy(probe.classes_)] = torch.from_numpy(
         probe.predict_log_proba(emb[rows].double().numpy())
     ).float()
     return _spread(log_probs, rows, torch.nan)
+
+
+def _check_classes(y: Tensor) -> None:
+    """Raise `InputError` for labels of fewer than two classes."""
+    if len(y[y >= 0].unique()) < 2:
+        raise InputError(
+            "Method distil fits its teacher on training clips of at least two labelled emotions; the "
+            "graph has fewer: label clips of more emotions"
+        )
 
 
 def _spread(values: Tensor, rows: Tensor, elsewhere: float = 0.0) -> Tensor:

@@ -174,6 +174,8 @@ def test_who_uses_the_graph_and_who_unlabelled_clips():
     assert [one for one in METHODS if TrainingSettings(method=one).uses_graph] == ["nsl", "graph"]
     assert TrainingSettings(method="distil+nsl").uses_graph
     assert not TrainingSettings(method="distil+regress").uses_graph
+    assert TrainingSettings(method="distil+regress", teacher="gnn").uses_graph
+    assert not TrainingSettings(method="regress", teacher="gnn").uses_graph
     assert [one for one in METHODS if TrainingSettings(method=one).uses_unlabelled] == list(METHODS_BESIDE)
     assert not any(TrainingSettings(method=one, unlabelled_ratio=0).uses_unlabelled for one in METHODS)
     assert not TrainingSettings(same_label=True).uses_unlabelled

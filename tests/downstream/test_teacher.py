@@ -62,10 +62,16 @@ def test_class_probabilities_are_a_probe_of_the_known_labels(toy_graph):
     of_two = probe_log_probs(toy_graph.emb, torch.where(y == 1, -1, y), rows, 4)[:75].exp()
     assert not of_two[:, [1, 3]].any()
     torch.testing.assert_close(of_two.sum(1), torch.ones(75))
+
+
+@pytest.mark.parametrize("teacher", ["probe", "gnn"])
+def test_labels_of_one_emotion_teach_no_probabilities(toy_graph, teacher):
+    labelled = toy_graph.train_mask & (toy_graph.y == 1)
+    settings = TrainingSettings(method="distil", teacher=teacher)
     with pytest.raises(
-        InputError, match="Method distil fits a probe on training clips of at least two labelled emotions"
+        InputError, match="Method distil fits its teacher on training clips of at least two labelled emotions"
     ):
-        probe_log_probs(toy_graph.emb, torch.where(y == 1, 1, -1), rows, 3)
+        training_view(toy_graph, toy_graph.train_mask, labelled, settings)
 
 
 @pytest.mark.parametrize("method", METHODS_BESIDE)
@@ -107,10 +113,10 @@ def test_which_clips_are_of_the_corpora_of_others(toy_graph):
     assert corpus_clips(toy_graph, toy_graph.train_mask).all()
 
 
-@pytest.mark.parametrize("method", METHODS_BESIDE)
-def test_a_hidden_label_is_nowhere_to_be_seen(toy_graph, method, relabel):
+@pytest.mark.parametrize(("method", "teacher"), [*((one, "probe") for one in METHODS_BESIDE), ("distil", "gnn")])
+def test_a_hidden_label_is_nowhere_to_be_seen(toy_graph, method, teacher, relabel):
     """Neither in the labels, nor in the edges of one label, nor in what the teacher says."""
-    settings = TrainingSettings(label_fraction=0.2, same_label=True, method=method)
+    settings = TrainingSettings(label_fraction=0.2, same_label=True, method=method, teacher=teacher)
     labelled = labelled_nodes(toy_graph, settings)
     other = copy.deepcopy(toy_graph)
     relabel(other, ~labelled, 0)

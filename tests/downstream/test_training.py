@@ -663,6 +663,7 @@ def test_learns(toy_graph):
         ({"semantics": "tf"}, r"Bad semantics 'tf', expected one of \['official', 'together'\]"),
         ({"schedule": "step"}, r"Bad schedule 'step', expected one of \['cosine', 'paper'\]"),
         ({"keep": "first"}, r"Bad keep 'first', expected one of \['best', 'last'\]"),
+        ({"teacher": "mlp"}, r"Bad teacher 'mlp', expected one of \['gnn', 'probe'\]"),
         ({"center": "mean"}, r"Bad center 'mean', expected one of \['corpus', 'none', 'speaker'\]"),
         ({"alpha": float("inf")}, "Bad alpha inf"),
         ({"unlabelled_ratio": "two"}, "Bad unlabelled_ratio 'two'"),

@@ -205,6 +205,7 @@ OTHERS = {
     "semantics": "official",
     "strategy": "memory_bank",
     "same_label": True,
+    "teacher": "gnn",
     "center": "none",
     "label_fraction": 0.1,
     "labelled_speakers": 2,
