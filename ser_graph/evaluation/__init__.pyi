@@ -31,4 +31,4 @@ from .significance import (
     mcnemar as mcnemar,
     two_proportion_z as two_proportion_z,
 )
-from .verdict import verdict as verdict
+from .run_verdict import verdict as verdict
