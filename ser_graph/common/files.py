@@ -45,6 +45,17 @@ def full_disk_named(path: str | Path) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def os_errors_named(name: str | Path) -> Iterator[None]:
+    """Add the name of a file to an error of the system that has none, e.g. of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(name)) from error
+        raise
+
+
 def named(path: str | Path) -> Path:
     """The absolute path, with links, `~` and `.` resolved; it always has a name.
 
@@ -82,7 +93,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / given.name
             yield part
-            with part.open("rb") as written, given.open("ab") as target:
+            with os_errors_named(given), part.open("rb") as written, given.open("ab") as target:
                 shutil.copyfileobj(written, target)
         return
     whole = named(path)
