@@ -57,7 +57,7 @@ def test_version_is_that_of_the_package(call):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_an_error_of_the_output_names_it():
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "ser_graph", "settings", "train"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, one_line(done.stderr)) == (1, "Error: No space left on device: standard output")

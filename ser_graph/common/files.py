@@ -270,17 +270,27 @@ def read_json(path: str | Path) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text; `ValueError` for everything that is no JSON, also NaN and endless nesting."""
+    """The value of a JSON text; `ValueError` for all that is no JSON, and for NaN, deep nesting, half characters."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
+    _check_depth(value)
+    if "\\ud" in text.lower():  # half a character, as in "\\ud800", which no file can store
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text in it ends or begins within a character") from None
+    return value
+
+
+def _check_depth(value: Any) -> None:
     level: list[Any] = [[value]]
     for _ in range(_DEEPEST):
         inside = (one.values() if isinstance(one, dict) else one for one in level)
         level = [inner for one in inside for inner in one if isinstance(inner, dict | list)]
         if not level:
-            return value
+            return
     raise ValueError("its values are nested too deeply")
 
 

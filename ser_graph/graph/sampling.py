@@ -12,6 +12,7 @@ from torch_geometric.sampler import BaseSampler, NodeSamplerInput, SamplerOutput
 from torch_geometric.sampler.base import SubgraphType
 
 from ser_graph.audio.mapped import count_read, will_need
+from ser_graph.common.settings import plain_value
 from ser_graph.errors import InputError, bad_value
 
 
@@ -192,6 +193,7 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
                 f"Bad data of type {type(data).__name__}, expected one graph of clips (a PyG Data); PyG's own "
                 "NeighborLoader takes heterogeneous graphs and stores"
             )
+        settings, num_neighbors = plain_value(settings), plain_value(list(num_neighbors))
         for name in ("replace", "temporal_strategy", "time_attr", "input_time"):
             given = settings.pop(name, None)
             if given is not None and given is not False:
@@ -204,7 +206,7 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
         )
         if not settings.get("num_workers"):
             settings.setdefault("filter_per_worker", False)  # sampling and reading are then separate steps
-        super().__init__(data, list(num_neighbors), neighbor_sampler=sampler, **settings)
+        super().__init__(data, num_neighbors, neighbor_sampler=sampler, **settings)
 
     def _get_iterator(self) -> Any:
         iterator = super()._get_iterator()

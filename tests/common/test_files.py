@@ -226,7 +226,7 @@ def test_what_no_other_program_could_read_is_not_written(tmp_path, content):
     assert names(tmp_path) == ["a.json"]
 
 
-@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe\x00bad", b"<html>"])
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe\x00bad", b"<html>", rb'["\ud800"]'])
 def test_broken_json_is_named(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.json is not readable JSON") as caught:

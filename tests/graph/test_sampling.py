@@ -90,6 +90,15 @@ def test_disjoint_subgraphs_are_those_of_each_seed_alone(drawn, counts):
         assert torch.equal(out.node[out.row], source) and torch.equal(out.node[out.col], target)
 
 
+def test_numbers_of_numpy_and_torch(toy_graph):
+    how = {"input_nodes": toy_graph.train_mask}
+    plain = list(NeighborLoader(toy_graph, [2], batch_size=8, **how))
+    foreign = list(
+        NeighborLoader(toy_graph, np.array([2]), batch_size=np.int64(8), num_workers=torch.tensor(0), **how)
+    )
+    assert [batch.n_id.tolist() for batch in foreign] == [batch.n_id.tolist() for batch in plain]
+
+
 def test_what_a_disjoint_batch_holds(toy_graph):
     loader = NeighborLoader(toy_graph, [2], batch_size=4, input_nodes=toy_graph.train_mask, disjoint=True)
     batch = next(iter(loader))
