@@ -270,7 +270,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text; `ValueError` for all that is no JSON, and for NaN, deep nesting, half characters."""
+    """The value of a JSON text; `ValueError` for all that is no JSON, NaN, deep nesting and half characters."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:

@@ -11,7 +11,7 @@ from torch_geometric.loader.base import DataLoaderIterator
 from torch_geometric.sampler import BaseSampler, NodeSamplerInput, SamplerOutput
 from torch_geometric.sampler.base import SubgraphType
 
-from ser_graph.audio.mapped import count_read, will_need
+from ser_graph.audio.mapped import check_finite_rows, count_read, will_need
 from ser_graph.common.settings import plain_value
 from ser_graph.errors import InputError, bad_value
 
@@ -221,6 +221,7 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
         batch = super().filter_fn(out)
         if "x" in self.data:
             count_read(self.data.x, batch.x.nbytes)
+            check_finite_rows(batch.x, out.node)
         return batch
 
 
