@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ser_graph.common.files import os_errors_named
 from ser_graph.common.memory import keep_freed_memory
 from ser_graph.errors import InputError, bad_value, one_line, shorten, visible
 from ser_graph_runtime.ready import DEFAULT as DEFAULT_MODEL, READY
@@ -812,17 +813,22 @@ def _predict_stream(
         windows = record(windows, "microphone" if microphone else "-", out)
     with contextlib.suppress(KeyboardInterrupt):
         for one in windows:
-            print(one_line(one), flush=True)
+            _print(one_line(one))
 
 
 def _show(text: object) -> None:
     """Print text in which control characters are shown: names of a corpus may contain them."""
-    print(visible(text))
+    _print(visible(text))
 
 
 def _show_json(value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    print("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
+    _print("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
+
+
+def _print(text: str) -> None:
+    with os_errors_named("standard output"):
+        print(text, flush=True)
 
 
 class _OneLine(logging.Formatter):

@@ -55,6 +55,14 @@ def test_version_is_that_of_the_package(call):
     assert ser_graph.__version__ == project["version"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_error_of_the_output_names_it():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "ser_graph", "settings", "train"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, one_line(done.stderr)) == (1, "Error: No space left on device: standard output")
+
+
 def test_check_as_text_and_json(call, corpus):
     code, out, _ = call("check", "synthetic", corpus)
     assert code == 0 and "63" in out

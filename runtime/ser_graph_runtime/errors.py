@@ -20,6 +20,10 @@ class InputError(ValueError):
         super().__init__(text)
 
 
+class ModelError(InputError):
+    """The model cannot be used, whatever the sound is."""
+
+
 def bad_value(what: str, given: object, expected: Iterable[object], *, or_else: str = "") -> InputError:
     """An `InputError` for a name that is not in a closed list.
 

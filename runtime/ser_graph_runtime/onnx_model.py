@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ser_graph_runtime.errors import InputError
+from ser_graph_runtime.errors import InputError, ModelError
 from ser_graph_runtime.extras import extra_package
 from ser_graph_runtime.metadata import METADATA_KEY, checked_metadata
 from ser_graph_runtime.models import Heard, checked_voice
@@ -86,10 +86,15 @@ class OnnxModel:
         return self._ask(self._session, WAVEFORM, waveforms, voice)
 
     def _ask(self, session: Any, name: str, values: np.ndarray, voice: np.ndarray | None) -> Heard:
-        if not self.normalises_by_speaker:
-            return *session.run(OUTPUTS, {name: values}), None
-        known = checked_voice(voice, len(values), self.features["n_mels"])
-        return tuple(session.run([*OUTPUTS, VOICE_AFTER], {name: values, VOICE: known}))
+        names, given = [*OUTPUTS], {name: values}
+        if self.normalises_by_speaker:
+            names.append(VOICE_AFTER)
+            given[VOICE] = checked_voice(voice, len(values), self.features["n_mels"])
+        probabilities, fc1, *after = session.run(names, given)
+        # The sound is finite (see `sound` and `streaming`), so weights are to blame.
+        if not (np.isfinite(probabilities).all() and np.isfinite(fc1).all()):
+            raise ModelError(f"{self.path} holds weights that are not finite; export the student again")
+        return probabilities, fc1, after[0] if after else None
 
     def _check_values(self) -> None:
         """Refuse a network that is not what its metadata say."""

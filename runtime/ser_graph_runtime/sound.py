@@ -21,6 +21,7 @@ FOREIGN_SUFFIXES = frozenset({".3gp", ".aac", ".amr", ".m4a", ".mka", ".mp4", ".
 
 _UNKNOWN_LENGTH = 2**36 - 1  # frames, the maximum of FLAC; a larger number means that the length is unknown
 _STREAMED = 0x7FFFF000  # bytes: programs that cannot return to the header write it into a WAV
+_OGG_PAGE = 65_307  # bytes, the maximum
 _WAV_SIZES = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
@@ -53,7 +54,7 @@ class SoundReader:
         self.rate, self.channels = file.samplerate, file.channels
         self.codec = f"{file.format} {file.subtype}"
         self.frames = file.frames if file.frames < _UNKNOWN_LENGTH else None
-        self._log = file.extra_info  # read before decoding: the end of an Ogg file adds a warning to this text
+        self._log = file.extra_info
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Decode the file from its start to its end.
@@ -74,7 +75,7 @@ class SoundReader:
             n += len(block)
             _check_samples(block, self._path)
             yield block
-        if cut := _cut(self.frames, n, self._log):
+        if cut := _cut(self.frames, n, self._log) or _cut_ogg(self._path, self._file):
             raise SoundError(self._path, "truncated", f"{cut}; fetch it again")
         if not n:
             raise SoundError(self._path, "empty", _why_no_samples(self._path, self._file))
@@ -212,7 +213,25 @@ def _cut(promised: int | None, decoded: int, log: str) -> str:
         return f"the header promises {sizes[1]} bytes of sound, there are {sizes[2]}"
     if promised is not None and decoded < promised:
         return f"the header promises {promised} frames, {decoded} can be decoded"
-    return "the stream ends without its end mark" if "File ended unexpectedly" in log else ""
+    return ""
+
+
+def _cut_ogg(path: Path, file: Any) -> str:
+    """What is missing in an Ogg file, which has no number of frames: its last page has a mark, and is complete.
+
+    libsndfile also warns of some complete files.
+    """
+    if file.format != "OGG":
+        return ""
+    with path.open("rb") as stored:
+        stored.seek(max(0, path.stat().st_size - _OGG_PAGE))
+        end = stored.read()
+    for page in re.finditer(rb"OggS\0(.).{20}(.)", end, re.DOTALL):
+        flags, n_sizes = page[1][0], page[2][0]
+        sizes = end[page.end() : page.end() + n_sizes]
+        if flags & 4 and len(sizes) == n_sizes and page.end() + n_sizes + sum(sizes) <= len(end):
+            return ""
+    return "the stream ends without its end mark"
 
 
 def _why_no_samples(path: Path, file: Any) -> str:

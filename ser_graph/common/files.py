@@ -45,6 +45,17 @@ def full_disk_named(path: str | Path) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def os_errors_named(name: str | Path) -> Iterator[None]:
+    """Add the name of a file to an error of the system that has none, e.g. of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(name)) from error
+        raise
+
+
 def named(path: str | Path) -> Path:
     """The absolute path, with links, `~` and `.` resolved; it always has a name.
 
@@ -82,7 +93,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / given.name
             yield part
-            with part.open("rb") as written, given.open("ab") as target:
+            with os_errors_named(given), part.open("rb") as written, given.open("ab") as target:
                 shutil.copyfileobj(written, target)
         return
     whole = named(path)
@@ -259,17 +270,27 @@ def read_json(path: str | Path) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text; `ValueError` for everything that is no JSON, also NaN and endless nesting."""
+    """The value of a JSON text; `ValueError` for all that is no JSON, NaN, deep nesting and half characters."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
+    _check_depth(value)
+    if "\\ud" in text.lower():  # half a character, as in "\\ud800", which no file can store
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text in it ends or begins within a character") from None
+    return value
+
+
+def _check_depth(value: Any) -> None:
     level: list[Any] = [[value]]
     for _ in range(_DEEPEST):
         inside = (one.values() if isinstance(one, dict) else one for one in level)
         level = [inner for one in inside for inner in one if isinstance(inner, dict | list)]
         if not level:
-            return value
+            return
     raise ValueError("its values are nested too deeply")
 
 

@@ -1,7 +1,9 @@
 """The progress of long work: a bar in a terminal and in notebooks, a plain line now and then in a log."""
 
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self, TextIO
 
@@ -9,6 +11,7 @@ from tqdm.auto import tqdm
 
 _FIRST = 2.0  # seconds before the first line: shorter work prints nothing
 _BETWEEN = 10.0  # seconds between two lines
+_TICK = 0.5  # seconds between two looks at the clock while an item takes long
 
 
 def progress_bar(
@@ -51,8 +54,8 @@ def _shows_bars() -> bool:
 class ProgressLines:
     """Lines of progress, with the methods of tqdm that the library uses.
 
-    A line appears when an item is finished: the first after 2 s, further lines after 10 s each, and a last line at
-    the end. Work that ends within 2 s prints nothing.
+    The first line appears after 2 s, further lines after 10 s each, also within a long item, and a last line at the
+    end. Work that ends within 2 s prints nothing.
 
     Args:
         items: what to iterate over.
@@ -94,6 +97,10 @@ class ProgressLines:
         self._start = clock()
         self._next = self._start + _FIRST
         self._shown: int | None = None  # the count of the last line
+        self._lock, self._done = threading.Lock(), threading.Event()
+        if self._is_open:
+            # A weak reference: work that failed leaves its bar, and nothing may go on to print it.
+            threading.Thread(target=_print_when_due, args=(weakref.ref(self), self._done), daemon=True).start()
 
     def __iter__(self) -> Iterator[Any]:
         with self:
@@ -110,9 +117,14 @@ class ProgressLines:
     def update(self, n: int = 1) -> None:
         """Count items that are finished, and print a line if it is time for one."""
         self.n += n
-        if self._is_open and (now := self._clock()) >= self._next:
-            self._next = now + _BETWEEN
-            self._print(now)
+        self.print_when_due()
+
+    def print_when_due(self) -> None:
+        """Print a line if it is time for one."""
+        with self._lock:
+            if self._is_open and (now := self._clock()) >= self._next:
+                self._next = now + _BETWEEN
+                self._print(now)
 
     def set_description(self, desc: str, refresh: bool = True) -> None:
         """Give the work another name."""
@@ -131,7 +143,9 @@ class ProgressLines:
         """Print the last line, if the work was long enough for one."""
         if not self._is_open:
             return
-        self._is_open = False
+        self._done.set()
+        with self._lock:
+            self._is_open = False
         if (now := self._clock()) >= self._start + _FIRST and self.n != self._shown:
             self._print(now)
 
@@ -143,6 +157,15 @@ class ProgressLines:
         parts = [f"{count} {unit}", _time(now - self._start), self.postfix]
         text = ", ".join(filter(None, parts))
         print(f"{self.desc}: {text}" if self.desc else text, file=self._file, flush=True)
+
+
+def _print_when_due(reference: "weakref.ref[ProgressLines]", done: threading.Event) -> None:
+    """Print the lines of an item that takes long; ends with the work, or with its last reference."""
+    while not done.wait(_TICK):
+        if (bar := reference()) is None:
+            return
+        bar.print_when_due()
+        del bar
 
 
 def _time(seconds: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.fields import FieldInfo
 
-from ser_graph.errors import InputError, bad_value
+from ser_graph.errors import InputError, bad_value, shorten
 
 
 def _different(names: list[str]) -> list[str]:
@@ -99,9 +99,22 @@ def read_record(kind: type[R], content: object, where: str | Path, way_out: str)
     if not isinstance(content, dict):
         raise InputError(f"{where} holds a {type(content).__name__}, expected an object of JSON; {way_out}")
     try:
-        return kind(**content)
+        record = kind(**content)
     except InputError as error:
         raise InputError(f"{where}: {error}; {way_out}") from None
+    if missing := shorten(_missing_settings(record)):
+        raise InputError(f"{where}: {missing} missing; {way_out}")
+    return record
+
+
+def _missing_settings(record: Record) -> Iterator[str]:
+    """The names of settings that a file lacks; a default in their place could change what a model hears."""
+    for name in type(record).model_fields:
+        value = getattr(record, name)
+        if name not in record.model_fields_set and (isinstance(record, Settings) or isinstance(value, Settings)):
+            yield name
+        if isinstance(value, Record):
+            yield from (f"{name}.{inner}" for inner in _missing_settings(value))
 
 
 class Settings(Record):

@@ -448,7 +448,7 @@ class _Run:
 class _History(Record):
     """The history in a checkpoint, a row per finished epoch."""
 
-    rows: list[dict[str, float]] = Field(description="numbers by name, for each epoch", min_length=1)
+    rows: list[dict[str, int | float]] = Field(description="numbers by name, for each epoch", min_length=1)
 
 
 def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> None:

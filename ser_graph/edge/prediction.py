@@ -21,6 +21,7 @@ from ser_graph.errors import InputError
 from ser_graph.graph.compatibility import check_compatible
 from ser_graph_runtime.answers import Answer, near_text
 from ser_graph_runtime.arrays import repeat_to
+from ser_graph_runtime.errors import ModelError
 from ser_graph_runtime.nearest import Nearest
 from ser_graph_runtime.recordings import files_by_name, recording_blocks
 from ser_graph_runtime.sound import SoundError, read_mono
@@ -175,7 +176,7 @@ def _predict_recordings(
             if not windows:
                 raise InputError("It ended without a sample")
         except InputError as error:
-            if is_one:
+            if is_one or isinstance(error, ModelError):
                 raise
             unreadable[name] = str(error) if isinstance(error, SoundError) else f"{name}: {error}"
             warnings.warn(unreadable[name], stacklevel=3)

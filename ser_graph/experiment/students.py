@@ -61,7 +61,7 @@ def prepare_students(
         for number, settings in enumerate(grid)
     )
     pool = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
-    bar = progress_bar(total=len(grid), desc=f"students, {jobs} at a time", disable=not progress)
+    bar = progress_bar(total=len(grid), desc=f"training, {jobs} at a time", unit="student", disable=not progress)
     try:
         with bar, safe_imports(), parallel_config("loky", inner_max_num_threads=1), warnings.catch_warnings():
             # A process that has grown is replaced: nothing is wrong.

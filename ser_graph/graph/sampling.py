@@ -11,7 +11,8 @@ from torch_geometric.loader.base import DataLoaderIterator
 from torch_geometric.sampler import BaseSampler, NodeSamplerInput, SamplerOutput
 from torch_geometric.sampler.base import SubgraphType
 
-from ser_graph.audio.mapped import count_read, will_need
+from ser_graph.audio.mapped import check_finite_rows, count_read, will_need
+from ser_graph.common.settings import plain_value
 from ser_graph.errors import InputError, bad_value
 
 
@@ -192,6 +193,7 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
                 f"Bad data of type {type(data).__name__}, expected one graph of clips (a PyG Data); PyG's own "
                 "NeighborLoader takes heterogeneous graphs and stores"
             )
+        settings, num_neighbors = plain_value(settings), plain_value(list(num_neighbors))
         for name in ("replace", "temporal_strategy", "time_attr", "input_time"):
             given = settings.pop(name, None)
             if given is not None and given is not False:
@@ -204,7 +206,7 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
         )
         if not settings.get("num_workers"):
             settings.setdefault("filter_per_worker", False)  # sampling and reading are then separate steps
-        super().__init__(data, list(num_neighbors), neighbor_sampler=sampler, **settings)
+        super().__init__(data, num_neighbors, neighbor_sampler=sampler, **settings)
 
     def _get_iterator(self) -> Any:
         iterator = super()._get_iterator()
@@ -219,6 +221,7 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
         batch = super().filter_fn(out)
         if "x" in self.data:
             count_read(self.data.x, batch.x.nbytes)
+            check_finite_rows(batch.x, out.node)
         return batch
 
 

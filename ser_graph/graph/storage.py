@@ -106,7 +106,7 @@ def _agreed(data: ClipGraph, table: pd.DataFrame, meta: GraphMeta) -> ClipGraph:
 
 
 def _check_finite(data: ClipGraph) -> None:
-    """Refuse NaN and infinity in all tensors except `x`, which `write_array` checks."""
+    """Refuse NaN and infinity in all tensors except `x`, which `read_rows` checks when it is used."""
     for name in ("emb", "edge_weight"):
         if not torch.isfinite(data[name].sum(dtype=torch.float64)):  # a sum with NaN or infinity is not finite
             row = int((~torch.isfinite(data[name])).nonzero()[0, 0])

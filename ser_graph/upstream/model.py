@@ -312,7 +312,7 @@ def _check_not_a_cache(folder: Path) -> None:
 
 
 def _check_complete(name: str | Path, model: nn.Module, missing: list[str]) -> None:
-    """Refuse a checkpoint that does not fit its configuration: the missing tensors would be random."""
+    """Refuse a checkpoint that does not fit its configuration: missing tensors would be random, NaN spreads."""
     lost = [key for key in missing if not key.startswith(_HEAD) and not key.endswith(_ONLY_IN_TRAINING)]
     if lost:
         raise InputError(
@@ -320,6 +320,9 @@ def _check_complete(name: str | Path, model: nn.Module, missing: list[str]) -> N
             f"{type(model).__name__} ({shorten(lost, 2)}); expected the weights of the model that config.json "
             "describes"
         )
+    for key, value in model.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise InputError(f"The checkpoint of {str(name)!r} holds NaN or infinity in {key}; fetch it again")
 
 
 def _check_has_projector(model: Any) -> None:

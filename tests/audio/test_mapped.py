@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from ser_graph.audio import mapped as mapped_module
 from ser_graph.audio.mapped import give_back, map_array, read_rows, will_need, write_array
 from ser_graph.audio.settings import LogMelSettings
+from ser_graph.errors import InputError
 from ser_graph.graph import build_graph, save_graph
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
@@ -130,6 +131,19 @@ def test_an_array_is_written_in_blocks(made, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "new.npy"), x.numpy())
     write_array(tmp_path / "none.npy", x[:0])
     assert np.load(tmp_path / "none.npy").shape == (0, 64, 64)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_named_when_it_is_read(made, tmp_path, value):
+    content = np.load(made)
+    content[[7, 9], 3, 5] = value
+    np.save(tmp_path / "bad.npy", content)
+    x = map_array(tmp_path / "bad.npy")
+    assert len(read_rows(x, torch.tensor([8, 6]))) == 2
+    with pytest.raises(InputError, match="The spectrogram of clip 9 holds NaN or infinity"):
+        read_rows(x, torch.tensor([8, 9, 7]))
+    with pytest.raises(InputError, match="The spectrogram of clip 7 holds NaN or infinity"):
+        write_array(tmp_path / "new.npy", x)
 
 
 @LINUX

@@ -100,6 +100,12 @@ def test_what_is_no_file_is_written_to_and_stays(tmp_path, kind, capfd):
         assert path.is_symlink() and capfd.readouterr().out.endswith("whole")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_error_of_a_full_device_names_it():
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"), atomic_file("/dev/full") as part:
+        part.write_text("whole")
+
+
 def test_a_link_is_followed_and_home_is_found(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to("real.txt")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -220,7 +226,7 @@ def test_what_no_other_program_could_read_is_not_written(tmp_path, content):
     assert names(tmp_path) == ["a.json"]
 
 
-@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe\x00bad", b"<html>"])
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe\x00bad", b"<html>", rb'["\ud800"]'])
 def test_broken_json_is_named(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.json is not readable JSON") as caught:

@@ -3,6 +3,8 @@
 import io
 import re
 import sys
+import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -58,6 +60,28 @@ def test_lines_are_at_most_one_in_ten_seconds_and_never_long_apart(seconds: floa
     assert max(gaps) <= 10 + seconds + 0.01  # an item that is not finished has nothing to say
     assert lines[-1] == f"cooking: {round(100 / seconds):,}/{round(100 / seconds):,} eggs, {times[-1]:.0f} s"
     assert len(lines) == len(set(lines)) == len(times)
+
+
+def test_a_long_item_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"_FIRST": 0.2, "_BETWEEN": 0.3, "_TICK": 0.05}.items():
+        monkeypatch.setattr(progress, name, seconds)
+    log = io.StringIO()
+    with ProgressLines(desc="cooking", total=2, unit="egg", file=log):
+        time.sleep(1.5)
+    lines = log.getvalue().splitlines()
+    assert 3 <= len(lines) <= 6 and lines[0].startswith("cooking: 0/2 eggs, "), lines
+
+
+def test_an_abandoned_bar_ends_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_TICK", 0.02)
+    before = threading.active_count()
+    bar = ProgressLines(total=2, file=io.StringIO())
+    assert threading.active_count() == before + 1
+    del bar
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert threading.active_count() == before
 
 
 def test_short_work_prints_nothing() -> None:

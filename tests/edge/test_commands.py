@@ -13,6 +13,7 @@ import onnx
 import pandas as pd
 import pytest
 import soundfile
+from onnx import numpy_helper
 
 from ser_graph.downstream import predict_clips
 from ser_graph.evaluation import expected_calibration_error, fit_temperature, with_temperature
@@ -170,6 +171,15 @@ def test_nothing_is_computed_for_a_place_where_nothing_can_be_written(call, expo
         code, text, error = call(*arguments)
         assert (code, text) == (1, "") and words in one_line(error), (arguments, error)
     assert [path.name for path in precious.iterdir()] == ["thesis.txt"]
+
+
+def test_weights_that_are_not_finite_are_not_blamed_on_the_sound(call, exported, folder, tmp_path):
+    model = onnx.load(exported)
+    weights = next(one for one in model.graph.initializer if one.data_type == onnx.TensorProto.FLOAT and one.dims)
+    weights.CopyFrom(numpy_helper.from_array(np.full(list(weights.dims), np.nan, np.float32), weights.name))
+    onnx.save(model, tmp_path / "bad.onnx")
+    code, _, error = call("predict", "--model", tmp_path / "bad.onnx", folder)
+    assert code == 1 and "bad.onnx holds weights that are not finite; export the student again" in one_line(error)
 
 
 def test_mistakes_are_one_line(call, exported, student, folder, pipe, toy_graph, tmp_path):

@@ -90,6 +90,23 @@ def test_disjoint_subgraphs_are_those_of_each_seed_alone(drawn, counts):
         assert torch.equal(out.node[out.row], source) and torch.equal(out.node[out.col], target)
 
 
+def test_numbers_of_numpy_and_torch(toy_graph):
+    how = {"input_nodes": toy_graph.train_mask}
+    plain = list(NeighborLoader(toy_graph, [2], batch_size=8, **how))
+    foreign = list(
+        NeighborLoader(toy_graph, np.array([2]), batch_size=np.int64(8), num_workers=torch.tensor(0), **how)
+    )
+    assert [batch.n_id.tolist() for batch in foreign] == [batch.n_id.tolist() for batch in plain]
+
+
+def test_spectrograms_that_are_not_finite_are_not_sampled(toy_graph):
+    data = toy_graph.clone()
+    data.x = data.x.clone()
+    data.x[3, 0, 0] = torch.nan
+    with pytest.raises(InputError, match="The spectrogram of clip 3 holds NaN"):
+        list(NeighborLoader(data, [2], batch_size=8, input_nodes=torch.tensor([1, 3])))
+
+
 def test_what_a_disjoint_batch_holds(toy_graph):
     loader = NeighborLoader(toy_graph, [2], batch_size=4, input_nodes=toy_graph.train_mask, disjoint=True)
     batch = next(iter(loader))

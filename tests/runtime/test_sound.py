@@ -214,3 +214,15 @@ def test_errors_of_who_reads_are_not_those_of_the_file(tmp_path):
 def test_the_reader_needs_no_torch():
     program = "import sys, ser_graph_runtime.sound; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_file_that_ends_early(tmp_path, subtype):
+    whole, cut = tmp_path / "whole.ogg", tmp_path / "cut.ogg"
+    soundfile.write(whole, noise(5 * RATE), RATE, format="OGG", subtype=subtype)
+    assert len(read_mono(whole, RATE)) == 5 * RATE
+    content = whole.read_bytes()
+    for size in (len(content) // 3, len(content) // 2, int(0.95 * len(content)), len(content) - 1):
+        cut.write_bytes(content[:size])
+        with pytest.raises(SoundError, match="truncated: the stream ends without its end mark"):
+            read_mono(cut, RATE)

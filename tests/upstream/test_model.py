@@ -194,6 +194,14 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
     assert f"lacks 2 of the {n} tensors" in refusal(tmp_path / "upstream")
 
 
+def test_weights_that_are_not_finite_are_not_blamed_on_a_clip(tmp_path):
+    path = tiny().save(tmp_path / "upstream") / "model.safetensors"
+    tensors = load_file(path)
+    tensors["projector.weight"][1, 2] = torch.nan
+    save_file(tensors, path, {"format": "pt"})
+    assert "holds NaN or infinity in projector.weight; fetch it again" in refusal(tmp_path / "upstream")
+
+
 def test_a_checkpoint_may_lack_what_only_training_uses(tmp_path):
     path = tiny(mask_time_prob=0.05).save(tmp_path / "upstream") / "model.safetensors"
     tensors = load_file(path)
