@@ -24,6 +24,7 @@ from .probes import (
     teacher_probe as teacher_probe,
 )
 from .report import write_report as write_report
+from .run_verdict import verdict as verdict
 from .shortcuts import label_shortcuts as label_shortcuts
 from .significance import (
     bootstrap_difference as bootstrap_difference,
@@ -31,4 +32,3 @@ from .significance import (
     mcnemar as mcnemar,
     two_proportion_z as two_proportion_z,
 )
-from .run_verdict import verdict as verdict
