@@ -690,8 +690,10 @@ def test_bad_settings(toy_graph, changes, message):
 
 
 def test_nothing_to_train_on_and_a_loss_that_explodes(toy_graph):
-    toy_graph.x[3] = torch.inf
     with pytest.raises(InputError, match="The loss is not finite in epoch 1; lower learning_rate or alpha"):
+        train(toy_graph, **{**QUICK, "learning_rate": 1e30})
+    toy_graph.x[3] = torch.inf
+    with pytest.raises(InputError, match="The spectrogram of clip 3 holds NaN or infinity"):
         train(toy_graph, **QUICK)
     toy_graph.y[:90] = -1
     with pytest.raises(InputError, match="No labelled training clip"):
