@@ -126,7 +126,7 @@ def test_the_command_builds_with_options_and_shows_the_card(call, corpora, tmp_p
         (("--epsilon", "much"), "Bad epsilon 'much'"),
         (("--set", 'across=["accent"]'), "Bad column in across 'accent'"),
         (("--set", "across=speaker"), "Bad across 'speaker', expected a list"),
-        (("--set", "method=faiss"), "Bad method 'faiss'"),
+        (("--set", "method=hnsw"), "Bad method 'hnsw'"),
         (("--set", "scale=true"), "Bad setting 'scale'"),
     ]:
         code, out, error = call(*build, "--out", tmp_path / "other", *wrong)
