@@ -109,7 +109,7 @@ def demo(
         list[str] | None, typer.Option("--set", help="Change a key of the recipe: KEY=VALUE. Repeatable.")
     ] = None,
 ) -> None:
-    """Run every step on built-in synthetic speech: about a minute and a half on two cores, no download.
+    """Run every step on built-in synthetic speech: about a minute on two cores, no download.
 
     Nine students learn from a tenth of the labels: three from labels alone, three with the paper's neighbour loss
     and three with the method of the recipe best. A verdict says what helped.
