@@ -12,7 +12,6 @@ from ser_graph.evaluation.study import (
     FEW_SPEAKERS,
     Setting,
     Study,
-    choose_settings,
     compare,
     is_candidate,
     load_study,
@@ -44,8 +43,7 @@ def verdict(run: str | Path, *, n_resamples: int = 2_000, seed: int = 0) -> str:
     study = load_study([run])
     if len({is_candidate(setting.method) for setting in settings_in(study.settings)}) < 2:
         return ""
-    preferred = _preferred_by_dev(study)
-    found, _ = compare(study, preferred, all_settings=True, n_resamples=n_resamples, seed=seed)
+    found, _ = compare(study, {}, all_settings=True, n_resamples=n_resamples, seed=seed)
     found = found[found["baseline"] == BASELINE]
     if not len(found):
         return ""
@@ -54,13 +52,6 @@ def verdict(run: str | Path, *, n_resamples: int = 2_000, seed: int = 0) -> str:
     return "\n".join(
         [_title(study, found), "", _table(study, found, names), "", *sentences, *_on_graph(study, found)]
     )
-
-
-def _preferred_by_dev(study: Study) -> dict[str, Setting]:
-    """For each backbone, the setting that dev prefers; its only or first one if no student has seen dev."""
-    if study.settings["dev_uar"].notna().any():
-        return choose_settings(study)
-    return {one.backbone: one for one in reversed(settings_in(study.settings)) if is_candidate(one.method)}
 
 
 def _title(study: Study, found: pd.DataFrame) -> str:

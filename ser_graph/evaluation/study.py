@@ -193,7 +193,7 @@ def compare(
 
     Args:
         study: the runs.
-        chosen: result of `choose_settings`.
+        chosen: result of `choose_settings`; may be empty with `all_settings`.
         metric: ``"uar"`` or ``"accuracy"``; McNemar's test always counts correct clips.
         all_settings: compare all settings. Use it if test chose among them: then the correction must count all.
         n_resamples: number of bootstrap resamples.
@@ -218,7 +218,7 @@ def compare(
             names = {
                 **setting._asdict(),
                 "baseline": baseline.method,
-                "chosen": chosen[setting.backbone] == setting,
+                "chosen": chosen.get(setting.backbone) == setting,
             }
             pairs = [(study.predictions(baseline, one), study.predictions(setting, one)) for one in seeds]
             rows = [{**names, "seed": one, **_test(*pair, metric)} for one, pair in zip(seeds, pairs, strict=True)]

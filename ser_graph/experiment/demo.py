@@ -24,9 +24,10 @@ def finish_demo(run: Path) -> str:
     (method,) = choose_settings(study).values()
     students = study.students.set_index(SETTING).loc[[method]]
     folder, data = Path(students.sort_values("dev_uar")["folder"].iloc[-1]), load_graph(run / "graph")
+    student = load_student(folder)
     file, clip = next(data.table[data.table["split"] == "test"].iterrows())
-    heard = predict(folder, Path(data.meta.root or ".") / str(file), graph=data, n_nearest=1, progress=False)
-    write_page(data, run / PAGE, student=load_student(folder), audio="reference")
+    heard = predict(student, Path(data.meta.root or ".") / str(file), graph=data, n_nearest=1, progress=False)
+    write_page(data, run / PAGE, student=student, audio="reference")
     return "\n".join(
         [
             f"{folder.name}, which dev prefers, hears a test clip of {clip['emotion']}:",

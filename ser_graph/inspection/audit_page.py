@@ -1,7 +1,5 @@
 """The findings of an audit -> one HTML file without scripts, which loads nothing."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
@@ -13,6 +11,7 @@ import pandas as pd
 from ser_graph.analysis.findings import Finding
 from ser_graph.errors import one_line
 from ser_graph.inspection.audit_result import Audit, interval
+from ser_graph.inspection.policy import source_hash
 
 _CLIPS = 100  # clips of a finding on the page; the CSV has all
 _OPEN = 10  # a longer list of clips is folded
@@ -34,10 +33,9 @@ def audit_html(audit: Audit) -> str:
         HTML. All text of the corpus is escaped, and the Content-Security-Policy forbids all scripts.
     """
     style = _asset("audit.css")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return Template(_asset("audit.html")).substitute(
         corpus=_text(audit.corpus),
-        hash=f"sha256-{digest}",
+        hash=source_hash(style),
         style=style,
         counts=_text(audit.size()),
         severities=_severities(audit),

@@ -1,7 +1,5 @@
 """`ClipGraph` -> one HTML file that a browser opens without a server and without a network."""
 
-import base64
-import hashlib
 import json
 import re
 from html import escape
@@ -36,6 +34,7 @@ from ser_graph.inspection.page.contents import (
 )
 from ser_graph.inspection.page.drawing import page_maps
 from ser_graph.inspection.page.spectrograms import spectrogram_sheets
+from ser_graph.inspection.policy import source_hash
 
 _SCRIPTS = (
     "state.js",
@@ -159,7 +158,7 @@ def _html(contents: dict[str, Any], late: dict[str, Any], plot: Any) -> str:
     return Template(_asset("page.html")).substitute(
         title=escape(contents["title"]).encode("utf-8", "replace").decode(),
         # Only these two scripts may run; no text from a corpus can run as a script.
-        hashes=" ".join(_script_hash(script) for script in scripts),
+        hashes=" ".join(source_hash(script) for script in scripts),
         media="'self' file:" if contents["audio"]["kind"] == "reference" else "",
         style=_asset("page.css"),
         bokeh=scripts[0],
@@ -168,10 +167,6 @@ def _html(contents: dict[str, Any], late: dict[str, Any], plot: Any) -> str:
         drawing=_json(plot),
         late=_json(late),
     )
-
-
-def _script_hash(script: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _json(content: Any) -> str:
