@@ -60,6 +60,17 @@ def try_lock(fd: int) -> bool | None:
     return True
 
 
+@contextlib.contextmanager
+def lock_if_free(path: Path) -> Iterator[bool]:
+    """Lock a file without waiting, until the block or the process ends; the file stays. False if it is locked."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield try_lock(fd) is not False
+    finally:
+        os.close(fd)
+
+
 def _who() -> str:
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv else ""
     shown = f" ({command[:120]})" if command else ""

@@ -14,6 +14,7 @@ from ser_graph.audio.standardise import Voices, speaker_voices
 from ser_graph.common.devices import Precision, autocast
 from ser_graph.common.distributed import ALONE, Processes
 from ser_graph.common.progress import progress_bar
+from ser_graph.corpora.predictions import prediction_table
 from ser_graph.downstream.backbones import Output
 from ser_graph.downstream.student import Student
 from ser_graph.downstream.transfer import check_transfer
@@ -168,12 +169,7 @@ def predict_clips(
         )
     else:
         logits = _predict_files(student, table[selected], root, progress)
-    probabilities = logits.double().softmax(1)
-    predictions = table.loc[selected.to_numpy(), ["emotion", "speaker"]].copy()
-    predictions["predicted"] = [student.emotions[code] for code in logits.argmax(1).tolist()]
-    for code, emotion in enumerate(student.emotions):
-        predictions[f"p_{emotion}"] = probabilities[:, code].numpy()
-    return predictions
+    return prediction_table(table[selected.to_numpy()], student.emotions, logits.double().softmax(1).numpy())
 
 
 def _predict_files(student: Student, table: pd.DataFrame, root: str | Path | None, progress: bool) -> Tensor:

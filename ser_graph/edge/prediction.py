@@ -13,6 +13,7 @@ import pandas as pd
 from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import atomic_file
 from ser_graph.common.progress import progress_bar
+from ser_graph.corpora.predictions import prediction_table
 from ser_graph.edge.loading import load_model
 from ser_graph.edge.models import Model
 from ser_graph.edge.nearest import BATCH, clips_themselves, nearest_of_graph
@@ -304,11 +305,7 @@ def _predict_by(
         )
     else:
         probabilities = _predict_graph(model, clips, rows, heard, progress)
-    predictions = selected[["emotion", "speaker"]].copy()
-    predictions["predicted"] = [model.emotions[code] for code in probabilities.argmax(1)]
-    for code, emotion in enumerate(model.emotions):
-        predictions[f"p_{emotion}"] = probabilities[:, code]
-    return predictions
+    return prediction_table(selected, model.emotions, probabilities)
 
 
 def _predict_files(model: Model, table: pd.DataFrame, root: str | Path | None, progress: bool) -> np.ndarray:

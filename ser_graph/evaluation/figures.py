@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ser_graph.common.colors import UNKNOWN_COLOR, value_colors
 
@@ -58,6 +59,7 @@ def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], ax: Axes 
         points = [(row["epoch"], row[key]) for row in rows if key in row]
         ax.plot(*zip(*points, strict=True), marker=".", label=name)
     ax.set_xlabel("epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylabel("UAR on dev" if with_dev else "cross entropy on training clips")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ser_graph.analysis.duplicates import nearest_clips
 from ser_graph.corpora import originals
+from ser_graph.corpora.predictions import prediction_table
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.metrics import uar
 from ser_graph.graph import ClipGraph
@@ -235,9 +236,6 @@ def _selected(data: ClipGraph, split: str | None) -> np.ndarray:
 
 def _predictions(data: ClipGraph, found: np.ndarray, selected: np.ndarray, attrs: dict[str, Any]) -> pd.DataFrame:
     """Probabilities [N, K] of all clips -> the table of predictions for some of them."""
-    predictions = data.table.loc[selected, ["emotion", "speaker"]].copy()
-    predictions["predicted"] = [data.emotions[code] for code in found[selected].argmax(1)]
-    for code, emotion in enumerate(data.emotions):
-        predictions[f"p_{emotion}"] = found[selected, code]
+    predictions = prediction_table(data.table[selected], data.emotions, found[selected])
     predictions.attrs.update(attrs)
     return predictions

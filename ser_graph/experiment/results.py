@@ -121,7 +121,7 @@ def draw(data: ClipGraph, results: dict[str, Any], out: Path) -> None:
         _save(plot(None), results["title"], out / "figures" / f"{name}.png")
     _save(overview.axes[0], f"{results['name']}: {results['title']}", out / "figures" / "overview.png")
     for name, table in predictions.items():
-        ax = plot_confusion_matrix(confusion_matrix(table), title=name)
+        ax = plot_confusion_matrix(confusion_matrix(table), title=short[name])
         _save(ax, results["title"], out / "figures" / f"confusion-{name}.png")
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ser_graph.common.settings import with_settings
+from ser_graph.corpora.predictions import prediction_table
 from ser_graph.errors import InputError
 from ser_graph.upstream.embedding import embed
 from ser_graph.upstream.settings import EmbeddingSettings
@@ -57,8 +58,4 @@ def predict(
     if not upstream.emotions:
         classify(upstream, torch.empty(0, 0))
     probabilities = classify(upstream, embed(upstream, table, settings, **further)).numpy()
-    predictions = table.reindex(columns=["emotion", "speaker"]).copy()
-    predictions["predicted"] = [upstream.emotions[code] for code in probabilities.argmax(1)]
-    for code, emotion in enumerate(upstream.emotions):
-        predictions[f"p_{emotion}"] = probabilities[:, code]
-    return predictions
+    return prediction_table(table, upstream.emotions, probabilities)

@@ -5,7 +5,6 @@ one output folder. A shard that is finished is not read again.
 """
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from ser_graph.audio.sound_shards import find_shards, read_shard
 from ser_graph.common.csv_files import unprotected, write_csv
 from ser_graph.common.devices import pick_device
 from ser_graph.common.files import atomic_file, atomic_folder, read_json, write_json
-from ser_graph.common.locks import lock, try_lock
+from ser_graph.common.locks import lock, lock_if_free
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import changed, names_of, with_settings
 from ser_graph.corpora.adapter import as_clip_table
@@ -82,7 +81,7 @@ def process_shards(
     mine, bad = 0, list[InputError]()
     for shard in progress_bar(shards, "shards", unit="shard", disable=not progress):
         target = folder / shard.name
-        with _taken(folder / _LOCKS / shard.name) as taken:
+        with lock_if_free(folder / _LOCKS / shard.name) as taken:
             if not taken or (target / _DONE).exists():
                 continue
             try:
@@ -171,17 +170,6 @@ def _check_same_settings(
         found = read_json(path)
     if differ := [name for name, value in asked.items() if found.get(name) != value]:
         raise InputError(f"{folder} was made with another {differ[0]}; choose another folder")
-
-
-@contextlib.contextmanager
-def _taken(path: Path) -> Iterator[bool]:
-    """Whether this process has the lock of a shard until the block or the process ends; it does not wait."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        yield try_lock(fd) is not False
-    finally:
-        os.close(fd)
 
 
 def _process(
