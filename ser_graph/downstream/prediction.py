@@ -1,7 +1,6 @@
 """Student + spectrograms -> probabilities, one row per clip."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,26 +22,6 @@ from ser_graph.graph import ClipGraph
 from ser_graph.graph.compatibility import check_compatible
 
 _PART = 1024  # clips whose spectrograms are in memory at the same time, if they are made from files
-
-
-@torch.inference_mode()
-def predict_logits(
-    student: Student,
-    x: Tensor,
-    rows: Tensor | None = None,
-    *,
-    emb: Tensor | None = None,
-    voices: Voices | None = None,
-    batch_size: int = 64,
-    precision: Precision = "float32",
-) -> Tensor:
-    """Logits of some clips, in blocks; see `predict_outputs`.
-
-    Returns:
-        [M, n_classes] float32 on the CPU.
-    """
-    how: dict[str, Any] = {"emb": emb, "voices": voices, "batch_size": batch_size, "precision": precision}
-    return predict_outputs(student, x, rows, **how).logits
 
 
 @torch.inference_mode()
@@ -161,7 +140,7 @@ def predict_clips(
     if isinstance(clips, ClipGraph):
         _check_fits(student, clips)
         voices = known_voices(clips, student.standardise.normalise, heard)
-        logits = predict_logits(student, clips.x, rows, emb=clips.emb, voices=voices)
+        logits = predict_outputs(student, clips.x, rows, emb=clips.emb, voices=voices).logits
     elif student.needs_teacher:
         raise InputError(
             f"This student needs the teacher at inference (transfer={student.transfer!r}): give a graph, which "
@@ -178,7 +157,9 @@ def _predict_files(student: Student, table: pd.DataFrame, root: str | Path | Non
     with progress_bar(total=len(table), desc="predicting", unit="clip", disable=not progress, delay=1) as bar:
         for start in range(0, len(table), _PART):
             part = table.iloc[start : start + _PART]
-            logits.append(predict_logits(student, log_mels(part, student.features, root=root, progress=False)))
+            logits.append(
+                predict_outputs(student, log_mels(part, student.features, root=root, progress=False)).logits
+            )
             bar.update(len(part))
     return torch.cat(logits)
 

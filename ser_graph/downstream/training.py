@@ -31,7 +31,7 @@ from ser_graph.downstream.batches import LabelledBatches, balance
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.downstream.methods import make_method
 from ser_graph.downstream.optimisation import Average, make_optimiser, rate_at
-from ser_graph.downstream.prediction import known_voices, predict_logits
+from ser_graph.downstream.prediction import known_voices, predict_outputs
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.spreading import Spread, join_batch_norms, part_batch_norms
 from ser_graph.downstream.student import Student, check_finite, load_student, start_from, weights_hash
@@ -363,14 +363,14 @@ class _Run:
             return {}
         self.measured = self.kept()
         share = rows[self.group.share(len(rows))]
-        mine = predict_logits(
+        mine = predict_outputs(
             self.measured,
             self.data.x,
             share,
             emb=self.data.emb,
             voices=self.voices,
             precision=self.settings.precision,
-        )
+        ).logits
         logits = self.group.gather(mine, len(rows))
         true, predicted = self.data.y[rows], logits.argmax(1)
         recall = recall_score(true, predicted, labels=true.unique(), average="macro", zero_division=0)

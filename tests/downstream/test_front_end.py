@@ -13,7 +13,7 @@ from ser_graph.downstream import (
     training as training_module,
 )
 from ser_graph.downstream.augmentation import AUGMENTATIONS
-from ser_graph.downstream.prediction import known_voices, predict_logits
+from ser_graph.downstream.prediction import known_voices, predict_outputs
 from ser_graph.errors import InputError
 from ser_graph.graph.meta import UpstreamMeta
 
@@ -70,12 +70,14 @@ def test_augmentation_does_not_touch_evaluation(toy_graph, normalise, schedule):
     rows = toy_graph.val_mask.nonzero()[:, 0]
     student.train()  # prediction puts it back into evaluation mode
     voices = known_voices(toy_graph, normalise)
-    said = predict_logits(student, toy_graph.x, rows, voices=voices).argmax(1)
+    said = predict_outputs(student, toy_graph.x, rows, voices=voices).logits.argmax(1)
     row = student.info["history"][student.info["epoch"] - 1]
     assert float((said == toy_graph.y[rows]).double().mean()) == row["dev_accuracy"]
     found = predict_clips(student, toy_graph, "dev")
     assert (found["predicted"] == found["emotion"]).mean() == row["dev_accuracy"]
-    assert torch.equal(predict_logits(student, toy_graph.x, rows), predict_logits(student, toy_graph.x, rows))
+    assert torch.equal(
+        predict_outputs(student, toy_graph.x, rows).logits, predict_outputs(student, toy_graph.x, rows).logits
+    )
 
 
 def test_each_augmentation_reaches_the_training(toy_graph, weights_equal):

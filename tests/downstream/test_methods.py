@@ -25,7 +25,7 @@ from ser_graph.downstream.methods import (
     Method,
     make_method,
 )
-from ser_graph.downstream.prediction import predict_logits
+from ser_graph.downstream.prediction import predict_outputs
 from ser_graph.downstream.settings import METHODS, METHODS_BESIDE
 from ser_graph.downstream.strategies import Step
 from ser_graph.downstream.teacher import probe_log_probs, teacher_embeddings, training_view
@@ -264,7 +264,7 @@ def test_each_method_trains(toy_graph, method, tmp_path, weights_equal):
     assert not weights_equal(train(toy_graph, **QUICK, method=method, alpha=0), student)
     assert not weights_equal(train(toy_graph, **QUICK, method=method, alpha=2 * METHODS[method]), student)
     loaded = load_student(student.save(tmp_path / "student"))
-    assert torch.equal(predict_logits(loaded, toy_graph.x), predict_logits(student, toy_graph.x))
+    assert torch.equal(predict_outputs(loaded, toy_graph.x).logits, predict_outputs(student, toy_graph.x).logits)
 
 
 class KilledError(Exception):

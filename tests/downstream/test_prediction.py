@@ -6,7 +6,7 @@ import torch
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import update_voice
 from ser_graph.downstream import Student, predict_clips, prediction
-from ser_graph.downstream.prediction import known_voices, predict_logits, student_embeddings
+from ser_graph.downstream.prediction import known_voices, predict_outputs, student_embeddings
 from ser_graph.errors import InputError
 from ser_graph.graph import build_graph
 
@@ -45,14 +45,16 @@ def test_one_split(student, toy_graph):
 
 
 def test_batch_size_and_rows(student, toy_graph):
-    whole = predict_logits(student, toy_graph.x, batch_size=120)
+    whole = predict_outputs(student, toy_graph.x, batch_size=120).logits
     for size in (1, 7, 64):
         torch.testing.assert_close(
-            predict_logits(student, toy_graph.x[:20], batch_size=size), whole[:20], rtol=1e-4, atol=1e-5
+            predict_outputs(student, toy_graph.x[:20], batch_size=size).logits, whole[:20], rtol=1e-4, atol=1e-5
         )
     rows = torch.tensor([7, 3, 3])
-    torch.testing.assert_close(predict_logits(student, toy_graph.x, rows), whole[rows], rtol=1e-4, atol=1e-5)
-    assert predict_logits(student, toy_graph.x[:0]).shape == (0, 3)
+    torch.testing.assert_close(
+        predict_outputs(student, toy_graph.x, rows).logits, whole[rows], rtol=1e-4, atol=1e-5
+    )
+    assert predict_outputs(student, toy_graph.x[:0]).logits.shape == (0, 3)
 
 
 def test_clips_in_the_space_of_the_student(student, toy_graph):
@@ -67,7 +69,7 @@ def test_clips_in_the_space_of_the_student(student, toy_graph):
 def test_evaluation_mode(student, toy_graph):
     student.train()
     before = {name: value.clone() for name, value in student.state_dict().items()}
-    predict_logits(student, toy_graph.x[:4])
+    predict_outputs(student, toy_graph.x[:4])
     assert not student.training
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
 

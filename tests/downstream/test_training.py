@@ -13,7 +13,7 @@ from ser_graph.downstream.backbones import resnet9
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
 from ser_graph.downstream.losses import distillation_loss, regression_loss
 from ser_graph.downstream.optimisation import rate_at
-from ser_graph.downstream.prediction import predict_logits
+from ser_graph.downstream.prediction import predict_outputs
 from ser_graph.downstream.settings import METHODS_BESIDE
 from ser_graph.downstream.student import weights_hash
 from ser_graph.downstream.teacher import probe_log_probs
@@ -542,7 +542,7 @@ def test_a_width_goes_the_whole_way(toy_graph, tmp_path, changes, weights_equal)
     assert student.info["settings"]["width"] == student.width == 0.125
     assert student.backbone.fc1.out_features == 32
     loaded = load_student(student.save(tmp_path / "student"))
-    assert torch.equal(predict_logits(loaded, toy_graph.x), predict_logits(student, toy_graph.x))
+    assert torch.equal(predict_outputs(loaded, toy_graph.x).logits, predict_outputs(student, toy_graph.x).logits)
 
 
 def test_dev_clips_without_edges_are_called_out(toy_graph):
