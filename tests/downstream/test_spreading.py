@@ -115,7 +115,7 @@ def test_a_killed_process_ends_the_run_and_a_restart_goes_on(stored, trained, tm
     killed = start(stored, tmp_path, {**cell, "die": 1})
     assert killed.returncode != 0
     assert "The connection to the other processes is lost" in killed.stderr or "SIGKILL" in killed.stderr
-    assert (tmp_path / "c" / "training" / "checkpoint.pt").exists()
+    assert (tmp_path / "c" / "training" / "checkpoint.pt").exists(), killed.stderr
     assert not (tmp_path / "0.json").exists()
     assert start(stored, tmp_path, cell).returncode == 0
     number = list(CELLS).index(name)
