@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ser_graph.downstream.convolutions import MatmulConv2d
+from ser_graph.downstream.convolutions import MatmulConv2d, PointwiseConv2d
 from ser_graph.errors import InputError, bad_value
 
 FC1 = 256
@@ -160,7 +160,7 @@ class ResidualBlock(nn.Module):
             nn.ReLU(inplace=True),
             *_conv_norm(wanted, wanted, 3),
         )
-        self.skip = nn.Conv2d(channels, wanted, 1, stride=2, bias=False)
+        self.skip = PointwiseConv2d(channels, wanted, 1, stride=2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels, h, w] -> [B, wanted, h / 2, w / 2], rounded up."""

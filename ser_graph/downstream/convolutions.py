@@ -1,4 +1,4 @@
-"""Convolutions with few output columns as one matrix product: half the time in training on the CPU."""
+"""Convolutions as one matrix product, in training on the CPU: where oneDNN is slow, and where it fails."""
 
 import torch
 from torch import Tensor, nn
@@ -6,6 +6,9 @@ from torch.nn import functional
 
 MAX_COLUMNS = 2
 """Largest number of output columns for which the matrix product is faster."""
+
+SAFE_CHANNELS = 16
+"""Fewest input channels of a 1 x 1 convolution with a stride that oneDNN trains correctly."""
 
 
 class MatmulConv2d(nn.Conv2d):
@@ -23,6 +26,21 @@ class MatmulConv2d(nn.Conv2d):
         fast = self.training and x.device.type == "cpu" and x.dtype == torch.bfloat16
         if fast and width <= MAX_COLUMNS and self.groups == 1 and self.bias is None:
             return conv2d_by_matmul(x, self.weight, self.stride[0], int(self.padding[0]))
+        return super().forward(x)
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """A 1 x 1 convolution with a stride that trains as one matrix product if it has few input channels.
+
+    oneDNN's backward pass (of torch 2.13, on x86-64) writes beside its buffers if there are fewer than 16 input
+    channels, the memory format is channels last, and two threads share a clip: the process dies. Parameters,
+    evaluation and export are those of `torch.nn.Conv2d`.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, h, w] -> [B, C', h', w']."""
+        if self.training and x.device.type == "cpu" and self.in_channels < SAFE_CHANNELS and self.bias is None:
+            return conv2d_by_matmul(x, self.weight, self.stride[0])
         return super().forward(x)
 
 
