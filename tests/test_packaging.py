@@ -18,7 +18,8 @@ import yaml
 
 import ser_graph
 from ser_graph.common.settings import Settings
-from ser_graph.experiment.recipe import UpstreamPart
+from ser_graph.experiment.grid import Students
+from ser_graph.experiment.recipe import Recipe, UpstreamPart
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ser_graph"
@@ -242,6 +243,55 @@ def test_a_setting_is_declared_once() -> None:
             default = defaults[name]
             assert isinstance(default, ast.Constant) and default.value is None, f"{where} gives {name} a default"
     assert checked > 10
+
+
+# Parameters that have the name of a setting and another meaning, by function.
+OTHER_MEANING = {
+    "batch_size": {"predict_outputs", "count_statistics"},  # the result does not depend on it
+    "n_neighbors": {"graph_report", "score_clips", "label_propagation", "NeighbourVote.__init__"},  # of any split
+    "f_min": {"gabor_filters"},  # of filters, not of mel bins
+    "f_max": {"gabor_filters"},
+    "keep": {"Upstream.set_emotions"},  # the weights of a head
+}
+
+
+def defaults_beside_settings() -> Iterator[tuple[str, str, str, object]]:
+    """File, function, name and default of every parameter that has the name of a setting and a default."""
+    names = {name for one in SETTINGS.values() for name in one.model_fields}
+    for path in MODULES:
+        tree = ast.parse(path.read_text("utf-8"))
+        owner = {
+            item: f"{node.name}." for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for item in node.body
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                positional = [*node.args.posonlyargs, *node.args.args]
+                given = [*zip(positional[::-1], node.args.defaults[::-1], strict=False)]
+                given += [pair for pair in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if pair[1]]
+                for parameter, default in given:
+                    if parameter.arg in names and isinstance(default, ast.Constant):
+                        yield path.name, f"{owner.get(node, '')}{node.name}", parameter.arg, default.value
+
+
+def test_a_default_is_the_same_everywhere() -> None:
+    """A function that takes a single value of the settings repeats the default of the settings, or has none."""
+    checked = 0
+    for file, function, name, default in defaults_beside_settings():
+        if default is not None and function not in OTHER_MEANING.get(name, ()):
+            ours = [one.model_fields[name].default for one in SETTINGS.values() if name in one.model_fields]
+            assert default in ours, f"{file}: {function} has {name}={default!r}, the settings have {ours}"
+            checked += 1
+    assert checked > 10
+    exceptions = {(name, function) for name, functions in OTHER_MEANING.items() for function in functions}
+    assert exceptions <= {(name, function) for _, function, name, _ in defaults_beside_settings()}
+
+
+def test_a_grid_without_lists_has_the_defaults_of_the_training() -> None:
+    grid, training = Students(), ser_graph.TrainingSettings()
+    for name in Students.model_fields.keys() & ser_graph.TrainingSettings.model_fields.keys() - {"method"}:
+        assert getattr(grid, name) in ([], [getattr(training, name)]), name
+    assert grid.method == ["baseline", training.method]
+    assert Recipe.model_fields["protocol"].default == training.protocol
 
 
 def test_settings_of_different_objects_differ_in_meaning() -> None:

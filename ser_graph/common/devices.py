@@ -52,7 +52,7 @@ def uses_bfloat16(device: "torch.device", precision: Precision) -> bool:
     return precision == "bfloat16" or (precision == "auto" and gains_by_bfloat16(device))
 
 
-def autocast(device: "torch.device", precision: Precision = "auto") -> contextlib.AbstractContextManager[object]:
+def autocast(device: "torch.device", precision: Precision) -> contextlib.AbstractContextManager[object]:
     """A context in which matrix products and convolutions run in the chosen precision."""
     import torch
 

@@ -78,7 +78,7 @@ class Backbone(nn.Module):
         features: nn.Module,
         channels: int,
         n_classes: int,
-        width: float = 1.0,
+        width: float,
         *,
         fc1_after_relu: bool = False,
     ) -> None:
@@ -205,7 +205,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def count_macs(module: nn.Module, n_frames: int = 373, n_mels: int = 64) -> int:
+def count_macs(module: nn.Module, n_frames: int, n_mels: int) -> int:
     """Number of multiplications (each with an addition) of convolutions and dense layers for one clip.
 
     BatchNorm (which the export merges into the convolutions), pooling and additions do not count.
@@ -216,7 +216,7 @@ def count_macs(module: nn.Module, n_frames: int = 373, n_mels: int = 64) -> int:
         n_mels: mel bins of the clip's spectrogram.
 
     Examples:
-        >>> count_macs(resnet9()), count_macs(mobilenet15())
+        >>> count_macs(resnet9(), 373, 64), count_macs(mobilenet15(), 373, 64)
         (281304832, 234702592)
     """
     x, training = torch.zeros(1, n_frames, n_mels, device=next(module.parameters()).device), module.training

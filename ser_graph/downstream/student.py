@@ -19,6 +19,7 @@ from ser_graph.common.settings import Emotions, Record, read_record
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import MAX_WIDTH, Output, count_macs, count_parameters, make_backbone
 from ser_graph.downstream.card import CARD, model_card
+from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.transfer import TRANSFERS, fuse
 from ser_graph.errors import InputError, bad_value, one_line
 from ser_graph_runtime.ready import READY
@@ -28,6 +29,7 @@ FORMAT = "ser_graph.student"
 FORMAT_VERSION = 1
 _WEIGHTS = "model.safetensors"
 _WAY_OUT = "train the student again"
+_DEFAULT = TrainingSettings()
 _READY_FOLDER = Path(__file__).parent / "ready"
 
 
@@ -98,9 +100,9 @@ class Student(nn.Module):
         features: LogMelSettings | None = None,
         info: dict[str, Any] | None = None,
         *,
-        normalise: str = "corpus",
-        transfer: str = "none",
-        width: float = 1.0,
+        normalise: str = _DEFAULT.normalise,
+        transfer: str = _DEFAULT.transfer,
+        width: float = _DEFAULT.width,
     ) -> None:
         super().__init__()
         if transfer not in TRANSFERS:

@@ -71,7 +71,7 @@ def corpus_clips(data: ClipGraph, rows: Tensor) -> Tensor:
     return torch.from_numpy(original)
 
 
-def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center = "none") -> Tensor:
+def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center) -> Tensor:
     """[N, D] float32: the embeddings of some clips, centred with these clips alone; zeros elsewhere.
 
     Args:

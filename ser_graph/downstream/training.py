@@ -224,7 +224,7 @@ class _Run:
             )
         rows = (seeds & corpus_clips(data, labelled)).nonzero()[:, 0]
         student.standardise = Standardise.fit(
-            data.x, rows, settings.normalise, speaker=data.speaker, group=self.group
+            data.x, rows, normalise=settings.normalise, speaker=data.speaker, group=self.group
         )
         if init is not None:
             start_from(student, init)

@@ -46,7 +46,7 @@ def fuse(fc1: Tensor, emb: Tensor, transfer: str) -> Tensor:
     return _FUSIONS[transfer](fc1, emb.to(fc1.dtype))
 
 
-def check_transfer(transfer: str, emb: Tensor, width: float = 1.0) -> None:
+def check_transfer(transfer: str, emb: Tensor, width: float) -> None:
     """Refuse embeddings that do not fit `fc1`.
 
     Args:

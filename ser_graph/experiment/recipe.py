@@ -106,7 +106,7 @@ class Recipe(_Part):
     """
 
     name: str
-    protocol: Literal["clean", "paper"] = "clean"
+    protocol: Literal["clean", "paper"] = TrainingSettings().protocol
     folds: Annotated[int, Field(ge=2)] | Literal["speakers"] | None = None
     dev_speakers: Annotated[int, Field(ge=1)] | None = None
     chosen_by: Literal["dev", "test"] | None = None

@@ -80,16 +80,16 @@ class NeighbourVote(ClassifierMixin, BaseEstimator):
 
     Args:
         n_neighbors: number of neighbours that vote.
-        epsilon: least similarity of a voter, as in the graph. Rows without a voter, and voters of similarity 0 or
+        min_similarity: least similarity of a voter. Rows without a voter, and voters of similarity 0 or
             below, leave the frequencies of the classes.
 
     Attributes:
         classes_: the classes, sorted.
     """
 
-    def __init__(self, n_neighbors: int = 10, epsilon: float = 0.0) -> None:
+    def __init__(self, n_neighbors: int = 10, min_similarity: float = 0.0) -> None:
         self.n_neighbors = n_neighbors
-        self.epsilon = epsilon
+        self.min_similarity = min_similarity
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
         """Keep the embeddings X [N, D] and their classes y [N]."""
@@ -107,7 +107,7 @@ class NeighbourVote(ClassifierMixin, BaseEstimator):
         unit = normalize(validate_data(self, X, reset=False, dtype=np.float64))
         found = np.empty((len(unit), len(self.classes_)))
         for part, ids, similarity in _nearest(unit, self._unit, self.n_neighbors):
-            weights = np.where(similarity >= self.epsilon, similarity, 0).clip(min=0)
+            weights = np.where(similarity >= self.min_similarity, similarity, 0).clip(min=0)
             found[part] = np.einsum("rk,rkc->rc", weights, self._votes[ids])
         total = found.sum(1, keepdims=True)
         frequencies = self._votes.mean(0)
@@ -128,7 +128,7 @@ class NeighbourTransformer(TransformerMixin, BaseEstimator):
 
     Args:
         n_neighbors: neighbours of each row, at most the number of fitted rows.
-        epsilon: least similarity of a neighbour.
+        min_similarity: least similarity of a neighbour.
 
     Examples:
         >>> made = NeighbourTransformer(n_neighbors=2).fit_transform([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
@@ -136,9 +136,9 @@ class NeighbourTransformer(TransformerMixin, BaseEstimator):
         [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
 
-    def __init__(self, n_neighbors: int = 6, epsilon: float = 0.0) -> None:
+    def __init__(self, n_neighbors: int = 6, min_similarity: float = 0.0) -> None:
         self.n_neighbors = n_neighbors
-        self.epsilon = epsilon
+        self.min_similarity = min_similarity
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803
         """Keep the embeddings X [N, D]."""
@@ -153,7 +153,7 @@ class NeighbourTransformer(TransformerMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, dtype=np.float64)
         blocks = []
         for part, ids, similarity in _nearest(normalize(X), self._unit, self.n_neighbors):
-            rows, places = np.nonzero(similarity >= self.epsilon)
+            rows, places = np.nonzero(similarity >= self.min_similarity)
             cells = (similarity[rows, places], (rows, ids[rows, places]))
             blocks.append(sparse.csr_array(cells, shape=(part.stop - part.start, self.n_samples_fit_)))
         made = sparse.csr_array(sparse.vstack(blocks))

@@ -197,9 +197,7 @@ def _batches(upstream: "Upstream", waveforms: dict[str, Tensor], size: int) -> I
 
 
 @torch.inference_mode()
-def _forward(
-    upstream: "Upstream", waveforms: list[Tensor], precision: Precision, layer: Layer = "projector"
-) -> Tensor:
+def _forward(upstream: "Upstream", waveforms: list[Tensor], precision: Precision, layer: Layer) -> Tensor:
     """[B, D] mean output of a layer, or of the projector, over the frames of each clip without padding."""
     inputs = upstream.extractor(
         [waveform.numpy() for waveform in waveforms],
