@@ -223,7 +223,7 @@ def embed(
     from ser_graph.common.files import atomic_file
     from ser_graph.upstream import EmbeddingSettings
 
-    how = EmbeddingSettings(**_given_settings(settings, layer=_number(layer, int)))
+    how = EmbeddingSettings(**_given_settings(settings, layer=layer))
     with atomic_file(out) as part:
         table = _table(corpus, folder, skip_bad)
         embeddings = _upstream(upstream).embed(table, how, cache=cache, device=device)
@@ -302,7 +302,7 @@ def build(
     from ser_graph.upstream import EmbeddingSettings
 
     _check_out(out)
-    named = {"epsilon": _number(epsilon, float), "n_neighbors": n_neighbors, "layer": _number(layer, int)}
+    named = {"epsilon": epsilon, "n_neighbors": n_neighbors, "layer": layer}
     named |= {"scope": scope, "center": center, "seed": seed}
     # Check the settings before the clips are read.
     how = changed(_given_settings(settings, **named), GraphSettings(), EmbeddingSettings(), LogMelSettings())
@@ -874,19 +874,11 @@ def _given_settings(assignments: list[str] | None, **options: Any) -> dict[str, 
     """The settings given by options or by --set; the others keep their defaults."""
     from ser_graph.common.settings import parse_changes
 
-    given = {name: value for name, value in options.items() if value is not None}
+    given = parse_changes([f"{name}={value}" for name, value in options.items() if value is not None])
     changes = parse_changes(assignments or [])
     if twice := sorted(given.keys() & changes.keys()):
         raise InputError(f"{twice[0]} is given twice, by its option and by --set; give it once")
     return {**given, **changes}
-
-
-def _number(text: str | None, kind: type[int] | type[float]) -> int | float | str | None:
-    """A number, or a text that the settings check."""
-    try:
-        return None if text is None else kind(text)
-    except ValueError:
-        return text
 
 
 def _figure(value: Any) -> str:

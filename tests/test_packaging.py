@@ -249,8 +249,6 @@ def test_a_setting_is_declared_once() -> None:
 OTHER_MEANING = {
     "batch_size": {"predict_outputs", "count_statistics"},  # the result does not depend on it
     "n_neighbors": {"graph_report", "score_clips", "label_propagation", "NeighbourVote.__init__"},  # of any split
-    "f_min": {"gabor_filters"},  # of filters, not of mel bins
-    "f_max": {"gabor_filters"},
     "keep": {"Upstream.set_emotions"},  # the weights of a head
 }
 

@@ -130,6 +130,10 @@ class Settings(Record):
         Cooking(minutes=12)
     """
 
+    def asked(self) -> dict[str, Any]:
+        """The values in the request of a stage, as JSON: all that may change the result (no role ``"cost"``)."""
+        return self.model_dump(mode="json", exclude=names_of(type(self), "cost"))
+
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         for name, field in type(self).model_fields.items():
             if getattr(self, name) != field.default:

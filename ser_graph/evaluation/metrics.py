@@ -12,16 +12,16 @@ from sklearn.metrics import accuracy_score, confusion_matrix as _confusion_matri
 from ser_graph.common.csv_files import unprotected
 from ser_graph.errors import InputError, shorten
 
+TAILS = (0.025, 0.975)
+"""The quantiles that bound an interval of 95 %."""
 
-def evaluate(
-    predictions: pd.DataFrame, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> dict[str, Any]:
-    """Accuracy and UAR of predictions, with confidence intervals from a bootstrap over speakers.
+
+def evaluate(predictions: pd.DataFrame, *, n_resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """Accuracy and UAR of predictions, with 95 % confidence intervals from a bootstrap over speakers.
 
     Args:
         predictions: a table with `emotion`, `predicted` and `speaker`. Clips without an emotion are left out.
         n_resamples: number of bootstrap resamples.
-        level: confidence level of the intervals.
         seed: random seed of the bootstrap.
 
     Returns:
@@ -36,7 +36,7 @@ def evaluate(
     if not len(known):
         raise InputError("No clip with a known emotion to evaluate on")
     mixed = known.sample(frac=1, random_state=seed)  # in file order, a batch would contain few classes
-    bounds = bootstrap(known, n_resamples=n_resamples, level=level, seed=seed)
+    bounds = bootstrap(known, n_resamples=n_resamples, seed=seed)
     if bounds["uar"]["uar_low"] is None:
         warnings.warn(
             f"No interval: all {len(known):,} clips are of one speaker, and the interval is drawn over speakers; "
@@ -125,9 +125,9 @@ def _check_columns(predictions: pd.DataFrame, *wanted: str) -> None:
 
 
 def bootstrap(
-    predictions: pd.DataFrame, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
+    predictions: pd.DataFrame, *, n_resamples: int = 2000, seed: int = 0
 ) -> dict[str, dict[str, float | None]]:
-    """Percentile intervals of accuracy and UAR; the bootstrap draws whole speakers with replacement.
+    """95 % percentile intervals of accuracy and UAR; the bootstrap draws whole speakers with replacement.
 
     The UAR of a resample uses the classes that occur in the resample. Clips without an emotion are left out.
 
@@ -138,14 +138,8 @@ def bootstrap(
     if len(matrices) < 2:
         return {name: {f"{name}_low": None, f"{name}_high": None} for name in ("accuracy", "uar")}
     values = resampled_scores(matrices, n_resamples, seed)
-    tail = (1 - level) / 2
-    return {
-        name: {
-            f"{name}_low": float(np.quantile(value, tail)),
-            f"{name}_high": float(np.quantile(value, 1 - tail)),
-        }
-        for name, value in values.items()
-    }
+    bounds = {name: np.quantile(value, TAILS) for name, value in values.items()}
+    return {name: {f"{name}_low": float(low), f"{name}_high": float(high)} for name, (low, high) in bounds.items()}
 
 
 def speaker_confusions(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> np.ndarray:

@@ -17,6 +17,7 @@ from ser_graph.evaluation.study import (
     load_study,
     settings_in,
 )
+from ser_graph.evaluation.tables import mean_and_deviation
 
 _LABELS_ALONE = "labels alone"
 
@@ -70,8 +71,8 @@ def _table(study: Study, found: pd.DataFrame, names: dict[Setting, str]) -> str:
             {
                 "method": names[setting],
                 "seeds": values["test_seeds"],
-                "UAR, dev": _mean(values, "dev"),
-                "UAR, test": _mean(values, "test"),
+                "UAR, dev": mean_and_deviation(values["dev_uar"], values["dev_uar_sd"]),
+                "UAR, test": mean_and_deviation(values["test_uar"], values["test_uar_sd"]),
                 "difference [95 %]": _points(gain) if gain else "",
                 "p, Holm": f"{gain['p_holm']:.3f}" if gain else "",
             }
@@ -95,13 +96,6 @@ def _name(setting: Setting, settings: list[Setting]) -> str:
     words = [_LABELS_ALONE if setting.method == BASELINE else setting.method]
     words += [f"{name} {getattr(setting, name)}" for name in fields]
     return ", ".join(([setting.backbone] if len({one.backbone for one in settings}) > 1 else []) + words)
-
-
-def _mean(values: Mapping[Any, Any], split: str) -> str:
-    mean, deviation = values[f"{split}_uar"], values[f"{split}_uar_sd"]
-    if pd.isna(mean):
-        return "-"
-    return f"{100 * mean:.1f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.1f}")
 
 
 def _points(row: Mapping[Any, Any]) -> str:

@@ -13,7 +13,7 @@ from ser_graph.common.files import read_json
 from ser_graph.common.settings import names_of, without_effect_on
 from ser_graph.downstream import TrainingSettings
 from ser_graph.errors import InputError, bad_value
-from ser_graph.evaluation.metrics import read_predictions, scores, speaker_confusions
+from ser_graph.evaluation.metrics import point_scores, read_predictions
 from ser_graph.evaluation.significance import (
     METRICS,
     bootstrap_difference,
@@ -246,8 +246,8 @@ def compare(
 
 def _test(baseline: pd.DataFrame, candidate: pd.DataFrame, metric: str) -> dict[str, Any]:
     """One pair of students: their values, and the two tests that assume independent clips."""
-    known = [table[table["emotion"].notna()] for table in (baseline, candidate)]
-    n, (before, after) = len(known[0]), (float(scores(speaker_confusions(one).sum(0))[metric]) for one in known)
+    n = int(baseline["emotion"].notna().sum())
+    before, after = (point_scores(table)[metric] for table in (baseline, candidate))
     counts, z_test = mcnemar(baseline, candidate), two_proportion_z(before * n, n, after * n, n)
     return {
         "n_test": n,

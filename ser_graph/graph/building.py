@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from ser_graph.audio.features import log_mels
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.provenance import environment
-from ser_graph.common.settings import changed, names_of, with_settings
+from ser_graph.common.settings import changed, with_settings
 from ser_graph.corpora import check_split
 from ser_graph.corpora.adapter import as_clip_table, check_is_clip_table
 from ser_graph.corpora.copies import originals
@@ -91,7 +92,7 @@ def build_graph(
     check_is_clip_table(table)
     table = as_clip_table(table)
     check_table(table, settings, shared_speakers=shared_speakers)
-    nodes = scope_nodes(table, settings.scope)
+    nodes = torch.from_numpy(in_scope(table, settings.scope).nonzero()[0])
     if emb is None:
         if upstream is None:
             raise InputError("build_graph needs an upstream to embed the clips, or their embeddings as emb=")
@@ -141,37 +142,15 @@ def asked_of_graph(
     return {
         "upstream": upstream.fingerprint(),
         **asked_of_clips(table, list(columns)),
-        **{name: one.model_dump(mode="json", exclude=names_of(type(one), "cost")) for name, one in objects.items()},
+        **{name: one.asked() for name, one in objects.items()},
         "shared_speakers": shared_speakers,
     }
 
 
-def scope_nodes(table: pd.DataFrame, scope: str) -> Tensor:
-    """Row numbers of the clips that can have neighbours and be neighbours, int64; copies are left out."""
+def in_scope(table: pd.DataFrame, scope: str) -> np.ndarray:
+    """[N] bool: the clips that can have neighbours and be neighbours; copies are left out."""
     splits = SPLITS_OF[scope]
-    inside = table["split"].isin(splits) if splits else pd.Series(True, index=table.index)
-    return torch.tensor(inside.to_numpy(bool) & originals(table)).nonzero()[:, 0]
-
-
-def top_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, n_neighbors: int) -> tuple[Tensor, Tensor]:
-    """Ranked neighbour lists -> directed edges neighbour -> seed.
-
-    Args:
-        ids: [N, k] int64, descending similarity, -1 = none.
-        similarity: [N, k] float32.
-        epsilon: keep similarities above this value; None keeps all.
-        n_neighbors: maximum number of neighbours to keep.
-
-    Returns:
-        edge_index [2, E], sorted by seed and then by descending similarity, and edge_weight [E].
-    """
-    ids, similarity = ids[:, :n_neighbors], similarity[:, :n_neighbors]
-    kept = ids >= 0
-    if epsilon is not None:
-        # In float32 like the similarities: 0.99 is then the same number on both sides.
-        kept &= similarity > torch.tensor(epsilon, dtype=torch.float32)
-    seeds = torch.arange(len(ids))[:, None].expand_as(ids)
-    return torch.stack([ids[kept], seeds[kept]]), similarity[kept]
+    return originals(table) & (table["split"].isin(splits).to_numpy(bool) if splits else True)
 
 
 def assemble(
@@ -245,11 +224,17 @@ def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tup
 
 
 def _kept_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, *, mutual: bool) -> tuple[Tensor, Tensor]:
-    edge_index, edge_weight = top_edges(ids, similarity, epsilon, ids.shape[1])
-    if not mutual:
-        return edge_index, edge_weight
-    kept = mutual_edges(edge_index, len(ids))
-    return edge_index[:, kept], edge_weight[kept]
+    """Ranked neighbour lists [N, k] -> edge_index [2, E], sorted by seed, then similarity; and edge_weight [E]."""
+    kept = ids >= 0
+    if epsilon is not None:
+        # In float32 like the similarities: 0.99 is then the same number on both sides.
+        kept &= similarity > torch.tensor(epsilon, dtype=torch.float32)
+    seeds = torch.arange(len(ids))[:, None].expand_as(ids)
+    edge_index, edge_weight = torch.stack([ids[kept], seeds[kept]]), similarity[kept]
+    if mutual:
+        both = mutual_edges(edge_index, len(ids))
+        edge_index, edge_weight = edge_index[:, both], edge_weight[both]
+    return edge_index, edge_weight
 
 
 def check_table(table: pd.DataFrame, settings: GraphSettings, *, shared_speakers: bool = False) -> None:
@@ -262,7 +247,7 @@ def check_table(table: pd.DataFrame, settings: GraphSettings, *, shared_speakers
         raise InputError(f"No clip in the split {'+'.join(wanted)}; give the table a split, or use scope='all'")
     if wanted:
         check_split(table, shared_speakers=shared_speakers)
-    inside = table.iloc[scope_nodes(table, settings.scope).numpy()]
+    inside = table[in_scope(table, settings.scope)]
     check_center(inside, settings.center)
     group_codes(inside, settings.across)
 

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ser_graph.errors import InputError
 
+_MAX_ITER = 2000
 _BLOCK = 2**24  # similarities in memory at a time: 128 MB
 
 
@@ -23,12 +24,10 @@ class TeacherProbe(ClassifierMixin, BaseEstimator):
 
     Args:
         strength: inverse strength of the regularisation; smaller is simpler.
-        max_iter: maximum number of iterations.
 
     Attributes:
         classes_: the classes, sorted.
         pipeline_: the fitted scaler and regression.
-        n_iter_: number of iterations of the regression.
 
     Examples:
         >>> probe = TeacherProbe().fit([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]], ["fear", "fear", "anger"])
@@ -36,23 +35,21 @@ class TeacherProbe(ClassifierMixin, BaseEstimator):
         ['fear']
     """
 
-    def __init__(self, strength: float = 1.0, max_iter: int = 2000) -> None:
+    def __init__(self, strength: float = 1.0) -> None:
         self.strength = strength
-        self.max_iter = max_iter
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803  (scikit-learn's names)
         """Fit on embeddings X [N, D] with their classes y [N]."""
         X, y = validate_data(self, X, y)
         check_classification_targets(y)
-        regression = LogisticRegression(C=self.strength, max_iter=self.max_iter)
+        regression = LogisticRegression(C=self.strength, max_iter=_MAX_ITER)
         self.pipeline_ = make_pipeline(StandardScaler(), regression).fit(X, y)
         self.classes_ = self.pipeline_.classes_
-        self.n_iter_ = self.pipeline_[-1].n_iter_
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
         """The most probable class of each row of X [N, D]."""
-        rows = self._checked(X)
+        rows = self._checked(X)  # first, so that it refuses an estimator that is not fitted
         return self.pipeline_.predict(rows)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803

@@ -21,7 +21,7 @@ from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.progress import progress_bar
-from ser_graph.common.settings import names_of, with_settings
+from ser_graph.common.settings import with_settings
 from ser_graph.corpora.adapter import check_is_clip_table
 from ser_graph.errors import InputError
 from ser_graph.upstream.settings import EmbeddingSettings, Layer, OneLayer
@@ -272,9 +272,7 @@ class _Cache:
         self._unwritten: list[str] = []
         self._order: list[str] = []
         if folder is not None:
-            self._folder = Path(folder).expanduser() / content_hash(
-                upstream.fingerprint(), settings.model_dump(exclude=names_of(EmbeddingSettings, "cost"))
-            )
+            self._folder = Path(folder).expanduser() / content_hash(upstream.fingerprint(), settings.asked())
             for shard in sorted(self._folder.glob("*.safetensors")):
                 self._read(shard)
 

@@ -118,7 +118,7 @@ def _place(
             yield Path(temporary)
         return
     asked = {
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.asked(),
         "upstream": upstream.fingerprint(),
         "clips": {split: content_hash(clips.content) for split, clips in sets.items()},
     }
