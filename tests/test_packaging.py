@@ -8,7 +8,7 @@ import runpy
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -290,6 +290,31 @@ def test_a_grid_without_lists_has_the_defaults_of_the_training() -> None:
         assert getattr(grid, name) in ([], [getattr(training, name)]), name
     assert grid.method == ["baseline", training.method]
     assert Recipe.model_fields["protocol"].default == training.protocol
+
+
+def public_functions() -> Iterator[tuple[str, Callable[..., object]]]:
+    """Every public function, and every public method and maker of a public class, by name."""
+    for _, name in PUBLIC:
+        thing = next(getattr(room, name) for room, known in PUBLIC if known == name)
+        if inspect.isclass(thing):
+            own = {key: one for key, one in vars(thing).items() if inspect.isfunction(one)}
+            yield from ((f"{name}.{key}", one) for key, one in own.items() if key == "__init__" or key[0] != "_")
+        elif inspect.isfunction(thing):
+            yield name, thing
+
+
+def test_an_editor_completes_the_settings_of_a_function() -> None:
+    """The settings that a function takes by name, as ``**changes``, are in its signature and in its help."""
+    shown = set()
+    for name, function in public_functions():
+        code = inspect.unwrap(function).__code__
+        if code.co_flags & inspect.CO_VARKEYWORDS and "changes" in code.co_varnames:
+            known = inspect.signature(function).parameters
+            objects = [one for one in SETTINGS.values() if one.__name__ in str(inspect.get_annotations(function))]
+            missing = {field for one in objects for field in one.model_fields} - known.keys()
+            assert objects and not missing and "changes" not in known, f"{name} hides {missing}"
+            shown.add(name)
+    assert shown >= {"build_graph", "train", "EmotionGraph.__init__", "Upstream.finetune", "Upstream.embed"}
 
 
 def test_settings_of_different_objects_differ_in_meaning() -> None:

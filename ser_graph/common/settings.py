@@ -258,8 +258,9 @@ def with_settings(*several: type[Settings]) -> Callable[[F], F]:
             if name not in signature.parameters
         ]
         function.__signature__ = signature.replace(parameters=[*given, *added])  # type: ignore[attr-defined]
-        lists = [f"{settings.__name__}:\n{indent(describe(settings), '    ')}\n" for settings in several]
-        function.__doc__ = "\n\n".join([str(inspect.getdoc(function)), *lists])
+        if (doc := inspect.getdoc(function)) is not None:
+            lists = [f"{settings.__name__}:\n{indent(describe(settings), '    ')}\n" for settings in several]
+            function.__doc__ = "\n\n".join([doc, *lists])
         return function
 
     return show

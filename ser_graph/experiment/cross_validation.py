@@ -22,6 +22,7 @@ import pandas as pd
 
 from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import read_json, write_json
+from ser_graph.common.settings import with_settings
 from ser_graph.common.stages import Stage
 from ser_graph.corpora import leave_speakers_out
 from ser_graph.downstream import TrainingSettings, predict_clips, train
@@ -59,6 +60,7 @@ class CrossValidation(NamedTuple):
     dev_predictions: pd.DataFrame | None
 
 
+@with_settings(TrainingSettings)
 def cross_validate(
     data: ClipGraph,
     settings: TrainingSettings | None = None,

@@ -7,7 +7,7 @@ from typing import Any
 from torch_geometric.data import InMemoryDataset
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.common.settings import changed
+from ser_graph.common.settings import changed, with_settings
 from ser_graph.common.stages import MARK, Stage, asked_of, plain, refuse_difference
 from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.errors import InputError, bad_value
@@ -51,6 +51,7 @@ class EmotionGraph(InMemoryDataset):
         InputError: no clips in ``root/raw``, no upstream to build with, or a graph built with other settings.
     """
 
+    @with_settings(GraphSettings, EmbeddingSettings, LogMelSettings)
     def __init__(
         self,
         root: str | Path,
