@@ -71,15 +71,9 @@ def near_duplicates(
 
 
 def nearest_clips(data: ClipGraph, k: int, emb: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The nearest clips of each original clip among all originals, in any split; copies are left out.
+    """[N, k] nearest originals of each original clip in any split, and similarities, as in `nearest_neighbours`.
 
-    Args:
-        data: the graph of N clips.
-        k: number of nearest clips; fewer if there are fewer other clips.
-        emb: [N, D] embeddings for the search; by default those of the graph.
-
-    Returns:
-        [N, k] ids, -1 = none, and similarities, as in `nearest_neighbours`.
+    Copies are left out. `emb` [N, D] are other embeddings for the search, instead of those of the graph.
     """
     emb, original = data.emb if emb is None else emb, torch.from_numpy(originals(data.table))
     if original.all():

@@ -18,13 +18,7 @@ SUSPICIOUS = 0.225
 def label_findings(
     data: ClipGraph, *, nearest: tuple[Tensor, Tensor] | None = None, duplicates: pd.DataFrame | None = None
 ) -> Iterator[Finding]:
-    """Clips whose neighbours by embedding mostly share one other label.
-
-    Args:
-        data: the graph.
-        nearest: as in `score_clips`.
-        duplicates: as in `score_clips`.
-    """
+    """Clips whose neighbours by embedding mostly share one other label; the arguments are as in `score_clips`."""
     scores = score_clips(data, nearest=nearest, duplicates=duplicates)
     scored = scores[scores["label_score"].notna()]
     bad = scored[scored["label_score"] < SUSPICIOUS]

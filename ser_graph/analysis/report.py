@@ -84,9 +84,7 @@ def graph_report(
 def report_parts(data: ClipGraph, report: Report) -> dict[str, Callable[[], pd.Series | pd.DataFrame]]:
     """The function that makes each part of a report, in order; see `graph_report`.
 
-    Args:
-        data: the graph.
-        report: a report with its `settings`; the caller adds each part, because later parts use `near_duplicates`.
+    `report` has its `settings`. The caller adds each part, because later parts use `near_duplicates`.
     """
     by, n_permutations, n_neighbors, n_sources, seed = report["settings"]
     columns = list(dict.fromkeys([by, *(column for column in COLUMNS if column in text_columns(data))]))

@@ -18,12 +18,7 @@ PAIR_COLUMNS = ["file", "other", "correlation"]
 
 
 def clip_findings(table: pd.DataFrame, clips: list[DecodedClip]) -> Iterator[Finding]:
-    """Clips that cannot be used, and unusual ones.
-
-    Args:
-        table: a clip table.
-        clips: the result of `examine_clips` for the table.
-    """
+    """Clips that cannot be used, and unusual ones; `clips` is the result of `examine_clips` for the table."""
     found = pd.DataFrame(clip_problems(table, clips), columns=["file", "problem", "detail", "severity"])
     found = found[found["problem"] != "same audio"]  # see `repeated_findings`
     kinds: dict[str, tuple[Severity, str, str]] = {

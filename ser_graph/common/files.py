@@ -105,11 +105,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
-    """Write a folder completely or not at all; at the end, it replaces an older folder of its kind.
-
-    Args:
-        path: the folder.
-        mark: the file that every folder of its kind holds.
+    """Write a folder completely or not at all; at the end, it replaces an older folder with the file `mark`.
 
     Raises:
         InputError: see `check_replaceable`.
@@ -128,9 +124,7 @@ def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
 def sweep(folder: Path, *, held: bool = False) -> None:
     """Remove the parts of killed processes, and restore a folder that a killed process was replacing.
 
-    Args:
-        folder: the folder that contains the parts.
-        held: no other process works in the folder (see `lock`): remove the parts in subfolders too.
+    If no other process works in the folder (`held`, see `lock`), this includes parts in subfolders.
     """
     _SWEPT.add(folder)
     for place, folders, _ in os.walk(folder):
@@ -197,12 +191,9 @@ def _remove_part(part: Path) -> None:
 def check_replaceable(path: str | Path, mark: str) -> None:
     """Refuse to write a folder over something else. Call this before hours of work, not after.
 
-    Args:
-        path: the folder to write.
-        mark: the file that every folder of its kind holds.
-
     Raises:
-        InputError: `path` is a file, or a folder with contents but without `mark`.
+        InputError: `path` is a file, or a folder with contents but without `mark`, the file of every folder of its
+        kind.
     """
     folder = Path(path).expanduser()
     if folder.exists() and not folder.is_dir():

@@ -85,13 +85,7 @@ def plain_value(value: Any) -> Any:
 
 
 def read_record(kind: type[R], content: object, where: str | Path, way_out: str) -> R:
-    """The record in a file's JSON, checked before anything is made from it.
-
-    Args:
-        kind: the record that the file must hold.
-        content: the value in the file.
-        where: the file, for the message.
-        way_out: what to do, for the message.
+    """The record in a file's JSON, checked before anything is made from it; messages name `where` and the way out.
 
     Raises:
         InputError: a name is missing or unknown, or a value has a wrong type or size.

@@ -90,12 +90,7 @@ class Backbone(nn.Module):
         self.apply(_initialise)
 
     def forward(self, x: Tensor, fuse: Callable[[Tensor], Tensor] | None = None) -> Output:
-        """[B, n_frames, n_mels] standardised spectrograms -> `Output`.
-
-        Args:
-            x: the spectrograms.
-            fuse: [B, F] -> [B, F], applied to the output `fc1`; see `transfer`.
-        """
+        """[B, n_frames, n_mels] standardised spectrograms -> `Output`; `fuse` changes `fc1`, see `transfer`."""
         fc1 = self.fc1(self.features(x.unsqueeze(1)).mean((2, 3)))
         if self.fc1_after_relu:
             fc1 = torch.relu(fc1)
@@ -209,11 +204,6 @@ def count_macs(module: nn.Module, n_frames: int, n_mels: int) -> int:
     """Number of multiplications (each with an addition) of convolutions and dense layers for one clip.
 
     BatchNorm (which the export merges into the convolutions), pooling and additions do not count.
-
-    Args:
-        module: a backbone or a student.
-        n_frames: frames of the clip's spectrogram.
-        n_mels: mel bins of the clip's spectrogram.
 
     Examples:
         >>> count_macs(resnet9(), 373, 64), count_macs(mobilenet15(), 373, 64)

@@ -29,15 +29,7 @@ TRANSFERS = ("none", *_FUSIONS)
 
 
 def fuse(fc1: Tensor, emb: Tensor, transfer: str) -> Tensor:
-    """Join two representations of the same clips, element by element.
-
-    Args:
-        fc1: [B, F] of the student.
-        emb: [B, F] of the teacher, any float type; converted to that of `fc1`.
-        transfer: ``"add"``, ``"max"`` or ``"avg"``.
-
-    Returns:
-        [B, F].
+    """Join the output `fc1` of the student and the embeddings of the teacher, [B, F] both, element by element.
 
     Examples:
         >>> fuse(torch.tensor([1.0, -2.0]), torch.tensor([3.0, 4.0]), "avg")
@@ -47,12 +39,7 @@ def fuse(fc1: Tensor, emb: Tensor, transfer: str) -> Tensor:
 
 
 def check_transfer(transfer: str, emb: Tensor, width: float) -> None:
-    """Refuse embeddings that do not fit `fc1`.
-
-    Args:
-        transfer: ``"none"`` accepts any embeddings, because it does not use them.
-        emb: [N, D] of the graph.
-        width: multiplier of the student's channels.
+    """Refuse embeddings [N, D] that do not fit `fc1`; ``"none"`` accepts any, because it does not use them.
 
     Raises:
         InputError: D is not the size of `fc1`.

@@ -29,12 +29,6 @@ def write_clips(folder: Path, clips: Nearest, *, sounds: bool) -> None:
 def write_sounds(folder: Path, table: pd.DataFrame, rate: int, *, progress: bool = True) -> None:
     """Write the sound of clips into the folder of a page, as `clip-0.mp3` and so on.
 
-    Args:
-        folder: the folder.
-        table: the clip table of these clips.
-        rate: sampling rate in Hz.
-        progress: show a progress bar.
-
     Raises:
         InputError: the sound of a clip cannot be read.
     """

@@ -126,10 +126,7 @@ def new_axes(width: float, height: float) -> Axes:
 def name_ticks(axis: Axis, column: str, names: Iterable[str]) -> None:
     """Label the places 0, 1, ... of an axis with values of a column, each with a patch of its colour.
 
-    Args:
-        axis: ``ax.xaxis`` or ``ax.yaxis``.
-        column: the column of the values, for `value_colors`.
-        names: the values; they are drawn unchanged, whatever they contain.
+    The values are drawn unchanged, whatever they contain.
     """
     names = list(names)
     axis.set_ticks(range(len(names)), labels=names)

@@ -158,10 +158,8 @@ def speaker_confusions(predictions: pd.DataFrame, classes: Sequence[str] | None 
 def resampled_scores(matrices: np.ndarray, n_resamples: int, seed: int) -> dict[str, np.ndarray]:
     """[n_resamples] `accuracy` and `uar` of resamples; each draws as many speakers as there are, with replacement.
 
-    Args:
-        matrices: [n_speakers, n_classes, n_classes] from `speaker_confusions`.
-        n_resamples: number of resamples.
-        seed: random seed; with the same number of speakers, the same seed draws the same speakers.
+    `matrices` come from `speaker_confusions`. With the same number of speakers, the same seed draws the same
+    speakers.
     """
     n = len(matrices)
     # Number of draws of each speaker -> the summed confusion matrix of each resample.

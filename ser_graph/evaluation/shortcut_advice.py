@@ -59,12 +59,7 @@ _ABOUT_OTHERS = (
 
 
 def shortcut_findings(table: pd.DataFrame, shortcuts: pd.DataFrame) -> Iterator[Finding]:
-    """A finding for each column that tells the emotion.
-
-    Args:
-        table: the clip table that was measured.
-        shortcuts: the result of `label_shortcuts` for it.
-    """
+    """A finding for each column that tells the emotion, from the result of `label_shortcuts` for the table."""
     table = table[originals(table) & table["emotion"].notna().to_numpy()]
     for name, row in shortcuts[shortcuts["found"]].iterrows():
         column = str(name)

@@ -156,16 +156,7 @@ def in_scope(table: pd.DataFrame, scope: str) -> np.ndarray:
 def assemble(
     table: pd.DataFrame, emb: Tensor, x: Tensor, edge_index: Tensor, edge_weight: Tensor, **made: Any
 ) -> ClipGraph:
-    """Put the parts of a graph together: codes and masks come from the table.
-
-    Args:
-        table: clip table of N clips.
-        emb: [N, D] float32.
-        x: [N, n_frames, n_mels].
-        edge_index: [2, E] int64, neighbour -> seed.
-        edge_weight: [E] float32.
-        **made: fields of `GraphMeta`: settings and measurements.
-    """
+    """Put the parts of a graph together: codes and masks come from the table; `made` are fields of `GraphMeta`."""
     data = ClipGraph(x=x, emb=emb, edge_index=edge_index, edge_weight=edge_weight, num_nodes=len(table))
     root = table.attrs.get("root")
     data.meta = GraphMeta(

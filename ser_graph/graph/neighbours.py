@@ -75,16 +75,9 @@ def _in_order(unit: Tensor, row: Tensor, groups: Tensor | None) -> Tensor:
 
 
 def nndescent_candidates(unit: Tensor, k: int, seed: int = 0, n_jobs: int | None = None) -> Tensor:
-    """Candidates by pynndescent: approximate, for large corpora.
+    """[N, >= k] int64 candidates by pynndescent, -1 = none: approximate, for large corpora.
 
-    Args:
-        unit: [N, D] float32 rows of length 1.
-        k: neighbours wanted.
-        seed: random seed of the initialisation. The result also depends on the number of threads.
-        n_jobs: number of threads; None takes all.
-
-    Returns:
-        [N, >= k] int64 ids, -1 = none. The row itself may be among them.
+    The row itself may be among them. The result also depends on the number of threads.
     """
     from pynndescent import NNDescent  # its import takes a second, its compilation half a minute
 
@@ -240,12 +233,7 @@ def rank(
 ) -> tuple[Tensor, Tensor]:
     """Candidates [R, m] -> the best k by exact similarity, without -1, the row itself, and repetitions.
 
-    Args:
-        unit: [N, D] float32 rows of length 1.
-        candidates: [R, m] int64 ids, -1 = none.
-        k: neighbours wanted.
-        groups: as in `nearest_neighbours`.
-        rows: [R] int64 ids of the seeds; all rows by default.
+    The seeds are `rows` [R], by default all rows; `groups` are those of `nearest_neighbours`.
     """
     ids = candidates.sort(dim=1).values  # by id: the stable sort below keeps this order for equal similarities
     rows = (torch.arange(len(unit)) if rows is None else rows)[:, None].expand_as(ids)
@@ -269,14 +257,8 @@ def sampled_recall(
 ) -> float:
     """Share of the true nearest neighbours that a search found, on a random sample of rows.
 
-    A found neighbour that is exactly as similar as the true k-th one counts as found.
-
-    Args:
-        emb: [N, D] embeddings.
-        ids: [N, k] the result of the search, -1 = none.
-        sample: number of rows to compare with exact search.
-        seed: random seed of the sample.
-        groups: the groups of the search, as in `nearest_neighbours`.
+    A found neighbour that is exactly as similar as the true k-th one counts as found. `ids` [N, k] is the result of
+    the search, with its `groups`.
     """
     if ids.shape[1] == 0:
         return 1.0

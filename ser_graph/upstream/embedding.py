@@ -82,13 +82,7 @@ def embed(
 
 
 def embed_waveforms(upstream: "Upstream", waveforms: list[Tensor], settings: EmbeddingSettings) -> Tensor:
-    """[N, D] float32 embeddings of waveforms in memory, on the device of the model.
-
-    Args:
-        upstream: the model, in evaluation mode.
-        waveforms: N arrays [n] float32 at 16 kHz.
-        settings: how to embed.
-    """
+    """[N, D] float32 embeddings of N waveforms [n] at 16 kHz in memory, by a model in evaluation mode."""
     if settings.seconds != "own":
         n_samples = length_in_samples(upstream, settings.seconds)
         waveforms = [fit_length(waveform, n_samples) for waveform in waveforms]

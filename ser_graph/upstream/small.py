@@ -49,14 +49,9 @@ def small_wav2vec2(seed: int = 0) -> tuple[Any, Any]:
 
 
 def gabor_filters(n_filters: int, length: int) -> Tensor:
-    """Windowed cosines and sines at frequencies from 60 to 7,000 Hz, evenly spaced on the mel scale.
+    """[n_filters, length] cosines, then sines, from 60 to 7,000 Hz, evenly spaced on the mel scale and windowed.
 
-    Args:
-        n_filters: even; the first half are cosines, the second half sines of the same frequencies.
-        length: samples of a filter.
-
-    Returns:
-        [n_filters, length] float32, each of Euclidean length 1.
+    Each has the Euclidean length 1; `length` is in samples, and `n_filters` is even.
     """
     mel_low, mel_high = (2595 * math.log10(1 + f / 700) for f in (60, 7000))  # O'Shaughnessy 1987
     frequencies = 700 * (10 ** (torch.linspace(mel_low, mel_high, n_filters // 2) / 2595) - 1)
