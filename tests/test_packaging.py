@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Literal, get_args, get_origin
 
 import pytest
 import setuptools
@@ -290,6 +291,19 @@ def test_a_grid_without_lists_has_the_defaults_of_the_training() -> None:
         assert getattr(grid, name) in ([], [getattr(training, name)]), name
     assert grid.method == ["baseline", training.method]
     assert Recipe.model_fields["protocol"].default == training.protocol
+
+
+def test_the_choices_of_a_setting_are_listed_once() -> None:
+    found = [
+        frozenset(one.value for one in ast.walk(node.slice) if isinstance(one, ast.Constant))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "Literal"
+    ]
+    fields = [field.annotation for one in SETTINGS.values() for field in one.model_fields.values()]
+    choices = {frozenset(get_args(kind)) for kind in fields if get_origin(kind) is Literal}
+    assert len(choices) > 10
+    assert not [sorted(one) for one in choices if found.count(one) != 1]
 
 
 def public_functions() -> Iterator[tuple[str, Callable[..., object]]]:

@@ -65,7 +65,7 @@ class Augmentation:
 
 
 def shift_time(x: Tensor, share: Tensor) -> Tensor:
-    """Start spectrograms [B, n_frames, n_mels] at a later frame, [B] as a share; the frames before it end them.
+    """Start spectrograms [B, n_frames, n_mels] at a later frame, [B] as a share; earlier frames move to the end.
 
     Examples:
         >>> shift_time(torch.tensor([[[0.0], [1.0], [2.0], [3.0]]]), torch.tensor([0.5])).flatten()

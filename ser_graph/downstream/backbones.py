@@ -12,7 +12,7 @@ but not of `fc2`; see `scaled`. Parameters and multiplications change about with
 import math
 from collections.abc import Callable
 from numbers import Real
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ from ser_graph.errors import InputError, bad_value
 
 FC1 = 256
 MAX_WIDTH = 4
+
+BackboneName = Literal["cnn6", "mobilenet15", "resnet9", "vgg15"]
 
 
 def scaled(channels: int, width: float) -> int:
@@ -57,9 +59,6 @@ class Output(NamedTuple):
     def logits(self) -> Tensor:
         """The logits: another name of `fc2`."""
         return self.fc2
-
-
-LAYERS = Output._fields
 
 
 class Backbone(nn.Module):

@@ -7,6 +7,7 @@ needs the teacher for every clip that it predicts. It serves for comparison and 
 """
 
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -19,13 +20,15 @@ def _average(fc1: Tensor, emb: Tensor) -> Tensor:
     return (fc1 + emb) / 2
 
 
+Transfer = Literal["none", "add", "max", "avg"]
+
 _FUSIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "add": torch.add,
     "max": torch.maximum,
     "avg": _average,
 }
 
-TRANSFERS = ("none", *_FUSIONS)
+TRANSFERS = get_args(Transfer)
 
 
 def fuse(fc1: Tensor, emb: Tensor, transfer: str) -> Tensor:

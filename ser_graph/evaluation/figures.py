@@ -25,16 +25,7 @@ def plot_confusion_matrix(counts: pd.DataFrame, ax: Axes | None = None, title: s
     values = counts.to_numpy()
     shares = values / np.maximum(values.sum(1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(values):
-        ax.text(
-            column,
-            row,
-            f"{count:,}",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if shares[row, column] > 0.55 else "black",
-        )
+    write_cells(ax, [[f"{count:,}" for count in row] for row in values], shares > 0.55)
     name_ticks(ax.xaxis, "emotion", counts.columns)
     name_ticks(ax.yaxis, "emotion", counts.index)
     ax.set_xlabel("predicted")
@@ -116,6 +107,13 @@ def plot_sensitivity(
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     return ax
+
+
+def write_cells(ax: Axes, texts: Sequence[Sequence[str]], dark: np.ndarray) -> None:
+    """Write a text into each cell of a matrix that is drawn; on dark cells in white."""
+    for (row, column), on_dark in np.ndenumerate(dark):
+        color = "white" if on_dark else "black"
+        ax.text(column, row, texts[row][column], ha="center", va="center", fontsize=8, color=color)
 
 
 def new_axes(width: float, height: float) -> Axes:

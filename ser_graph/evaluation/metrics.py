@@ -31,10 +31,7 @@ def evaluate(predictions: pd.DataFrame, *, n_resamples: int = 2000, seed: int = 
     Raises:
         InputError: a column is missing, or no clip has a known emotion.
     """
-    _check_columns(predictions, "emotion", "predicted", "speaker")
-    known = predictions[predictions["emotion"].notna()]
-    if not len(known):
-        raise InputError("No clip with a known emotion to evaluate on")
+    known = _labelled(predictions, "emotion", "predicted", "speaker")
     mixed = known.sample(frac=1, random_state=seed)  # in file order, a batch would contain few classes
     bounds = bootstrap(known, n_resamples=n_resamples, seed=seed)
     if bounds["uar"]["uar_low"] is None:
@@ -104,10 +101,9 @@ def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     """Counts of clips by true emotion (rows) and predicted emotion (columns). Clips without emotion are left out.
 
     Raises:
-        InputError: no column `emotion` or `predicted`.
+        InputError: no column `emotion` or `predicted`, or no clip has a known emotion.
     """
-    _check_columns(predictions, "emotion", "predicted")
-    known = predictions[predictions["emotion"].notna()]
+    known = _labelled(predictions, "emotion", "predicted")
     classes = sorted(set(known["emotion"]) | set(known["predicted"]))
     counts = _confusion_matrix(known["emotion"], known["predicted"], labels=classes)
     return pd.DataFrame(
@@ -115,13 +111,18 @@ def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _check_columns(predictions: pd.DataFrame, *wanted: str) -> None:
+def _labelled(predictions: pd.DataFrame, *wanted: str) -> pd.DataFrame:
+    """The predictions with an emotion; refuses a table without some columns, or without an emotion."""
     for column in wanted:
         if column not in predictions:
             raise InputError(
                 f"The predictions have no column {column!r}, only {shorten(predictions.columns, 6)}; give the "
                 "table that `predict` returns for a graph or a clip table"
             )
+    known = predictions[predictions["emotion"].notna()]
+    if not len(known):
+        raise InputError("No clip with a known emotion to evaluate on")
+    return known
 
 
 def bootstrap(

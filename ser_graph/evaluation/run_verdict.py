@@ -59,7 +59,8 @@ def _title(study: Study, found: pd.DataFrame) -> str:
     conditions = [*study.caveats, *(f"{name}={value}" for name, value in study.shared.items())]
     n_speakers = int(found["speakers"].iloc[0])
     few = ": the intervals are coarse" if n_speakers < FEW_SPEAKERS else ""
-    return f"Verdict ({', '.join([*conditions, f'{n_speakers} test speakers{few}'])})"
+    speakers = "one test speaker: no intervals" if n_speakers == 1 else f"{n_speakers} test speakers{few}"
+    return f"Verdict ({', '.join([*conditions, speakers])})"
 
 
 def _table(study: Study, found: pd.DataFrame, names: dict[Setting, str]) -> str:
@@ -74,7 +75,7 @@ def _table(study: Study, found: pd.DataFrame, names: dict[Setting, str]) -> str:
                 "UAR, dev": mean_and_deviation(values["dev_uar"], values["dev_uar_sd"]),
                 "UAR, test": mean_and_deviation(values["test_uar"], values["test_uar_sd"]),
                 "difference [95 %]": _points(gain) if gain else "",
-                "p, Holm": f"{gain['p_holm']:.3f}" if gain else "",
+                "p, Holm": f"{gain['p_holm']:.3f}" if gain and pd.notna(gain["p_holm"]) else "",
             }
         )
     return pd.DataFrame(rows).to_string(index=False)
@@ -99,11 +100,14 @@ def _name(setting: Setting, settings: list[Setting]) -> str:
 
 
 def _points(row: Mapping[Any, Any]) -> str:
-    return f"{100 * row['difference']:+.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+    interval = "one speaker" if pd.isna(row["low"]) else f"{100 * row['low']:.1f}, {100 * row['high']:.1f}"
+    return f"{100 * row['difference']:+.1f} [{interval}]"
 
 
 def _sentence(name: str, row: Mapping[Any, Any]) -> str:
     points = f"{100 * row['difference']:+.1f} points of UAR"
+    if pd.isna(row["low"]):
+        return f"{name}: {points}; one test speaker cannot show whether it helps."
     bounds = f"95 %: {100 * row['low']:.1f} to {100 * row['high']:.1f}"
     if row["low"] > 0:
         return f"{name} helps: {points} ({bounds})."

@@ -19,7 +19,7 @@ from ser_graph.corpora.copies import originals
 from ser_graph.corpora.table import asked_of_clips
 from ser_graph.errors import InputError
 from ser_graph.graph.centring import centred, check_center
-from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.clip_graph import ClipGraph, check_no_clip_twice
 from ser_graph.graph.epsilon import (
     NoEdgeError,
     check_epsilon,
@@ -230,9 +230,7 @@ def _kept_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, *, mutua
 
 def check_table(table: pd.DataFrame, settings: GraphSettings, *, shared_speakers: bool = False) -> None:
     """Refuse a table that does not fit the settings, before the long embedding."""
-    if table.index.has_duplicates:
-        twice = table.index[table.index.duplicated()][0]
-        raise InputError(f"The clip {twice} is in the table twice; keep one row per clip")
+    check_no_clip_twice(table)
     wanted = SPLITS_OF[settings.scope]
     if wanted and not table["split"].isin(wanted).any():
         raise InputError(f"No clip in the split {'+'.join(wanted)}; give the table a split, or use scope='all'")

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -11,13 +11,14 @@ from torch import Tensor
 from ser_graph.audio.mapped import count_read, empty_beside
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.faiss_search import faiss_candidates
+from ser_graph.graph.settings import Search
 
 # The time of exact search grows with N^2 (11 s for 50,000 clips on 2 cores, 44 s for 100,000). The time of
 # NN-descent grows with N (3 s for 100,000), after 22 s of compilation in every new process. Both take the same time
 # near 73,000 clips, on another machine near 93,000 (docs/scale.md). If compilation runs during embedding, exact
 # search, which finds all neighbours, takes at most these 22 s more.
 EXACT_BELOW = 80_000
-METHODS = ("auto", "exact", "nndescent", "faiss")
+METHODS = get_args(Search)
 _BLOCK = 2**26  # similarities in memory at a time: 256 MB
 _WIDER = 5  # factor on the candidates of NN-descent and faiss, if rules exclude some near clips
 
