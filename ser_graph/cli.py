@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ser_graph.common.files import os_errors_named
+from ser_graph.common.files import naming_os_errors
 from ser_graph.common.memory import keep_freed_memory
 from ser_graph.errors import InputError, bad_value, one_line, shorten, visible
 from ser_graph_runtime.ready import DEFAULT as DEFAULT_MODEL, READY
@@ -827,7 +827,7 @@ def _show_json(value: Any) -> None:
 
 
 def _print(text: str) -> None:
-    with os_errors_named("standard output"):
+    with naming_os_errors("standard output"):
         print(text, flush=True)
 
 
@@ -848,9 +848,9 @@ def _check_out(out: Path) -> None:
 
 def _kept_embeddings(out: Path) -> Path:
     """The folder that keeps the embeddings of a graph until the graph is built, with any epsilon."""
-    from ser_graph.common.files import named
+    from ser_graph.common.files import absolute_path
 
-    return named(out).with_name(f".{named(out).name}.embeddings")
+    return absolute_path(out).with_name(f".{absolute_path(out).name}.embeddings")
 
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:

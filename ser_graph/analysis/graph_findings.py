@@ -47,8 +47,8 @@ def label_findings(
         "mostly share one other label; for "
         f"{agreeing:.0%} of the clips, the neighbours' most frequent label is that of the clip.",
         f"The label may be wrong, or the emotion may be weak. {trust}",
-        "Hear them ('ser-graph inspect', sorted by label_score), and correct or leave out those that are wrong. Do "
-        "not drop clips unheard: a test set without its difficult clips makes results too good.",
+        "Listen to them ('ser-graph inspect', sorted by label_score), and correct or leave out those that are wrong. "
+        "Do not leave out clips without listening: a test set without its difficult clips makes results too good.",
         clip_rows(listed),
     )
 

@@ -33,7 +33,7 @@ _SWEPT: set[Path] = set()  # folders that this process has swept
 
 
 @contextlib.contextmanager
-def full_disk_named(path: str | Path) -> Iterator[None]:
+def naming_full_disk(path: str | Path) -> Iterator[None]:
     """Turn the errors of libraries on a full disk into one `OSError` with the path."""
     try:
         yield
@@ -46,7 +46,7 @@ def full_disk_named(path: str | Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def os_errors_named(name: str | Path) -> Iterator[None]:
+def naming_os_errors(name: str | Path) -> Iterator[None]:
     """Add the name of a file to an error of the system that has none, e.g. of a full disk."""
     try:
         yield
@@ -56,7 +56,7 @@ def os_errors_named(name: str | Path) -> Iterator[None]:
         raise
 
 
-def named(path: str | Path) -> Path:
+def absolute_path(path: str | Path) -> Path:
     """The absolute path, with links, `~` and `.` resolved; it always has a name.
 
     Raises:
@@ -93,10 +93,10 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / given.name
             yield part
-            with os_errors_named(given), part.open("rb") as written, given.open("ab") as target:
+            with naming_os_errors(given), part.open("rb") as written, given.open("ab") as target:
                 shutil.copyfileobj(written, target)
         return
-    whole = named(path)
+    whole = absolute_path(path)
     with _part(whole) as part:
         yield part
         part.chmod(0o666 & ~_UMASK)
@@ -111,7 +111,7 @@ def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
         InputError: see `check_replaceable`.
     """
     check_replaceable(path, mark)
-    whole = named(path)
+    whole = absolute_path(path)
     with _part(whole) as part:
         part.mkdir()
         yield part
@@ -149,7 +149,7 @@ def _part(whole: Path) -> Iterator[Path]:
             if stack.enter_context(_held(folder)) is not False and folder.exists():
                 break  # no other process removed the part before this one locked it
         try:
-            with full_disk_named(whole):
+            with naming_full_disk(whole):
                 yield folder / whole.name
         finally:
             _remove_part(folder)

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ser_graph.common.files import atomic_folder, check_replaceable, named, read_json, sweep, write_json
+from ser_graph.common.files import absolute_path, atomic_folder, check_replaceable, read_json, sweep, write_json
 from ser_graph.common.locks import LOCK, lock
 from ser_graph.common.settings import Record, read_record
 from ser_graph.errors import InputError
@@ -99,7 +99,7 @@ class Stage:
                 _empty(folder)
 
     def _work_folder(self) -> Path:
-        whole = named(self.folder)
+        whole = absolute_path(self.folder)
         return whole.with_name(f".{whole.name}.work")
 
     @contextlib.contextmanager
@@ -162,7 +162,7 @@ def plain(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_difference(folder: Path, before: Any, now: Any, way_out: str) -> None:
-    """Refuse the result of another request: `before` are its nested values, `now` those that are asked for.
+    """Refuse the result of another request: `before` are its nested values, `now` the requested ones.
 
     Raises:
         InputError: a value differs; the message names the first one, both values, and the way out.

@@ -190,7 +190,7 @@ class _Reached(Exception):  # noqa: N818  (it is no error)
 
 
 def _layer_outputs(upstream: "Upstream", inputs: Any, layers: list[OneLayer]) -> list[Tensor]:
-    """[B, n_frames, D] outputs of layers, in the order asked for.
+    """[B, n_frames, D] outputs of layers, in the given order.
 
     If only inner layers are wanted, the forward pass ends after the last of them. The output of such a layer is the
     input of the next layer. (The last layer is different: a normalisation follows it.)

@@ -19,7 +19,7 @@ from ser_graph.audio.clips import clip_paths, clip_speeds
 from ser_graph.audio.reading import fit_length, load_waveform
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.devices import pick_device, uses_bfloat16
-from ser_graph.common.files import full_disk_named
+from ser_graph.common.files import naming_full_disk
 from ser_graph.common.hashing import content_hash, file_contents
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.stages import working
@@ -227,7 +227,7 @@ def _train(
     vars(upstream.model.config).update(config)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_epoch_bar(progress))
-    with silence_transformers(), full_disk_named(folder):
+    with silence_transformers(), naming_full_disk(folder):
         trainer.train(resume_from_checkpoint=_resume_point(folder))
         epochs = _history(trainer.state.log_history)
         tested = trainer.evaluate(sets["test"]) if len(sets.get("test", ())) else {}
