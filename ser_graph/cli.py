@@ -47,6 +47,12 @@ Set = Annotated[
         "--set", help="Another setting: KEY=VALUE, e.g. --set precision=float32. Repeat it for several settings."
     ),
 ]
+SetKey = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Change a key of the recipe: KEY=VALUE, e.g. --set upstream.model=FOLDER. Repeatable."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 _DEMO_JOBS = 4  # processes at most; each needs a core and 1 GB
@@ -105,9 +111,7 @@ def _every_command(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/demo"),
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a key of the recipe: KEY=VALUE. Repeatable.")
-    ] = None,
+    settings: SetKey = None,
 ) -> None:
     """Run every step on built-in synthetic speech: about a minute on two cores, no download.
 
@@ -126,12 +130,7 @@ def run_recipe(
         str, typer.Argument(help="A TOML file, or a recipe of ser_graph: best, demo, emovo, nemo, paper, ready.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the run. A folder of an earlier run resumes that run.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Change a key of the recipe: KEY=VALUE, e.g. --set upstream.model=FOLDER. Repeatable."
-        ),
-    ] = None,
+    settings: SetKey = None,
     skip_bad: SkipBad = False,
     device: Device = None,
     jobs: Annotated[

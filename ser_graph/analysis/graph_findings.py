@@ -47,7 +47,7 @@ def label_findings(
         "mostly share one other label; for "
         f"{agreeing:.0%} of the clips, the neighbours' most frequent label is that of the clip.",
         f"The label may be wrong, or the emotion may be weak. {trust}",
-        "Listen to them ('ser-graph inspect', sorted by label_score), and correct or leave out those that are wrong. "
+        "Listen to them ('ser-graph inspect', sorted by label_score); correct or leave out those that are wrong. "
         "Do not leave out clips without listening: a test set without its difficult clips makes results too good.",
         clip_rows(listed),
     )
