@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 
 import pandas as pd
-from torch import Tensor
 
 from ser_graph.analysis.card import graph_card
 from ser_graph.analysis.columns import column_codes
 from ser_graph.analysis.findings import Finding, clip_rows
 from ser_graph.analysis.scores import score_clips
 from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.neighbours import Neighbours
 
 SUSPICIOUS = 0.225
 """Label scores below this are suspicious: of ten neighbours, one other label has at least six more than the own."""
 
 
 def label_findings(
-    data: ClipGraph, *, nearest: tuple[Tensor, Tensor] | None = None, duplicates: pd.DataFrame | None = None
+    data: ClipGraph, *, nearest: Neighbours | None = None, duplicates: pd.DataFrame | None = None
 ) -> Iterator[Finding]:
     """Clips whose neighbours by embedding mostly share one other label; the arguments are as in `score_clips`."""
     scores = score_clips(data, nearest=nearest, duplicates=duplicates)

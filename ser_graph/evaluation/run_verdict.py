@@ -44,7 +44,7 @@ def verdict(run: str | Path, *, n_resamples: int = 2_000, seed: int = 0) -> str:
     study = load_study([run])
     if len({is_candidate(setting.method) for setting in settings_in(study.settings)}) < 2:
         return ""
-    found, _ = compare(study, {}, all_settings=True, n_resamples=n_resamples, seed=seed)
+    found = compare(study, {}, all_settings=True, n_resamples=n_resamples, seed=seed).differences
     found = found[found["baseline"] == BASELINE]
     if not len(found):
         return ""

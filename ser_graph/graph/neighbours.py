@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,18 @@ EXACT_BELOW = 80_000
 METHODS = get_args(Search)
 _BLOCK = 2**26  # similarities in memory at a time: 256 MB
 _WIDER = 5  # factor on the candidates of NN-descent and faiss, if rules exclude some near clips
+
+
+class Neighbours(NamedTuple):
+    """The nearest rows of each row, the most similar first, then the smaller id.
+
+    Attributes:
+        ids: [N, k] int64, -1 = none.
+        similarity: [N, k] float32 cosines, -inf = none.
+    """
+
+    ids: Tensor
+    similarity: Tensor
 
 
 def exact_candidates(unit: Tensor, rows: Tensor, k: int, groups: Tensor | None = None) -> Tensor:
@@ -121,8 +133,8 @@ def nearest_neighbours(
     seed: int = 0,
     n_jobs: int | None = None,
     groups: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The k most similar other rows of each row.
+) -> Neighbours:
+    """The k most similar other rows of each row; min(k, N - 1) if there are fewer.
 
     The search finds only candidates. The similarities are computed again for each pair (in float64, rounded to
     float32), so that they do not depend on block sizes, threads or the method.
@@ -139,10 +151,6 @@ def nearest_neighbours(
             and faiss do not use groups, so they search more candidates. A row with too few candidates is compared
             with all rows.
 
-    Returns:
-        ids [N, min(k, N - 1)] int64 and similarities of the same shape, float32, sorted by descending similarity,
-        then by ascending id. If a row has too few neighbours, id -1 and similarity -inf fill its end.
-
     Examples:
         >>> emb = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
         >>> ids, similarities = nearest_neighbours(emb, k=1)
@@ -157,7 +165,7 @@ def nearest_neighbours(
     n = len(unit)
     k = min(k, max(n - 1, 0))
     if k == 0:
-        return torch.empty(n, 0, dtype=torch.int64), torch.empty(n, 0)
+        return Neighbours(torch.empty(n, 0, dtype=torch.int64), torch.empty(n, 0))
     resolved = resolve_method(method, n)
     if resolved == "exact":
         return rank(unit, exact_candidates(unit, torch.arange(n), k, groups), k, groups)
@@ -169,12 +177,12 @@ def nearest_neighbours(
     ids, similarity = torch.empty(n, k, dtype=torch.int64), torch.empty(n, k)
     for rows, candidates in parts:
         ids[rows], similarity[rows] = _ranked_or_compared(unit, rows, candidates, k, groups)
-    return ids, similarity
+    return Neighbours(ids, similarity)
 
 
 def _ranked_or_compared(
     unit: Tensor, rows: Tensor, candidates: Tensor, k: int, groups: Tensor | None
-) -> tuple[Tensor, Tensor]:
+) -> Neighbours:
     """The best k candidates of some rows; where the groups leave fewer, the best k of all rows."""
     ids, similarity = rank(unit, candidates, k, groups, rows)
     if groups is not None:
@@ -182,7 +190,7 @@ def _ranked_or_compared(
         if len(short):
             compared = exact_candidates(unit, rows[short], k, groups)
             ids[short], similarity[short] = rank(unit, compared, k, groups, rows[short])
-    return ids, similarity
+    return Neighbours(ids, similarity)
 
 
 def resolve_method(method: str, n: int) -> Literal["exact", "nndescent", "faiss"]:
@@ -231,7 +239,7 @@ def pair_similarity(unit: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 def rank(
     unit: Tensor, candidates: Tensor, k: int, groups: Tensor | None = None, rows: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+) -> Neighbours:
     """Candidates [R, m] -> the best k by exact similarity, without -1, the row itself, and repetitions.
 
     The seeds are `rows` [R], by default all rows; `groups` are those of `nearest_neighbours`.
@@ -245,7 +253,7 @@ def rank(
     similarity = without_kin(similarity, rows, ids.clamp_min(0), groups)
     similarity, order = similarity.sort(dim=1, descending=True, stable=True)
     ids = ids.gather(1, order).masked_fill(similarity == -torch.inf, -1)
-    return ids[:, :k], similarity[:, :k]
+    return Neighbours(ids[:, :k], similarity[:, :k])
 
 
 def sampled_recall(
