@@ -42,7 +42,7 @@ if args.name == "synthetic":  # shorter clips and a small upstream
         sg.Upstream.small().finetune(source, epochs=args.upstream_epochs, **how).save(upstream)
 data = sg.EmotionGraph(args.root, args.name, upstream, **graph)[0]
 student = sg.Student(args.backbone, data.emotions, data.meta.features)
-student.standardise = sg.audio.Standardise.fit(data.x, data.train_mask.nonzero()[:, 0])
+student.standardise = sg.audio.Standardise.fit(data.x, data.train_mask, normalise="corpus")
 optimizer = torch.optim.Adam(student.to(device).parameters(), lr=1e-3)
 loader = sg.NeighborLoader(data, [args.n_neighbors], input_nodes=data.train_mask, batch_size=16, shuffle=True)
 

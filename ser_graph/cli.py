@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ser_graph.common.files import os_errors_named
+from ser_graph.common.files import naming_os_errors
 from ser_graph.common.memory import keep_freed_memory
 from ser_graph.errors import InputError, bad_value, one_line, shorten, visible
 from ser_graph_runtime.ready import DEFAULT as DEFAULT_MODEL, READY
@@ -45,6 +45,12 @@ Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set", help="Another setting: KEY=VALUE, e.g. --set precision=float32. Repeat it for several settings."
+    ),
+]
+SetKey = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Change a key of the recipe: KEY=VALUE, e.g. --set upstream.model=FOLDER. Repeatable."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -105,9 +111,7 @@ def _every_command(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("runs/demo"),
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a key of the recipe: KEY=VALUE. Repeatable.")
-    ] = None,
+    settings: SetKey = None,
 ) -> None:
     """Run every step on built-in synthetic speech: about a minute on two cores, no download.
 
@@ -126,12 +130,7 @@ def run_recipe(
         str, typer.Argument(help="A TOML file, or a recipe of ser_graph: best, demo, emovo, nemo, paper, ready.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the run. A folder of an earlier run resumes that run.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Change a key of the recipe: KEY=VALUE, e.g. --set upstream.model=FOLDER. Repeatable."
-        ),
-    ] = None,
+    settings: SetKey = None,
     skip_bad: SkipBad = False,
     device: Device = None,
     jobs: Annotated[
@@ -223,7 +222,7 @@ def embed(
     from ser_graph.common.files import atomic_file
     from ser_graph.upstream import EmbeddingSettings
 
-    how = EmbeddingSettings(**_given_settings(settings, layer=_number(layer, int)))
+    how = EmbeddingSettings(**_given_settings(settings, layer=layer))
     with atomic_file(out) as part:
         table = _table(corpus, folder, skip_bad)
         embeddings = _upstream(upstream).embed(table, how, cache=cache, device=device)
@@ -302,7 +301,7 @@ def build(
     from ser_graph.upstream import EmbeddingSettings
 
     _check_out(out)
-    named = {"epsilon": _number(epsilon, float), "n_neighbors": n_neighbors, "layer": _number(layer, int)}
+    named = {"epsilon": epsilon, "n_neighbors": n_neighbors, "layer": layer}
     named |= {"scope": scope, "center": center, "seed": seed}
     # Check the settings before the clips are read.
     how = changed(_given_settings(settings, **named), GraphSettings(), EmbeddingSettings(), LogMelSettings())
@@ -827,7 +826,7 @@ def _show_json(value: Any) -> None:
 
 
 def _print(text: str) -> None:
-    with os_errors_named("standard output"):
+    with naming_os_errors("standard output"):
         print(text, flush=True)
 
 
@@ -848,9 +847,9 @@ def _check_out(out: Path) -> None:
 
 def _kept_embeddings(out: Path) -> Path:
     """The folder that keeps the embeddings of a graph until the graph is built, with any epsilon."""
-    from ser_graph.common.files import named
+    from ser_graph.common.files import absolute_path
 
-    return named(out).with_name(f".{named(out).name}.embeddings")
+    return absolute_path(out).with_name(f".{absolute_path(out).name}.embeddings")
 
 
 def _table(corpus: str, folder: Path, skip_bad: bool) -> Any:
@@ -874,19 +873,11 @@ def _given_settings(assignments: list[str] | None, **options: Any) -> dict[str, 
     """The settings given by options or by --set; the others keep their defaults."""
     from ser_graph.common.settings import parse_changes
 
-    given = {name: value for name, value in options.items() if value is not None}
+    given = parse_changes([f"{name}={value}" for name, value in options.items() if value is not None])
     changes = parse_changes(assignments or [])
     if twice := sorted(given.keys() & changes.keys()):
         raise InputError(f"{twice[0]} is given twice, by its option and by --set; give it once")
     return {**given, **changes}
-
-
-def _number(text: str | None, kind: type[int] | type[float]) -> int | float | str | None:
-    """A number, or a text that the settings check."""
-    try:
-        return None if text is None else kind(text)
-    except ValueError:
-        return text
 
 
 def _figure(value: Any) -> str:

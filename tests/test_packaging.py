@@ -8,9 +8,10 @@ import runpy
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Literal, get_args, get_origin
 
 import pytest
 import setuptools
@@ -18,7 +19,8 @@ import yaml
 
 import ser_graph
 from ser_graph.common.settings import Settings
-from ser_graph.experiment.recipe import UpstreamPart
+from ser_graph.experiment.grid import Students
+from ser_graph.experiment.recipe import Recipe, UpstreamPart
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ser_graph"
@@ -242,6 +244,91 @@ def test_a_setting_is_declared_once() -> None:
             default = defaults[name]
             assert isinstance(default, ast.Constant) and default.value is None, f"{where} gives {name} a default"
     assert checked > 10
+
+
+# Parameters that have the name of a setting and another meaning, by function.
+OTHER_MEANING = {
+    "batch_size": {"predict_outputs", "count_statistics"},  # the result does not depend on it
+    "n_neighbors": {"graph_report", "score_clips", "label_propagation", "NeighbourVote.__init__"},  # of any split
+    "keep": {"Upstream.set_emotions"},  # the weights of a head
+}
+
+
+def defaults_beside_settings() -> Iterator[tuple[str, str, str, object]]:
+    """File, function, name and default of every parameter that has the name of a setting and a default."""
+    names = {name for one in SETTINGS.values() for name in one.model_fields}
+    for path in MODULES:
+        tree = ast.parse(path.read_text("utf-8"))
+        owner = {
+            item: f"{node.name}." for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for item in node.body
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                positional = [*node.args.posonlyargs, *node.args.args]
+                given = [*zip(positional[::-1], node.args.defaults[::-1], strict=False)]
+                given += [pair for pair in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if pair[1]]
+                for parameter, default in given:
+                    if parameter.arg in names and isinstance(default, ast.Constant):
+                        yield path.name, f"{owner.get(node, '')}{node.name}", parameter.arg, default.value
+
+
+def test_a_default_is_the_same_everywhere() -> None:
+    """A function that takes a single value of the settings repeats the default of the settings, or has none."""
+    checked = 0
+    for file, function, name, default in defaults_beside_settings():
+        if default is not None and function not in OTHER_MEANING.get(name, ()):
+            ours = [one.model_fields[name].default for one in SETTINGS.values() if name in one.model_fields]
+            assert default in ours, f"{file}: {function} has {name}={default!r}, the settings have {ours}"
+            checked += 1
+    assert checked > 10
+    exceptions = {(name, function) for name, functions in OTHER_MEANING.items() for function in functions}
+    assert exceptions <= {(name, function) for _, function, name, _ in defaults_beside_settings()}
+
+
+def test_a_grid_without_lists_has_the_defaults_of_the_training() -> None:
+    grid, training = Students(), ser_graph.TrainingSettings()
+    for name in Students.model_fields.keys() & ser_graph.TrainingSettings.model_fields.keys() - {"method"}:
+        assert getattr(grid, name) in ([], [getattr(training, name)]), name
+    assert grid.method == ["baseline", training.method]
+    assert Recipe.model_fields["protocol"].default == training.protocol
+
+
+def test_the_choices_of_a_setting_are_listed_once() -> None:
+    found = [
+        frozenset(one.value for one in ast.walk(node.slice) if isinstance(one, ast.Constant))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "Literal"
+    ]
+    fields = [field.annotation for one in SETTINGS.values() for field in one.model_fields.values()]
+    choices = {frozenset(get_args(kind)) for kind in fields if get_origin(kind) is Literal}
+    assert len(choices) > 10
+    assert not [sorted(one) for one in choices if found.count(one) != 1]
+
+
+def public_functions() -> Iterator[tuple[str, Callable[..., object]]]:
+    """Every public function, and every public method and maker of a public class, by name."""
+    for _, name in PUBLIC:
+        thing = next(getattr(room, name) for room, known in PUBLIC if known == name)
+        if inspect.isclass(thing):
+            own = {key: one for key, one in vars(thing).items() if inspect.isfunction(one)}
+            yield from ((f"{name}.{key}", one) for key, one in own.items() if key == "__init__" or key[0] != "_")
+        elif inspect.isfunction(thing):
+            yield name, thing
+
+
+def test_an_editor_completes_the_settings_of_a_function() -> None:
+    """The settings that a function takes by name, as ``**changes``, are in its signature and in its help."""
+    shown = set()
+    for name, function in public_functions():
+        code = inspect.unwrap(function).__code__
+        if code.co_flags & inspect.CO_VARKEYWORDS and "changes" in code.co_varnames:
+            known = inspect.signature(function).parameters
+            objects = [one for one in SETTINGS.values() if one.__name__ in str(inspect.get_annotations(function))]
+            missing = {field for one in objects for field in one.model_fields} - known.keys()
+            assert objects and not missing and "changes" not in known, f"{name} hides {missing}"
+            shown.add(name)
+    assert shown >= {"build_graph", "train", "EmotionGraph.__init__", "Upstream.finetune", "Upstream.embed"}
 
 
 def test_settings_of_different_objects_differ_in_meaning() -> None:

@@ -20,12 +20,8 @@ import typer
 import ser_graph
 from ser_graph.cli import app
 from ser_graph.common.settings import parse_changes
-from ser_graph.downstream import TrainingSettings
 from ser_graph.edge.nearest import write_nearest
 from ser_graph.experiment.recipe_files import load_recipe, make_recipe, shipped_recipes
-from ser_graph.graph import GraphSettings
-from ser_graph.upstream.embedding import embed
-from ser_graph.upstream.finetuning import finetune
 from ser_graph_runtime import Recogniser
 from ser_graph_runtime.nearest import Nearest
 from ser_graph_runtime.onnx_model import OnnxModel
@@ -41,14 +37,10 @@ DOCUMENTS += [ROOT / "data" / "README.md", *sorted((ROOT / "notebooks").glob("*.
 RUN_ELSEWHERE = {"bridges.md"}  # tests/test_bridges.py runs its snippets
 COMMANDS = typer.main.get_command(app)
 
-# Functions that pass further keyword arguments on, and to whom; methods that the documents call.
-PASSED_ON: dict[str, list[Callable[..., Any]]] = {
-    "build_graph": [GraphSettings, embed],
-    "train": [TrainingSettings],
-}
+# The methods that the documents call.
 METHODS: dict[str, Callable[..., Any]] = {
-    "finetune": finetune,
-    "embed": embed,
+    "finetune": ser_graph.Upstream.finetune,
+    "embed": ser_graph.Upstream.embed,
     "from_pretrained": ser_graph.Upstream.from_pretrained,
     "small": ser_graph.Upstream.small,
     "save": ser_graph.Student.save,
@@ -109,11 +101,11 @@ def test_python_uses_what_exists(block: str) -> None:
         name = call.func.attr
         if isinstance(call.func.value, ast.Name) and call.func.value.id == "sg":
             assert name in ser_graph.__all__
-            takers = [getattr(ser_graph, name), *PASSED_ON.get(name, [])]
+            taker = getattr(ser_graph, name)
         else:
             assert name in METHODS, f"say in METHODS whose method {name} is"
-            takers = [METHODS[name]]
-        known = {parameter for taker in takers for parameter in inspect.signature(taker).parameters}
+            taker = METHODS[name]
+        known = inspect.signature(taker).parameters
         for keyword in call.keywords:
             assert keyword.arg in known, f"{name}() takes no {keyword.arg}"
 

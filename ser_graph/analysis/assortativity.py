@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ser_graph.analysis.columns import text_columns
+from ser_graph.analysis.columns import usual_columns
 from ser_graph.analysis.permutations import LabelledEdges, labelled_edges, two_sided
 from ser_graph.graph.clip_graph import ClipGraph
 
 MEASURES = ("edge", "assortativity")
-COLUMNS = ("emotion", "speaker", "gender", "sentence")
 
 
 def homophily(
@@ -56,8 +55,7 @@ def homophily(
         assortativity    0.167
         Name: value, dtype: float64
     """
-    if columns is None:
-        columns = [column for column in COLUMNS if column in text_columns(data)]
+    columns = usual_columns(data) if columns is None else columns
     columns = [columns] if isinstance(columns, str) else columns
     rows = {column: _against_chance(labelled_edges(data, column), n_permutations, seed) for column in columns}
     if not rows:

@@ -10,6 +10,13 @@ from ser_graph.errors import bad_value
 from ser_graph.graph.agreement import CODES
 from ser_graph.graph.clip_graph import ClipGraph, check_is_graph
 
+USUAL = ("emotion", "speaker", "gender", "sentence")
+
+
+def usual_columns(data: ClipGraph) -> list[str]:
+    """The columns of `USUAL` that the clip table has, as text."""
+    return [column for column in USUAL if column in text_columns(data)]
+
 
 def column_codes(data: ClipGraph, by: str = "emotion") -> tuple[list[str], Tensor]:
     """The values of a text column of the clip table, and the code of each clip.

@@ -68,16 +68,9 @@ def neighbours(data: ClipGraph) -> pd.DataFrame:
 
 
 def undirected(data: ClipGraph, nodes: Tensor) -> nx.Graph:
-    """The graph among some clips, without directions and weights.
+    """The graph among some clips, [N] bool, without directions and weights; its nodes are row numbers.
 
     Components, clustering and communities need this graph, because they depend only on pairs of joined clips.
-
-    Args:
-        data: the graph of N clips.
-        nodes: [N] bool, the clips to include; edges to other clips are left out.
-
-    Returns:
-        A graph whose nodes are row numbers of the clip table.
     """
     graph = nx.Graph()
     graph.add_nodes_from(nodes.nonzero()[:, 0].tolist())

@@ -8,15 +8,13 @@ from torch import Tensor
 from ser_graph.audio.mapped import read_rows
 from ser_graph.corpora import originals
 from ser_graph.graph.clip_graph import ClipGraph
-from ser_graph.graph.neighbours import nearest_neighbours
+from ser_graph.graph.neighbours import Neighbours, nearest_neighbours
 
 _LOOK = 3  # number of nearest neighbours to compare
 _BLOCK = 256  # pairs of spectrograms in memory at a time
 
 
-def near_duplicates(
-    data: ClipGraph, *, threshold: float = 0.9, nearest: tuple[Tensor, Tensor] | None = None
-) -> pd.DataFrame:
+def near_duplicates(data: ClipGraph, *, threshold: float = 0.9, nearest: Neighbours | None = None) -> pd.DataFrame:
     """Pairs of clips that are, or may be, the same recording, in any splits.
 
     The candidates are the three nearest clips of each clip by embedding, if they are not further than the median
@@ -70,16 +68,10 @@ def near_duplicates(
     return near.sort_values(["identical", "correlation"], ascending=False, kind="stable").reset_index(drop=True)
 
 
-def nearest_clips(data: ClipGraph, k: int, emb: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The nearest clips of each original clip among all originals, in any split; copies are left out.
+def nearest_clips(data: ClipGraph, k: int, emb: Tensor | None = None) -> Neighbours:
+    """[N, k] nearest originals of each original clip in any split, and similarities, as in `nearest_neighbours`.
 
-    Args:
-        data: the graph of N clips.
-        k: number of nearest clips; fewer if there are fewer other clips.
-        emb: [N, D] embeddings for the search; by default those of the graph.
-
-    Returns:
-        [N, k] ids, -1 = none, and similarities, as in `nearest_neighbours`.
+    Copies are left out. `emb` [N, D] are other embeddings for the search, instead of those of the graph.
     """
     emb, original = data.emb if emb is None else emb, torch.from_numpy(originals(data.table))
     if original.all():
@@ -89,7 +81,7 @@ def nearest_clips(data: ClipGraph, k: int, emb: Tensor | None = None) -> tuple[T
     ids = torch.full((len(emb), found.shape[1]), -1)
     similarity = torch.full(ids.shape, -torch.inf)
     ids[rows], similarity[rows] = torch.where(found >= 0, rows[found.clamp_min(0)], -1), similar
-    return ids, similarity
+    return Neighbours(ids, similarity)
 
 
 def _candidates(ids: Tensor, similarity: Tensor) -> tuple[Tensor, Tensor, Tensor]:

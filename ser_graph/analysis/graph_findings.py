@@ -3,28 +3,22 @@
 from collections.abc import Iterator
 
 import pandas as pd
-from torch import Tensor
 
 from ser_graph.analysis.card import graph_card
 from ser_graph.analysis.columns import column_codes
 from ser_graph.analysis.findings import Finding, clip_rows
 from ser_graph.analysis.scores import score_clips
 from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.neighbours import Neighbours
 
 SUSPICIOUS = 0.225
 """Label scores below this are suspicious: of ten neighbours, one other label has at least six more than the own."""
 
 
 def label_findings(
-    data: ClipGraph, *, nearest: tuple[Tensor, Tensor] | None = None, duplicates: pd.DataFrame | None = None
+    data: ClipGraph, *, nearest: Neighbours | None = None, duplicates: pd.DataFrame | None = None
 ) -> Iterator[Finding]:
-    """Clips whose neighbours by embedding mostly share one other label.
-
-    Args:
-        data: the graph.
-        nearest: as in `score_clips`.
-        duplicates: as in `score_clips`.
-    """
+    """Clips whose neighbours by embedding mostly share one other label; the arguments are as in `score_clips`."""
     scores = score_clips(data, nearest=nearest, duplicates=duplicates)
     scored = scores[scores["label_score"].notna()]
     bad = scored[scored["label_score"] < SUSPICIOUS]
@@ -53,8 +47,8 @@ def label_findings(
         "mostly share one other label; for "
         f"{agreeing:.0%} of the clips, the neighbours' most frequent label is that of the clip.",
         f"The label may be wrong, or the emotion may be weak. {trust}",
-        "Hear them ('ser-graph inspect', sorted by label_score), and correct or leave out those that are wrong. Do "
-        "not drop clips unheard: a test set without its difficult clips makes results too good.",
+        "Listen to them ('ser-graph inspect', sorted by label_score); correct or leave out those that are wrong. "
+        "Do not leave out clips without listening: a test set without its difficult clips makes results too good.",
         clip_rows(listed),
     )
 

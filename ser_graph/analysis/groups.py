@@ -6,8 +6,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from ser_graph.analysis.assortativity import COLUMNS
-from ser_graph.analysis.columns import column_codes, text_columns
+from ser_graph.analysis.columns import column_codes, usual_columns
 from ser_graph.analysis.convert import undirected
 from ser_graph.analysis.statistics import average_clustering, density, nodes_in_scope
 from ser_graph.graph.clip_graph import ClipGraph
@@ -105,8 +104,7 @@ def community_statistics(
     Raises:
         InputError: no such column.
     """
-    if columns is None:
-        columns = [column for column in COLUMNS if column in text_columns(data)]
+    columns = usual_columns(data) if columns is None else columns
     found = communities(data, seed=seed) if found is None else found
     joined = _joined(data)
     place = pd.Series(np.arange(data.num_nodes), index=data.table.index)[found.index].to_numpy()

@@ -31,12 +31,8 @@ class LabelledEdges:
         """The codes permuted among the n clips, in blocks [n, B].
 
         Every clip keeps its edges, so degrees, hubs and clusters stay the same. Every value keeps its number of
-        clips. Only the assignment of values to clips changes.
-
-        Args:
-            n_permutations: number of permutations.
-            seed: random seed of the permutations.
-            width: how many numbers the caller stores per permutation; it limits the size of the blocks.
+        clips. Only the assignment of values to clips changes. `width`, how many numbers the caller stores per
+        permutation, limits the size of the blocks.
         """
         rng = np.random.default_rng(seed)
         codes = self.codes.astype(np.min_scalar_type(len(self.names)))  # a small type, to save memory traffic
@@ -48,11 +44,7 @@ class LabelledEdges:
 
 
 def labelled_edges(data: ClipGraph, by: str) -> LabelledEdges:
-    """The known values of a column and the edges among them; see `LabelledEdges`.
-
-    Raises:
-        InputError: no such column.
-    """
+    """The known values of a column and the edges among them; see `LabelledEdges`."""
     names, codes = column_codes(data, by)
     known = (codes >= 0) & nodes_in_scope(data)
     edges = data.edge_index[:, known[data.edge_index].all(dim=0)]

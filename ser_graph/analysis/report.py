@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_graph.analysis.assortativity import COLUMNS, homophily
+from ser_graph.analysis.assortativity import homophily
 from ser_graph.analysis.bridges import bridge_clips, bridge_pairs
 from ser_graph.analysis.card import graph_card
-from ser_graph.analysis.columns import column_codes, text_columns
+from ser_graph.analysis.columns import column_codes, usual_columns
 from ser_graph.analysis.duplicates import near_duplicates, nearest_clips
 from ser_graph.analysis.groups import community_statistics, subgraph_statistics
 from ser_graph.analysis.mixing import MOST_VALUES, mixing_table
@@ -84,12 +84,10 @@ def graph_report(
 def report_parts(data: ClipGraph, report: Report) -> dict[str, Callable[[], pd.Series | pd.DataFrame]]:
     """The function that makes each part of a report, in order; see `graph_report`.
 
-    Args:
-        data: the graph.
-        report: a report with its `settings`; the caller adds each part, because later parts use `near_duplicates`.
+    `report` has its `settings`. The caller adds each part, because later parts use `near_duplicates`.
     """
     by, n_permutations, n_neighbors, n_sources, seed = report["settings"]
-    columns = list(dict.fromkeys([by, *(column for column in COLUMNS if column in text_columns(data))]))
+    columns = list(dict.fromkeys([by, *usual_columns(data)]))
     chance = {"n_permutations": n_permutations, "seed": seed}
     nearest = cache(lambda: nearest_clips(data, max(n_neighbors, 3)))
     has_pairs = len(column_codes(data, by)[0]) <= MOST_VALUES

@@ -8,6 +8,7 @@ from torch import Tensor
 from ser_graph.analysis.columns import column_codes
 from ser_graph.analysis.duplicates import near_duplicates, nearest_clips
 from ser_graph.graph.clip_graph import ClipGraph, check_is_graph
+from ser_graph.graph.neighbours import Neighbours
 
 
 def score_clips(
@@ -15,7 +16,7 @@ def score_clips(
     by: str = "emotion",
     *,
     n_neighbors: int = 10,
-    nearest: tuple[Tensor, Tensor] | None = None,
+    nearest: Neighbours | None = None,
     duplicates: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Scores of every clip from 0 to 1, the most suspicious clip first; a low score is bad, as in cleanlab.
@@ -70,7 +71,7 @@ def score_clips(
     data.check()
     names, codes = column_codes(data, by)
     ids, similarity = nearest or nearest_clips(data, max(n_neighbors, 3))
-    duplicates = near_duplicates(data, nearest=(ids, similarity)) if duplicates is None else duplicates
+    duplicates = near_duplicates(data, nearest=Neighbours(ids, similarity)) if duplicates is None else duplicates
     ids, similarity = ids[:, :n_neighbors], similarity[:, :n_neighbors]
     suggested, label_score = _label_scores(ids, codes, len(names))
     near = _nearest_duplicate(duplicates).reindex(data.table.index)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ser_graph.analysis.convert import undirected
 from ser_graph.corpora import originals
+from ser_graph.graph.building import in_scope
 from ser_graph.graph.clip_graph import ClipGraph, check_is_graph
 
 
@@ -120,12 +121,7 @@ def average_clustering(graph: nx.Graph) -> float:
 
 def nodes_in_scope(data: ClipGraph) -> Tensor:
     """[N] bool: the clips that can have neighbours and be neighbours; copies are left out."""
-    masks = {
-        "train": data.train_mask,
-        "train+dev": data.train_mask | data.val_mask,
-        "all": torch.ones(data.num_nodes, dtype=torch.bool),
-    }
-    return masks[data.meta.settings.scope] & torch.from_numpy(originals(data.table))
+    return torch.from_numpy(in_scope(data.table, data.meta.settings.scope))
 
 
 def edge_homophily(edge_index: Tensor, codes: Tensor) -> float:

@@ -18,12 +18,7 @@ PAIR_COLUMNS = ["file", "other", "correlation"]
 
 
 def clip_findings(table: pd.DataFrame, clips: list[DecodedClip]) -> Iterator[Finding]:
-    """Clips that cannot be used, and unusual ones.
-
-    Args:
-        table: a clip table.
-        clips: the result of `examine_clips` for the table.
-    """
+    """Clips that cannot be used, and unusual ones; `clips` is the result of `examine_clips` for the table."""
     found = pd.DataFrame(clip_problems(table, clips), columns=["file", "problem", "detail", "severity"])
     found = found[found["problem"] != "same audio"]  # see `repeated_findings`
     kinds: dict[str, tuple[Severity, str, str]] = {
@@ -91,7 +86,7 @@ def repeated_findings(
             "error" if kind == "same" else "warning",
             contradicting & ~leaks,
             "At least one of the two labels is wrong, or the recording has several emotions.",
-            "Hear both. Correct the label, or leave both out.",
+            "Listen to both. Correct the label, or leave both out.",
         ),
         (
             "",
@@ -216,7 +211,7 @@ def balance_findings(table: pd.DataFrame) -> Iterator[Finding]:
             "note",
             f"{_n_clips(unlabelled, len(table))} without an emotion.",
             "They teach only through the graph and the teacher. No result uses them.",
-            "Nothing, if you know it.",
+            "Do nothing, if you left these labels out on purpose.",
         )
     if len(counts) < 2:
         return

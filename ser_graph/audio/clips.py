@@ -8,11 +8,9 @@ from ser_graph.errors import InputError
 
 
 def clip_paths(table: pd.DataFrame, root: str | Path | None = None) -> list[Path]:
-    """The path of every clip of a table, in the order of the table; a copy has the path of its original.
+    """The path of every clip of a table, in its order; a copy has the path of its original.
 
-    Args:
-        table: a clip table; its index holds the files relative to the corpus folder.
-        root: the corpus folder; by default the folder from which the table was loaded (``table.attrs["root"]``).
+    The corpus folder is `root`, or else the folder from which the table was loaded (``table.attrs["root"]``).
 
     Raises:
         InputError: the first clip does not exist: the folder was moved, or ``table.attrs`` was lost.

@@ -80,14 +80,7 @@ def _known(array: np.memmap) -> Tensor:
 
 
 def read_rows(x: Tensor, rows: Tensor) -> Tensor:
-    """A copy of some rows, in the order of `rows`. For a mapped array, memory does not grow with each read.
-
-    Args:
-        x: [N, ...], mapped or not.
-        rows: [M] int64.
-
-    Returns:
-        [M, ...] of the same type, in memory.
+    """A copy [M, ...] of some rows, in their order. For a mapped array, memory does not grow with each read.
 
     Raises:
         InputError: a number in these rows is not finite.
@@ -100,11 +93,9 @@ def read_rows(x: Tensor, rows: Tensor) -> Tensor:
 
 
 def check_finite_rows(selected: Tensor, rows: Tensor) -> None:
-    """Refuse spectrograms with NaN or infinity. They are checked when they are read: loading a graph reads none.
+    """Refuse spectrograms [M, ...] with NaN or infinity; `rows` [M] are their numbers, for the message.
 
-    Args:
-        selected: [M, ...], the spectrograms.
-        rows: [M], their numbers, for the message.
+    They are checked when they are read: loading a graph reads none.
 
     Raises:
         InputError: a number is not finite.
@@ -116,11 +107,7 @@ def check_finite_rows(selected: Tensor, rows: Tensor) -> None:
 
 
 def write_array(path: str | Path, x: Tensor) -> None:
-    """Write a `.npy` array in blocks: memory does not grow with its size.
-
-    Args:
-        path: the file.
-        x: [N, ...], mapped or not.
+    """Write a `.npy` array [N, ...] in blocks: memory does not grow with its size.
 
     Raises:
         InputError: a number is not finite.
@@ -138,10 +125,6 @@ def will_need(x: Tensor, rows: Tensor) -> None:
 
     The function asks for all rows at once, in the order of the file. The disk then reads a random batch in one
     sweep. Without this request, page faults read the rows one after the other.
-
-    Args:
-        x: [N, ...]; the function does nothing if `x` is not mapped.
-        rows: [M] int64.
     """
     mapping = _mapping_of(x)
     if mapping is None or not len(rows) or not x[0].is_contiguous() or not hasattr(mmap, "MADV_WILLNEED"):

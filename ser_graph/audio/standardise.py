@@ -36,7 +36,7 @@ class Standardise(nn.Module):
         std: [n_mels] float32, their deviation; within a speaker for ``"speaker"``.
 
     Examples:
-        >>> layer = Standardise.fit(torch.tensor([[[0.0, 1.0], [2.0, 1.0]]]))
+        >>> layer = Standardise.fit(torch.tensor([[[0.0, 1.0], [2.0, 1.0]]]), normalise="corpus")
         >>> layer(torch.tensor([[[3.0, 1.0]]]))
         tensor([[[2., 0.]]])
     """
@@ -44,7 +44,7 @@ class Standardise(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, n_mels: int = 64, normalise: str = "corpus") -> None:
+    def __init__(self, n_mels: int, normalise: str) -> None:
         super().__init__()
         if normalise not in NORMALISATIONS:
             raise bad_value("normalise", normalise, NORMALISATIONS)
@@ -74,8 +74,8 @@ class Standardise(nn.Module):
         cls,
         x: Tensor,
         rows: Tensor | None = None,
-        normalise: str = "corpus",
         *,
+        normalise: str,
         speaker: Tensor | None = None,
         group: Processes = ALONE,
     ) -> "Standardise":

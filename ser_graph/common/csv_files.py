@@ -37,13 +37,7 @@ def unprotected(text: str) -> str:
 
 
 def write_csv(table: pd.DataFrame, file: str | Path | TextIO, **options: Any) -> None:
-    """Write a table as CSV in UTF-8; cells and names of text are `protected`.
-
-    Args:
-        table: the table.
-        file: a path or an open text file.
-        **options: options of ``DataFrame.to_csv``.
-    """
+    """Write a table as CSV in UTF-8; cells and names of text are `protected`. `options` are those of ``to_csv``."""
     safe = table.map(_safe).rename(columns=_safe)
     if options.get("index", True):
         safe.index = safe.index.map(_safe)

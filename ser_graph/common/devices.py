@@ -1,7 +1,7 @@
 """Device and precision of computations; the upstream and the students use the same functions."""
 
 import contextlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ser_graph.errors import InputError, bad_value
 
@@ -47,12 +47,12 @@ def uses_bfloat16(device: "torch.device", precision: Precision) -> bool:
     Raises:
         InputError: `precision` is not one of the three.
     """
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise bad_value("precision", precision, ["auto", "float32", "bfloat16"])
+    if precision not in get_args(Precision):
+        raise bad_value("precision", precision, get_args(Precision))
     return precision == "bfloat16" or (precision == "auto" and gains_by_bfloat16(device))
 
 
-def autocast(device: "torch.device", precision: Precision = "auto") -> contextlib.AbstractContextManager[object]:
+def autocast(device: "torch.device", precision: Precision) -> contextlib.AbstractContextManager[object]:
     """A context in which matrix products and convolutions run in the chosen precision."""
     import torch
 

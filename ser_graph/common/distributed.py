@@ -45,12 +45,7 @@ class Processes:
         return slice(start, start + each + (self.rank < more))
 
     def gather(self, mine: Tensor, n: int) -> Tensor:
-        """[n, ...] the rows of all processes, in order and without gradient.
-
-        Args:
-            mine: the rows of this process, see `share`.
-            n: number of rows of all processes.
-        """
+        """[n, ...] the rows of all processes, in order and without gradient; `mine` are those of this process."""
         if self.alone:
             return mine.detach()
         shares = [Processes(rank, self.size).share(n) for rank in range(self.size)]

@@ -33,7 +33,7 @@ _SWEPT: set[Path] = set()  # folders that this process has swept
 
 
 @contextlib.contextmanager
-def full_disk_named(path: str | Path) -> Iterator[None]:
+def naming_full_disk(path: str | Path) -> Iterator[None]:
     """Turn the errors of libraries on a full disk into one `OSError` with the path."""
     try:
         yield
@@ -46,7 +46,7 @@ def full_disk_named(path: str | Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def os_errors_named(name: str | Path) -> Iterator[None]:
+def naming_os_errors(name: str | Path) -> Iterator[None]:
     """Add the name of a file to an error of the system that has none, e.g. of a full disk."""
     try:
         yield
@@ -56,7 +56,7 @@ def os_errors_named(name: str | Path) -> Iterator[None]:
         raise
 
 
-def named(path: str | Path) -> Path:
+def absolute_path(path: str | Path) -> Path:
     """The absolute path, with links, `~` and `.` resolved; it always has a name.
 
     Raises:
@@ -93,10 +93,10 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / given.name
             yield part
-            with os_errors_named(given), part.open("rb") as written, given.open("ab") as target:
+            with naming_os_errors(given), part.open("rb") as written, given.open("ab") as target:
                 shutil.copyfileobj(written, target)
         return
-    whole = named(path)
+    whole = absolute_path(path)
     with _part(whole) as part:
         yield part
         part.chmod(0o666 & ~_UMASK)
@@ -105,17 +105,13 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
-    """Write a folder completely or not at all; at the end, it replaces an older folder of its kind.
-
-    Args:
-        path: the folder.
-        mark: the file that every folder of its kind holds.
+    """Write a folder completely or not at all; at the end, it replaces an older folder with the file `mark`.
 
     Raises:
         InputError: see `check_replaceable`.
     """
     check_replaceable(path, mark)
-    whole = named(path)
+    whole = absolute_path(path)
     with _part(whole) as part:
         part.mkdir()
         yield part
@@ -128,9 +124,7 @@ def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
 def sweep(folder: Path, *, held: bool = False) -> None:
     """Remove the parts of killed processes, and restore a folder that a killed process was replacing.
 
-    Args:
-        folder: the folder that contains the parts.
-        held: no other process works in the folder (see `lock`): remove the parts in subfolders too.
+    If no other process works in the folder (`held`, see `lock`), this includes parts in subfolders.
     """
     _SWEPT.add(folder)
     for place, folders, _ in os.walk(folder):
@@ -155,7 +149,7 @@ def _part(whole: Path) -> Iterator[Path]:
             if stack.enter_context(_held(folder)) is not False and folder.exists():
                 break  # no other process removed the part before this one locked it
         try:
-            with full_disk_named(whole):
+            with naming_full_disk(whole):
                 yield folder / whole.name
         finally:
             _remove_part(folder)
@@ -197,12 +191,9 @@ def _remove_part(part: Path) -> None:
 def check_replaceable(path: str | Path, mark: str) -> None:
     """Refuse to write a folder over something else. Call this before hours of work, not after.
 
-    Args:
-        path: the folder to write.
-        mark: the file that every folder of its kind holds.
-
     Raises:
-        InputError: `path` is a file, or a folder with contents but without `mark`.
+        InputError: `path` is a file, or a folder with contents but without `mark`, the file of every folder of its
+        kind.
     """
     folder = Path(path).expanduser()
     if folder.exists() and not folder.is_dir():

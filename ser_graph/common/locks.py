@@ -26,11 +26,7 @@ _PATIENCE = 3.0  # seconds to wait for a lock: children of a killed process end 
 
 @contextlib.contextmanager
 def lock(folder: Path, shown: Path | None = None) -> Iterator[None]:
-    """Lock a folder until the block or the process ends. A missing folder is created.
-
-    Args:
-        folder: the folder of the lock.
-        shown: the name of the folder in a message, by default `folder`.
+    """Lock a folder until the block or the process ends. A missing folder is created; a message calls it `shown`.
 
     Raises:
         InputError: another process, or another thread of this process, holds the lock; the message names it.

@@ -52,20 +52,11 @@ def _shows_bars() -> bool:
 
 
 class ProgressLines:
-    """Lines of progress, with the methods of tqdm that the library uses.
+    """Lines of progress, with the methods of tqdm that the library uses; see `progress_bar`.
 
     The first line appears after 2 s, further lines after 10 s each, also within a long item, and a last line at the
-    end. Work that ends within 2 s prints nothing.
-
-    Args:
-        items: what to iterate over.
-        desc: name of the work.
-        total: number of items.
-        unit: what an item is, in the singular.
-        initial: number of items that are finished before.
-        disable: print nothing.
-        file: where the lines go; default: standard error.
-        clock: gives the time in seconds.
+    end. Work that ends within 2 s prints nothing. The lines go to `file`, by default standard error; `clock` gives
+    the time in seconds.
 
     Examples:
         >>> import sys

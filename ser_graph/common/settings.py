@@ -85,13 +85,7 @@ def plain_value(value: Any) -> Any:
 
 
 def read_record(kind: type[R], content: object, where: str | Path, way_out: str) -> R:
-    """The record in a file's JSON, checked before anything is made from it.
-
-    Args:
-        kind: the record that the file must hold.
-        content: the value in the file.
-        where: the file, for the message.
-        way_out: what to do, for the message.
+    """The record in a file's JSON, checked before anything is made from it; messages name `where` and the way out.
 
     Raises:
         InputError: a name is missing or unknown, or a value has a wrong type or size.
@@ -129,6 +123,10 @@ class Settings(Record):
         >>> Cooking(minutes=12)
         Cooking(minutes=12)
     """
+
+    def asked(self) -> dict[str, Any]:
+        """The values in the request of a stage, as JSON: all that may change the result (no role ``"cost"``)."""
+        return self.model_dump(mode="json", exclude=names_of(type(self), "cost"))
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         for name, field in type(self).model_fields.items():
@@ -254,8 +252,9 @@ def with_settings(*several: type[Settings]) -> Callable[[F], F]:
             if name not in signature.parameters
         ]
         function.__signature__ = signature.replace(parameters=[*given, *added])  # type: ignore[attr-defined]
-        lists = [f"{settings.__name__}:\n{indent(describe(settings), '    ')}\n" for settings in several]
-        function.__doc__ = "\n\n".join([str(inspect.getdoc(function)), *lists])
+        if (doc := inspect.getdoc(function)) is not None:
+            lists = [f"{settings.__name__}:\n{indent(describe(settings), '    ')}\n" for settings in several]
+            function.__doc__ = "\n\n".join([doc, *lists])
         return function
 
     return show

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ser_graph.common.files import atomic_folder, check_replaceable, named, read_json, sweep, write_json
+from ser_graph.common.files import absolute_path, atomic_folder, check_replaceable, read_json, sweep, write_json
 from ser_graph.common.locks import LOCK, lock
 from ser_graph.common.settings import Record, read_record
 from ser_graph.errors import InputError
@@ -99,7 +99,7 @@ class Stage:
                 _empty(folder)
 
     def _work_folder(self) -> Path:
-        whole = named(self.folder)
+        whole = absolute_path(self.folder)
         return whole.with_name(f".{whole.name}.work")
 
     @contextlib.contextmanager
@@ -118,12 +118,8 @@ class Stage:
 def working(folder: Path, asked: Mapping[str, Any], *, shown: Path | None = None) -> Iterator[Path]:
     """Hold a folder of unfinished work. The work belongs to one request; work of another request is deleted.
 
-    If several processes work together, the first process holds the folder for all. An empty folder is removed.
-
-    Args:
-        folder: the folder; created if it is missing.
-        asked: the request: everything that decides the result, as JSON values.
-        shown: the name of the folder in a message.
+    If several processes work together, the first process holds the folder for all. An empty folder is removed. A
+    message calls the folder `shown`.
 
     Raises:
         InputError: the folder holds other things, or another process holds it.
@@ -166,16 +162,10 @@ def plain(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_difference(folder: Path, before: Any, now: Any, way_out: str) -> None:
-    """Refuse the result of another request.
-
-    Args:
-        folder: the folder of the result.
-        before: the nested values of the result.
-        now: the requested values.
-        way_out: the advice in the message.
+    """Refuse the result of another request: `before` are its nested values, `now` the requested ones.
 
     Raises:
-        InputError: a value differs; the message names the first one, and both values.
+        InputError: a value differs; the message names the first one, both values, and the way out.
     """
     difference = _first_difference(before, now)
     if difference is None:

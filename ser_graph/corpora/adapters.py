@@ -10,7 +10,7 @@ import pandas as pd
 from ser_graph.corpora import label_files
 from ser_graph.corpora.adapter import Adapter, Record
 from ser_graph.corpora.splits import assign_split, speaker_split
-from ser_graph.corpora.vocabulary import SPLITS
+from ser_graph.corpora.vocabulary import SPLITS, emotion_name
 
 GENDERS = {"f": "female", "m": "male"}
 
@@ -18,6 +18,11 @@ GENDERS = {"f": "female", "m": "male"}
 def _codes(listed: str) -> dict[str, str]:
     """Code -> word, from ``"W anger, L boredom"``."""
     return {code: word for code, word in map(str.split, listed.split(","))}
+
+
+def _words(listed: str) -> dict[str, str]:
+    """Code -> emotion for codes that are words, from ``"happy sad"``."""
+    return {word: emotion_name(word) for word in listed.split()}
 
 
 def _speakers(listed: str) -> dict[str, Record]:
@@ -28,6 +33,8 @@ def _speakers(listed: str) -> dict[str, Record]:
 
 _ITALIAN = _codes("dis disgust, gio happiness, neu neutral, pau fear, rab anger, sor surprise, tri sadness")
 _FRENCH = _codes("C anger, D disgust, J happiness, N neutral, P fear, S surprise, T sadness")
+_FOUR = _codes("A anger, H happiness, N neutral, S sadness")
+_RAVDESS_ACTORS = {f"{actor:02d}": {"gender": "male" if actor % 2 else "female"} for actor in range(1, 25)}
 _DEMOS_SPEAKERS = Path(__file__).with_name("demos_split.csv")
 
 
@@ -91,7 +98,7 @@ _ALL = (
             ),
             "intensity": {"01": "normal", "02": "strong"},
         },
-        speakers={f"{actor:02d}": {"gender": "male" if actor % 2 else "female"} for actor in range(1, 25)},
+        speakers=_RAVDESS_ACTORS,
         skipped={r"0[123]-02(-\d\d){5}": "song", r"0[123]-01(-\d\d){5}": "video"},
         n_clips=(1440,),
         language="en",
@@ -150,11 +157,7 @@ _ALL = (
         title="nEMO",
         pattern="samples/{speaker}_{emotion}_{sentence}.wav, and data.tsv",
         names=r"(?P<speaker>[A-Z]{2}0)_<emotion>_(?P<sentence>\d+)",
-        codes={
-            "emotion": _codes(
-                "anger anger, fear fear, happiness happiness, neutral neutral, sadness sadness, surprised surprise"
-            )
-        },
+        codes={"emotion": _words("anger fear happiness neutral sadness surprised")},
         speakers=_speakers(
             "EB0 female 27, IC0 female 28, KD0 female 28, KS0 male 23, MK0 female 23, "
             "MP0 male 24, SM0 male 24, TP0 male 26, WR0 male 23"
@@ -233,10 +236,7 @@ _ALL = (
         pattern="{OAF|YAF}_{word}_{emotion}.wav",
         names=r"<speaker>_(?P<sentence>[a-z]+)_<emotion>",
         codes={
-            "emotion": _codes(
-                "angry anger, disgust disgust, fear fear, happy happiness, neutral neutral, "
-                "ps surprise, sad sadness"
-            ),
+            "emotion": _words("angry disgust fear happy neutral ps sad"),
             "speaker": {"oa": "OAF", "oaf": "OAF", "yaf": "YAF"},
         },
         any_case=True,
@@ -259,10 +259,7 @@ _ALL = (
         title="URDU",
         pattern="{Angry,Happy,Neutral,Sad}/S{M|F}{id}_F{n}_{A|H|N|S}{nnn}.wav",
         names=r"(?P<speaker>S<gender>\d+)_F(?P<source>\d+)_<emotion>(?P<take>\d+)",
-        codes={
-            "emotion": {"A": "anger", "H": "happiness", "N": "neutral", "S": "sadness"},
-            "gender": {"F": "female", "M": "male"},
-        },
+        codes={"emotion": _FOUR, "gender": {"F": "female", "M": "male"}},
         n_clips=(400,),
         language="ur",
         kind="from talk shows",
@@ -281,7 +278,7 @@ _ALL = (
             "emotion": _codes("01 neutral, 02 calm, 03 happiness, 04 sadness, 05 anger, 06 fear"),
             "intensity": {"01": "normal", "02": "strong"},
         },
-        speakers={f"{actor:02d}": {"gender": "male" if actor % 2 else "female"} for actor in range(1, 25)},
+        speakers=_RAVDESS_ACTORS,
         skipped={r"0[123]-01(-\d\d){5}": "speech", r"0[123]-02(-\d\d){5}": "video"},
         n_clips=(1012,),
         language="en",
@@ -329,10 +326,7 @@ _ALL = (
         "and {train,dev,test}_sent_emo.csv",
         names=r"<split>/dia(?P<dialogue>\d+)_utt(?P<utterance>\d+)",
         codes={
-            "emotion": _codes(
-                "anger anger, disgust disgust, fear fear, joy happiness, neutral neutral, sadness sadness, "
-                "surprise surprise"
-            ),
+            "emotion": _words("anger disgust fear joy neutral sadness surprise"),
             "split": _codes("train_splits train, dev_splits_complete dev, output_repeated_splits_test test"),
         },
         skipped={r"final_videos_test\w+": "unlabelled part"},
@@ -381,11 +375,7 @@ _ALL = (
         pattern="session{1..6}/S{nn}{e}/{recording}/MSP-IMPROV-S{nn}{e}-{F|M}{nn}-{recording}-{turn}.wav, "
         "and Evaluation.txt",
         names=r"MSP-IMPROV-S(?P<sentence>\d\d)<intended>-(?P<speaker><gender>\d\d)-(?P<recording>[A-Z])-(?P<turn>\w+)",
-        codes={
-            "emotion": {"A": "anger", "H": "happiness", "N": "neutral", "S": "sadness"},
-            "intended": {"A": "anger", "H": "happiness", "N": "neutral", "S": "sadness"},
-            "gender": {"F": "female", "M": "male"},
-        },
+        codes={"emotion": _FOUR, "intended": _FOUR, "gender": {"F": "female", "M": "male"}},
         depth=4,
         n_clips=(8438,),
         language="en",
@@ -405,12 +395,7 @@ _ALL = (
         title="CMU-MOSEI",
         pattern="{video}_{clip}.wav, and Labels/*.csv",
         names=r"(?P<speaker>[\w-]{11}|\d{4,6})_(?P<clip>0|[1-9]\d{0,2})",
-        codes={
-            "emotion": _codes(
-                "anger anger, disgust disgust, fear fear, happiness happiness, sadness sadness, surprise surprise, "
-                "neutral neutral"
-            )
-        },
+        codes={"emotion": _words("anger disgust fear happiness sadness surprise neutral")},
         depth=4,
         language="en",
         kind="from videos, rated",
@@ -428,7 +413,7 @@ _ALL = (
         title="ESD",
         pattern="{speaker}/{Angry,Happy,Neutral,Sad,Surprise}/[{train,evaluation,test}/]{speaker}_{nnnnnn}.wav",
         names=r"<emotion>/(?:train/|evaluation/|test/)?(?P<speaker>\d{4})_(?P<utterance>\d{6})",
-        codes={"emotion": _codes("Angry anger, Happy happiness, Neutral neutral, Sad sadness, Surprise surprise")},
+        codes={"emotion": _words("Angry Happy Neutral Sad Surprise")},
         speakers={
             f"{speaker:04d}": {
                 "gender": "male" if speaker in {4, 5, 6, 8, 10, 11, 12, 13, 14, 20} else "female",
@@ -471,7 +456,7 @@ _ALL = (
         title="TurEV-DB",
         pattern="Sound Source/{Angry,Calm,Happy,Sad}/{speaker}_{code}_{word}.wav",
         names=r"<emotion>/(?P<speaker>\d{4})_(?P<code>[A-Za-z]+)_(?P<sentence>\w+)",
-        codes={"emotion": _codes("Angry anger, Calm calm, Happy happiness, Sad sadness")},
+        codes={"emotion": _words("Angry Calm Happy Sad")},
         n_clips=(1735,),
         language="tr",
         kind="acted words",
@@ -504,10 +489,7 @@ _ALL = (
         pattern="{F|M}_{nn}_{NAME}_S_{sentence}_{EMOTION}_{take}.wav",
         names=r"(?P<speaker><gender>_\d\d)_[a-z]+_s_(?P<sentence>\d+)_<emotion>_(?P<take>\d)",
         codes={
-            "emotion": _codes(
-                "angry anger, disgust disgust, fear fear, happy happiness, neutral neutral, sad sadness, "
-                "surprise surprise"
-            ),
+            "emotion": _words("angry disgust fear happy neutral sad surprise"),
             "gender": GENDERS,
         },
         any_case=True,
@@ -528,10 +510,10 @@ _ALL = (
         pattern="{female|male}{1|2}_{emotion}_{sentence}{a|b}_{session}.wav",
         names=r"(?P<speaker><gender>[12])_<emotion>_(?P<sentence>\d+[ab])_(?P<session>[12])",
         codes={
-            "emotion": _codes(
-                "angry anger, sad sadness, neutral neutral, happy happiness, excited excitement, anxious anxious, "
-                "apologetic apologetic, assertive assertive, concerned concerned, encouraging encouraging"
-            ),
+            "emotion": {
+                **_words("angry sad neutral happy anxious apologetic assertive concerned encouraging"),
+                "excited": "excitement",
+            },
             "gender": {"female": "female", "male": "male"},
         },
         n_clips=(2400,),
@@ -550,12 +532,7 @@ _ALL = (
         title="Emozionalmente",
         pattern="audio/{number}.wav, and metadata/samples.csv, and metadata/users.csv",
         names=r"audio/(?P<clip>\d+)",
-        codes={
-            "emotion": _codes(
-                "anger anger, disgust disgust, fear fear, joy happiness, neutrality neutral, sadness sadness, "
-                "surprise surprise"
-            )
-        },
+        codes={"emotion": _words("anger disgust fear joy neutrality sadness surprise")},
         n_clips=(6902,),
         language="it",
         kind="acted by amateurs",
@@ -625,18 +602,16 @@ _ALL = (
         pattern="{bea,jenie,josh,sam}/{Amused,Angry,Disgusted,Neutral,Sleepy}/{style}_{range}_{sentence}.wav",
         names=r"<speaker>[_/]<emotion>/[a-z]+_(?:[\d-]+_)?(?P<sentence>\d{4})",
         codes={
-            "emotion": _codes(
-                "amused amusement, angry anger, disgusted disgust, disgust disgust, neutral neutral, "
-                "sleepy sleepiness"
-            ),
+            "emotion": {
+                **_words("angry disgusted disgust neutral"),
+                **_codes("amused amusement, sleepy sleepiness"),
+            },
             "speaker": _codes("bea bea, jenie jenie, josh josh, sam sam"),
         },
         any_case=True,
         speakers={
-            "bea": {"gender": "female"},
-            "jenie": {"gender": "female"},
-            "josh": {"gender": "male"},
-            "sam": {"gender": "male"},
+            name: {"gender": "female" if name in ("bea", "jenie") else "male"}
+            for name in ("bea", "jenie", "josh", "sam")
         },
         language="en",
         kind="acted",
@@ -690,20 +665,7 @@ _ALL = (
         pattern="{speaker}/{speaker}_{gender}_{emotion}_{sentence}_{take}.wav",
         names=r"(?P<speaker>[st]\d{2,})_<gender>_<emotion>_(?P<sentence>\d{2,})_(?P<take>\d{2,})",
         codes={
-            "emotion": {
-                word: word
-                for word in [
-                    "anger",
-                    "calm",
-                    "disgust",
-                    "fear",
-                    "guilt",
-                    "happiness",
-                    "neutral",
-                    "sadness",
-                    "surprise",
-                ]
-            },
+            "emotion": _words("anger calm disgust fear guilt happiness neutral sadness surprise"),
             "gender": GENDERS,
         },
         kind="synthetic",

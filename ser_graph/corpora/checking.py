@@ -89,12 +89,7 @@ def check_clips(table: pd.DataFrame, root: str | Path | None = None) -> pd.DataF
 
 
 def usable_clips(table: pd.DataFrame, problems: pd.DataFrame, *, skip_bad: bool = False) -> pd.DataFrame:
-    """The clips of a table that can be used, if the user allows to leave out the others.
-
-    Args:
-        table: a clip table.
-        problems: the result of `check_clips` for this table.
-        skip_bad: leave out clips with an error, instead of refusing the table.
+    """The clips of a table without errors in `problems`, the result of `check_clips`.
 
     Raises:
         InputError: a clip cannot be used and `skip_bad` is False, or no clip can be used.

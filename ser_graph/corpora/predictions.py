@@ -7,15 +7,10 @@ import pandas as pd
 
 
 def prediction_table(clips: pd.DataFrame, emotions: Sequence[str], probabilities: np.ndarray) -> pd.DataFrame:
-    """Predictions of clips, one row per clip.
+    """Predictions of M clips of a clip table, a row per clip, from probabilities [M, K] in code order.
 
-    Args:
-        clips: clip table of M clips; a missing column `emotion` or `speaker` counts as unknown.
-        emotions: the K classes in code order.
-        probabilities: [M, K] float64.
-
-    Returns:
-        `emotion` and `speaker` of the clips, `predicted`, and ``p_anger`` and so on.
+    The columns are `emotion` and `speaker` of the clips (missing if unknown), `predicted`, and ``p_anger`` and so
+    on.
     """
     table = clips.reindex(columns=["emotion", "speaker"]).copy()
     table["predicted"] = [emotions[code] for code in probabilities.argmax(1)]

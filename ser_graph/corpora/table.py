@@ -367,12 +367,7 @@ def _one_row_a_file(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def asked_of_clips(table: pd.DataFrame, columns: list[str]) -> dict[str, str]:
-    """The clips in the request of a stage: a hash of their rows, and a hash of the contents of their files.
-
-    Args:
-        table: a clip table.
-        columns: the columns that matter; a missing column counts as empty.
-    """
+    """The clips in the request of a stage: a hash of some columns, and a hash of the contents of the files."""
     rows = table.reindex(columns=columns).astype(str).to_csv()
     return {"clips": content_hash(rows), "contents": content_hash(file_contents(clip_paths(table)))}
 

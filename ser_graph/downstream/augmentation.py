@@ -65,11 +65,7 @@ class Augmentation:
 
 
 def shift_time(x: Tensor, share: Tensor) -> Tensor:
-    """Start spectrograms at a later frame; the frames before it move to the end.
-
-    Args:
-        x: [B, n_frames, n_mels].
-        share: [B] new start as a share of the frames, from 0 to below 1.
+    """Start spectrograms [B, n_frames, n_mels] at a later frame, [B] as a share; earlier frames move to the end.
 
     Examples:
         >>> shift_time(torch.tensor([[[0.0], [1.0], [2.0], [3.0]]]), torch.tensor([0.5])).flatten()

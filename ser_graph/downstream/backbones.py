@@ -12,7 +12,7 @@ but not of `fc2`; see `scaled`. Parameters and multiplications change about with
 import math
 from collections.abc import Callable
 from numbers import Real
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ from ser_graph.errors import InputError, bad_value
 
 FC1 = 256
 MAX_WIDTH = 4
+
+BackboneName = Literal["cnn6", "mobilenet15", "resnet9", "vgg15"]
 
 
 def scaled(channels: int, width: float) -> int:
@@ -59,9 +61,6 @@ class Output(NamedTuple):
         return self.fc2
 
 
-LAYERS = Output._fields
-
-
 class Backbone(nn.Module):
     """Convolutions, global average pooling, `fc1`, ReLU, `fc2`.
 
@@ -78,7 +77,7 @@ class Backbone(nn.Module):
         features: nn.Module,
         channels: int,
         n_classes: int,
-        width: float = 1.0,
+        width: float,
         *,
         fc1_after_relu: bool = False,
     ) -> None:
@@ -90,12 +89,7 @@ class Backbone(nn.Module):
         self.apply(_initialise)
 
     def forward(self, x: Tensor, fuse: Callable[[Tensor], Tensor] | None = None) -> Output:
-        """[B, n_frames, n_mels] standardised spectrograms -> `Output`.
-
-        Args:
-            x: the spectrograms.
-            fuse: [B, F] -> [B, F], applied to the output `fc1`; see `transfer`.
-        """
+        """[B, n_frames, n_mels] standardised spectrograms -> `Output`; `fuse` changes `fc1`, see `transfer`."""
         fc1 = self.fc1(self.features(x.unsqueeze(1)).mean((2, 3)))
         if self.fc1_after_relu:
             fc1 = torch.relu(fc1)
@@ -205,18 +199,13 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def count_macs(module: nn.Module, n_frames: int = 373, n_mels: int = 64) -> int:
+def count_macs(module: nn.Module, n_frames: int, n_mels: int) -> int:
     """Number of multiplications (each with an addition) of convolutions and dense layers for one clip.
 
     BatchNorm (which the export merges into the convolutions), pooling and additions do not count.
 
-    Args:
-        module: a backbone or a student.
-        n_frames: frames of the clip's spectrogram.
-        n_mels: mel bins of the clip's spectrogram.
-
     Examples:
-        >>> count_macs(resnet9()), count_macs(mobilenet15())
+        >>> count_macs(resnet9(), 373, 64), count_macs(mobilenet15(), 373, 64)
         (281304832, 234702592)
     """
     x, training = torch.zeros(1, n_frames, n_mels, device=next(module.parameters()).device), module.training

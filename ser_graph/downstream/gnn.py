@@ -23,15 +23,8 @@ WEIGHT_DECAY = 5e-4
 def gnn_log_probs(emb: Tensor, edge_index: Tensor, y: Tensor, n_classes: int, seed: int) -> Tensor:
     """Log probabilities of classes by GraphSAGE, trained on the labelled clips of a graph.
 
-    Args:
-        emb: [N, D] float32 embeddings.
-        edge_index: [2, E] int64, neighbour and clip of each edge.
-        y: [N] int64 labels that the training may use, -1 elsewhere.
-        n_classes: K.
-        seed: of the initial weights and of the dropout.
-
-    Returns:
-        [N, K] float32 on the CPU, -inf for classes without a label.
+    The labels `y` [N] are -1 where the training may not use them; `seed` is that of the initial weights and the
+    dropout. The result is [N, K] float32 on the CPU, -inf for classes without a label.
     """
     from torch_geometric.nn import GraphSAGE  # which takes seconds to load
 

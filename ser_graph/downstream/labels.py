@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ser_graph.common.settings import with_settings
 from ser_graph.corpora import originals
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError, shorten
@@ -18,6 +19,7 @@ def training_nodes(data: ClipGraph, protocol: str) -> Tensor:
     return data.train_mask | data.val_mask if protocol == "paper" else data.train_mask
 
 
+@with_settings(TrainingSettings)
 def labelled_nodes(data: ClipGraph, settings: TrainingSettings | None = None, **changes: Any) -> Tensor:
     """The training clips whose labels a student uses. A probe can thus use the same labels as a student.
 

@@ -1,5 +1,7 @@
 """The losses beside cross entropy: of neighbours, and of a teacher's similarities, embeddings and classes."""
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -23,8 +25,11 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
     return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
+Distance = Literal["cosine", "l2", "kl"]
+Reduction = Literal["mean", "sum"]
+
 DISTANCES = {"cosine": _cosine, "l2": _l2, "kl": _kl}
-REDUCTIONS = ("mean", "sum")
+REDUCTIONS = get_args(Reduction)
 
 
 def neighbour_loss(

@@ -41,9 +41,7 @@ OTHERS = 256  # further clips that a clip is compared with, beside its neighbour
 class Method(nn.Module):
     """The base of all methods. It forwards the batch and adds no term: training on labels alone.
 
-    Args:
-        view: the graph of the training, with the data that `training_view` prepared.
-        settings: of the training.
+    `view` is the graph of the training, with the data that `training_view` prepared.
     """
 
     samples_neighbours = False
@@ -178,12 +176,7 @@ _CLASSES: dict[str, type[Method]] = {
 
 
 class Joined(Method):
-    """Several methods at once. If one of them forwards neighbours, all use its outputs.
-
-    Args:
-        parts: the methods, by name.
-        settings: of the training.
-    """
+    """Several methods at once, by name. If one of them forwards neighbours, all use its outputs."""
 
     def __init__(self, parts: dict[str, Method], view: ClipGraph, settings: TrainingSettings) -> None:
         super().__init__(view, settings)

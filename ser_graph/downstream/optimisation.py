@@ -52,11 +52,7 @@ def rate_at(schedule: str, step: int, steps: int, epochs: int) -> float:
 
 
 class Average(AveragedModel):
-    """An exponential average of a student's weights; it forgets the first steps faster.
-
-    Args:
-        student: the model to average; its BatchNorm layers must be those of torch.
-    """
+    """An exponential average of the weights of a student; it forgets the first steps faster."""
 
     def __init__(self, student: Student) -> None:
         super().__init__(student, multi_avg_fn=_average, use_buffers=False)
@@ -65,13 +61,8 @@ class Average(AveragedModel):
         """The averaged student, with new BatchNorm statistics.
 
         Running statistics lag behind the weights, by hundreds of steps in the paper's networks, and no forward pass
-        has used the averaged weights. Therefore mean and variance are computed again, on training clips.
-
-        Args:
-            x: [N, n_frames, n_mels] spectrograms.
-            rows: [M] int64 training clips, of which the first `COUNTED` are used.
-            voices: statistics of the clips' speakers, if the student normalises by speaker.
-            precision: of the forward pass.
+        has used the averaged weights. Therefore mean and variance are computed again, on the first `COUNTED`
+        training clips of `rows` [M].
         """
         student = cast(Student, copy.deepcopy(self.module))
         student.augment = None

@@ -66,11 +66,6 @@ def predict_outputs(
 def student_embeddings(student: Student, data: ClipGraph, *, heard: int | None = None) -> Tensor:
     """[N, F] float32: every clip of a graph in the space of a student, the output of its layer `fc1`.
 
-    Args:
-        student: the model.
-        data: the graph.
-        heard: as in `predict_clips`.
-
     Raises:
         InputError: a graph with other spectrograms or emotions than the student's, or of another teacher.
     """

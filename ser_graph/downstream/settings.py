@@ -8,8 +8,13 @@ from ser_graph.audio.standardise import Normalisation
 from ser_graph.common.devices import Precision
 from ser_graph.common.settings import Settings, setting
 from ser_graph.downstream.augmentation import AUGMENTATIONS, DEFAULT_AUGMENTATION
-from ser_graph.downstream.backbones import BACKBONES, MAX_WIDTH
-from ser_graph.errors import InputError, bad_value
+from ser_graph.downstream.backbones import MAX_WIDTH, BackboneName
+from ser_graph.downstream.losses import Distance, Reduction
+from ser_graph.downstream.transfer import Transfer
+from ser_graph.errors import InputError
+from ser_graph.graph.settings import Center
+
+Protocol = Literal["clean", "paper"]
 
 METHODS = {
     "baseline": 0.0,  # labels alone
@@ -40,7 +45,7 @@ class TrainingSettings(Settings):
     ``alpha=0``, the student learns from labels alone: it is the baseline of every method.
     """
 
-    backbone: str = setting("resnet9", "condition", "cnn6, mobilenet15, resnet9 or vgg15")
+    backbone: BackboneName = setting("resnet9", "condition", "cnn6, mobilenet15, resnet9 or vgg15")
     width: float = setting(
         1.0, "condition", "multiplier of the channels: 0.5 makes about a quarter of the size", gt=0, le=MAX_WIDTH
     )
@@ -56,7 +61,7 @@ class TrainingSettings(Settings):
         "weight of the method's loss; None means the default of the method, 0 trains the baseline",
         ge=0,
     )
-    protocol: Literal["clean", "paper"] = setting(
+    protocol: Protocol = setting(
         "clean",
         "run",
         "clean trains on train and evaluates on dev; paper trains on train and dev, as the paper does",
@@ -96,7 +101,7 @@ class TrainingSettings(Settings):
     unlabelled_ratio: float = setting(
         1.0, "method", "unlabelled clips per labelled clip in a step", of=METHODS_BESIDE, ge=0
     )
-    center: Literal["none", "corpus", "speaker"] = setting(
+    center: Center = setting(
         "speaker",
         "method",
         "mean that is subtracted from the teacher's embeddings; the edges of the graph do not change",
@@ -124,10 +129,8 @@ class TrainingSettings(Settings):
         "source of the neighbours' outputs: forward computes them, memory_bank remembers them",
         of=("nsl",),
     )
-    distance: Literal["cosine", "l2", "kl"] = setting(
-        "cosine", "method", "distance between the outputs of two neighbours", of=("nsl",)
-    )
-    reduction: Literal["mean", "sum"] = setting(
+    distance: Distance = setting("cosine", "method", "distance between the outputs of two neighbours", of=("nsl",))
+    reduction: Reduction = setting(
         "mean", "condition", "mean of each term of the loss (the paper's code) or sum (the paper's equation 2)"
     )
     edge_weights: bool = setting(True, "method", "multiply the loss of each edge by its similarity", of=("nsl",))
@@ -145,7 +148,7 @@ class TrainingSettings(Settings):
         of=("nsl",),
     )
     transductive: bool = setting(False, "run", "allow neighbours from outside the training clips")
-    transfer: Literal["none", "add", "max", "avg"] = setting(
+    transfer: Transfer = setting(
         "none",
         "method",
         "how the teacher's embedding joins fc1; needs the teacher at inference, so it is not for a device",
@@ -169,8 +172,6 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainingSettings":
-        if self.backbone not in BACKBONES:
-            raise bad_value("backbone", self.backbone, BACKBONES)
         if not set(self.methods) <= set(METHODS) or (len(self.methods) > 1 and "baseline" in self.methods):
             raise InputError(
                 f"Bad method {self.method!r}, expected one of {sorted(METHODS)}, or several joined by +"

@@ -57,13 +57,7 @@ class Strategy(nn.Module):
     samples_neighbours = True
 
     def forward(self, student: Student | Spread, batch: Any, compared: Compared) -> Step:
-        """Forward the clips that the strategy needs.
-
-        Args:
-            student: the model.
-            batch: of the loader, on the model's device.
-            compared: gives the part of the outputs to compare.
-        """
+        """Forward the clips that the strategy needs; `compared` gives the part of the outputs to compare."""
         outputs = _outputs(student, batch)
         return Step(outputs, torch.arange(len(batch.x)), batch.edge_index, batch.edge_weight, None, {})
 
@@ -138,13 +132,7 @@ class MemoryBank(Strategy):
 
 
 def make_strategy(view: ClipGraph, settings: TrainingSettings, size: int) -> Strategy:
-    """Make the strategy of the neighbour loss that the settings name.
-
-    Args:
-        view: the graph of the training.
-        settings: of the training.
-        size: C, the width of the compared layer.
-    """
+    """Make the strategy of the neighbour loss that the settings name; `size` is C of the compared layer."""
     if settings.strategy == "forward":
         return Official() if settings.semantics == "official" else Strategy()
     sampler = TopNeighborSampler(view, [settings.n_neighbors or -1])

@@ -17,9 +17,17 @@ from ser_graph.common.files import atomic_folder, check_readable, read_json, wri
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.settings import Emotions, Record, read_record
 from ser_graph.downstream.augmentation import Augmentation
-from ser_graph.downstream.backbones import MAX_WIDTH, Output, count_macs, count_parameters, make_backbone
+from ser_graph.downstream.backbones import (
+    MAX_WIDTH,
+    BackboneName,
+    Output,
+    count_macs,
+    count_parameters,
+    make_backbone,
+)
 from ser_graph.downstream.card import CARD, model_card
-from ser_graph.downstream.transfer import TRANSFERS, fuse
+from ser_graph.downstream.settings import TrainingSettings
+from ser_graph.downstream.transfer import TRANSFERS, Transfer, fuse
 from ser_graph.errors import InputError, bad_value, one_line
 from ser_graph_runtime.ready import READY
 
@@ -28,6 +36,7 @@ FORMAT = "ser_graph.student"
 FORMAT_VERSION = 1
 _WEIGHTS = "model.safetensors"
 _WAY_OUT = "train the student again"
+_DEFAULT = TrainingSettings()
 _READY_FOLDER = Path(__file__).parent / "ready"
 
 
@@ -46,7 +55,7 @@ class StudentInfo(Record):
 
     model_config = ConfigDict(extra="allow")
 
-    backbone: Literal["cnn6", "mobilenet15", "resnet9", "vgg15"] = Field(description="the name of a network")
+    backbone: BackboneName = Field(description="the name of a network")
     settings: dict[str, Any] = Field(default_factory=dict, description="values by name")
     history: list[dict[str, float]] = Field(default_factory=list, description="numbers by name, for each epoch")
     epoch: int | None = Field(None, description="a number or None", ge=0)
@@ -63,7 +72,7 @@ class StoredStudent(Record):
     emotions: Emotions = Field(description="up to 1,000 different names", min_length=1)
     features: LogMelSettings = Field(description="settings of the spectrograms")
     normalise: Normalisation = Field(description="corpus, utterance or speaker")
-    transfer: Literal["none", "add", "max", "avg"] = Field(description="none, add, max or avg")
+    transfer: Transfer = Field(description="none, add, max or avg")
     width: float = Field(description="a multiplier", gt=0, le=MAX_WIDTH)
     info: StudentInfo = Field(description="values by name")
 
@@ -98,9 +107,9 @@ class Student(nn.Module):
         features: LogMelSettings | None = None,
         info: dict[str, Any] | None = None,
         *,
-        normalise: str = "corpus",
-        transfer: str = "none",
-        width: float = 1.0,
+        normalise: str = _DEFAULT.normalise,
+        transfer: str = _DEFAULT.transfer,
+        width: float = _DEFAULT.width,
     ) -> None:
         super().__init__()
         if transfer not in TRANSFERS:

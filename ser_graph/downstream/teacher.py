@@ -71,14 +71,8 @@ def corpus_clips(data: ClipGraph, rows: Tensor) -> Tensor:
     return torch.from_numpy(original)
 
 
-def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center = "none") -> Tensor:
-    """[N, D] float32: the embeddings of some clips, centred with these clips alone; zeros elsewhere.
-
-    Args:
-        data: the graph of N clips.
-        rows: [N] bool.
-        center: the mean to subtract; see `ser_graph.graph.centring.centred`.
-    """
+def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center) -> Tensor:
+    """[N, D] float32: the embeddings of some clips, [N] bool, centred with these clips alone; zeros elsewhere."""
     table = data.table[rows.numpy()]
     try:
         emb = centred(data.emb[rows], table, center)
@@ -88,13 +82,9 @@ def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center = "none") -
 
 
 def unit_variance(emb: Tensor, rows: Tensor) -> Tensor:
-    """Embeddings minus their mean, divided by one number that makes the mean variance of the dimensions 1.
+    """Embeddings minus the mean of some clips, divided by one number: the mean variance of dimensions is then 1.
 
     One number for all dimensions keeps the shape of the space: near clips stay near, wide directions stay wide.
-
-    Args:
-        emb: [N, D].
-        rows: [N] bool, the clips that give mean and variance.
 
     Examples:
         >>> unit_variance(torch.tensor([[0.0, 5.0], [4.0, 5.0]]), torch.tensor([True, True]))[:, 0]
@@ -106,17 +96,10 @@ def unit_variance(emb: Tensor, rows: Tensor) -> Tensor:
 
 
 def probe_log_probs(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Tensor:
-    """Log probabilities of classes by a linear probe: logistic regression on standardised embeddings.
+    """Log probabilities of classes by a linear probe: logistic regression on standardised embeddings [N, D].
 
-    Args:
-        emb: [N, D].
-        y: [N] labels of at least two classes that the training may use, -1 elsewhere; the probe is fitted on them
-            alone.
-        rows: [N] bool, the clips to predict.
-        n_classes: K.
-
-    Returns:
-        [N, K] float32, -inf for classes without a label, NaN in other rows.
+    The probe is fitted on the labels `y` [N] of at least two classes, -1 elsewhere, and predicts `rows` [N] bool.
+    The result is [N, K] float32, -inf for classes without a label, NaN in other rows.
     """
     known = y >= 0
     probe = TeacherProbe().fit(emb[known].double().numpy(), y[known].numpy())

@@ -118,7 +118,7 @@ def settings_from(init: Student, settings: TrainingSettings) -> TrainingSettings
 def asked_of_training(data: ClipGraph, settings: TrainingSettings, init: Student | None = None) -> dict[str, Any]:
     """All inputs that decide the result of a training, as JSON values."""
     return {
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.asked(),
         "init": None if init is None else weights_hash(init),
         **asked_of_data(data),
     }
@@ -129,7 +129,7 @@ def asked_of_data(data: ClipGraph) -> dict[str, Any]:
     return {
         "data": data_hash(data.table, data.emb),
         "edges": content_hash(data.edge_index.numpy().tobytes(), data.edge_weight.numpy().tobytes()),
-        "features": data.meta.features.model_dump(mode="json"),
+        "features": data.meta.features.asked(),
     }
 
 
@@ -224,7 +224,7 @@ class _Run:
             )
         rows = (seeds & corpus_clips(data, labelled)).nonzero()[:, 0]
         student.standardise = Standardise.fit(
-            data.x, rows, settings.normalise, speaker=data.speaker, group=self.group
+            data.x, rows, normalise=settings.normalise, speaker=data.speaker, group=self.group
         )
         if init is not None:
             start_from(student, init)

@@ -7,6 +7,7 @@ needs the teacher for every clip that it predicts. It serves for comparison and 
 """
 
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -19,25 +20,19 @@ def _average(fc1: Tensor, emb: Tensor) -> Tensor:
     return (fc1 + emb) / 2
 
 
+Transfer = Literal["none", "add", "max", "avg"]
+
 _FUSIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "add": torch.add,
     "max": torch.maximum,
     "avg": _average,
 }
 
-TRANSFERS = ("none", *_FUSIONS)
+TRANSFERS = get_args(Transfer)
 
 
 def fuse(fc1: Tensor, emb: Tensor, transfer: str) -> Tensor:
-    """Join two representations of the same clips, element by element.
-
-    Args:
-        fc1: [B, F] of the student.
-        emb: [B, F] of the teacher, any float type; converted to that of `fc1`.
-        transfer: ``"add"``, ``"max"`` or ``"avg"``.
-
-    Returns:
-        [B, F].
+    """Join the output `fc1` of the student and the embeddings of the teacher, [B, F] both, element by element.
 
     Examples:
         >>> fuse(torch.tensor([1.0, -2.0]), torch.tensor([3.0, 4.0]), "avg")
@@ -46,13 +41,8 @@ def fuse(fc1: Tensor, emb: Tensor, transfer: str) -> Tensor:
     return _FUSIONS[transfer](fc1, emb.to(fc1.dtype))
 
 
-def check_transfer(transfer: str, emb: Tensor, width: float = 1.0) -> None:
-    """Refuse embeddings that do not fit `fc1`.
-
-    Args:
-        transfer: ``"none"`` accepts any embeddings, because it does not use them.
-        emb: [N, D] of the graph.
-        width: multiplier of the student's channels.
+def check_transfer(transfer: str, emb: Tensor, width: float) -> None:
+    """Refuse embeddings [N, D] that do not fit `fc1`; ``"none"`` accepts any, because it does not use them.
 
     Raises:
         InputError: D is not the size of `fc1`.

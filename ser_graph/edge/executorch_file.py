@@ -15,12 +15,7 @@ METADATA_METHOD = "ser_graph"  # a method of the program that returns the metada
 
 
 def executorch_program(student: Student, temperature: float, metadata: dict[str, Any]) -> bytes:
-    """The program of a student for one clip at a time.
-
-    Args:
-        student: the model; put into evaluation mode.
-        temperature: the program divides its logits by this number.
-        metadata: JSON values; the method `ser_graph` of the program returns them as text.
+    """The program of a student for one clip at a time; its method `ser_graph` returns the metadata as JSON.
 
     Raises:
         InputError: a student that normalises by speaker, or the extra `executorch` is not installed.

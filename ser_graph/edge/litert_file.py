@@ -32,14 +32,10 @@ class _Named(nn.Module):
 
 
 def litert_model(student: Student, temperature: float, metadata: dict[str, Any], int8: bool = False) -> bytes:
-    """The LiteRT model of a student for one clip at a time.
+    """The LiteRT model of a student for one clip at a time; the metadata are JSON under the name `ser_graph`.
 
-    Args:
-        student: the model; put into evaluation mode.
-        temperature: the model divides its logits by this number.
-        metadata: JSON values, stored as text under the name `ser_graph`.
-        int8: store the weights of convolutions and dense layers in 8 bits, per channel. The device scales the
-            activations of each clip to 8 bits, so no clips are needed here. The spectrogram stays in float32.
+    With `int8`, the weights of convolutions and dense layers have 8 bits, per channel. The device scales the
+    activations of each clip to 8 bits, so no clips are needed here. The spectrogram stays in float32.
 
     Raises:
         InputError: a student that normalises by speaker, or the extra `litert` is not installed.

@@ -22,13 +22,7 @@ def size_mb(path: str | Path) -> float:
 
 
 def latencies_ms(ask: Callable[[np.ndarray], Any], n_samples: int, repeats: int) -> np.ndarray:
-    """[repeats] times in ms from the waveform of one clip to the result of a model, after two for warm-up.
-
-    Args:
-        ask: takes [1, n_samples] float32.
-        n_samples: length of the clip, which is noise.
-        repeats: number of measurements.
-    """
+    """[repeats] times in ms from the waveform [1, n_samples] of noise to the result, after two for warm-up."""
     waveform = np.random.default_rng(0).uniform(-0.1, 0.1, (1, n_samples)).astype(np.float32)
     times = []
     for _ in range(repeats + WARM_UP):
@@ -39,13 +33,7 @@ def latencies_ms(ask: Callable[[np.ndarray], Any], n_samples: int, repeats: int)
 
 
 def latency_ms(student: "Student", *, repeats: int = 15, threads: int = 1) -> float:
-    """Median time in ms from the waveform of one clip to its probabilities, with the log-mel, on the CPU.
-
-    Args:
-        student: the model; put into evaluation mode.
-        repeats: number of measurements, after two for warm-up.
-        threads: CPU threads to use; the number is restored afterwards.
-    """
+    """Median time in ms from the waveform of one clip to its probabilities, with the log-mel, on the CPU."""
     import torch
 
     from ser_graph.edge.torch_student import TorchStudent

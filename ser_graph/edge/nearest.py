@@ -76,12 +76,9 @@ def clips_themselves(nearest: Nearest, recordings: Mapping[str, Path]) -> dict[s
 
 
 def write_nearest(nearest: Nearest, model: Path, out: Path) -> None:
-    """Write labelled clips for an exported model, as `load_nearest` reads them.
+    """Write labelled clips of an exported model to NAME.nearest.npz, as `load_nearest` reads them.
 
-    Args:
-        nearest: the clips. Their embeddings are stored as float16; similarities change by less than 0.001.
-        model: the exported model that they belong to.
-        out: the file, NAME.nearest.npz.
+    The embeddings are stored as float16; similarities change by less than 0.001.
     """
     with atomic_file(out) as part:
         np.savez_compressed(
@@ -97,13 +94,8 @@ def write_nearest(nearest: Nearest, model: Path, out: Path) -> None:
 def clip_voices(spectrograms: np.ndarray, speaker: pd.Series, rows: np.ndarray) -> np.ndarray:
     """Statistics of the speakers of some clips, over all their clips, as in training; 0 for an unknown speaker.
 
-    Args:
-        spectrograms: [N, n_frames, n_mels], possibly mapped from disk.
-        speaker: of each of the N clips.
-        rows: [M] the clips whose speakers are wanted.
-
-    Returns:
-        [M, 3, n_mels] float32: in numpy, the same as `known_voices` in torch.
+    Takes [N, n_frames, n_mels] spectrograms, the speaker of each, and [M] rows; gives [M, 3, n_mels] float32: in
+    numpy, the same as `known_voices` in torch.
     """
     codes = pd.factorize(speaker)[0]  # -1 without a speaker
     voices = np.zeros((len(rows), 3, spectrograms.shape[-1]), np.float32)

@@ -16,9 +16,6 @@ from ser_graph_runtime.models import Heard, checked_voice
 class TorchStudent:
     """A student that takes and returns arrays; the attributes are those of `OnnxStudent`.
 
-    Args:
-        student: the model; put into evaluation mode.
-
     Raises:
         InputError: the student needs the teacher.
     """

@@ -4,15 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 
 from ser_graph.audio.clips import clip_paths
+from ser_graph.audio.reading import write_mp3
 from ser_graph.common.files import write_json
 from ser_graph.common.progress import progress_bar
 from ser_graph_runtime.nearest import Nearest
 from ser_graph_runtime.sound import read_mono
-
-_COMPRESSION = 0.5  # of MP3: about 37 kbit/s at 16 kHz
 
 
 def write_clips(folder: Path, clips: Nearest, *, sounds: bool) -> None:
@@ -29,12 +27,6 @@ def write_clips(folder: Path, clips: Nearest, *, sounds: bool) -> None:
 def write_sounds(folder: Path, table: pd.DataFrame, rate: int, *, progress: bool = True) -> None:
     """Write the sound of clips into the folder of a page, as `clip-0.mp3` and so on.
 
-    Args:
-        folder: the folder.
-        table: the clip table of these clips.
-        rate: sampling rate in Hz.
-        progress: show a progress bar.
-
     Raises:
         InputError: the sound of a clip cannot be read.
     """
@@ -43,11 +35,4 @@ def write_sounds(folder: Path, table: pd.DataFrame, rate: int, *, progress: bool
         progress_bar(paths, desc="sounds of the page", unit="clip", disable=not progress, delay=1)
     ):
         with (folder / f"clip-{number}.mp3").open("wb") as file:
-            soundfile.write(
-                file,
-                read_mono(path, rate),
-                rate,
-                format="MP3",
-                compression_level=_COMPRESSION,
-                bitrate_mode="VARIABLE",
-            )
+            write_mp3(file, read_mono(path, rate), rate)

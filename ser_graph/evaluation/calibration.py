@@ -8,6 +8,7 @@ and choose the threshold on dev clips, never on test clips.
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 
 from ser_graph.errors import InputError
 
@@ -28,10 +29,8 @@ def fit_temperature(predictions: pd.DataFrame) -> float:
     log_p, true, _ = _known(predictions)
 
     def loss(log_temperature: float) -> float:
-        scaled = log_p / np.exp(log_temperature)
-        highest = scaled.max(axis=1)
-        log_sum = highest + np.log(np.exp(scaled - highest[:, None]).sum(axis=1))
-        return float((log_sum - scaled[np.arange(len(true)), true]).mean())
+        scaled = log_softmax(log_p / np.exp(log_temperature), axis=1)
+        return float(-scaled[np.arange(len(true)), true].mean())
 
     found = minimize_scalar(loss, bounds=(np.log(_LEAST), np.log(_MOST)), method="bounded")
     return float(np.exp(found.x))
@@ -47,9 +46,7 @@ def with_temperature(predictions: pd.DataFrame, temperature: float) -> pd.DataFr
         0   anger    0.667   0.333
     """
     names = _probabilities(predictions)
-    scaled = _logarithms(predictions[names]) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    shares = powers / powers.sum(axis=1, keepdims=True)
+    shares = softmax(_logarithms(predictions[names]) / temperature, axis=1)
     return predictions.assign(**{name: shares[:, place] for place, name in enumerate(names)})
 
 

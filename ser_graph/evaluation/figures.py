@@ -25,16 +25,7 @@ def plot_confusion_matrix(counts: pd.DataFrame, ax: Axes | None = None, title: s
     values = counts.to_numpy()
     shares = values / np.maximum(values.sum(1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(values):
-        ax.text(
-            column,
-            row,
-            f"{count:,}",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if shares[row, column] > 0.55 else "black",
-        )
+    write_cells(ax, [[f"{count:,}" for count in row] for row in values], shares > 0.55)
     name_ticks(ax.xaxis, "emotion", counts.columns)
     name_ticks(ax.yaxis, "emotion", counts.index)
     ax.set_xlabel("predicted")
@@ -118,6 +109,13 @@ def plot_sensitivity(
     return ax
 
 
+def write_cells(ax: Axes, texts: Sequence[Sequence[str]], dark: np.ndarray) -> None:
+    """Write a text into each cell of a matrix that is drawn; on dark cells in white."""
+    for (row, column), on_dark in np.ndenumerate(dark):
+        color = "white" if on_dark else "black"
+        ax.text(column, row, texts[row][column], ha="center", va="center", fontsize=8, color=color)
+
+
 def new_axes(width: float, height: float) -> Axes:
     """Axes of a new figure (size in inches), without a change of pyplot's state."""
     return Figure(figsize=(width, height), layout="constrained", dpi=150).subplots()
@@ -126,10 +124,7 @@ def new_axes(width: float, height: float) -> Axes:
 def name_ticks(axis: Axis, column: str, names: Iterable[str]) -> None:
     """Label the places 0, 1, ... of an axis with values of a column, each with a patch of its colour.
 
-    Args:
-        axis: ``ax.xaxis`` or ``ax.yaxis``.
-        column: the column of the values, for `value_colors`.
-        names: the values; they are drawn unchanged, whatever they contain.
+    The values are drawn unchanged, whatever they contain.
     """
     names = list(names)
     axis.set_ticks(range(len(names)), labels=names)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ser_graph.evaluation.metrics import scores, speaker_confusions
+from ser_graph.evaluation.metrics import point_scores
 from ser_graph.evaluation.significance import bootstrap_difference
 from ser_graph.evaluation.study import Setting, Study, is_candidate, settings_in
 
@@ -57,8 +57,8 @@ def compare_fold_choices(
                     "backbone": backbone,
                     "choices": choices,
                     "seeds": len(seeds),
-                    "baseline_value": float(np.mean([_value(table, metric) for table in before])),
-                    "value": float(np.mean([_value(table, metric) for table in after])),
+                    "baseline_value": float(np.mean([point_scores(table)[metric] for table in before])),
+                    "value": float(np.mean([point_scores(table)[metric] for table in after])),
                     "difference": found.difference,
                     "low": found.low,
                     "high": found.high,
@@ -72,15 +72,10 @@ def compare_fold_choices(
 def _dev(study: Study, setting: Setting, metric: str) -> list[float]:
     """The metric on the dev clips of each fold, as the mean over seeds."""
     tables = [study.predictions(setting, seed, "dev").groupby("fold") for seed in study.seeds(setting)]
-    return np.mean([[_value(part, metric) for _, part in table] for table in tables], axis=0).tolist()
+    return np.mean([[point_scores(part)[metric] for _, part in table] for table in tables], axis=0).tolist()
 
 
 def _composed(study: Study, choices: list[Setting], seed: int) -> pd.DataFrame:
     """The predictions for the test clips of each fold, by the student of the setting chosen for this fold."""
     predictions = {setting: study.predictions(setting, seed) for setting in choices}
     return pd.concat([predictions[setting].query("fold == @fold") for fold, setting in enumerate(choices)])
-
-
-def _value(predictions: pd.DataFrame, metric: str) -> float:
-    known = predictions[predictions["emotion"].notna()]
-    return float(scores(speaker_confusions(known).sum(0))[metric])

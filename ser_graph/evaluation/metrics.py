@@ -12,16 +12,16 @@ from sklearn.metrics import accuracy_score, confusion_matrix as _confusion_matri
 from ser_graph.common.csv_files import unprotected
 from ser_graph.errors import InputError, shorten
 
+TAILS = (0.025, 0.975)
+"""The quantiles that bound an interval of 95 %."""
 
-def evaluate(
-    predictions: pd.DataFrame, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> dict[str, Any]:
-    """Accuracy and UAR of predictions, with confidence intervals from a bootstrap over speakers.
+
+def evaluate(predictions: pd.DataFrame, *, n_resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """Accuracy and UAR of predictions, with 95 % confidence intervals from a bootstrap over speakers.
 
     Args:
         predictions: a table with `emotion`, `predicted` and `speaker`. Clips without an emotion are left out.
         n_resamples: number of bootstrap resamples.
-        level: confidence level of the intervals.
         seed: random seed of the bootstrap.
 
     Returns:
@@ -31,12 +31,9 @@ def evaluate(
     Raises:
         InputError: a column is missing, or no clip has a known emotion.
     """
-    _check_columns(predictions, "emotion", "predicted", "speaker")
-    known = predictions[predictions["emotion"].notna()]
-    if not len(known):
-        raise InputError("No clip with a known emotion to evaluate on")
+    known = _labelled(predictions, "emotion", "predicted", "speaker")
     mixed = known.sample(frac=1, random_state=seed)  # in file order, a batch would contain few classes
-    bounds = bootstrap(known, n_resamples=n_resamples, level=level, seed=seed)
+    bounds = bootstrap(known, n_resamples=n_resamples, seed=seed)
     if bounds["uar"]["uar_low"] is None:
         warnings.warn(
             f"No interval: all {len(known):,} clips are of one speaker, and the interval is drawn over speakers; "
@@ -104,10 +101,9 @@ def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     """Counts of clips by true emotion (rows) and predicted emotion (columns). Clips without emotion are left out.
 
     Raises:
-        InputError: no column `emotion` or `predicted`.
+        InputError: no column `emotion` or `predicted`, or no clip has a known emotion.
     """
-    _check_columns(predictions, "emotion", "predicted")
-    known = predictions[predictions["emotion"].notna()]
+    known = _labelled(predictions, "emotion", "predicted")
     classes = sorted(set(known["emotion"]) | set(known["predicted"]))
     counts = _confusion_matrix(known["emotion"], known["predicted"], labels=classes)
     return pd.DataFrame(
@@ -115,19 +111,24 @@ def confusion_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _check_columns(predictions: pd.DataFrame, *wanted: str) -> None:
+def _labelled(predictions: pd.DataFrame, *wanted: str) -> pd.DataFrame:
+    """The predictions with an emotion; refuses a table without some columns, or without an emotion."""
     for column in wanted:
         if column not in predictions:
             raise InputError(
                 f"The predictions have no column {column!r}, only {shorten(predictions.columns, 6)}; give the "
                 "table that `predict` returns for a graph or a clip table"
             )
+    known = predictions[predictions["emotion"].notna()]
+    if not len(known):
+        raise InputError("No clip with a known emotion to evaluate on")
+    return known
 
 
 def bootstrap(
-    predictions: pd.DataFrame, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
+    predictions: pd.DataFrame, *, n_resamples: int = 2000, seed: int = 0
 ) -> dict[str, dict[str, float | None]]:
-    """Percentile intervals of accuracy and UAR; the bootstrap draws whole speakers with replacement.
+    """95 % percentile intervals of accuracy and UAR; the bootstrap draws whole speakers with replacement.
 
     The UAR of a resample uses the classes that occur in the resample. Clips without an emotion are left out.
 
@@ -138,14 +139,8 @@ def bootstrap(
     if len(matrices) < 2:
         return {name: {f"{name}_low": None, f"{name}_high": None} for name in ("accuracy", "uar")}
     values = resampled_scores(matrices, n_resamples, seed)
-    tail = (1 - level) / 2
-    return {
-        name: {
-            f"{name}_low": float(np.quantile(value, tail)),
-            f"{name}_high": float(np.quantile(value, 1 - tail)),
-        }
-        for name, value in values.items()
-    }
+    bounds = {name: np.quantile(value, TAILS) for name, value in values.items()}
+    return {name: {f"{name}_low": float(low), f"{name}_high": float(high)} for name, (low, high) in bounds.items()}
 
 
 def speaker_confusions(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> np.ndarray:
@@ -164,10 +159,8 @@ def speaker_confusions(predictions: pd.DataFrame, classes: Sequence[str] | None 
 def resampled_scores(matrices: np.ndarray, n_resamples: int, seed: int) -> dict[str, np.ndarray]:
     """[n_resamples] `accuracy` and `uar` of resamples; each draws as many speakers as there are, with replacement.
 
-    Args:
-        matrices: [n_speakers, n_classes, n_classes] from `speaker_confusions`.
-        n_resamples: number of resamples.
-        seed: random seed; with the same number of speakers, the same seed draws the same speakers.
+    `matrices` come from `speaker_confusions`. With the same number of speakers, the same seed draws the same
+    speakers.
     """
     n = len(matrices)
     # Number of draws of each speaker -> the summed confusion matrix of each resample.

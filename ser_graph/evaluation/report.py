@@ -30,7 +30,7 @@ from ser_graph.evaluation.study import (
     load_study,
     settings_in,
 )
-from ser_graph.evaluation.tables import latex_table, markdown_table
+from ser_graph.evaluation.tables import latex_table, markdown_table, mean_and_deviation
 
 _NAMES = {"uar": "UAR", "accuracy": "accuracy"}
 
@@ -159,7 +159,9 @@ def _settings(study: Study, chosen: dict[str, Setting], test: str) -> pd.DataFra
         columns = {"backbone": setting.backbone, "setting": _words(setting)}
         for split, name in (("dev", "dev"), ("test", test)):
             for metric, word in _NAMES.items():
-                columns[f"{word}, {name}"] = _mean(values[f"{split}_{metric}"], values[f"{split}_{metric}_sd"])
+                columns[f"{word}, {name}"] = mean_and_deviation(
+                    values[f"{split}_{metric}"], values[f"{split}_{metric}_sd"]
+                )
         columns["seeds (dev / test)"] = f"{values['dev_seeds']:.0f} / {values['test_seeds']:.0f}"
         columns["chosen"] = "chosen" if setting in chosen.values() else ""
         rows.append(columns)
@@ -173,7 +175,7 @@ def _differences(table: pd.DataFrame) -> pd.DataFrame:
             "setting": _words(Setting(*(row[key] for key in SETTING))),
             "against": row["baseline"],
             "seeds": row["seeds"],
-            "difference": _mean(row["difference"], row["sd"]),
+            "difference": mean_and_deviation(row["difference"], row["sd"]),
             "95 %, speakers drawn": "one speaker"
             if pd.isna(row["low"])
             else f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}",
@@ -425,15 +427,9 @@ def _both(values: dict[Any, Any] | None, split: str) -> str:
     if values is None or pd.isna(values[f"{split}_uar"]):
         return "-"
     return " / ".join(
-        _mean(values[f"{split}_{metric}"], values[f"{split}_{metric}_sd"]) for metric in ("accuracy", "uar")
+        mean_and_deviation(values[f"{split}_{metric}"], values[f"{split}_{metric}_sd"])
+        for metric in ("accuracy", "uar")
     )
-
-
-def _mean(mean: float, deviation: float) -> str:
-    """A mean in percent, with its deviation if there are several seeds."""
-    if pd.isna(mean):
-        return "-"
-    return f"{100 * mean:.1f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.1f}")
 
 
 def _p(value: float) -> str:

@@ -17,6 +17,7 @@ from ser_graph.evaluation.study import (
     load_study,
     settings_in,
 )
+from ser_graph.evaluation.tables import mean_and_deviation
 
 _LABELS_ALONE = "labels alone"
 
@@ -43,7 +44,7 @@ def verdict(run: str | Path, *, n_resamples: int = 2_000, seed: int = 0) -> str:
     study = load_study([run])
     if len({is_candidate(setting.method) for setting in settings_in(study.settings)}) < 2:
         return ""
-    found, _ = compare(study, {}, all_settings=True, n_resamples=n_resamples, seed=seed)
+    found = compare(study, {}, all_settings=True, n_resamples=n_resamples, seed=seed).differences
     found = found[found["baseline"] == BASELINE]
     if not len(found):
         return ""
@@ -58,7 +59,8 @@ def _title(study: Study, found: pd.DataFrame) -> str:
     conditions = [*study.caveats, *(f"{name}={value}" for name, value in study.shared.items())]
     n_speakers = int(found["speakers"].iloc[0])
     few = ": the intervals are coarse" if n_speakers < FEW_SPEAKERS else ""
-    return f"Verdict ({', '.join([*conditions, f'{n_speakers} test speakers{few}'])})"
+    speakers = "one test speaker: no intervals" if n_speakers == 1 else f"{n_speakers} test speakers{few}"
+    return f"Verdict ({', '.join([*conditions, speakers])})"
 
 
 def _table(study: Study, found: pd.DataFrame, names: dict[Setting, str]) -> str:
@@ -70,10 +72,10 @@ def _table(study: Study, found: pd.DataFrame, names: dict[Setting, str]) -> str:
             {
                 "method": names[setting],
                 "seeds": values["test_seeds"],
-                "UAR, dev": _mean(values, "dev"),
-                "UAR, test": _mean(values, "test"),
+                "UAR, dev": mean_and_deviation(values["dev_uar"], values["dev_uar_sd"]),
+                "UAR, test": mean_and_deviation(values["test_uar"], values["test_uar_sd"]),
                 "difference [95 %]": _points(gain) if gain else "",
-                "p, Holm": f"{gain['p_holm']:.3f}" if gain else "",
+                "p, Holm": f"{gain['p_holm']:.3f}" if gain and pd.notna(gain["p_holm"]) else "",
             }
         )
     return pd.DataFrame(rows).to_string(index=False)
@@ -97,19 +99,15 @@ def _name(setting: Setting, settings: list[Setting]) -> str:
     return ", ".join(([setting.backbone] if len({one.backbone for one in settings}) > 1 else []) + words)
 
 
-def _mean(values: Mapping[Any, Any], split: str) -> str:
-    mean, deviation = values[f"{split}_uar"], values[f"{split}_uar_sd"]
-    if pd.isna(mean):
-        return "-"
-    return f"{100 * mean:.1f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.1f}")
-
-
 def _points(row: Mapping[Any, Any]) -> str:
-    return f"{100 * row['difference']:+.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+    interval = "one speaker" if pd.isna(row["low"]) else f"{100 * row['low']:.1f}, {100 * row['high']:.1f}"
+    return f"{100 * row['difference']:+.1f} [{interval}]"
 
 
 def _sentence(name: str, row: Mapping[Any, Any]) -> str:
     points = f"{100 * row['difference']:+.1f} points of UAR"
+    if pd.isna(row["low"]):
+        return f"{name}: {points}; one test speaker cannot show whether it helps."
     bounds = f"95 %: {100 * row['low']:.1f} to {100 * row['high']:.1f}"
     if row["low"] > 0:
         return f"{name} helps: {points} ({bounds})."

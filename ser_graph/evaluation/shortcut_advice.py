@@ -41,14 +41,14 @@ _ABOUT = {
     ),
     "level": (
         "An angry voice is loud, but a distance or a setting of the microphone does the same.",
-        "Hear some clips. If the recording makes the level, bring all clips to one level. On a device, the "
+        "Listen to some clips. If the recording makes the level, bring all clips to one level. On a device, the "
         "distance of the mouth changes the level, so a student should not depend on it.",
     ),
     "silence": (
         "Pauses and the range of loudness belong to emotions, but silence that was left at the ends, or a noise "
         "gate, does the same.",
-        "Hear the ends of some clips. If they differ between the emotions, cut the silence of all clips by one "
-        "rule.",
+        "Listen to the ends of some clips. If they differ between the emotions, cut the silence of all clips by "
+        "one rule.",
     ),
 }
 _ABOUT_OTHERS = (
@@ -59,12 +59,7 @@ _ABOUT_OTHERS = (
 
 
 def shortcut_findings(table: pd.DataFrame, shortcuts: pd.DataFrame) -> Iterator[Finding]:
-    """A finding for each column that tells the emotion.
-
-    Args:
-        table: the clip table that was measured.
-        shortcuts: the result of `label_shortcuts` for it.
-    """
+    """A finding for each column that tells the emotion, from the result of `label_shortcuts` for the table."""
     table = table[originals(table) & table["emotion"].notna().to_numpy()]
     for name, row in shortcuts[shortcuts["found"]].iterrows():
         column = str(name)

@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from ser_graph.common.progress import progress_bar
 from ser_graph.corpora import originals
 from ser_graph.errors import InputError
-from ser_graph.evaluation.metrics import resampled_scores
+from ser_graph.evaluation.metrics import TAILS, resampled_scores
 
 _NO_SHORTCUTS = frozenset({"emotion", "split", "copy_of", "speed", "arousal", "valence", "dominance"})
 _FOLDS = 10
@@ -29,7 +29,6 @@ def label_shortcuts(
     *,
     n_permutations: int = 500,
     n_resamples: int = 2000,
-    level: float = 0.95,
     seed: int = 0,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -41,9 +40,10 @@ def label_shortcuts(
     it answers for (ten folds). No speaker is in two folds, except for columns whose values belong to one speaker
     each, e.g. `speaker`: their folds are drawn by clip.
 
-    Two intervals go with the UAR (unweighted average recall): its own, from a bootstrap over speakers (over clips
-    with fewer than two speakers), and that of chance, from shuffled emotions. A column is `found` to be a shortcut
-    if its whole interval is above that of chance. Of 1,800 random columns, with 6 to 60 speakers, one was found.
+    Two intervals of 95 % go with the UAR (unweighted average recall): its own, from a bootstrap over speakers (over
+    clips with fewer than two speakers), and that of chance, from shuffled emotions. A column is `found` to be a
+    shortcut if its whole interval is above that of chance. Of 1,800 random columns, with 6 to 60 speakers, one was
+    found.
 
     Args:
         table: a clip table of N clips, with any further columns, e.g. those of `clip_measures`. Clips of unknown
@@ -51,7 +51,6 @@ def label_shortcuts(
             (arousal, valence, dominance) are never tested, and neither are columns with one value only.
         n_permutations: number of shufflings of the emotions.
         n_resamples: number of resamples of the bootstrap.
-        level: confidence level of both intervals.
         seed: random seed of folds, shufflings and resamples.
         progress: show a progress bar.
 
@@ -89,7 +88,7 @@ def label_shortcuts(
         for column in progress_bar(columns, "shortcuts", unit="column", disable=not progress, delay=2, leave=False):
             codes = _codes(table[column])
             if codes.max() > 0:
-                found[column] = _measure(table, column, codes, y, n_permutations, n_resamples, level, seed)
+                found[column] = _measure(table, column, codes, y, n_permutations, n_resamples, seed)
     rows = pd.DataFrame.from_dict(found, orient="index", columns=_COLUMNS).rename_axis("column")
     return rows.sort_values("strength", ascending=False, kind="stable")
 
@@ -101,7 +100,6 @@ def _measure(
     y: np.ndarray,
     n_permutations: int,
     n_resamples: int,
-    level: float,
     seed: int,
 ) -> dict[str, Any]:
     voices = _voices(table)
@@ -111,9 +109,8 @@ def _measure(
     rng = np.random.default_rng(seed)
     shuffled = (rng.permutation(y) for _ in range(n_permutations))
     chance = np.array([_uar(one, _answers(codes, one, folds)) for one in shuffled])
-    tail = (1 - level) / 2
-    chance_low, chance_high = np.quantile(chance, [tail, 1 - tail])
-    low, high = _interval(y, answers, _blocks(table, seed), n_resamples, tail, seed)
+    chance_low, chance_high = np.quantile(chance, TAILS)
+    low, high = _interval(y, answers, _blocks(table, seed), n_resamples, seed)
     value = _uar(y, answers)
     return {
         "kind": "number" if is_number(table[column]) else "text",
@@ -204,9 +201,9 @@ def _blocks(table: pd.DataFrame, seed: int) -> np.ndarray:
 
 
 def _interval(
-    y: np.ndarray, answers: np.ndarray, blocks: np.ndarray, n_resamples: int, tail: float, seed: int
+    y: np.ndarray, answers: np.ndarray, blocks: np.ndarray, n_resamples: int, seed: int
 ) -> tuple[float, float]:
     matrices = np.zeros((blocks.max() + 1, y.max() + 1, y.max() + 1))
     np.add.at(matrices, (blocks, y, answers), 1)
-    low, high = np.quantile(resampled_scores(matrices, n_resamples, seed)["uar"], [tail, 1 - tail])
+    low, high = np.quantile(resampled_scores(matrices, n_resamples, seed)["uar"], TAILS)
     return float(low), float(high)

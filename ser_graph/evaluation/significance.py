@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from ser_graph.errors import InputError, bad_value, shorten
-from ser_graph.evaluation.metrics import resampled_scores, scores, speaker_confusions
+from ser_graph.evaluation.metrics import TAILS, resampled_scores, scores, speaker_confusions
 
 METRICS = ("uar", "accuracy")
 
@@ -113,10 +113,9 @@ def bootstrap_difference(
     metric: str = "uar",
     *,
     n_resamples: int = 10_000,
-    level: float = 0.95,
     seed: int = 0,
 ) -> Difference:
-    """Difference of two students with a percentile interval; the bootstrap draws whole speakers with replacement.
+    """Difference of two students with its 95 % interval; the bootstrap draws whole speakers with replacement.
 
     The clips of a speaker are not independent. Therefore the bootstrap draws speakers, the same speakers for both
     students. Two speakers can be drawn in only three ways, and n speakers in few ways: below about ten speakers,
@@ -129,7 +128,6 @@ def bootstrap_difference(
         predictions_b: predictions of the other student for the same files; as many tables.
         metric: ``"uar"`` or ``"accuracy"``.
         n_resamples: number of bootstrap resamples.
-        level: confidence level of the interval.
         seed: random seed of the bootstrap.
 
     Returns:
@@ -169,8 +167,7 @@ def bootstrap_difference(
         ],
         axis=0,
     )
-    tail = (1 - level) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
+    low, high = np.quantile(values, TAILS)
     # Adding 1 above and below keeps the p-value above 0: no number of resamples can prove 0.
     at_most, at_least = ((values <= 1e-12).sum(), (values >= -1e-12).sum())
     p_value = min(1.0, 2 * (1 + min(at_most, at_least)) / (1 + n_resamples))

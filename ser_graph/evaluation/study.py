@@ -13,7 +13,7 @@ from ser_graph.common.files import read_json
 from ser_graph.common.settings import names_of, without_effect_on
 from ser_graph.downstream import TrainingSettings
 from ser_graph.errors import InputError, bad_value
-from ser_graph.evaluation.metrics import read_predictions, scores, speaker_confusions
+from ser_graph.evaluation.metrics import point_scores, read_predictions
 from ser_graph.evaluation.significance import (
     METRICS,
     bootstrap_difference,
@@ -39,6 +39,22 @@ class Setting(NamedTuple):
 
 
 SETTING = list(Setting._fields)
+
+
+class Comparison(NamedTuple):
+    """Result of `compare`. Both tables have the columns of `SETTING`, `baseline` and `chosen`.
+
+    Their columns `..._holm` are corrected over the rows.
+
+    Attributes:
+        differences: one row per setting and baseline, as means over seeds: `seeds`, `difference`, `sd` (over
+            seeds), `low`, `high`, `p`, `p_holm`, `speakers`.
+        tests: one row per seed: `baseline_value`, `value`, `only_baseline`, `only_candidate`, `mcnemar_p`,
+            `mcnemar_p_holm`, `z`, `z_p`, `z_p_holm`.
+    """
+
+    differences: pd.DataFrame
+    tests: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -188,7 +204,7 @@ def compare(
     all_settings: bool = False,
     n_resamples: int = 10_000,
     seed: int = 0,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> Comparison:
     """Compare chosen students with the baselines of their backbone, on the same seeds and test clips.
 
     Args:
@@ -199,12 +215,6 @@ def compare(
         n_resamples: number of bootstrap resamples.
         seed: random seed of the bootstrap.
 
-    Returns:
-        Two tables; their columns `..._holm` are corrected over the rows. Differences, one row per setting and
-        baseline, as means over seeds: `seeds`, `difference`, `sd` (over seeds), `low`, `high`, `p`, `p_holm`,
-        `speakers`. Tests, one row per seed: `baseline_value`, `value`, `only_baseline`, `only_candidate`,
-        `mcnemar_p`, `mcnemar_p_holm`, `z`, `z_p`, `z_p_holm`. Both tables have `backbone`, `baseline`, the setting
-        and `chosen`.
     """
     differences, tests = [], []
     settings = settings_in(candidates(study)) if all_settings else list(chosen.values())
@@ -237,7 +247,7 @@ def compare(
                     "speakers": found.n_speakers,
                 }
             )
-    tables = pd.DataFrame(differences), pd.DataFrame(tests)
+    tables = Comparison(pd.DataFrame(differences), pd.DataFrame(tests))
     for table, columns in zip(tables, (["p"], ["mcnemar_p", "z_p"]), strict=True):
         for column in columns if len(table) else []:
             table[f"{column}_holm"] = holm(table[column].to_numpy())
@@ -246,8 +256,8 @@ def compare(
 
 def _test(baseline: pd.DataFrame, candidate: pd.DataFrame, metric: str) -> dict[str, Any]:
     """One pair of students: their values, and the two tests that assume independent clips."""
-    known = [table[table["emotion"].notna()] for table in (baseline, candidate)]
-    n, (before, after) = len(known[0]), (float(scores(speaker_confusions(one).sum(0))[metric]) for one in known)
+    n = int(baseline["emotion"].notna().sum())
+    before, after = (point_scores(table)[metric] for table in (baseline, candidate))
     counts, z_test = mcnemar(baseline, candidate), two_proportion_z(before * n, n, after * n, n)
     return {
         "n_test": n,

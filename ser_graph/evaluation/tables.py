@@ -102,6 +102,18 @@ def latex_table(table: pd.DataFrame, caption: str, label: str) -> str:
     return texts.to_latex(index=False, escape=True, caption=caption, label=label).rstrip()
 
 
+def mean_and_deviation(mean: float, deviation: float) -> str:
+    """A mean in percent, with its deviation if there are several seeds.
+
+    Examples:
+        >>> mean_and_deviation(0.5, 0.02), mean_and_deviation(0.5, float("nan"))
+        ('50.0 ± 2.0', '50.0')
+    """
+    if pd.isna(mean):
+        return "-"
+    return f"{100 * mean:.1f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.1f}")
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 

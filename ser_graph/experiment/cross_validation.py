@@ -22,7 +22,7 @@ import pandas as pd
 
 from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import read_json, write_json
-from ser_graph.common.settings import names_of
+from ser_graph.common.settings import with_settings
 from ser_graph.common.stages import Stage
 from ser_graph.corpora import leave_speakers_out
 from ser_graph.downstream import TrainingSettings, predict_clips, train
@@ -60,6 +60,7 @@ class CrossValidation(NamedTuple):
     dev_predictions: pd.DataFrame | None
 
 
+@with_settings(TrainingSettings)
 def cross_validate(
     data: ClipGraph,
     settings: TrainingSettings | None = None,
@@ -103,7 +104,7 @@ def cross_validate(
     for fold in folds:
         _check_emotions(fold)
     graph = _graph_settings(data, settings)
-    shared = {} if out is None else {"settings": settings.model_dump(mode="json"), **asked_of_data(data)}
+    shared = {} if out is None else {"settings": settings.asked(), **asked_of_data(data)}
     done = []
     for fold in folds:
         if out is None:
@@ -112,7 +113,7 @@ def cross_validate(
         asked = {
             **shared,
             "data": data_hash(fold.table, data.emb),
-            "graph": graph.model_dump(mode="json", exclude=names_of(GraphSettings, "cost")),
+            "graph": graph.asked(),
         }
         way_out = "choose another folder as out, or delete this one"
         stage = Stage(Path(out) / f"fold-{fold.number:02d}", asked, way_out=way_out)

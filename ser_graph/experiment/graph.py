@@ -47,7 +47,7 @@ def prepare_upstream(
 def asked_of_upstream(part: UpstreamPart, source: pd.DataFrame) -> dict[str, Any]:
     """All inputs that decide the fine-tuned upstream, as JSON values."""
     return {
-        "upstream": part.model_dump(mode="json"),
+        "upstream": part.asked(),
         "model_files": _model_files(part.model),
         **asked_of_clips(source, ["emotion", "speaker", "split"]),
     }

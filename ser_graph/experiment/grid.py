@@ -12,6 +12,7 @@ from ser_graph.errors import InputError, bad_value
 
 # Settings of training with a separate list in [students].
 _GRID = ("backbone", "seed", "method", "alpha", "n_neighbors", "layer")
+_DEFAULT = TrainingSettings()
 MOST_STUDENTS = 10_000
 _FIRST_IN_NAME = ("backbone", "method", "transfer")
 
@@ -34,12 +35,12 @@ class Students(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    backbone: list[str] = Field(["resnet9"], min_length=1)
-    method: list[str] = Field(["baseline", "nsl"], min_length=1)
+    backbone: list[str] = Field([_DEFAULT.backbone], min_length=1)
+    method: list[str] = Field(["baseline", _DEFAULT.method], min_length=1)
     alpha: list[float] = Field(default_factory=list)
     n_neighbors: list[int] = Field(default_factory=list)
-    layer: list[str] = Field(["fc2"], min_length=1)
-    seed: list[int] = Field([0], min_length=1)
+    layer: list[str] = Field([_DEFAULT.layer], min_length=1)
+    seed: list[int] = Field([_DEFAULT.seed], min_length=1)
     transfer: list[Literal["add", "max", "avg"]] = Field(default_factory=list)
     training: dict[str, Any] = Field(default_factory=dict)
 

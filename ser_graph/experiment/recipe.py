@@ -8,7 +8,7 @@ from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.settings import setting
 from ser_graph.corpora import ADAPTERS
 from ser_graph.corpora.splits import check_fractions
-from ser_graph.downstream.settings import TrainingSettings
+from ser_graph.downstream.settings import Protocol, TrainingSettings
 from ser_graph.errors import InputError, bad_value
 from ser_graph.experiment.grid import Students, training_settings
 from ser_graph.graph import GraphSettings
@@ -106,7 +106,7 @@ class Recipe(_Part):
     """
 
     name: str
-    protocol: Literal["clean", "paper"] = "clean"
+    protocol: Protocol = TrainingSettings().protocol
     folds: Annotated[int, Field(ge=2)] | Literal["speakers"] | None = None
     dev_speakers: Annotated[int, Field(ge=1)] | None = None
     chosen_by: Literal["dev", "test"] | None = None

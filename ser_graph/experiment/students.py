@@ -185,7 +185,7 @@ def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]
 
 
 def _stage(asked: dict[str, Any], settings: TrainingSettings, out: Path, folds: Folds | None) -> Stage:
-    own = {"settings": essential(settings).model_dump(mode="json"), "folds": folds and folds._asdict()}
+    own = {"settings": essential(settings).asked(), "folds": folds and folds._asdict()}
     return Stage(out / "students" / student_name(settings), {**asked, **own})
 
 

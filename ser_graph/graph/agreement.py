@@ -113,12 +113,9 @@ class AgreedTable:
         return AgreedTable.of(table, self.tensors, self.names, self.edges)
 
     def follow(self, tensors: dict[str, Tensor], names: Mapping[str, list[str]], edges: Edges) -> "AgreedTable":
-        """The table of the graph after changes: rows follow `clip`, and the column `split` follows the masks.
+        """The table of the graph after changes of the tensors of `TIED`, the names behind the codes, or the edges.
 
-        Args:
-            tensors: the tensors of `TIED`, [N] each.
-            names: the names behind the codes.
-            edges: `edge_index` and `edge_weight`.
+        Rows follow `clip`, and the column `split` follows the masks.
 
         Raises:
             InputError: the tensors contradict the table.

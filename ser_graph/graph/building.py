@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -11,14 +12,14 @@ from ser_graph.audio.features import log_mels
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.provenance import environment
-from ser_graph.common.settings import changed, names_of, with_settings
+from ser_graph.common.settings import changed, with_settings
 from ser_graph.corpora import check_split
 from ser_graph.corpora.adapter import as_clip_table, check_is_clip_table
 from ser_graph.corpora.copies import originals
 from ser_graph.corpora.table import asked_of_clips
 from ser_graph.errors import InputError
 from ser_graph.graph.centring import centred, check_center
-from ser_graph.graph.clip_graph import ClipGraph
+from ser_graph.graph.clip_graph import ClipGraph, check_no_clip_twice
 from ser_graph.graph.epsilon import (
     NoEdgeError,
     check_epsilon,
@@ -91,7 +92,7 @@ def build_graph(
     check_is_clip_table(table)
     table = as_clip_table(table)
     check_table(table, settings, shared_speakers=shared_speakers)
-    nodes = scope_nodes(table, settings.scope)
+    nodes = torch.from_numpy(in_scope(table, settings.scope).nonzero()[0])
     if emb is None:
         if upstream is None:
             raise InputError("build_graph needs an upstream to embed the clips, or their embeddings as emb=")
@@ -141,52 +142,21 @@ def asked_of_graph(
     return {
         "upstream": upstream.fingerprint(),
         **asked_of_clips(table, list(columns)),
-        **{name: one.model_dump(mode="json", exclude=names_of(type(one), "cost")) for name, one in objects.items()},
+        **{name: one.asked() for name, one in objects.items()},
         "shared_speakers": shared_speakers,
     }
 
 
-def scope_nodes(table: pd.DataFrame, scope: str) -> Tensor:
-    """Row numbers of the clips that can have neighbours and be neighbours, int64; copies are left out."""
+def in_scope(table: pd.DataFrame, scope: str) -> np.ndarray:
+    """[N] bool: the clips that can have neighbours and be neighbours; copies are left out."""
     splits = SPLITS_OF[scope]
-    inside = table["split"].isin(splits) if splits else pd.Series(True, index=table.index)
-    return torch.tensor(inside.to_numpy(bool) & originals(table)).nonzero()[:, 0]
-
-
-def top_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, n_neighbors: int) -> tuple[Tensor, Tensor]:
-    """Ranked neighbour lists -> directed edges neighbour -> seed.
-
-    Args:
-        ids: [N, k] int64, descending similarity, -1 = none.
-        similarity: [N, k] float32.
-        epsilon: keep similarities above this value; None keeps all.
-        n_neighbors: maximum number of neighbours to keep.
-
-    Returns:
-        edge_index [2, E], sorted by seed and then by descending similarity, and edge_weight [E].
-    """
-    ids, similarity = ids[:, :n_neighbors], similarity[:, :n_neighbors]
-    kept = ids >= 0
-    if epsilon is not None:
-        # In float32 like the similarities: 0.99 is then the same number on both sides.
-        kept &= similarity > torch.tensor(epsilon, dtype=torch.float32)
-    seeds = torch.arange(len(ids))[:, None].expand_as(ids)
-    return torch.stack([ids[kept], seeds[kept]]), similarity[kept]
+    return originals(table) & (table["split"].isin(splits).to_numpy(bool) if splits else True)
 
 
 def assemble(
     table: pd.DataFrame, emb: Tensor, x: Tensor, edge_index: Tensor, edge_weight: Tensor, **made: Any
 ) -> ClipGraph:
-    """Put the parts of a graph together: codes and masks come from the table.
-
-    Args:
-        table: clip table of N clips.
-        emb: [N, D] float32.
-        x: [N, n_frames, n_mels].
-        edge_index: [2, E] int64, neighbour -> seed.
-        edge_weight: [E] float32.
-        **made: fields of `GraphMeta`: settings and measurements.
-    """
+    """Put the parts of a graph together: codes and masks come from the table; `made` are fields of `GraphMeta`."""
     data = ClipGraph(x=x, emb=emb, edge_index=edge_index, edge_weight=edge_weight, num_nodes=len(table))
     root = table.attrs.get("root")
     data.meta = GraphMeta(
@@ -245,24 +215,28 @@ def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tup
 
 
 def _kept_edges(ids: Tensor, similarity: Tensor, epsilon: float | None, *, mutual: bool) -> tuple[Tensor, Tensor]:
-    edge_index, edge_weight = top_edges(ids, similarity, epsilon, ids.shape[1])
-    if not mutual:
-        return edge_index, edge_weight
-    kept = mutual_edges(edge_index, len(ids))
-    return edge_index[:, kept], edge_weight[kept]
+    """Ranked neighbour lists [N, k] -> edge_index [2, E], sorted by seed, then similarity; and edge_weight [E]."""
+    kept = ids >= 0
+    if epsilon is not None:
+        # In float32 like the similarities: 0.99 is then the same number on both sides.
+        kept &= similarity > torch.tensor(epsilon, dtype=torch.float32)
+    seeds = torch.arange(len(ids))[:, None].expand_as(ids)
+    edge_index, edge_weight = torch.stack([ids[kept], seeds[kept]]), similarity[kept]
+    if mutual:
+        both = mutual_edges(edge_index, len(ids))
+        edge_index, edge_weight = edge_index[:, both], edge_weight[both]
+    return edge_index, edge_weight
 
 
 def check_table(table: pd.DataFrame, settings: GraphSettings, *, shared_speakers: bool = False) -> None:
     """Refuse a table that does not fit the settings, before the long embedding."""
-    if table.index.has_duplicates:
-        twice = table.index[table.index.duplicated()][0]
-        raise InputError(f"The clip {twice} is in the table twice; keep one row per clip")
+    check_no_clip_twice(table)
     wanted = SPLITS_OF[settings.scope]
     if wanted and not table["split"].isin(wanted).any():
         raise InputError(f"No clip in the split {'+'.join(wanted)}; give the table a split, or use scope='all'")
     if wanted:
         check_split(table, shared_speakers=shared_speakers)
-    inside = table.iloc[scope_nodes(table, settings.scope).numpy()]
+    inside = table[in_scope(table, settings.scope)]
     check_center(inside, settings.center)
     group_codes(inside, settings.across)
 

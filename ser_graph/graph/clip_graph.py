@@ -46,6 +46,13 @@ def check_is_graph(data: object) -> None:
     raise InputError(f"Bad graph of type {type(data).__name__}, expected a ClipGraph; {way_out}")
 
 
+def check_no_clip_twice(table: pd.DataFrame) -> None:
+    """Refuse a table with two rows for a clip."""
+    if table.index.has_duplicates:
+        twice = table.index[table.index.duplicated()][0]
+        raise InputError(f"The clip {twice} is in the table twice; keep one row per clip")
+
+
 class ClipGraph(Data):
     """A PyG `Data` whose N nodes are clips and whose E edges run from a neighbour to its seed.
 
@@ -92,9 +99,7 @@ class ClipGraph(Data):
     def table(self, table: pd.DataFrame) -> None:
         if len(table) != self.num_nodes:
             raise InputError(f"The table has {len(table)} rows, expected {self.num_nodes}, one for each node")
-        if table.index.has_duplicates:
-            twice = table.index[table.index.duplicated()][0]
-            raise InputError(f"The clip {twice} is in the table twice; keep one row per clip")
+        check_no_clip_twice(table)
         known: GraphMeta = self.__dict__.get("_meta", GraphMeta())
         names = names_of(table, known.names)
         tensors = {"clip": clip_numbers(table.index), **encode(table, names)}

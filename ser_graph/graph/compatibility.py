@@ -11,11 +11,6 @@ from ser_graph.graph.meta import GraphMeta
 def check_compatible(meta: GraphMeta, features: Mapping[str, Any], emotions: Sequence[str]) -> None:
     """Refuse a graph with other spectrogram settings than a student, or with emotions unknown to the student.
 
-    Args:
-        meta: meta of the graph.
-        features: spectrogram settings of the student.
-        emotions: emotions of the student.
-
     Raises:
         InputError: they do not fit; the message names the difference.
     """
@@ -29,11 +24,7 @@ def check_compatible(meta: GraphMeta, features: Mapping[str, Any], emotions: Seq
 
 
 def check_same_features(graph: LogMelSettings, expected: Mapping[str, Any]) -> None:
-    """Refuse a graph with other spectrogram settings than a student.
-
-    Args:
-        graph: spectrogram settings of the graph.
-        expected: spectrogram settings of the student.
+    """Refuse a graph with other spectrogram settings than a student expects.
 
     Raises:
         InputError: a setting differs; the message names the first one.

@@ -7,7 +7,7 @@ from typing import Any
 from torch_geometric.data import InMemoryDataset
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.common.settings import changed, names_of
+from ser_graph.common.settings import changed, with_settings
 from ser_graph.common.stages import MARK, Stage, asked_of, plain, refuse_difference
 from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.errors import InputError, bad_value
@@ -51,6 +51,7 @@ class EmotionGraph(InMemoryDataset):
         InputError: no clips in ``root/raw``, no upstream to build with, or a graph built with other settings.
     """
 
+    @with_settings(GraphSettings, EmbeddingSettings, LogMelSettings)
     def __init__(
         self,
         root: str | Path,
@@ -140,9 +141,9 @@ class EmotionGraph(InMemoryDataset):
         before: dict[str, Any] = {}
         now: dict[str, Any] = {}
         for part, one in objects.items():
-            given = (type(one).model_fields if part in self._whole else one.given).keys()
-            given -= names_of(type(one), "cost")
-            now |= {f"{part}.{name}": value for name, value in one.model_dump(mode="json", include=given).items()}
+            asked = one.asked()
+            given = asked.keys() if part in self._whole else asked.keys() & one.given.keys()
+            now |= {f"{part}.{name}": asked[name] for name in given}
             before |= {f"{part}.{name}": stored[part][name] for name in given}
         if callable(self._split):
             self._check_split()

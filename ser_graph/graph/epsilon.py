@@ -65,12 +65,7 @@ def epsilon_of_coverage(edge_index: Tensor, similarity: Tensor, n: int, share: f
 
 
 def edge_measures(edge_index: Tensor, ids: Tensor) -> dict[str, Any]:
-    """Edges, and the share of clips in scope with at least one neighbour; see `GraphMeasures`.
-
-    Args:
-        edge_index: [2, E] the kept edges.
-        ids: [N, k] the ranked neighbours before filtering, -1 = none.
-    """
+    """Edges, and the share of clips in scope with a neighbour; `ids` [N, k] are all ranked neighbours."""
     n = len(ids)
     return {
         "n_in_scope": n,
@@ -150,9 +145,7 @@ def _proposal(quantiles: Mapping[str, float], n_edges_above: Callable[[float | N
 def check_epsilon(measured: GraphMeasures, n_edges_above: Callable[[float | None], int]) -> None:
     """Refuse an epsilon that leaves no edge; warn if it leaves few edges or removes few.
 
-    Args:
-        measured: the measurements of the graph.
-        n_edges_above: from an epsilon to the number of edges that it would leave.
+    `n_edges_above` tells the number of edges that another epsilon would leave.
 
     Raises:
         NoEdgeError: no edge is left. The message proposes an epsilon, and says how many edges it leaves.

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ser_graph.errors import InputError
 
+_MAX_ITER = 2000
 _BLOCK = 2**24  # similarities in memory at a time: 128 MB
 
 
@@ -23,12 +24,10 @@ class TeacherProbe(ClassifierMixin, BaseEstimator):
 
     Args:
         strength: inverse strength of the regularisation; smaller is simpler.
-        max_iter: maximum number of iterations.
 
     Attributes:
         classes_: the classes, sorted.
         pipeline_: the fitted scaler and regression.
-        n_iter_: number of iterations of the regression.
 
     Examples:
         >>> probe = TeacherProbe().fit([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]], ["fear", "fear", "anger"])
@@ -36,23 +35,21 @@ class TeacherProbe(ClassifierMixin, BaseEstimator):
         ['fear']
     """
 
-    def __init__(self, strength: float = 1.0, max_iter: int = 2000) -> None:
+    def __init__(self, strength: float = 1.0) -> None:
         self.strength = strength
-        self.max_iter = max_iter
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803  (scikit-learn's names)
         """Fit on embeddings X [N, D] with their classes y [N]."""
         X, y = validate_data(self, X, y)
         check_classification_targets(y)
-        regression = LogisticRegression(C=self.strength, max_iter=self.max_iter)
+        regression = LogisticRegression(C=self.strength, max_iter=_MAX_ITER)
         self.pipeline_ = make_pipeline(StandardScaler(), regression).fit(X, y)
         self.classes_ = self.pipeline_.classes_
-        self.n_iter_ = self.pipeline_[-1].n_iter_
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
         """The most probable class of each row of X [N, D]."""
-        rows = self._checked(X)
+        rows = self._checked(X)  # first, so that it refuses an estimator that is not fitted
         return self.pipeline_.predict(rows)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:  # noqa: N803
@@ -80,16 +77,16 @@ class NeighbourVote(ClassifierMixin, BaseEstimator):
 
     Args:
         n_neighbors: number of neighbours that vote.
-        epsilon: least similarity of a voter, as in the graph. Rows without a voter, and voters of similarity 0 or
+        min_similarity: least similarity of a voter. Rows without a voter, and voters of similarity 0 or
             below, leave the frequencies of the classes.
 
     Attributes:
         classes_: the classes, sorted.
     """
 
-    def __init__(self, n_neighbors: int = 10, epsilon: float = 0.0) -> None:
+    def __init__(self, n_neighbors: int = 10, min_similarity: float = 0.0) -> None:
         self.n_neighbors = n_neighbors
-        self.epsilon = epsilon
+        self.min_similarity = min_similarity
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
         """Keep the embeddings X [N, D] and their classes y [N]."""
@@ -107,7 +104,7 @@ class NeighbourVote(ClassifierMixin, BaseEstimator):
         unit = normalize(validate_data(self, X, reset=False, dtype=np.float64))
         found = np.empty((len(unit), len(self.classes_)))
         for part, ids, similarity in _nearest(unit, self._unit, self.n_neighbors):
-            weights = np.where(similarity >= self.epsilon, similarity, 0).clip(min=0)
+            weights = np.where(similarity >= self.min_similarity, similarity, 0).clip(min=0)
             found[part] = np.einsum("rk,rkc->rc", weights, self._votes[ids])
         total = found.sum(1, keepdims=True)
         frequencies = self._votes.mean(0)
@@ -128,7 +125,7 @@ class NeighbourTransformer(TransformerMixin, BaseEstimator):
 
     Args:
         n_neighbors: neighbours of each row, at most the number of fitted rows.
-        epsilon: least similarity of a neighbour.
+        min_similarity: least similarity of a neighbour.
 
     Examples:
         >>> made = NeighbourTransformer(n_neighbors=2).fit_transform([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
@@ -136,9 +133,9 @@ class NeighbourTransformer(TransformerMixin, BaseEstimator):
         [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
 
-    def __init__(self, n_neighbors: int = 6, epsilon: float = 0.0) -> None:
+    def __init__(self, n_neighbors: int = 6, min_similarity: float = 0.0) -> None:
         self.n_neighbors = n_neighbors
-        self.epsilon = epsilon
+        self.min_similarity = min_similarity
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803
         """Keep the embeddings X [N, D]."""
@@ -153,7 +150,7 @@ class NeighbourTransformer(TransformerMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, dtype=np.float64)
         blocks = []
         for part, ids, similarity in _nearest(normalize(X), self._unit, self.n_neighbors):
-            rows, places = np.nonzero(similarity >= self.epsilon)
+            rows, places = np.nonzero(similarity >= self.min_similarity)
             cells = (similarity[rows, places], (rows, ids[rows, places]))
             blocks.append(sparse.csr_array(cells, shape=(part.stop - part.start, self.n_samples_fit_)))
         made = sparse.csr_array(sparse.vstack(blocks))

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -11,15 +11,28 @@ from torch import Tensor
 from ser_graph.audio.mapped import count_read, empty_beside
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.faiss_search import faiss_candidates
+from ser_graph.graph.settings import Search
 
 # The time of exact search grows with N^2 (11 s for 50,000 clips on 2 cores, 44 s for 100,000). The time of
 # NN-descent grows with N (3 s for 100,000), after 22 s of compilation in every new process. Both take the same time
 # near 73,000 clips, on another machine near 93,000 (docs/scale.md). If compilation runs during embedding, exact
 # search, which finds all neighbours, takes at most these 22 s more.
 EXACT_BELOW = 80_000
-METHODS = ("auto", "exact", "nndescent", "faiss")
+METHODS = get_args(Search)
 _BLOCK = 2**26  # similarities in memory at a time: 256 MB
 _WIDER = 5  # factor on the candidates of NN-descent and faiss, if rules exclude some near clips
+
+
+class Neighbours(NamedTuple):
+    """The nearest rows of each row, the most similar first, then the smaller id.
+
+    Attributes:
+        ids: [N, k] int64, -1 = none.
+        similarity: [N, k] float32 cosines, -inf = none.
+    """
+
+    ids: Tensor
+    similarity: Tensor
 
 
 def exact_candidates(unit: Tensor, rows: Tensor, k: int, groups: Tensor | None = None) -> Tensor:
@@ -75,16 +88,9 @@ def _in_order(unit: Tensor, row: Tensor, groups: Tensor | None) -> Tensor:
 
 
 def nndescent_candidates(unit: Tensor, k: int, seed: int = 0, n_jobs: int | None = None) -> Tensor:
-    """Candidates by pynndescent: approximate, for large corpora.
+    """[N, >= k] int64 candidates by pynndescent, -1 = none: approximate, for large corpora.
 
-    Args:
-        unit: [N, D] float32 rows of length 1.
-        k: neighbours wanted.
-        seed: random seed of the initialisation. The result also depends on the number of threads.
-        n_jobs: number of threads; None takes all.
-
-    Returns:
-        [N, >= k] int64 ids, -1 = none. The row itself may be among them.
+    The row itself may be among them. The result also depends on the number of threads.
     """
     from pynndescent import NNDescent  # its import takes a second, its compilation half a minute
 
@@ -127,8 +133,8 @@ def nearest_neighbours(
     seed: int = 0,
     n_jobs: int | None = None,
     groups: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The k most similar other rows of each row.
+) -> Neighbours:
+    """The k most similar other rows of each row; min(k, N - 1) if there are fewer.
 
     The search finds only candidates. The similarities are computed again for each pair (in float64, rounded to
     float32), so that they do not depend on block sizes, threads or the method.
@@ -145,10 +151,6 @@ def nearest_neighbours(
             and faiss do not use groups, so they search more candidates. A row with too few candidates is compared
             with all rows.
 
-    Returns:
-        ids [N, min(k, N - 1)] int64 and similarities of the same shape, float32, sorted by descending similarity,
-        then by ascending id. If a row has too few neighbours, id -1 and similarity -inf fill its end.
-
     Examples:
         >>> emb = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
         >>> ids, similarities = nearest_neighbours(emb, k=1)
@@ -163,7 +165,7 @@ def nearest_neighbours(
     n = len(unit)
     k = min(k, max(n - 1, 0))
     if k == 0:
-        return torch.empty(n, 0, dtype=torch.int64), torch.empty(n, 0)
+        return Neighbours(torch.empty(n, 0, dtype=torch.int64), torch.empty(n, 0))
     resolved = resolve_method(method, n)
     if resolved == "exact":
         return rank(unit, exact_candidates(unit, torch.arange(n), k, groups), k, groups)
@@ -175,12 +177,12 @@ def nearest_neighbours(
     ids, similarity = torch.empty(n, k, dtype=torch.int64), torch.empty(n, k)
     for rows, candidates in parts:
         ids[rows], similarity[rows] = _ranked_or_compared(unit, rows, candidates, k, groups)
-    return ids, similarity
+    return Neighbours(ids, similarity)
 
 
 def _ranked_or_compared(
     unit: Tensor, rows: Tensor, candidates: Tensor, k: int, groups: Tensor | None
-) -> tuple[Tensor, Tensor]:
+) -> Neighbours:
     """The best k candidates of some rows; where the groups leave fewer, the best k of all rows."""
     ids, similarity = rank(unit, candidates, k, groups, rows)
     if groups is not None:
@@ -188,7 +190,7 @@ def _ranked_or_compared(
         if len(short):
             compared = exact_candidates(unit, rows[short], k, groups)
             ids[short], similarity[short] = rank(unit, compared, k, groups, rows[short])
-    return ids, similarity
+    return Neighbours(ids, similarity)
 
 
 def resolve_method(method: str, n: int) -> Literal["exact", "nndescent", "faiss"]:
@@ -237,15 +239,10 @@ def pair_similarity(unit: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 def rank(
     unit: Tensor, candidates: Tensor, k: int, groups: Tensor | None = None, rows: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+) -> Neighbours:
     """Candidates [R, m] -> the best k by exact similarity, without -1, the row itself, and repetitions.
 
-    Args:
-        unit: [N, D] float32 rows of length 1.
-        candidates: [R, m] int64 ids, -1 = none.
-        k: neighbours wanted.
-        groups: as in `nearest_neighbours`.
-        rows: [R] int64 ids of the seeds; all rows by default.
+    The seeds are `rows` [R], by default all rows; `groups` are those of `nearest_neighbours`.
     """
     ids = candidates.sort(dim=1).values  # by id: the stable sort below keeps this order for equal similarities
     rows = (torch.arange(len(unit)) if rows is None else rows)[:, None].expand_as(ids)
@@ -256,7 +253,7 @@ def rank(
     similarity = without_kin(similarity, rows, ids.clamp_min(0), groups)
     similarity, order = similarity.sort(dim=1, descending=True, stable=True)
     ids = ids.gather(1, order).masked_fill(similarity == -torch.inf, -1)
-    return ids[:, :k], similarity[:, :k]
+    return Neighbours(ids[:, :k], similarity[:, :k])
 
 
 def sampled_recall(
@@ -269,14 +266,8 @@ def sampled_recall(
 ) -> float:
     """Share of the true nearest neighbours that a search found, on a random sample of rows.
 
-    A found neighbour that is exactly as similar as the true k-th one counts as found.
-
-    Args:
-        emb: [N, D] embeddings.
-        ids: [N, k] the result of the search, -1 = none.
-        sample: number of rows to compare with exact search.
-        seed: random seed of the sample.
-        groups: the groups of the search, as in `nearest_neighbours`.
+    A found neighbour that is exactly as similar as the true k-th one counts as found. `ids` [N, k] is the result of
+    the search, with its `groups`.
     """
     if ids.shape[1] == 0:
         return 1.0

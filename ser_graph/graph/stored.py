@@ -34,9 +34,6 @@ class StoredGraph(NamedTuple):
 def read_stored_graph(folder: str | Path) -> StoredGraph:
     """Read the parts of a stored graph that need no torch; `load_graph` reads the whole graph.
 
-    Args:
-        folder: a folder made by `save_graph`.
-
     Raises:
         InputError: no graph in the folder, a damaged graph, or a graph of another format.
     """

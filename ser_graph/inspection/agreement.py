@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from ser_graph.analysis import mixing_table
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation import confusion_matrix
-from ser_graph.evaluation.figures import name_ticks
+from ser_graph.evaluation.figures import name_ticks, write_cells
 from ser_graph.graph import ClipGraph
 
 _MOST_PERMUTATIONS = 10_000
@@ -95,9 +95,7 @@ def _orders(n: int, seed: int) -> np.ndarray:
 
 
 def _confusions(data: ClipGraph, predictions: pd.DataFrame) -> pd.DataFrame:
-    missing = [column for column in ("emotion", "predicted") if column not in predictions]
-    if missing:
-        raise InputError(f"The predictions have no column {missing[0]}, expected the table that predict returns")
+    counts = confusion_matrix(predictions)
     strange = predictions.index.difference(data.table.index)
     if len(strange):
         raise InputError(
@@ -107,9 +105,6 @@ def _confusions(data: ClipGraph, predictions: pd.DataFrame) -> pd.DataFrame:
     unknown = {*predictions["emotion"].dropna(), *predictions["predicted"]} - set(data.emotions)
     if unknown:
         raise bad_value("emotion in the predictions", min(unknown, key=str), data.emotions)
-    if not predictions["emotion"].notna().any():
-        raise InputError("No clip with a known emotion among the predictions")
-    counts = confusion_matrix(predictions)
     return counts.reindex(index=data.emotions, columns=data.emotions, fill_value=0)
 
 
@@ -120,10 +115,8 @@ def _shares(counts: pd.DataFrame) -> pd.DataFrame:
 
 def _draw(shares: pd.DataFrame, ax: Axes, highest: float) -> AxesImage:
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=highest)
-    for (row, column), share in np.ndenumerate(shares.to_numpy()):
-        text = "-" if np.isnan(share) else f"{100 * share:.0f}"
-        color = "white" if share > 0.55 * highest else "black"
-        ax.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
+    texts = [["-" if np.isnan(share) else f"{100 * share:.0f}" for share in row] for row in shares.to_numpy()]
+    write_cells(ax, texts, shares.to_numpy() > 0.55 * highest)
     name_ticks(ax.xaxis, "emotion", shares.columns)
     name_ticks(ax.yaxis, "emotion", shares.index)
     return image

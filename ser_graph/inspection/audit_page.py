@@ -140,8 +140,8 @@ def _shortcuts(shortcuts: pd.DataFrame) -> str:
         '<p class="quiet">How well a column alone tells the emotion: its counts answer for clips of other folds. '
         "UAR is the unweighted average recall. Its interval comes from a bootstrap over speakers, that of chance "
         "from shuffled emotions (the grey box); a column is a finding if its interval is above that of chance "
-        "(red). A UAR below chance is no fault: where a speaker says all emotions equally often, the counts lack "
-        "just those clips that are asked for.</p>"
+        "(red). A UAR below chance is no fault: the counts leave out the clips that they answer for, so the "
+        "emotions of these clips are rarer in the counts.</p>"
     )
     return about + _table(head, rows, kind="line")
 

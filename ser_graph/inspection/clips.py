@@ -23,13 +23,7 @@ def clip_node(data: ClipGraph, clip: str | int) -> int:
 
 
 def neighbours_of(data: ClipGraph, node: int, *, reverse: bool = False) -> tuple[list[int], list[float]]:
-    """The neighbours of a clip and their similarities, nearest first.
-
-    Args:
-        data: the graph.
-        node: the clip.
-        reverse: return the clips that have this clip as a neighbour instead.
-    """
+    """The neighbours of a clip and their similarities, nearest first; or the clips that have it as a neighbour."""
     there, here = (1, 0) if reverse else (0, 1)
     edges = (data.edge_index[here] == node).nonzero()[:, 0]
     edges = edges[data.edge_weight[edges].argsort(descending=True, stable=True)]

@@ -48,17 +48,9 @@ def graph_layout(data: ClipGraph, seed: int = 0) -> np.ndarray:
 
 
 def second_layout(emb: Tensor, places: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Places by other embeddings of the same clips, turned or mirrored so that they are near their first places.
+    """Places by other embeddings [N, F] of the same clips, turned or mirrored to be near their first places [N, 2].
 
     Directions on a map mean nothing; so two maps can be compared at sight.
-
-    Args:
-        emb: [N, F] the other embeddings, e.g. of a student.
-        places: [N, 2] the first places, from `graph_layout`.
-        seed: random seed of the choice of clips that repel.
-
-    Returns:
-        [N, 2] float32 from -1 to 1.
     """
     others = _layout(emb, seed).astype(float)
     first, second = places - places.mean(0), others - others.mean(0)

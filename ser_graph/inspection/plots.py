@@ -6,7 +6,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ser_graph.analysis import column_codes, degree_distribution, mixing_table
 from ser_graph.errors import InputError
-from ser_graph.evaluation.figures import name_ticks, new_axes
+from ser_graph.evaluation.figures import name_ticks, new_axes, write_cells
 from ser_graph.graph import ClipGraph
 
 _MOST_NUMBERS = 26  # largest matrix with numbers in its cells
@@ -85,13 +85,12 @@ def plot_mixing(data: ClipGraph, by: str = "emotion", ax: Axes | None = None) ->
     ax = ax or new_axes(2.2 + size, 1.8 + size)
     cells = mixing_table(data, by, n_permutations=0)["ratio"]
     ratio = cells.to_numpy().reshape(len(names), len(names))
-    image = ax.imshow(np.log2(ratio.clip(1 / 8, 8)), cmap="RdBu_r", vmin=-3, vmax=3)
+    strength = np.log2(ratio.clip(1 / 8, 8))
+    image = ax.imshow(strength, cmap="RdBu_r", vmin=-3, vmax=3)
     ax.set_facecolor("#dddddd")  # where there is nothing to compare
-    for (row, place), value in np.ndenumerate(ratio if len(names) <= _MOST_NUMBERS else np.empty((0, 0))):
-        strong = abs(np.log2(min(max(value, 1 / 8), 8))) > 1.8
-        text_color = "white" if strong else "black"
-        text = "-" if np.isnan(value) else f"{value:.1f}"
-        ax.text(place, row, text, ha="center", va="center", fontsize=8, color=text_color)
+    if len(names) <= _MOST_NUMBERS:
+        texts = [["-" if np.isnan(value) else f"{value:.1f}" for value in row] for row in ratio]
+        write_cells(ax, texts, np.abs(strength) > 1.8)
     name_ticks(ax.xaxis, by, names)
     name_ticks(ax.yaxis, by, names)
     ax.set_xlabel("neighbour")

@@ -21,7 +21,6 @@ from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.progress import progress_bar
-from ser_graph.common.settings import names_of, with_settings
 from ser_graph.corpora.adapter import check_is_clip_table
 from ser_graph.errors import InputError
 from ser_graph.upstream.settings import EmbeddingSettings, Layer, OneLayer
@@ -32,40 +31,18 @@ if TYPE_CHECKING:
 _SHARD = 256  # number of clips between two writes to the cache
 
 
-@with_settings(EmbeddingSettings)
 def embed(
     upstream: "Upstream",
     table: pd.DataFrame,
-    settings: EmbeddingSettings | None = None,
+    settings: EmbeddingSettings,
     *,
-    root: str | Path | None = None,
-    cache: str | Path | None = None,
-    device: str | None = None,
-    progress: bool = True,
-    **changes: Any,
+    root: str | Path | None,
+    cache: str | Path | None,
+    device: str | None,
+    progress: bool,
 ) -> Tensor:
-    """Embed every clip of a table; under ``torchrun`` or ``accelerate`` each process takes its share of the clips.
-
-    Args:
-        upstream: the model.
-        table: clip table of N clips.
-        settings: how to embed.
-        root: the corpus folder; by default the folder from which the table was loaded.
-        cache: a folder that stores embeddings by content (audio, model, settings). Clips in the cache are not
-            embedded again; to resume a killed run, call the function again.
-        device: e.g. ``"cpu"``; by default the GPU, if there is one.
-        progress: show a progress bar.
-        **changes: single settings by name, e.g. ``layer=4, seconds=6``.
-
-    Returns:
-        [N, D] float32 embeddings, in the order of the table.
-
-    Raises:
-        InputError: a clip cannot be read, or an embedding is not finite (the message names the clip); there are
-            more processes than clips; or the model has no such layer.
-    """
+    """See `Upstream.embed`."""
     check_is_clip_table(table)
-    settings = (settings or EmbeddingSettings()).replace(**changes)
     if not len(table):
         raise InputError("No clip to embed; give a table with clips")
     _check_layer(upstream, settings.layer)
@@ -105,13 +82,7 @@ def embed(
 
 
 def embed_waveforms(upstream: "Upstream", waveforms: list[Tensor], settings: EmbeddingSettings) -> Tensor:
-    """[N, D] float32 embeddings of waveforms in memory, on the device of the model.
-
-    Args:
-        upstream: the model, in evaluation mode.
-        waveforms: N arrays [n] float32 at 16 kHz.
-        settings: how to embed.
-    """
+    """[N, D] float32 embeddings of N waveforms [n] at 16 kHz in memory, by a model in evaluation mode."""
     if settings.seconds != "own":
         n_samples = length_in_samples(upstream, settings.seconds)
         waveforms = [fit_length(waveform, n_samples) for waveform in waveforms]
@@ -140,12 +111,12 @@ def _warn_of_random_projector(upstream: "Upstream", layer: Layer) -> None:
     untrained = set(upstream.info.get("untrained", ()))
     first = "fine-tune it first (upstream.finetune, or ser-graph finetune)"
     if untrained.issuperset(upstream.model.state_dict()):
-        warnings.warn(f"No layer of this upstream is trained: its embeddings are random; {first}", stacklevel=3)
+        warnings.warn(f"No layer of this upstream is trained: its embeddings are random; {first}", stacklevel=4)
     elif any(key.startswith("projector.") for key in untrained) and "projector" in _listed(layer):
         warnings.warn(
             f"The projector of this upstream is untrained: its embeddings are random; {first}, or embed with the "
             "mean of a layer of its encoder (layer=-1, or --layer -1)",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -197,9 +168,7 @@ def _batches(upstream: "Upstream", waveforms: dict[str, Tensor], size: int) -> I
 
 
 @torch.inference_mode()
-def _forward(
-    upstream: "Upstream", waveforms: list[Tensor], precision: Precision, layer: Layer = "projector"
-) -> Tensor:
+def _forward(upstream: "Upstream", waveforms: list[Tensor], precision: Precision, layer: Layer) -> Tensor:
     """[B, D] mean output of a layer, or of the projector, over the frames of each clip without padding."""
     inputs = upstream.extractor(
         [waveform.numpy() for waveform in waveforms],
@@ -221,7 +190,7 @@ class _Reached(Exception):  # noqa: N818  (it is no error)
 
 
 def _layer_outputs(upstream: "Upstream", inputs: Any, layers: list[OneLayer]) -> list[Tensor]:
-    """[B, n_frames, D] outputs of layers, in the order asked for.
+    """[B, n_frames, D] outputs of layers, in the given order.
 
     If only inner layers are wanted, the forward pass ends after the last of them. The output of such a layer is the
     input of the next layer. (The last layer is different: a normalisation follows it.)
@@ -274,9 +243,7 @@ class _Cache:
         self._unwritten: list[str] = []
         self._order: list[str] = []
         if folder is not None:
-            self._folder = Path(folder).expanduser() / content_hash(
-                upstream.fingerprint(), settings.model_dump(exclude=names_of(EmbeddingSettings, "cost"))
-            )
+            self._folder = Path(folder).expanduser() / content_hash(upstream.fingerprint(), settings.asked())
             for shard in sorted(self._folder.glob("*.safetensors")):
                 self._read(shard)
 

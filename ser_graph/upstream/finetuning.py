@@ -19,10 +19,9 @@ from ser_graph.audio.clips import clip_paths, clip_speeds
 from ser_graph.audio.reading import fit_length, load_waveform
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.devices import pick_device, uses_bfloat16
-from ser_graph.common.files import full_disk_named
+from ser_graph.common.files import naming_full_disk
 from ser_graph.common.hashing import content_hash, file_contents
 from ser_graph.common.progress import progress_bar
-from ser_graph.common.settings import with_settings
 from ser_graph.common.stages import working
 from ser_graph.corpora.adapter import check_is_clip_table
 from ser_graph.errors import InputError
@@ -34,44 +33,18 @@ if TYPE_CHECKING:
     from ser_graph.upstream.model import Upstream
 
 
-@with_settings(FinetuneSettings)
 def finetune(
     upstream: "Upstream",
     table: pd.DataFrame,
-    settings: FinetuneSettings | None = None,
+    settings: FinetuneSettings,
     *,
-    root: str | Path | None = None,
-    checkpoints: str | Path | None = None,
-    device: str | None = None,
-    progress: bool = True,
-    **changes: Any,
-) -> "Upstream":
-    """Fine-tune an upstream on the training clips of a corpus. The model of the last epoch stays, as in the paper.
-
-    The head gets the emotions of the corpus. It keeps its weights for the emotions that it knows already, see
-    `Upstream.from_pretrained`.
-
-    Args:
-        upstream: the model, changed in place; if the training is interrupted, the model does not change.
-        table: clip table with `emotion` and `split`. Clips of `dev` and `test` only measure accuracy.
-        settings: how to train.
-        root: the corpus folder; by default the folder from which the table was loaded.
-        checkpoints: a folder; its subfolder ``finetuning`` stores the state after every epoch. A call with the same
-            model, data and settings resumes from this state; a call with others deletes it. Remove the folder after
-            you have stored the result.
-        device: e.g. ``"cpu"``; by default the GPU, if there is one.
-        progress: show progress bars.
-        **changes: single settings by name, e.g. ``epochs=5``.
-
-    Returns:
-        The same upstream; ``upstream.info`` contains settings, accuracies and the history by epoch.
-
-    Raises:
-        InputError: no training clip; fewer than two emotions; a clip that cannot be read; the training diverged; or
-            another process uses the checkpoints.
-    """
+    root: str | Path | None,
+    checkpoints: str | Path | None,
+    device: str | None,
+    progress: bool,
+) -> None:
+    """See `Upstream.finetune`."""
     check_is_clip_table(table)
-    settings = (settings or FinetuneSettings()).replace(**changes)
     labelled = _labelled(table)
     emotions = sorted(labelled.loc[labelled["split"] == "train", "emotion"].unique())
     n_samples = length_in_samples(upstream, settings.seconds)
@@ -105,7 +78,6 @@ def finetune(
             "history": history["epochs"],
         }
     )
-    return upstream
 
 
 @contextmanager
@@ -118,7 +90,7 @@ def _place(
             yield Path(temporary)
         return
     asked = {
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.asked(),
         "upstream": upstream.fingerprint(),
         "clips": {split: content_hash(clips.content) for split, clips in sets.items()},
     }
@@ -255,7 +227,7 @@ def _train(
     vars(upstream.model.config).update(config)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_epoch_bar(progress))
-    with silence_transformers(), full_disk_named(folder):
+    with silence_transformers(), naming_full_disk(folder):
         trainer.train(resume_from_checkpoint=_resume_point(folder))
         epochs = _history(trainer.state.log_history)
         tested = trainer.evaluate(sets["test"]) if len(sets.get("test", ())) else {}

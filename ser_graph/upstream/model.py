@@ -14,7 +14,8 @@ import ser_graph.audio.torchaudio_import  # noqa: F401  (transformers imports to
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.files import atomic_folder, read_json, write_json
 from ser_graph.common.hashing import content_hash
-from ser_graph.common.settings import Emotions, Record, read_record
+from ser_graph.common.settings import Emotions, Record, read_record, with_settings
+from ser_graph.corpora.predictions import prediction_table
 from ser_graph.corpora.vocabulary import emotion_name
 from ser_graph.errors import InputError, shorten
 from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
@@ -220,18 +221,84 @@ class Upstream:
         self.model.num_labels = len(emotions)
         self.classes = list(emotions)
 
-    def finetune(self, table: pd.DataFrame, settings: FinetuneSettings | None = None, **further: Any) -> "Upstream":
-        """Fine-tune on a corpus, in place; see `ser_graph.upstream.finetuning.finetune`."""
+    @with_settings(FinetuneSettings)
+    def finetune(
+        self,
+        table: pd.DataFrame,
+        settings: FinetuneSettings | None = None,
+        *,
+        root: str | Path | None = None,
+        checkpoints: str | Path | None = None,
+        device: str | None = None,
+        progress: bool = True,
+        **changes: Any,
+    ) -> "Upstream":
+        """Fine-tune on the training clips of a corpus, in place. The model of the last epoch stays.
+
+        The head gets the emotions of the corpus. It keeps its weights for the emotions that it knows already, see
+        `from_pretrained`. If the training is interrupted, the model does not change.
+
+        Args:
+            table: clip table with `emotion` and `split`. Clips of `dev` and `test` only measure accuracy.
+            settings: how to train.
+            root: the corpus folder; by default the folder from which the table was loaded.
+            checkpoints: a folder; its subfolder ``finetuning`` stores the state after every epoch. A call with the
+                same model, data and settings resumes from this state; a call with others deletes it. Remove the
+                folder after you have stored the result.
+            device: e.g. ``"cpu"``; by default the GPU, if there is one.
+            progress: show progress bars.
+            **changes: single settings by name, e.g. ``epochs=5``.
+
+        Returns:
+            The same upstream; ``info`` contains settings, accuracies and the history by epoch.
+
+        Raises:
+            InputError: no training clip; fewer than two emotions; a clip that cannot be read; the training
+                diverged; or another process uses the checkpoints.
+        """
         from ser_graph.upstream.finetuning import finetune
 
-        return finetune(self, table, settings, **further)
+        settings = (settings or FinetuneSettings()).replace(**changes)
+        finetune(self, table, settings, root=root, checkpoints=checkpoints, device=device, progress=progress)
+        return self
 
-    def embed(self, table: pd.DataFrame, settings: EmbeddingSettings | None = None, **further: Any) -> Tensor:
-        """Embed every clip of a corpus; see `ser_graph.upstream.embedding.embed`."""
+    @with_settings(EmbeddingSettings)
+    def embed(
+        self,
+        table: pd.DataFrame,
+        settings: EmbeddingSettings | None = None,
+        *,
+        root: str | Path | None = None,
+        cache: str | Path | None = None,
+        device: str | None = None,
+        progress: bool = True,
+        **changes: Any,
+    ) -> Tensor:
+        """Embed every clip of a table; under ``torchrun`` or ``accelerate`` each process takes a share.
+
+        Args:
+            table: clip table of N clips.
+            settings: how to embed.
+            root: the corpus folder; by default the folder from which the table was loaded.
+            cache: a folder that stores embeddings by content (audio, model, settings). Clips in the cache are not
+                embedded again; to resume a killed run, call the function again.
+            device: e.g. ``"cpu"``; by default the GPU, if there is one.
+            progress: show a progress bar.
+            **changes: single settings by name, e.g. ``layer=4, seconds=6``.
+
+        Returns:
+            [N, D] float32 embeddings, in the order of the table.
+
+        Raises:
+            InputError: a clip cannot be read, or an embedding is not finite (the message names the clip); there are
+                more processes than clips; or the model has no such layer.
+        """
         from ser_graph.upstream.embedding import embed
 
-        return embed(self, table, settings, **further)
+        settings = (settings or EmbeddingSettings()).replace(**changes)
+        return embed(self, table, settings, root=root, cache=cache, device=device, progress=progress)
 
+    @torch.inference_mode()
     def classify(self, emb: Tensor) -> Tensor:
         """The probabilities of its `emotions` by its head, [N, K] float64, from embeddings [N, D] of its projector.
 
@@ -240,17 +307,46 @@ class Upstream:
         Raises:
             InputError: a model without a trained head, or embeddings of another layer.
         """
-        from ser_graph.upstream.prediction import classify
+        head, emotions = self.model.classifier, self.emotions
+        self._check_head()
+        if emb.ndim != 2 or emb.shape[1] != head.in_features:
+            raise InputError(
+                f"Bad embeddings of shape {tuple(emb.shape)}, expected (N, {head.in_features}), those of the "
+                "projector"
+            )
+        probabilities = head(emb.to(head.weight.device).float()).double().softmax(1).cpu()
+        rows = torch.tensor([-1 if one is None else emotions.index(one) for one in self.classes])
+        added = torch.zeros(len(emb), len(emotions), dtype=torch.float64)
+        added.index_add_(1, rows[rows >= 0], probabilities[:, rows >= 0])
+        return added / added.sum(1, keepdim=True)
 
-        return classify(self, emb)
-
+    @with_settings(EmbeddingSettings)
     def predict(
         self, table: pd.DataFrame, settings: EmbeddingSettings | None = None, **further: Any
     ) -> pd.DataFrame:
-        """Predict the emotion of every clip with its own head; see `ser_graph.upstream.prediction.predict`."""
-        from ser_graph.upstream.prediction import predict
+        """Predict the emotion of every clip with its own head: what the teacher says, without a student.
 
-        return predict(self, table, settings, **further)
+        Args:
+            table: clip table of N clips.
+            settings: how to embed; the layer must be the projector.
+            **further: as in `embed`.
+
+        Returns:
+            A table by file as in `sg.predict`: `emotion`, `speaker`, `predicted`, and ``p_anger`` and so on,
+            float64 that sum to 1.
+
+        Raises:
+            InputError: a head without emotions, another layer, or the errors of `embed`.
+        """
+        self._check_head()  # before the long embedding
+        return prediction_table(table, self.emotions, self.classify(self.embed(table, settings, **further)).numpy())
+
+    def _check_head(self) -> None:
+        if not self.emotions:
+            raise InputError(
+                "The head of this upstream knows no emotions; fine-tune the upstream, or name the classes of its "
+                "head: Upstream.from_pretrained(..., labels={...})"
+            )
 
     def save(self, folder: str | Path) -> Path:
         """Store model, extractor and `info` as a folder that `from_pretrained` and transformers load."""

@@ -48,19 +48,12 @@ def small_wav2vec2(seed: int = 0) -> tuple[Any, Any]:
     return model, Wav2Vec2FeatureExtractor(return_attention_mask=True)
 
 
-def gabor_filters(n_filters: int, length: int, *, f_min: float = 60.0, f_max: float = 7000.0) -> Tensor:
-    """Windowed cosines and sines at frequencies evenly spaced on the mel scale.
+def gabor_filters(n_filters: int, length: int) -> Tensor:
+    """[n_filters, length] cosines, then sines, from 60 to 7,000 Hz, evenly spaced on the mel scale and windowed.
 
-    Args:
-        n_filters: even; the first half are cosines, the second half sines of the same frequencies.
-        length: samples of a filter.
-        f_min: lowest frequency in Hz.
-        f_max: highest frequency in Hz.
-
-    Returns:
-        [n_filters, length] float32, each of Euclidean length 1.
+    Each has the Euclidean length 1; `length` is in samples, and `n_filters` is even.
     """
-    mel_low, mel_high = (2595 * math.log10(1 + f / 700) for f in (f_min, f_max))  # O'Shaughnessy 1987
+    mel_low, mel_high = (2595 * math.log10(1 + f / 700) for f in (60, 7000))  # O'Shaughnessy 1987
     frequencies = 700 * (10 ** (torch.linspace(mel_low, mel_high, n_filters // 2) / 2595) - 1)
     seconds = (torch.arange(length) - (length - 1) / 2) / SAMPLE_RATE
     phase = 2 * torch.pi * frequencies[:, None] * seconds

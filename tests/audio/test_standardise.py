@@ -23,7 +23,7 @@ def test_mean_and_deviation_of_the_chosen_clips_alone(rows, half):
     others = [row for row in range(30) if row not in rows]
     x[others] += 1000  # seen by the mean at once
     x = x.half() if half else x
-    layer = Standardise.fit(x, torch.tensor(rows))
+    layer = Standardise.fit(x, torch.tensor(rows), normalise="corpus")
     chosen = x.numpy().astype(np.float64)[rows].reshape(-1, 6)
     np.testing.assert_allclose(layer.mean, chosen.mean(0), rtol=1e-6)
     np.testing.assert_allclose(layer.std, chosen.std(0), rtol=1e-6)
@@ -31,7 +31,7 @@ def test_mean_and_deviation_of_the_chosen_clips_alone(rows, half):
 
 def test_a_fitted_layer_gives_mean_0_and_deviation_1():
     x = spectrograms(50, seed=1).half()
-    z = Standardise.fit(x)(x)
+    z = Standardise.fit(x, normalise="corpus")(x)
     assert z.dtype == torch.float32
     np.testing.assert_allclose(z.mean((0, 1)), 0, atol=1e-5)
     np.testing.assert_allclose(z.std((0, 1), correction=0), 1, atol=1e-5)
@@ -41,7 +41,7 @@ def test_a_fitted_layer_gives_mean_0_and_deviation_1():
 def test_a_mask_chooses_the_same_clips_as_their_indices(normalise):
     x, mask, speaker = spectrograms(30), torch.arange(30) % 3 == 0, torch.arange(30) // 10
     by_mask, by_index = (
-        Standardise.fit(x, rows, normalise, speaker=speaker) for rows in (mask, mask.nonzero()[:, 0])
+        Standardise.fit(x, rows, normalise=normalise, speaker=speaker) for rows in (mask, mask.nonzero()[:, 0])
     )
     assert torch.equal(by_mask.mean, by_index.mean)
     assert torch.equal(by_mask.std, by_index.std)
@@ -49,7 +49,7 @@ def test_a_mask_chooses_the_same_clips_as_their_indices(normalise):
 
 def test_a_large_offset_costs_no_digits():
     x = spectrograms(40).double() + 1e6
-    layer = Standardise.fit(x)
+    layer = Standardise.fit(x, normalise="corpus")
     np.testing.assert_allclose(layer.std, x.numpy().reshape(-1, 6).std(0), rtol=1e-6)
 
 
@@ -57,9 +57,9 @@ def test_a_large_offset_costs_no_digits():
 @pytest.mark.parametrize("normalise", NORMALISATIONS)
 def test_the_size_of_the_blocks_does_not_matter(monkeypatch, size, normalise):
     x, speaker, blocks = spectrograms(30), torch.arange(30) % 4 - 1, standardise._blocks
-    whole = Standardise.fit(x, None, normalise, speaker=speaker)
+    whole = Standardise.fit(x, None, normalise=normalise, speaker=speaker)
     monkeypatch.setattr(standardise, "_blocks", lambda *given: blocks(*given, size))
-    layer = Standardise.fit(x, None, normalise, speaker=speaker)
+    layer = Standardise.fit(x, None, normalise=normalise, speaker=speaker)
     torch.testing.assert_close(layer.mean, whole.mean, rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(layer.std, whole.std, rtol=1e-6, atol=0)
 
@@ -69,7 +69,7 @@ def test_the_size_of_the_blocks_does_not_matter(monkeypatch, size, normalise):
 def test_a_bin_that_never_changes_becomes_0(value, n):
     x = spectrograms(n)
     x[:, :, 2] = value
-    z = Standardise.fit(x)(x)
+    z = Standardise.fit(x, normalise="corpus")(x)
     assert torch.isfinite(z).all()
     assert not z[:, :, 2].any()
     assert z[:, :, 1].any()
@@ -78,7 +78,7 @@ def test_a_bin_that_never_changes_becomes_0(value, n):
 @pytest.mark.parametrize("rows", [torch.zeros(0, dtype=torch.int64), torch.zeros(30, dtype=torch.bool)])
 def test_no_training_clip(rows):
     with pytest.raises(InputError, match="No training clip"):
-        Standardise.fit(spectrograms(30), rows)
+        Standardise.fit(spectrograms(30), rows, normalise="corpus")
 
 
 @pytest.mark.parametrize("normalise", NORMALISATIONS)
@@ -108,14 +108,16 @@ def test_per_corpus_as_numpy_does_it():
     x, rows = spectrograms(300).half(), torch.arange(0, 290, 3)
     own = x.double().numpy()
     heard = own[rows].reshape(-1, 6)
-    np.testing.assert_allclose(Standardise.fit(x, rows)(x), (own - heard.mean(0)) / heard.std(0), atol=1e-4)
+    np.testing.assert_allclose(
+        Standardise.fit(x, rows, normalise="corpus")(x), (own - heard.mean(0)) / heard.std(0), atol=1e-4
+    )
 
 
 def test_per_utterance_as_numpy_does_it():
     x, rows = spectrograms(300).half(), torch.arange(0, 290, 3)
     own = x.double().numpy()
     centred = own - own.mean(1, keepdims=True)
-    layer = Standardise.fit(x, rows, "utterance")
+    layer = Standardise.fit(x, rows, normalise="utterance")
     std = centred[rows].reshape(-1, 6).std(0)
     np.testing.assert_allclose(layer.mean, 0, atol=1e-6)
     np.testing.assert_allclose(layer.std, std, rtol=1e-5)
@@ -132,10 +134,10 @@ def test_the_deviation_within_speakers_as_pandas_does_it():
     frames = pd.DataFrame(x[rows].double().flatten(0, 1).numpy())
     own = frames.groupby(speaker[rows].repeat_interleave(9).numpy())
     within = ((frames - own.transform("mean")) ** 2).mean() ** 0.5
-    layer = Standardise.fit(x, rows, "speaker", speaker=speaker)
+    layer = Standardise.fit(x, rows, normalise="speaker", speaker=speaker)
     np.testing.assert_allclose(layer.std, within, rtol=1e-5)
     assert not layer.mean.any()
-    np.testing.assert_allclose(Standardise.fit(x, rows, "speaker").std, frames.std(ddof=0), rtol=1e-5)
+    np.testing.assert_allclose(Standardise.fit(x, rows, normalise="speaker").std, frames.std(ddof=0), rtol=1e-5)
 
 
 def by_speaker(frames, before, std):
@@ -273,10 +275,10 @@ class Half(Processes):
 def test_shares_add_up_to_the_whole(normalise):
     x, speaker, rows = spectrograms(21), torch.arange(21) % 4 - 1, torch.arange(1, 20)
     first, second = Half(0, 2), Half(1, 2)
-    Standardise.fit(x, rows, normalise, speaker=speaker, group=first)
+    Standardise.fit(x, rows, normalise=normalise, speaker=speaker, group=first)
     second.__dict__["theirs"] = first.__dict__["mine"]
-    layer = Standardise.fit(x, rows, normalise, speaker=speaker, group=second)
-    whole = Standardise.fit(x, rows, normalise, speaker=speaker)
+    layer = Standardise.fit(x, rows, normalise=normalise, speaker=speaker, group=second)
+    whole = Standardise.fit(x, rows, normalise=normalise, speaker=speaker)
     torch.testing.assert_close(layer.mean, whole.mean, rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(layer.std, whole.std, rtol=1e-6, atol=0)
 

@@ -8,11 +8,11 @@ import pytest
 
 from ser_graph.common import files
 from ser_graph.common.files import (
+    absolute_path,
     atomic_file,
     atomic_folder,
     check_replaceable,
     foreign_names,
-    named,
     read_json,
     sweep,
     write_json,
@@ -115,7 +115,7 @@ def test_a_link_is_followed_and_home_is_found(tmp_path, monkeypatch):
         assert (tmp_path / "real.txt").read_text() == text
     assert (tmp_path / "link").is_symlink()
     monkeypatch.chdir(tmp_path)
-    assert named(".") == tmp_path.resolve()
+    assert absolute_path(".") == tmp_path.resolve()
 
 
 def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
@@ -123,7 +123,7 @@ def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
         with pytest.raises(InputError, match="is a folder, expected the name of a file"), atomic_file(name):
             pytest.fail("asked too late")
     with pytest.raises(InputError, match="Bad path '/'"):
-        named("/")
+        absolute_path("/")
 
 
 def test_a_folder_that_cannot_be_written_to_is_named_before_the_work(tmp_path, monkeypatch):

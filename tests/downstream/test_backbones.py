@@ -75,7 +75,7 @@ def test_macs_added_up():
     separable = sum(n * inside * (9 + outside) for n, (inside, outside) in zip(places, channels, strict=True))
     expected = 187 * 32 * 64 * 9 + separable + 512 * 256 + 256 * 7
     backbone = made("mobilenet15")
-    assert count_macs(backbone) == expected == 234_702_592
+    assert count_macs(backbone, 373, 64) == expected == 234_702_592
     convolutions = 25 * (256 * 32 + 64 * 32 * 64 + 16 * 64 * 128 + 4 * 128 * 256)
     assert count_macs(made("cnn6", width=0.5), 16, 16) == convolutions + 256 * 128 + 128 * 7
 

@@ -101,7 +101,7 @@ def test_counting_forgets_what_was_there_and_changes_nothing_else(student, toy_g
 
 def test_counting_hears_the_voices(student, toy_graph):
     rows = torch.arange(40)
-    student.standardise = Standardise.fit(toy_graph.x, rows, "speaker", speaker=toy_graph.speaker)
+    student.standardise = Standardise.fit(toy_graph.x, rows, normalise="speaker", speaker=toy_graph.speaker)
     voices = Voices(speaker_voices(toy_graph.x, toy_graph.speaker), toy_graph.speaker)
     model = copy.deepcopy(student).train()
     for norm in norms_of(model).values():

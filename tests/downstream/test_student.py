@@ -17,7 +17,9 @@ SHORT = LogMelSettings(n_samples=8192)
 @pytest.fixture
 def student():
     torch.manual_seed(0)
-    made = Student("resnet9", EMOTIONS, SHORT, {"corpus": "toy", "history": [{"epoch": 1, "loss": 0.5}]})
+    made = Student(
+        "resnet9", EMOTIONS, SHORT, {"corpus": "toy", "history": [{"epoch": 1, "loss": 0.5}]}, normalise="corpus"
+    )
     made.standardise.mean.fill_(-5)
     made.standardise.std.fill_(2)
     made(torch.randn(4, 31, 64))  # BatchNorm has seen something

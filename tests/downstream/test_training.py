@@ -680,7 +680,7 @@ def test_learns(toy_graph):
         ),
         ({"seed": "x"}, "Bad seed 'x', expected a whole number, at least 0"),
         ({"label_seed": -1}, "Bad label_seed -1"),
-        ({"backbone": ["cnn6"]}, r"Bad backbone \['cnn6'\], expected a valid string"),
+        ({"backbone": ["cnn6"]}, r"Bad backbone \['cnn6'\], expected one of"),
         ({"augment": None}, "Bad augment None, expected a valid string"),
     ],
 )

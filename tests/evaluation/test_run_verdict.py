@@ -54,6 +54,14 @@ def test_harm_and_no_gain_are_said(make_run, right, said):
     assert ("contains zero" in text) == (right == 20)
 
 
+def test_one_speaker_shows_nothing(make_run):
+    text = verdict(make_run([a_student("baseline", 20), a_student("nsl", 24)], n_speakers=1))
+    assert text.splitlines()[0] == "Verdict (one test speaker: no intervals)"
+    assert rows(text)["nsl"][-3:] == ["+10.0", "[one", "speaker]"]
+    assert "nsl: +10.0 points of UAR; one test speaker cannot show whether it helps." in text
+    assert "nan" not in text
+
+
 def test_the_graph_is_the_reason_only_of_methods_that_use_it(make_run):
     assert verdict(make_run([a_student("baseline", 20), a_student("nsl", 24)], "a")).endswith("teach nothing.")
     assert "teach nothing" not in verdict(make_run([a_student("baseline", 20), a_student("distil", 24)], "b"))

@@ -110,16 +110,16 @@ def test_the_bootstrap_is_that_of_all_draws_of_speakers(metric, score):
         orders = factorial(4) // prod(factorial(sum(one is person for one in drawn)) for person in people)
         differences += [values[1] - values[0]] * orders
     assert len(differences) == 4**4
-    found = bootstrap_difference(a, b, metric, n_resamples=40_000, level=0.8)
+    found = bootstrap_difference(a, b, metric, n_resamples=40_000)
     overall = [score(one["emotion"], one["predicted"]) for one in (a, b)]
     assert found.difference == pytest.approx(overall[1] - overall[0])
-    assert found.low == pytest.approx(np.quantile(differences, 0.1), abs=0.01)
-    assert found.high == pytest.approx(np.quantile(differences, 0.9), abs=0.01)
+    assert found.low == pytest.approx(np.quantile(differences, 0.025), abs=0.01)
+    assert found.high == pytest.approx(np.quantile(differences, 0.975), abs=0.01)
     p_value = 2 * min(np.mean(np.array(differences) <= 0), np.mean(np.array(differences) >= 0))
     assert found.p_value == pytest.approx(max(p_value, 1 / 8), abs=0.005)
     assert found.n_speakers == 4
-    assert found == bootstrap_difference(a, b, metric, n_resamples=40_000, level=0.8)
-    swapped = bootstrap_difference(b, a, metric, n_resamples=40_000, level=0.8)
+    assert found == bootstrap_difference(a, b, metric, n_resamples=40_000)
+    swapped = bootstrap_difference(b, a, metric, n_resamples=40_000)
     np.testing.assert_allclose(swapped[:4], [-found.difference, -found.high, -found.low, found.p_value], atol=1e-12)
 
 

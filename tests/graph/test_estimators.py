@@ -15,7 +15,7 @@ from ser_graph.graph.estimators import NeighbourTransformer, NeighbourVote, Teac
 from ser_graph.graph.neighbours import nearest_neighbours
 
 
-@parametrize_with_checks([TeacherProbe(), NeighbourVote(), NeighbourTransformer(epsilon=0.1)])
+@parametrize_with_checks([TeacherProbe(), NeighbourVote(), NeighbourTransformer(min_similarity=0.1)])
 def test_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -29,7 +29,7 @@ def clips():
 
 def test_the_search_finds_the_neighbours_of_the_graph(clips):
     X, _ = clips
-    made = NeighbourTransformer(n_neighbors=6, epsilon=-1).fit_transform(X)
+    made = NeighbourTransformer(n_neighbors=6, min_similarity=-1).fit_transform(X)
     ids, similarity = nearest_neighbours(torch.from_numpy(X).float(), 5)
     for row in range(len(X)):
         columns = made[[row]].tocoo().col.tolist()
@@ -39,13 +39,13 @@ def test_the_search_finds_the_neighbours_of_the_graph(clips):
 
 def test_the_vote_is_that_of_scikit_learn_with_weights(clips):
     X, y = clips
-    ours = NeighbourVote(n_neighbors=7, epsilon=-1).fit(X[:60], y[:60])
+    ours = NeighbourVote(n_neighbors=7, min_similarity=-1).fit(X[:60], y[:60])
     theirs = KNeighborsClassifier(7, metric="cosine", weights=lambda distance: (1 - distance).clip(0))
     np.testing.assert_allclose(ours.predict_proba(X[60:]), theirs.fit(X[:60], y[:60]).predict_proba(X[60:]))
 
 
 def test_rows_without_a_voter_get_the_frequencies():
-    vote = NeighbourVote(n_neighbors=3, epsilon=0.9).fit([[1, 0], [1, 0.1], [0, 1]], ["a", "a", "b"])
+    vote = NeighbourVote(n_neighbors=3, min_similarity=0.9).fit([[1, 0], [1, 0.1], [0, 1]], ["a", "a", "b"])
     np.testing.assert_allclose(vote.predict_proba([[-1.0, 0.0], [0.0, 1.0]]), [[2 / 3, 1 / 3], [0, 1]])
 
 

@@ -97,7 +97,7 @@ def test_what_never_occurs_is_an_empty_row(four_clips, predictions):
 
 
 def test_refused(toy_graph, predictions):
-    with pytest.raises(InputError, match="have no column predicted"):
+    with pytest.raises(InputError, match="have no column 'predicted'"):
         plot_confusions_beside_mixing(toy_graph, predictions[["emotion"]])
     with pytest.raises(InputError, match=r"30 of 30 predictions are for clips that are not in the graph, e.g. 0"):
         plot_confusions_beside_mixing(toy_graph, predictions.reset_index(drop=True))

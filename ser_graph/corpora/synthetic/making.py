@@ -4,15 +4,8 @@ Speakers of an artificial language say sentences of vowels and consonants with t
 `ser_graph.corpora.synthetic.voice`. The corpus needs no download and no licence, and can have any number of clips.
 It is **not** data about people: call every result on it synthetic.
 
-Two presets mirror a transfer between corpora. They share no speaker, no speech sound and no sentence, and
-each expresses its emotions a little differently:
-
-========  ========  ====================================================================  =====
-preset    speakers  emotions                                                              clips
-========  ========  ====================================================================  =====
-source    24        neutral calm happiness sadness anger fear disgust surprise            576
-target    18        anger disgust fear guilt happiness sadness surprise                   630
-========  ========  ====================================================================  =====
+Two presets, `PRESETS`, mirror a transfer between corpora. They share no speaker, no speech sound and no sentence,
+and each expresses its emotions a little differently.
 
 Files are 16 kHz, mono, 16 bit; the adapter ``synthetic`` reads their names. Each clip depends only on
 its name, the preset, the difficulty and the seed. So a larger corpus contains the smaller corpus. To resume after

@@ -8,18 +8,16 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-import soundfile
 from joblib import Parallel, delayed
 
 from ser_graph.audio.clips import clip_paths, clip_speeds
-from ser_graph.audio.reading import load_waveform
+from ser_graph.audio.reading import load_waveform, write_mp3
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.progress import progress_bar
 from ser_graph.errors import InputError, bad_value
 
 AUDIO = ("auto", "embed", "reference", "none")
 EMBED_UP_TO = 1000  # clips; about 15 MB
-_COMPRESSION = 0.5  # of MP3: about 37 kbit/s at 16 kHz
 
 
 def page_audio(
@@ -65,14 +63,7 @@ def encode_clip(path: str | Path, speed: float = 1.0) -> str | None:
     except (InputError, UnicodeEncodeError):  # the latter: soundfile opens no name that is not UTF-8
         return None
     file = io.BytesIO()
-    soundfile.write(
-        file,
-        waveform.numpy(),
-        SAMPLE_RATE,
-        format="MP3",
-        compression_level=_COMPRESSION,
-        bitrate_mode="VARIABLE",
-    )
+    write_mp3(file, waveform.numpy(), SAMPLE_RATE)
     return "data:audio/mpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 

@@ -18,14 +18,10 @@ _MARGIN = 0.06  # of the width, around the outermost points
 def page_maps(*places: np.ndarray) -> Any:
     """The drawing as Bokeh's JSON: a map in each of the elements ``drawing`` and ``student-drawing`` of the page.
 
-    The maps are empty. The script of the page fills their sources, which have names (`everywhere`, `edges`,
-    `edges_of_chosen`, `neighbours`, `chosen`; for the second map, with ``student_`` before them). The maps share
-    the source `clips`, so that they share the selection, and the filter `shown`. So everything is drawn once, in
-    its colour.
-
-    Args:
-        *places: [M, 2] places of the clips on the map, and on a second map if there is one; all of them are in
-            view at first.
+    The maps are empty; they show at first the places [M, 2] of all clips. The script of the page fills their
+    sources, which have names (`everywhere`, `edges`, `edges_of_chosen`, `neighbours`, `chosen`; for the second map,
+    with ``student_`` before them). The maps share the source `clips`, so that they share the selection, and the
+    filter `shown`. So everything is drawn once, in its colour.
     """
     prefixes = PREFIXES[: len(places)]
     axes = [f"{prefix}{axis}" for prefix in prefixes for axis in "xy"]

@@ -22,11 +22,6 @@ def spectrogram_sheets(data: ClipGraph, rows: np.ndarray, progress: bool = True)
     All have the same scale, so they can be compared: black is the 2nd percentile of the clips' log-mels, white the
     99.8th.
 
-    Args:
-        data: the graph.
-        rows: [M] the nodes to draw.
-        progress: show a progress bar.
-
     Returns:
         `sheets`: JPEG pictures as data URIs, one for each `per_sheet` clips; `width` and `height` of a clip in
         pixels; `seconds` that the width shows; `shown`: seconds of each clip before its repetition or padding;
