@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser_graph.errors import InputError
+from ser_graph.audio.finite import is_finite, not_finite
 
 RESIDENT = 2**24  # bytes read between two releases of pages; the system maps several times as much
 _SMAPS = Path("/proc/self/smaps")
@@ -100,7 +100,7 @@ def read_rows(x: Tensor, rows: Tensor) -> Tensor:
 
 
 def check_finite_rows(selected: Tensor, rows: Tensor) -> None:
-    """Refuse spectrograms with NaN or infinity. They are checked when they are read: loading a graph reads none.
+    """Refuse spectrograms with NaN or infinity, when they are read; see also `check_finite`.
 
     Args:
         selected: [M, ...], the spectrograms.
@@ -109,10 +109,8 @@ def check_finite_rows(selected: Tensor, rows: Tensor) -> None:
     Raises:
         InputError: a number is not finite.
     """
-    if torch.isfinite(selected.sum(dtype=torch.float64)):  # a sum with NaN or infinity is not finite
-        return
-    row = int(rows[int((~torch.isfinite(selected)).nonzero()[0, 0])])
-    raise InputError(f"The spectrogram of clip {row} holds NaN or infinity; compute it again")
+    if not is_finite(selected.numpy()):
+        raise not_finite(int(rows[int((~torch.isfinite(selected)).nonzero()[0, 0])]))
 
 
 def write_array(path: str | Path, x: Tensor) -> None:
