@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ser_graph_runtime.errors import InputError
+from ser_graph_runtime.errors import InputError, shown
 
 MOST_CHANNELS = 8
 FEWEST, MOST = 1_000, 1_000_000  # samples a second that sound can have
@@ -128,8 +128,8 @@ def check_rate(rate: Any) -> int:
         InputError: not a whole number, or out of range.
     """
     if not isinstance(rate, numbers.Real) or not FEWEST <= rate <= MOST or rate % 1:  # type: ignore[operator]
-        shown = repr(rate) if isinstance(rate, str | numbers.Number) else f"of type {type(rate).__name__}"
-        raise InputError(f"Bad rate {shown}, expected a whole number from {FEWEST:,} to {MOST:,} samples a second")
+        given = shown(rate) if isinstance(rate, str | numbers.Number) else f"of type {type(rate).__name__}"
+        raise InputError(f"Bad rate {given}, expected a whole number from {FEWEST:,} to {MOST:,} samples a second")
     return int(rate)  # type: ignore[call-overload]
 
 

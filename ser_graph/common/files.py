@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ser_graph.common.locks import LOCK, try_lock
+from ser_graph.common.numbers import whole_number
 from ser_graph.errors import InputError, shorten
 
 _UMASK = os.umask(0o022)  # reading it is only possible by setting it
@@ -259,20 +260,20 @@ def write_json(path: str | Path, content: Any) -> None:
         part.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file; a missing or damaged file raises an `InputError` with its path."""
+def read_json(path: str | Path, way_out: str = "create it again") -> Any:
+    """Read a JSON file; a missing or damaged file raises an `InputError` with its path, and with what to do."""
     try:
         return parse_json(Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(f"No file {path}") from None
     except ValueError as error:
-        raise InputError(f"{path} is not readable JSON ({error}); create it again") from None
+        raise InputError(f"{path} is not readable JSON ({error}); {way_out}") from None
 
 
 def parse_json(text: str) -> Any:
     """The value of a JSON text; `ValueError` for all that is no JSON, NaN, deep nesting and half characters."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=whole_number)
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
     _check_depth(value)

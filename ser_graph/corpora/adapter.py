@@ -18,7 +18,7 @@ import pandas as pd
 
 from ser_graph.common.settings import plain_value
 from ser_graph.corpora.vocabulary import COLUMN_ALIASES, COLUMNS, NUMBERS, clean, plain
-from ser_graph.errors import InputError, shorten
+from ser_graph.errors import InputError, shorten, shown
 from ser_graph_runtime.sound import SoundError, open_sound
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
@@ -330,14 +330,20 @@ def plain_cells(column: pd.Series) -> pd.Series:
     if pd.api.types.is_timedelta64_dtype(column):
         return column
     cells = column.astype(object).map(plain_value)
-    wrong = cells.map(lambda cell: hasattr(cell, "__len__") and not isinstance(cell, str)).astype(bool)
+    wrong = cells.map(_is_no_cell).astype(bool)
     if wrong.any():
         cell, label = cells[wrong].iloc[0], cells.index[wrong][0]
         where = label if isinstance(label, str) else f"row {label}"
-        raise InputError(
-            f"{column.name} of {where} is a {type(cell).__name__}, expected one text or one number in each cell"
-        )
+        kind = "huge number" if isinstance(cell, int) else type(cell).__name__
+        raise InputError(f"{column.name} of {where} is a {kind}, expected one text or one number in each cell")
     return cells
+
+
+def _is_no_cell(cell: object) -> bool:
+    """Whether a cell holds several values, or a number that not even Python could print."""
+    if isinstance(cell, int):
+        return abs(cell) >= 2**63
+    return hasattr(cell, "__len__") and not isinstance(cell, str)
 
 
 def as_text(column: pd.Series) -> pd.Series:
@@ -364,7 +370,7 @@ def _numbers(column: pd.Series) -> pd.Series:
     numbers = column.map(_number).astype(float)
     bad = column[numbers.isna() & column.notna() & (column.astype(object) != "")]
     if len(bad):
-        raise InputError(f"Bad {column.name} {bad.iloc[0]!r} of {bad.index[0]}, expected a number")
+        raise InputError(f"Bad {column.name} {shown(bad.iloc[0])} of {bad.index[0]}, expected a number")
     return numbers
 
 

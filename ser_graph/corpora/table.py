@@ -54,7 +54,7 @@ from ser_graph.corpora.vocabulary import (
     emotion_name,
     plain,
 )
-from ser_graph.errors import InputError, bad_value, shorten
+from ser_graph.errors import InputError, bad_value, shorten, shown
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl"})
 
@@ -358,7 +358,7 @@ def _one_row_a_file(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     if len(twice):
         given = rows.loc[twice[0]]
         column = next(column for column in given if len(set(given[column].astype(str))) > 1)
-        values = " and ".join(repr(value) for value in given[column].astype(str).unique()[:2])
+        values = " and ".join(shown(value) for value in given[column].astype(str).unique()[:2])
         raise InputError(
             f"{name} has several rows for {twice.nunique()} files: {twice[0]} has {column} {values}; "
             "keep one row per file"
@@ -385,7 +385,7 @@ def _respell(column: pd.Series, what: str, aliases: Mapping[str, str], expected:
             rows = column.index[column == spelling]
             known = ", ".join(sorted(aliases))
             raise InputError(
-                f"Bad {what} {spelling!r} ({len(rows)} rows, {shorten(rows)}), expected "
+                f"Bad {what} {shown(spelling)} ({len(rows)} rows, {shorten(rows)}), expected "
                 f"{' or '.join(expected)}; accepted spellings are {known}"
             )
         names[spelling] = aliases.get(plain(spelling), np.nan)
@@ -405,13 +405,15 @@ def _seconds(column: pd.Series, name: str, files: pd.Series | None = None) -> pd
     if numbers[column.notna()].notna().all() and not pd.api.types.is_timedelta64_dtype(column):
         if len(bad := numbers[(numbers < 0) | np.isinf(numbers)]):
             file = bad.index[0] if files is None else files[bad.index[0]]
-            raise InputError(f"{name}: bad {column.name} {bad.iloc[0]!r} of {file}, expected seconds or hh:mm:ss")
+            raise InputError(
+                f"{name}: bad {column.name} {shown(bad.iloc[0])} of {file}, expected seconds or hh:mm:ss"
+            )
         return numbers
     times = pd.to_timedelta(column, errors="coerce")
     bad = column[times.isna() & column.notna()]
     if len(bad):
         file = bad.index[0] if files is None else files[bad.index[0]]
-        raise InputError(f"{name}: bad {column.name} {bad.iloc[0]!r} of {file}, expected seconds or hh:mm:ss")
+        raise InputError(f"{name}: bad {column.name} {shown(bad.iloc[0])} of {file}, expected seconds or hh:mm:ss")
     return times.dt.total_seconds()
 
 
@@ -431,10 +433,10 @@ def _unknown_emotions(emotions: pd.Series, unknown: list[str]) -> InputError:
     listed = []
     for spelling in unknown:
         files = emotions.index[emotions == spelling]
-        listed.append(f"{spelling!r} ({len(files)} clip{'s' * (len(files) > 1)}, {shorten(files, 2)})")
+        listed.append(f"{shown(spelling)} ({len(files)} clip{'s' * (len(files) > 1)}, {shorten(files, 2)})")
     others = sorted(set(EMOTION_ALIASES) - set(EMOTIONS))
     return InputError(
         f"Unknown emotions: {shorten(listed, 5)}; accepted are {', '.join(EMOTIONS)}, also spelled "
-        f"{', '.join(others)}; rename them with labels={{{unknown[0]!r}: NAME}} "
+        f"{', '.join(others)}; rename them with labels={{{shown(unknown[0])}: NAME}} "
         "(in a recipe under [target], or in load_corpus, which also takes labels='keep')"
     )
