@@ -255,9 +255,34 @@ def _make_parent(path: Path) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically. NaN is refused, because other programs cannot read it."""
+    """Write `content` as indented JSON, atomically. NaN is refused, because other programs cannot read it.
+
+    Raises:
+        InputError: a text in it is not UTF-8, e.g. the name of a folder.
+    """
+    text = json_text(content)
+    if "\\ud" in text:
+        try:
+            parse_json(text)
+        except ValueError as error:
+            raise InputError(f"{path} cannot be written ({error}); rename what is not UTF-8") from None
     with atomic_file(path) as part:
-        part.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+        part.write_text(text + "\n", "utf-8")
+
+
+def json_text(content: Any) -> str:
+    r"""A value as indented JSON; what a terminal would obey is written as an escape of JSON, which changes nothing.
+
+    Examples:
+        >>> print(json_text(["\u00e9\x9b31m"]))
+        [
+          "\u00e9\u009b31m"
+        ]
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    if text.replace("\n", " ").isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
 
 
 def read_json(path: str | Path, way_out: str = "create it again") -> Any:

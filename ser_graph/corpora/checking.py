@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 
 from ser_graph.common.progress import progress_bar
+from ser_graph.common.text import printable
 from ser_graph.corpora.adapter import as_text
 from ser_graph.errors import InputError, one_line
 from ser_graph_runtime.arrays import NO_SOUND, Mixer
@@ -216,7 +217,7 @@ def _same_audio(table: pd.DataFrame, one: int, other: int) -> dict[str, str]:
 def problem_row(file: str, problem: str, detail: str, severity: str | None = None) -> dict[str, str]:
     """A row of a list of problems; by default, the severity is that of the problem."""
     severity = severity or ("warning" if problem in _WARNINGS else "error")
-    return {"file": file, "problem": problem, "detail": detail, "severity": severity}
+    return {"file": printable(file), "problem": problem, "detail": printable(detail), "severity": severity}
 
 
 def _frame(problems: list[dict[str, str]]) -> pd.DataFrame:

@@ -37,8 +37,9 @@ from ser_graph.audio.clips import clip_paths
 from ser_graph.common.csv_files import protected, unprotected
 from ser_graph.common.files import atomic_file, parse_json
 from ser_graph.common.hashing import content_hash, file_contents
-from ser_graph.corpora.adapter import as_clip_table, as_text, plain_cells, read_durations
-from ser_graph.corpora.disk_names import as_on_disk
+from ser_graph.common.text import without_controls
+from ser_graph.corpora.adapter import as_clip_table, as_text, check_columns, plain_cells, read_durations
+from ser_graph.corpora.disk_names import as_on_disk, check_names
 from ser_graph.corpora.vocabulary import (
     COLUMN_ALIASES,
     COLUMNS,
@@ -159,6 +160,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Store a clip table as CSV, completely or not at all. `read_table` returns the same table.
 
     The attributes of the table (corpus, root) are not stored, so that a stored table can move with its clips.
+    Control characters in a cell are stored as they are shown; the name of a file must hold none.
 
     Examples:
         >>> import tempfile
@@ -167,8 +169,9 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
         >>> write_table(table, path)
         >>> pd.testing.assert_frame_equal(read_table(path), table)
     """
+    check_names(table.index)
     with atomic_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        # Quoted text keeps even a carriage return in a name, and marks speaker "03" as text.
+        # Quotation marks keep a newline in a text, and mark speaker "03" as text.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(map(protected, ["file", *table.columns]))
         for row in table.itertuples():
@@ -177,7 +180,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
 
 def _stored_cell(cell: str | float) -> str | float:
     if isinstance(cell, str):
-        return protected(cell)
+        return protected(without_controls(cell))
     return "" if cell != cell else cell  # only NaN differs from itself
 
 
@@ -297,6 +300,7 @@ def _start(source: str | Path | pd.DataFrame, root: str | Path | None, files: pd
 
 def _named_columns(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows with standard column names; a column with the standard name is preferred to its aliases."""
+    check_columns(rows.columns)
     rows = rows.set_axis([str(column) for column in rows.columns], axis=1)
     found: dict[str, list[str]] = {}
     for column in rows.columns:
