@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ser_graph.common.files import naming_os_errors
+from ser_graph.common.files import json_text, naming_os_errors
 from ser_graph.common.memory import keep_freed_memory
 from ser_graph.errors import InputError, bad_value, one_line, shorten, visible
 from ser_graph_runtime.ready import DEFAULT as DEFAULT_MODEL, READY
@@ -821,8 +821,7 @@ def _show(text: object) -> None:
 
 
 def _show_json(value: Any) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    _print("".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text))
+    _print(json_text(value))
 
 
 def _print(text: str) -> None:

@@ -5,5 +5,6 @@ from ser_graph_runtime.errors import (
     bad_value as bad_value,
     one_line as one_line,
     shorten as shorten,
+    shown as shown,
     visible as visible,
 )

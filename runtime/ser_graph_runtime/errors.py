@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
+_SHOWN = 200  # letters of a value in a message
 _LONGEST = 2_000  # letters of a message; what to do stands at its end
 
 
@@ -43,9 +44,23 @@ def bad_value(what: str, given: object, expected: Iterable[object], *, or_else: 
     accepted = sorted(expected, key=str)
     besides = f"{or_else} or " if or_else else ""
     names = [one for one in accepted if isinstance(one, str)] if isinstance(given, str) else []
-    near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(str(given)[:_SHOWN], names, n=1, cutoff=0.7) if names else []
     question = f"; did you mean {near[0]!r}?" if near else ""
-    return InputError(f"Bad {what} {given!r}, expected {besides}one of {accepted}{question}")
+    return InputError(f"Bad {what} {shown(given)}, expected {besides}one of {accepted}{question}")
+
+
+def shown(value: object, most: int = _SHOWN) -> str:
+    """A value for a message; a long one loses its end.
+
+    Examples:
+        >>> shown("cnn7"), shown([0] * 100, most=9), shown(10**5000)
+        ("'cnn7'", '[0, 0, 0,...', 'a huge number')
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python's limit of digits
+        return "a huge number"
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def one_line(text: object) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ser_graph_runtime.arrays import FEWEST, MOST
-from ser_graph_runtime.errors import InputError
+from ser_graph_runtime.errors import InputError, shown
 
 FORMAT = "ser_graph.onnx"
 FORMAT_VERSION = 1
@@ -16,6 +16,7 @@ TEXTS = ("title", "licence", "attribution")  # free texts about a model; each ma
 
 _MOST_SAMPLES = 2**24  # of one window: 17 minutes at 16 kHz
 _MOST_LETTERS = 10_000  # of a text
+_MOST_INFO = 100_000  # letters of JSON
 
 
 def checked_metadata(stored: str | None, path: Path) -> dict[str, Any]:
@@ -43,19 +44,14 @@ def checked_metadata(stored: str | None, path: Path) -> dict[str, Any]:
     for name, (expected, is_right) in _EXPECTED.items():
         if not is_right(metadata[name]):
             raise InputError(
-                f"{path} has a bad {name} in its metadata, {_cut(metadata[name])}, expected {expected}; export the "
-                "student again"
+                f"{path} has a bad {name} in its metadata, {shown(metadata[name], 60)}, expected {expected}; "
+                "export the student again"
             )
     return metadata
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)  # NaN and infinity are no JSON
-
-
-def _cut(value: object, most: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _is_int(value: Any, least: int, most: int) -> bool:
@@ -84,8 +80,11 @@ def _are_features(value: Any) -> bool:
     )
 
 
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)
+def _is_info(value: Any) -> bool:
+    are_texts = isinstance(value, dict) and all(
+        isinstance(value.get(name), str | None) for name in ("backbone", "corpus", "data_hash")
+    )
+    return are_texts and len(json.dumps(value)) <= _MOST_INFO
 
 
 def _is_size(value: Any) -> bool:
@@ -100,7 +99,7 @@ _EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "normalise": ("corpus, utterance or speaker", lambda value: value in ("corpus", "utterance", "speaker")),
     "precision": ("float32 or int8", lambda value: value in ("float32", "int8")),
-    "info": ("a dictionary", _is_dict),
+    "info": (f"values by name, up to {_MOST_INFO:,} letters", _is_info),
     "n_params": ("a whole number", _is_size),
     "macs": ("a whole number", _is_size),
     "temperature": ("a number from 0.01 to 100", lambda value: _is_number(value, *TEMPERATURES)),

@@ -7,27 +7,26 @@ from pathlib import Path
 import numpy as np
 
 from ser_graph_runtime.errors import InputError
-from ser_graph_runtime.sound import FOREIGN_SUFFIXES, mono_blocks, open_sound
+from ser_graph_runtime.sound import FOREIGN_SUFFIXES, open_sound
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au"})
 _SOUND_SUFFIXES = AUDIO_SUFFIXES | FOREIGN_SUFFIXES
 
 
 def recording_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
-    """The sound of a file for a model that has learnt from `sample_rate`; see `mono_blocks`.
+    """The sound of a file for a model that has learnt from `sample_rate`; see `SoundReader.mono_blocks`.
 
     Warns:
         UserWarning: the file has a lower rate than the model.
     """
     with open_sound(path) as sound:
-        rate = sound.rate
-    if rate < sample_rate:
-        warnings.warn(
-            f"{path} has {rate:,} samples a second. The model has learnt from {sample_rate:,}: the high "
-            "frequencies are missing",
-            stacklevel=2,
-        )
-    yield from mono_blocks(path, sample_rate)
+        if sound.rate < sample_rate:
+            warnings.warn(
+                f"{path} has {sound.rate:,} samples a second. The model has learnt from {sample_rate:,}: the high "
+                "frequencies are missing",
+                stacklevel=2,
+            )
+        yield from sound.mono_blocks(sample_rate)
 
 
 def sound_files(source: str | Path) -> list[Path]:

@@ -1,17 +1,19 @@
 """Sound files as arrays. Training, checking and the device use this reader."""
 
+import contextlib
+import io
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ser_graph_runtime.arrays import FEWEST, LOUDEST, MOST
+from ser_graph_runtime.arrays import FEWEST, LOUDEST, MOST, Mixer
 from ser_graph_runtime.errors import InputError
 from ser_graph_runtime.extras import extra_package
 from ser_graph_runtime.resampling import resampled
+from ser_graph_runtime.wav import read_wav_header
 
 _AT_ONCE = 2**20  # samples decoded at a time, over all channels
 _POINTER = b"version https://git-lfs"  # the text that git-lfs leaves in place of a file
@@ -78,10 +80,21 @@ class SoundReader:
         if cut := _cut(self.frames, n, self._log) or _cut_ogg(self._path, self._file):
             raise SoundError(self._path, "truncated", f"{cut}; fetch it again")
         if not n:
-            raise SoundError(self._path, "empty", _why_no_samples(self._path, self._file))
+            raise SoundError(self._path, "empty", "a header without samples; fetch it again")
+
+    def mono_blocks(self, sample_rate: int) -> Iterator[np.ndarray]:
+        """As `blocks`, but as mono (channels averaged) at `sample_rate`: float32 of shape [n].
+
+        Raises:
+            SoundError: also if the channels cancel each other.
+        """
+        mixer = Mixer()
+        yield from resampled((mixer(block, 1) for block in self.blocks()), self.rate, sample_rate)
+        if mixer.cancellation:
+            raise SoundError(self._path, "silent", mixer.cancellation)
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_sound(path: str | Path) -> Iterator[SoundReader]:
     """Open a sound file: anything that libsndfile reads (wav, flac, ogg, mp3 and many more).
 
@@ -93,9 +106,11 @@ def open_sound(path: str | Path) -> Iterator[SoundReader]:
     """
     path = Path(path)
     _check_file(path)
-    with _explained(path):
-        file = _open_one_way(path)
-    with file:
+    with contextlib.ExitStack() as stack:
+        with _explained(path):
+            file = stack.enter_context(_one_way(_soundfile().SoundFile(path)))
+            if not file.frames and (place := _unwritten_size(path)):
+                file = stack.enter_context(_one_way(_soundfile().SoundFile(_Endless(path, place))))
         if file.format == "RAW":  # only the name says that it is sound, e.g. an .au file without a header
             raise SoundError(path, *_why_not_decoded(path, "there is no header"))
         if not FEWEST <= file.samplerate <= MOST:
@@ -115,11 +130,10 @@ def mono_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
         float32 arrays of shape [n].
 
     Raises:
-        SoundError: see `open_sound` and `SoundReader.blocks`.
+        SoundError: see `open_sound` and `SoundReader.mono_blocks`.
     """
     with open_sound(path) as sound:
-        mono = (block.mean(axis=1) for block in sound.blocks())
-        yield from resampled(mono, sound.rate, sample_rate)
+        yield from sound.mono_blocks(sample_rate)
 
 
 def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
@@ -127,22 +141,51 @@ def read_mono(path: str | Path, sample_rate: int) -> np.ndarray:
     return np.concatenate(list(mono_blocks(path, sample_rate)))
 
 
-def _open_one_way(path: Path) -> Any:
-    """A file that is read from its start to its end, without seeking.
+def _one_way(file: Any) -> Any:
+    """The file, which is then read from its start to its end, without seeking.
 
     By default, soundfile seeks after every read. Some decoders cannot seek. MP3 decoders then miss the position by
     a little, and FLAC fails if the length in the header is wrong.
     """
-    file = _soundfile().SoundFile(path)
     file.seekable = lambda: False
     return file
+
+
+class _Endless(io.FileIO):
+    """A WAV whose header promises the largest number of bytes; libsndfile then reads to the end of the file.
+
+    Args:
+        path: the file.
+        place: the place of the four bytes of this number.
+    """
+
+    def __init__(self, path: Path, place: int) -> None:
+        super().__init__(path)
+        self._place = place
+
+    def readinto(self, buffer: Any) -> int:
+        start, read = self.tell(), memoryview(buffer).cast("B")
+        n = super().readinto(read)
+        for place in range(max(start, self._place), min(start + n, self._place + 4)):
+            read[place - start] = 0xFF
+        return n
+
+
+def _unwritten_size(path: Path) -> int | None:
+    """The place in a WAV of the size of its sound, if the size was never written; otherwise None."""
+    with path.open("rb") as file, contextlib.suppress(InputError):
+        if file.read(4) == b"RIFF":
+            header = read_wav_header(file)
+            if header.start:
+                return file.tell() - len(header.start) - 4
+    return None
 
 
 def _soundfile() -> Any:
     return extra_package("soundfile", "ser-graph-runtime[files]")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Turn errors of libsndfile into a `SoundError`."""
     soundfile = _soundfile()
@@ -232,12 +275,3 @@ def _cut_ogg(path: Path, file: Any) -> str:
         if flags & 4 and len(sizes) == n_sizes and page.end() + n_sizes + sum(sizes) <= len(end):
             return ""
     return "the stream ends without its end mark"
-
-
-def _why_no_samples(path: Path, file: Any) -> str:
-    if file.format.startswith("WAV") and path.stat().st_size > 4_096:
-        return (
-            "its header says 0 samples, but more follows: the program that wrote it was stopped; repair it: "
-            f"ffmpeg -i {path.name} repaired.wav"
-        )
-    return "a header without samples; fetch it again"

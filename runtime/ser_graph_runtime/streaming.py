@@ -1,6 +1,5 @@
 """Sound -> windows -> one answer for each window."""
 
-import math
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from ser_graph_runtime.answers import Answer, make_answer
 from ser_graph_runtime.arrays import LOUDEST, QUIETEST, repeat_to
-from ser_graph_runtime.errors import InputError
+from ser_graph_runtime.errors import InputError, shown
 from ser_graph_runtime.models import Model
 from ser_graph_runtime.nearest import Nearest
 from ser_graph_runtime.streams import mono_stream
@@ -103,20 +102,23 @@ def window_samples(model: Model, window: float | None, hop: float | None) -> tup
             number.
     """
     rate, most = model.features["sample_rate"], model.features["n_samples"]
-    length = most if window is None else _rounded(window * rate)
+    length = most if window is None else _rounded(window, rate)
     if not 0 < length <= most:
         raise InputError(
-            f"Bad window {window!r}, expected more than 0 and at most {most / rate:g} seconds, the input length "
-            "of the model"
+            f"Bad window {shown(window)}, expected more than 0 and at most {most / rate:g} seconds, the input "
+            "length of the model"
         )
-    step = length if hop is None else _rounded(hop * rate)
+    step = length if hop is None else _rounded(hop, rate)
     if not 0 < step <= length:
-        raise InputError(f"Bad hop {hop!r}, expected more than 0 and at most the window, {length / rate:g} seconds")
+        raise InputError(
+            f"Bad hop {shown(hop)}, expected more than 0 and at most the window, {length / rate:g} seconds"
+        )
     return length, step
 
 
-def _rounded(number: float) -> int:
-    return round(number) if math.isfinite(number) else 0
+def _rounded(seconds: float, rate: int) -> int:
+    """The nearest number of samples; 0 if the seconds are no number, or far too large."""
+    return round(seconds * rate) if -1e9 < seconds < 1e9 else 0
 
 
 def cut(blocks: Iterable[np.ndarray], window: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:

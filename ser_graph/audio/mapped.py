@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ser_graph.errors import InputError
+from ser_graph.audio.finite import is_finite, not_finite
 
 RESIDENT = 2**24  # bytes read between two releases of pages; the system maps several times as much
 _SMAPS = Path("/proc/self/smaps")
@@ -95,15 +95,13 @@ def read_rows(x: Tensor, rows: Tensor) -> Tensor:
 def check_finite_rows(selected: Tensor, rows: Tensor) -> None:
     """Refuse spectrograms [M, ...] with NaN or infinity; `rows` [M] are their numbers, for the message.
 
-    They are checked when they are read: loading a graph reads none.
+    Checked when they are read; see also `check_finite`.
 
     Raises:
         InputError: a number is not finite.
     """
-    if torch.isfinite(selected.sum(dtype=torch.float64)):  # a sum with NaN or infinity is not finite
-        return
-    row = int(rows[int((~torch.isfinite(selected)).nonzero()[0, 0])])
-    raise InputError(f"The spectrogram of clip {row} holds NaN or infinity; compute it again")
+    if not is_finite(selected.numpy()):
+        raise not_finite(int(rows[int((~torch.isfinite(selected)).nonzero()[0, 0])]))
 
 
 def write_array(path: str | Path, x: Tensor) -> None:

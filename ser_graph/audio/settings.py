@@ -46,6 +46,7 @@ class LogMelSettings(Settings):
         "condition",
         "power added before the logarithm; silence becomes log(floor), about the noise of a quiet recording",
         gt=0,
+        le=1,
     )
 
     @model_validator(mode="after")

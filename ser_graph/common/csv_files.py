@@ -1,4 +1,4 @@
-"""CSV files that a spreadsheet can open safely: no cell of text is a formula.
+"""CSV files that a spreadsheet and a terminal can show safely: no cell is a formula or an escape sequence.
 
 A spreadsheet computes a cell that starts with one of ``= + - @``, and a name of a corpus may do so. Such text gets
 an apostrophe in front, which `unprotected` takes away again. Numbers and a sign alone do not change.
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pandas as pd
+
+from ser_graph.common.text import printable, without_controls
 
 _SIGN = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # the last four are the wide forms of = + - @
 _LIVE = re.compile(f"'*{_SIGN}.", re.DOTALL)
@@ -37,13 +39,16 @@ def unprotected(text: str) -> str:
 
 
 def write_csv(table: pd.DataFrame, file: str | Path | TextIO, **options: Any) -> None:
-    """Write a table as CSV in UTF-8; cells and names of text are `protected`. `options` are those of ``to_csv``."""
+    """Write a table as CSV in UTF-8; cells and names of text are `protected`, and their control characters shown.
+
+    `options` are those of ``DataFrame.to_csv``.
+    """
     safe = table.map(_safe).rename(columns=_safe)
     if options.get("index", True):
         safe.index = safe.index.map(_safe)
-    # A name that is no UTF-8 cannot be used, but a list of problems can show it.
-    safe.to_csv(file, encoding="utf-8", errors="backslashreplace", **options)
+    safe.to_csv(file, encoding="utf-8", **options)
 
 
 def _safe(cell: Any) -> Any:
-    return protected(cell) if isinstance(cell, str) else cell
+    """Text that can be shown; a name that no table can hold may stand in a list of problems."""
+    return protected(without_controls(printable(cell))) if isinstance(cell, str) else cell

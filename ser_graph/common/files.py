@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ser_graph.common.locks import LOCK, try_lock
+from ser_graph.common.numbers import whole_number
 from ser_graph.errors import InputError, shorten
 
 _UMASK = os.umask(0o022)  # reading it is only possible by setting it
@@ -245,25 +246,50 @@ def _make_parent(path: Path) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically. NaN is refused, because other programs cannot read it."""
+    """Write `content` as indented JSON, atomically. NaN is refused, because other programs cannot read it.
+
+    Raises:
+        InputError: a text in it is not UTF-8, e.g. the name of a folder.
+    """
+    text = json_text(content)
+    if "\\ud" in text:
+        try:
+            parse_json(text)
+        except ValueError as error:
+            raise InputError(f"{path} cannot be written ({error}); rename what is not UTF-8") from None
     with atomic_file(path) as part:
-        part.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+        part.write_text(text + "\n", "utf-8")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file; a missing or damaged file raises an `InputError` with its path."""
+def json_text(content: Any) -> str:
+    r"""A value as indented JSON; what a terminal would obey is written as an escape of JSON, which changes nothing.
+
+    Examples:
+        >>> print(json_text(["\u00e9\x9b31m"]))
+        [
+          "\u00e9\u009b31m"
+        ]
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    if text.replace("\n", " ").isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+
+
+def read_json(path: str | Path, way_out: str = "create it again") -> Any:
+    """Read a JSON file; a missing or damaged file raises an `InputError` with its path, and with what to do."""
     try:
         return parse_json(Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(f"No file {path}") from None
     except ValueError as error:
-        raise InputError(f"{path} is not readable JSON ({error}); create it again") from None
+        raise InputError(f"{path} is not readable JSON ({error}); {way_out}") from None
 
 
 def parse_json(text: str) -> Any:
     """The value of a JSON text; `ValueError` for all that is no JSON, NaN, deep nesting and half characters."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=whole_number)
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
     _check_depth(value)

@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.fields import FieldInfo
 
-from ser_graph.errors import InputError, bad_value, shorten
+from ser_graph.common.numbers import check_whole_numbers
+from ser_graph.errors import InputError, bad_value, shorten, shown
 
 
 def _different(names: list[str]) -> list[str]:
@@ -51,6 +52,11 @@ class Record(BaseModel):
 
     def __init__(self, /, **values: Any) -> None:
         values = {name: plain_value(one) for name, one in values.items()}
+        for name, value in values.items():
+            try:
+                check_whole_numbers(value)
+            except ValueError as error:
+                raise InputError(f"Bad {name}: {error}") from None
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -137,6 +143,16 @@ class Settings(Record):
         return repr(self)
 
 
+def checked_by(settings: type[Settings]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A validator of values that stay a dictionary, for settings that a file repeats. It may lack some of them."""
+
+    def check(values: dict[str, Any]) -> dict[str, Any]:
+        settings(**values)
+        return values
+
+    return check
+
+
 def setting(default: Any, role: Role, description: str, of: tuple[str, ...] = (), **limits: Any) -> Any:
     """A field of `Settings` with its role.
 
@@ -182,12 +198,7 @@ def first_error(record: type[Record], error: ValidationError) -> InputError:
         return bad_value(name, given, get_args(field.annotation))
     of_several_types = len(first["loc"]) > 1 or "|" in str(field.annotation)
     otherwise = field.description if of_several_types else str(first["msg"]).removeprefix("Input should be ")
-    return InputError(f"Bad {name} {cut(repr(given))}, expected {range_of(field) or otherwise}")
-
-
-def cut(text: str, most: int = 200) -> str:
-    """A text of one line; a long text loses its end."""
-    return text if len(text) <= most else f"{text[:most]}..."
+    return InputError(f"Bad {name} {shown(given)}, expected {range_of(field) or otherwise}")
 
 
 def range_of(field: FieldInfo) -> str:
@@ -277,7 +288,7 @@ def parse_changes(assignments: list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             changes[key.strip()] = value.strip()
         except ValueError as error:
-            raise InputError(f"Bad setting {cut(assignment)!r} ({error}); give another value") from None
+            raise InputError(f"Bad setting {shown(assignment)} ({error}); give another value") from None
     return changes
 
 
@@ -287,14 +298,9 @@ def parse_toml(text: str) -> dict[str, Any]:
         values = tomllib.loads(text)
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
-    _check_sizes(values)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # Python's limit of digits
+        values = {"value": 2**63}
+    check_whole_numbers(values)
     return values
-
-
-def _check_sizes(value: Any) -> None:
-    """Refuse whole numbers that TOML does not allow: Python could not even print the longest."""
-    if isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            _check_sizes(one)
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError("a whole number has more than 63 bits")

@@ -17,8 +17,10 @@ import numpy as np
 import pandas as pd
 
 from ser_graph.common.settings import plain_value
+from ser_graph.common.text import fault_of
+from ser_graph.corpora.disk_names import check_names
 from ser_graph.corpora.vocabulary import COLUMN_ALIASES, COLUMNS, NUMBERS, clean, plain
-from ser_graph.errors import InputError, shorten
+from ser_graph.errors import InputError, shorten, shown
 from ser_graph_runtime.sound import SoundError, open_sound
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
@@ -248,12 +250,15 @@ def as_clip_table(table: pd.DataFrame) -> pd.DataFrame:
     speaker. Names of files do not change.
 
     Raises:
-        InputError: a cell holds a list, an array or bytes, or is no number in a column of numbers.
+        InputError: a cell holds a list, an array or bytes, or is no number in a column of numbers; or a name of a
+            file or of a column cannot be stored.
 
     Examples:
         >>> as_clip_table(pd.DataFrame({"speaker": ["03"], "note": [""]}, index=["b.wav"])).isna().iloc[0].tolist()
         [True, False, True, True, True, True]
     """
+    check_names(table.index)
+    check_columns(table.columns)
     extras = [column for column in table.columns if column not in COLUMNS]
     attributes, table = table.attrs, table.reindex(columns=[*COLUMNS, *extras])
     for column in table.columns:
@@ -261,6 +266,13 @@ def as_clip_table(table: pd.DataFrame) -> pd.DataFrame:
     table.index = pd.Index(table.index.astype(str), name="file")
     table.attrs = attributes
     return table
+
+
+def check_columns(columns: Iterable[object]) -> None:
+    """Refuse names of columns that no file can hold."""
+    for column in columns:
+        if fault := fault_of(str(column)):
+            raise InputError(f"The name of the column {fault}; rename the column")
 
 
 def read_durations(root: str | Path, files: Sequence[str]) -> np.ndarray:
@@ -329,15 +341,25 @@ def plain_cells(column: pd.Series) -> pd.Series:
         return column
     if pd.api.types.is_timedelta64_dtype(column):
         return column
-    cells = column.astype(object).map(plain_value)
-    wrong = cells.map(lambda cell: hasattr(cell, "__len__") and not isinstance(cell, str)).astype(bool)
-    if wrong.any():
-        cell, label = cells[wrong].iloc[0], cells.index[wrong][0]
+    cells = [plain_value(cell) for cell in column.astype(object)]
+    wrong = next((place for place, cell in enumerate(cells) if _is_no_cell(cell)), None)
+    if wrong is not None:
+        cell, label = cells[wrong], column.index[wrong]
         where = label if isinstance(label, str) else f"row {label}"
-        raise InputError(
-            f"{column.name} of {where} is a {type(cell).__name__}, expected one text or one number in each cell"
+        kind = {int: "huge number", str: f"text that is not UTF-8, {shown(cell)}"}.get(
+            type(cell), type(cell).__name__
         )
-    return cells
+        raise InputError(f"{column.name} of {where} is a {kind}; expected one text or one number in each cell")
+    return pd.Series(cells, column.index, dtype=object, name=column.name)
+
+
+def _is_no_cell(cell: object) -> bool:
+    """Whether a cell holds several values, a number that not even Python could print, or half a character."""
+    if isinstance(cell, int):
+        return abs(cell) >= 2**63
+    if isinstance(cell, str):
+        return not cell.isascii() and fault_of(cell).endswith("is not UTF-8")
+    return hasattr(cell, "__len__") and not isinstance(cell, str)
 
 
 def as_text(column: pd.Series) -> pd.Series:
@@ -364,7 +386,7 @@ def _numbers(column: pd.Series) -> pd.Series:
     numbers = column.map(_number).astype(float)
     bad = column[numbers.isna() & column.notna() & (column.astype(object) != "")]
     if len(bad):
-        raise InputError(f"Bad {column.name} {bad.iloc[0]!r} of {bad.index[0]}, expected a number")
+        raise InputError(f"Bad {column.name} {shown(bad.iloc[0])} of {bad.index[0]}, expected a number")
     return numbers
 
 

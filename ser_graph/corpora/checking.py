@@ -32,13 +32,14 @@ import numpy as np
 import pandas as pd
 
 from ser_graph.common.progress import progress_bar
+from ser_graph.common.text import printable
 from ser_graph.corpora.adapter import as_text
 from ser_graph.errors import InputError, one_line
+from ser_graph_runtime.arrays import NO_SOUND, Mixer
 from ser_graph_runtime.sound import SoundError, SoundReader, open_sound
 
 logger = logging.getLogger(__name__)
 
-SILENCE = 1e-3  # -60 dB; the quietest clip of RAVDESS, a whispered "calm", peaks at 4.5e-3
 SHORTEST = 0.1  # seconds
 LOWEST_RATE = 16_000  # Hz, the rate of the training data of speech models
 USUAL_RATES = frozenset(base * 2**power for base in (8_000, 11_025, 12_000) for power in range(5))  # Hz
@@ -159,23 +160,17 @@ def _examine(path: Path) -> DecodedClip:
 def _decode(sound: SoundReader, clip: DecodedClip) -> None:
     """Decode a file and check its samples; as for a model, the channels are averaged."""
     digest = hashlib.blake2b(digest_size=16, person=f"{clip.rate}".encode())
-    mono: list[float] = []  # lowest and highest samples: a constant offset is not sound
-    first: list[float] = []
+    mixer = Mixer()
     powers: list[np.ndarray] = []
     frames = 0
     for block in sound.blocks():
         frames += len(block)
         digest.update(block.tobytes())
-        mean = block.mean(axis=1)
-        mono += [mean.min(), mean.max()]
-        first += [block[:, 0].min(), block[:, 0].max()]
-        powers.append(_frame_powers(mean, max(1, sound.rate // 50)))
+        powers.append(_frame_powers(mixer(block, 1), max(1, sound.rate // 50)))
     _measure_level(np.concatenate(powers), clip)
     clip.seconds = frames / clip.rate
-    if np.ptp(mono) < 2 * SILENCE:
-        level = f"{20 * np.log10(SILENCE):.0f} dB of full scale"
-        why = f"its {clip.channels} channels cancel each other: averaged, " if np.ptp(first) >= 2 * SILENCE else ""
-        clip.problems.append(("silent", f"{why}no sample is above {level}; leave it out"))
+    if mixer.is_faint:
+        clip.problems.append(("silent", mixer.cancellation or f"{NO_SOUND}; leave it out"))
     if clip.seconds < SHORTEST:
         clip.problems.append(("too short", f"{clip.seconds:.3f} s, under {SHORTEST} s; leave it out"))
     if not clip.problems:
@@ -217,7 +212,7 @@ def _same_audio(table: pd.DataFrame, one: int, other: int) -> dict[str, str]:
 def problem_row(file: str, problem: str, detail: str, severity: str | None = None) -> dict[str, str]:
     """A row of a list of problems; by default, the severity is that of the problem."""
     severity = severity or ("warning" if problem in _WARNINGS else "error")
-    return {"file": file, "problem": problem, "detail": detail, "severity": severity}
+    return {"file": printable(file), "problem": problem, "detail": printable(detail), "severity": severity}
 
 
 def _frame(problems: list[dict[str, str]]) -> pd.DataFrame:

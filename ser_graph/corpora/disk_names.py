@@ -2,9 +2,12 @@
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path, PurePath
+
+from ser_graph.common.text import fault_of
+from ser_graph.errors import InputError
 
 
 def as_on_disk(paths: Sequence[Path]) -> list[Path]:
@@ -43,6 +46,17 @@ def as_on_disk(paths: Sequence[Path]) -> list[Path]:
         return folder / (near[0] if len(near) == 1 else path.name)
 
     return [found_at(path) for path in paths]
+
+
+def check_names(files: Iterable[object]) -> None:
+    """Refuse names of files that no table can hold.
+
+    Raises:
+        InputError: a name is not UTF-8 or holds a control character; the message shows the first.
+    """
+    for file in files:
+        if fault := fault_of(str(file)):
+            raise InputError(f"The name of the file {fault}; rename the file")
 
 
 def _key(name: str) -> str:

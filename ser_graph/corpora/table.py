@@ -37,8 +37,9 @@ from ser_graph.audio.clips import clip_paths
 from ser_graph.common.csv_files import protected, unprotected
 from ser_graph.common.files import atomic_file, parse_json
 from ser_graph.common.hashing import content_hash, file_contents
-from ser_graph.corpora.adapter import as_clip_table, as_text, plain_cells, read_durations
-from ser_graph.corpora.disk_names import as_on_disk
+from ser_graph.common.text import without_controls
+from ser_graph.corpora.adapter import as_clip_table, as_text, check_columns, plain_cells, read_durations
+from ser_graph.corpora.disk_names import as_on_disk, check_names
 from ser_graph.corpora.vocabulary import (
     COLUMN_ALIASES,
     COLUMNS,
@@ -54,7 +55,7 @@ from ser_graph.corpora.vocabulary import (
     emotion_name,
     plain,
 )
-from ser_graph.errors import InputError, bad_value, shorten
+from ser_graph.errors import InputError, bad_value, shorten, shown
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl"})
 
@@ -159,6 +160,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Store a clip table as CSV, completely or not at all. `read_table` returns the same table.
 
     The attributes of the table (corpus, root) are not stored, so that a stored table can move with its clips.
+    Control characters in a cell are stored as they are shown; the name of a file must hold none.
 
     Examples:
         >>> import tempfile
@@ -167,8 +169,9 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
         >>> write_table(table, path)
         >>> pd.testing.assert_frame_equal(read_table(path), table)
     """
+    check_names(table.index)
     with atomic_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        # Quoted text keeps even a carriage return in a name, and marks speaker "03" as text.
+        # Quotation marks keep a newline in a text, and mark speaker "03" as text.
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(map(protected, ["file", *table.columns]))
         for row in table.itertuples():
@@ -177,7 +180,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
 
 def _stored_cell(cell: str | float) -> str | float:
     if isinstance(cell, str):
-        return protected(cell)
+        return protected(without_controls(cell))
     return "" if cell != cell else cell  # only NaN differs from itself
 
 
@@ -297,6 +300,7 @@ def _start(source: str | Path | pd.DataFrame, root: str | Path | None, files: pd
 
 def _named_columns(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows with standard column names; a column with the standard name is preferred to its aliases."""
+    check_columns(rows.columns)
     rows = rows.set_axis([str(column) for column in rows.columns], axis=1)
     found: dict[str, list[str]] = {}
     for column in rows.columns:
@@ -358,7 +362,7 @@ def _one_row_a_file(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     if len(twice):
         given = rows.loc[twice[0]]
         column = next(column for column in given if len(set(given[column].astype(str))) > 1)
-        values = " and ".join(repr(value) for value in given[column].astype(str).unique()[:2])
+        values = " and ".join(shown(value) for value in given[column].astype(str).unique()[:2])
         raise InputError(
             f"{name} has several rows for {twice.nunique()} files: {twice[0]} has {column} {values}; "
             "keep one row per file"
@@ -380,7 +384,7 @@ def _respell(column: pd.Series, what: str, aliases: Mapping[str, str], expected:
             rows = column.index[column == spelling]
             known = ", ".join(sorted(aliases))
             raise InputError(
-                f"Bad {what} {spelling!r} ({len(rows)} rows, {shorten(rows)}), expected "
+                f"Bad {what} {shown(spelling)} ({len(rows)} rows, {shorten(rows)}), expected "
                 f"{' or '.join(expected)}; accepted spellings are {known}"
             )
         names[spelling] = aliases.get(plain(spelling), np.nan)
@@ -400,13 +404,15 @@ def _seconds(column: pd.Series, name: str, files: pd.Series | None = None) -> pd
     if numbers[column.notna()].notna().all() and not pd.api.types.is_timedelta64_dtype(column):
         if len(bad := numbers[(numbers < 0) | np.isinf(numbers)]):
             file = bad.index[0] if files is None else files[bad.index[0]]
-            raise InputError(f"{name}: bad {column.name} {bad.iloc[0]!r} of {file}, expected seconds or hh:mm:ss")
+            raise InputError(
+                f"{name}: bad {column.name} {shown(bad.iloc[0])} of {file}, expected seconds or hh:mm:ss"
+            )
         return numbers
     times = pd.to_timedelta(column, errors="coerce")
     bad = column[times.isna() & column.notna()]
     if len(bad):
         file = bad.index[0] if files is None else files[bad.index[0]]
-        raise InputError(f"{name}: bad {column.name} {bad.iloc[0]!r} of {file}, expected seconds or hh:mm:ss")
+        raise InputError(f"{name}: bad {column.name} {shown(bad.iloc[0])} of {file}, expected seconds or hh:mm:ss")
     return times.dt.total_seconds()
 
 
@@ -426,10 +432,10 @@ def _unknown_emotions(emotions: pd.Series, unknown: list[str]) -> InputError:
     listed = []
     for spelling in unknown:
         files = emotions.index[emotions == spelling]
-        listed.append(f"{spelling!r} ({len(files)} clip{'s' * (len(files) > 1)}, {shorten(files, 2)})")
+        listed.append(f"{shown(spelling)} ({len(files)} clip{'s' * (len(files) > 1)}, {shorten(files, 2)})")
     others = sorted(set(EMOTION_ALIASES) - set(EMOTIONS))
     return InputError(
         f"Unknown emotions: {shorten(listed, 5)}; accepted are {', '.join(EMOTIONS)}, also spelled "
-        f"{', '.join(others)}; rename them with labels={{{unknown[0]!r}: NAME}} "
+        f"{', '.join(others)}; rename them with labels={{{shown(unknown[0])}: NAME}} "
         "(in a recipe under [target], or in load_corpus, which also takes labels='keep')"
     )

@@ -6,6 +6,8 @@ Canonical emotions are nouns, genders are ``female`` and ``male``, splits are ``
 import unicodedata
 from collections.abc import Mapping
 
+from ser_graph.common.text import without_controls
+
 EMOTIONS = (
     "anger",
     "boredom",
@@ -67,11 +69,13 @@ COLUMN_ALIASES = _spellings(_COLUMN_SPELLINGS)
 def clean(text: object) -> str:
     """Text without outer blanks, in Unicode's composed form: equal names are then equal texts.
 
+    Control characters are shown, so that no terminal obeys a name.
+
     Examples:
         >>> clean(" Zoe\u0308 ") == "Zo\u00eb"
         True
     """
-    return unicodedata.normalize("NFC", str(text)).strip()
+    return without_controls(unicodedata.normalize("NFC", str(text)).strip())
 
 
 def plain(spelling: object) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import Field, StringConstraints, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.standardise import Normalisation, Standardise
 from ser_graph.common.files import atomic_folder, check_readable, read_json, write_json
 from ser_graph.common.hashing import content_hash
-from ser_graph.common.settings import Emotions, Record, read_record
+from ser_graph.common.settings import Emotions, Name, Record, checked_by, read_record
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import (
     MAX_WIDTH,
@@ -29,6 +29,7 @@ from ser_graph.downstream.card import CARD, model_card
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.transfer import TRANSFERS, Transfer, fuse
 from ser_graph.errors import InputError, bad_value, one_line
+from ser_graph.graph.settings import GraphSettings
 from ser_graph_runtime.ready import READY
 
 MARK = "model.json"
@@ -40,8 +41,27 @@ _DEFAULT = TrainingSettings()
 _READY_FOLDER = Path(__file__).parent / "ready"
 
 
+_Hash = Annotated[str, StringConstraints(max_length=100)] | None
+
+
+class GraphInfo(Record):
+    """The graph of a student's training.
+
+    Attributes:
+        settings: its rules for neighbours.
+        epsilon: the threshold that was used, None without one.
+        n_edges: number of directed edges.
+    """
+
+    settings: dict[str, Any] = Field(description="settings of a graph")
+    epsilon: float | None = Field(None, description="a number or None", ge=-2, le=2)
+    n_edges: int = Field(0, description="a number", ge=0, lt=2**63)
+
+    _are_settings = field_validator("settings")(checked_by(GraphSettings))
+
+
 class StudentInfo(Record):
-    """How a stored student was made: the values that the library reads; there may be others beside them.
+    """How a stored student was made.
 
     Attributes:
         backbone: name of the network.
@@ -50,18 +70,30 @@ class StudentInfo(Record):
         epoch: the epoch that was kept.
         corpus: name of the corpus.
         data_hash: hash of the graph's data.
+        graph: the graph of the training.
+        n_train: number of training clips, without copies.
+        n_labelled: number of them whose labels were used.
+        n_unlabelled: number of the others.
         teacher: fingerprint of the upstream, if the student needs its embeddings.
+        needs_teacher: whether it does.
     """
 
-    model_config = ConfigDict(extra="allow")
-
     backbone: BackboneName = Field(description="the name of a network")
-    settings: dict[str, Any] = Field(default_factory=dict, description="values by name")
-    history: list[dict[str, float]] = Field(default_factory=list, description="numbers by name, for each epoch")
-    epoch: int | None = Field(None, description="a number or None", ge=0)
-    corpus: str | None = Field(None, description="a name or None")
-    data_hash: str | None = Field(None, description="a hash or None")
-    teacher: str | None = Field(None, description="a hash or None")
+    settings: dict[str, Any] = Field(default_factory=dict, description="settings of a training")
+    history: list[dict[Name, float]] = Field(
+        default_factory=list, description="numbers by name, for each of up to 100,000 epochs", max_length=100_000
+    )
+    epoch: int | None = Field(None, description="a number or None", ge=0, lt=2**63)
+    corpus: str | None = Field(None, description="a name or None", max_length=1000)
+    data_hash: _Hash = Field(None, description="a hash or None")
+    graph: GraphInfo | None = Field(None, description="the graph of a training, or None")
+    n_train: int = Field(0, description="a number", ge=0, lt=2**63)
+    n_labelled: int = Field(0, description="a number", ge=0, lt=2**63)
+    n_unlabelled: int = Field(0, description="a number", ge=0, lt=2**63)
+    teacher: _Hash = Field(None, description="a hash or None")
+    needs_teacher: bool = False
+
+    _are_settings = field_validator("settings")(checked_by(TrainingSettings))
 
 
 class StoredStudent(Record):
@@ -258,23 +290,22 @@ def _check_long_enough(backbone: str, features: LogMelSettings) -> None:
 
 def write_student(student: Student, folder: Path) -> None:
     """Write a student's two files into a folder."""
+    content = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "emotions": student.emotions,
+        "features": student.features.model_dump(),
+        "normalise": student.standardise.normalise,
+        "transfer": student.transfer,
+        "width": student.width,
+        "info": student.info,
+    }
+    read_record(StoredStudent, content, "The student", "correct student.info")
     save_file(
         {name: value.contiguous() for name, value in student.state_dict().items()},
         folder / _WEIGHTS,
     )
-    write_json(
-        folder / MARK,
-        {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
-            "emotions": student.emotions,
-            "features": student.features.model_dump(),
-            "normalise": student.standardise.normalise,
-            "transfer": student.transfer,
-            "width": student.width,
-            "info": student.info,
-        },
-    )
+    write_json(folder / MARK, content)
 
 
 def ready_students() -> list[str]:

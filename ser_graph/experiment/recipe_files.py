@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ser_graph.common.settings import cut, parse_toml, plain_value
-from ser_graph.errors import InputError
+from ser_graph.common.settings import parse_toml, plain_value
+from ser_graph.errors import InputError, shown
 from ser_graph.experiment.recipe import Corpus, Recipe
 
 
@@ -95,7 +95,7 @@ def _first_error(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if isinstance(first["input"], dict):  # settings whose own message names the error
         return f"{key}: {message}{more}" if key else f"{message}{more}"
-    return f"{key} = {cut(repr(first['input']))}: {message}{more}" if key else f"{message}{more}"
+    return f"{key} = {shown(first['input'])}: {message}{more}" if key else f"{message}{more}"
 
 
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:

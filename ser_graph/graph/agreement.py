@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ser_graph.errors import InputError
+from ser_graph.errors import InputError, shown
 from ser_graph.graph.meta import Names
 
 CODES = {"emotion": "y", "speaker": "speaker", "gender": "gender"}
@@ -216,7 +216,7 @@ def _check_codes(table: pd.DataFrame, tensors: Mapping[str, Tensor], names: Mapp
             row = int(wrong.nonzero()[0])
             raise InputError(
                 f"{code} of clip {table.index[row]} is {int(tensors[code][row])}, but its {column} in the table is "
-                f"{_column(table, column).iloc[row]!r} (code {int(expected[code][row])}); change both with "
+                f"{shown(_column(table, column).iloc[row])} (code {int(expected[code][row])}); change both with "
                 f"data.table = data.table.assign({column}=...)"
             )
 
@@ -253,6 +253,6 @@ def _check_split(table: pd.DataFrame, tensors: Mapping[str, Tensor]) -> None:
             row = int(np.flatnonzero(wrong)[0])
             value, masked = _column(table, "split").iloc[row], bool(tensors[mask][row])
             raise InputError(
-                f"The split of clip {table.index[row]} is {value!r} in the table, but its {mask} is {masked}; "
+                f"The split of clip {table.index[row]} is {shown(value)} in the table, but its {mask} is {masked}; "
                 "change both with data.table = data.table.assign(split=...)"
             )

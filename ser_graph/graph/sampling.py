@@ -13,7 +13,8 @@ from torch_geometric.sampler.base import SubgraphType
 
 from ser_graph.audio.mapped import check_finite_rows, count_read, will_need
 from ser_graph.common.settings import plain_value
-from ser_graph.errors import InputError, bad_value
+from ser_graph.errors import InputError, bad_value, shown
+from ser_graph.graph.loader_arguments import check_edges, checked_arguments, checked_counts
 
 
 class TopNeighborSampler(BaseSampler):
@@ -30,7 +31,8 @@ class TopNeighborSampler(BaseSampler):
         weight_attr: the attribute of the graph that holds the weights.
 
     Raises:
-        InputError: a bad number of neighbours or a bad type of subgraph, or a weight that the graph lacks.
+        InputError: a bad number of neighbours or a bad type of subgraph, edges to missing nodes, or weights that
+            do not fit the edges.
     """
 
     def __init__(
@@ -42,21 +44,25 @@ class TopNeighborSampler(BaseSampler):
         disjoint: bool = False,
         weight_attr: str | None = None,
     ) -> None:
-        if not num_neighbors or min(num_neighbors) < -1:
+        kind = getattr(subgraph_type, "value", subgraph_type)
+        if kind not in ("directional", "bidirectional"):
+            way_out = "; for all edges among the sampled nodes, use data.subgraph(batch.n_id)"
             raise InputError(
-                f"Bad num_neighbors {list(num_neighbors)}, expected a count (or -1 = all) for each hop"
+                f"Bad subgraph_type {shown(kind)}, expected 'directional' or 'bidirectional'"
+                f"{way_out if kind == 'induced' else ''}"
             )
-        if SubgraphType(subgraph_type) == SubgraphType.induced:
-            raise InputError(
-                "Bad subgraph_type 'induced', expected 'directional' or 'bidirectional'; for all edges among the "
-                "sampled nodes, use data.subgraph(batch.n_id)"
-            )
-        if weight_attr is not None and weight_attr not in data:
+        if weight_attr is not None and (not isinstance(weight_attr, str) or weight_attr not in data):
             raise bad_value("weight_attr", weight_attr, data.keys())
-        self.num_neighbors, self.disjoint = list(num_neighbors), disjoint
-        self._both_ways = SubgraphType(subgraph_type) == SubgraphType.bidirectional
-        source, target = data.edge_index
+        disjoint = plain_value(disjoint)
+        if not isinstance(disjoint, bool):
+            raise InputError(f"Bad disjoint {shown(disjoint)}, expected True or False")
         weight = data.get(weight_attr or "edge_weight")
+        edge_index = data.get("edge_index")
+        edge_index = torch.empty(2, 0, dtype=torch.int64) if edge_index is None else edge_index
+        check_edges(edge_index, data.num_nodes or 0, weight, weight_attr or "edge_weight")
+        self.num_neighbors, self.disjoint = checked_counts(num_neighbors), disjoint
+        self._both_ways = kind == "bidirectional"
+        source, target = edge_index.long()
         order = torch.arange(len(target)) if weight is None else weight.argsort(descending=True, stable=True)
         self._permutation = order[target[order].argsort(stable=True)]
         self._source = source[self._permutation]
@@ -175,7 +181,7 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
         **settings: `batch_size`, `input_nodes`, `shuffle`, `generator` and other arguments of PyG's loader.
 
     Raises:
-        InputError: an argument that is refused.
+        InputError: an argument that is refused, an unknown argument, or a bad value.
     """
 
     def __init__(
@@ -193,34 +199,32 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
                 f"Bad data of type {type(data).__name__}, expected one graph of clips (a PyG Data); PyG's own "
                 "NeighborLoader takes heterogeneous graphs and stores"
             )
-        settings, num_neighbors = plain_value(settings), plain_value(list(num_neighbors))
-        for name in ("replace", "temporal_strategy", "time_attr", "input_time"):
-            given = settings.pop(name, None)
-            if given is not None and given is not False:
-                raise InputError(
-                    f"{name} is not for this loader, which always takes the most similar neighbours; leave it out, "
-                    "or use PyG's own NeighborLoader"
-                )
+        settings = checked_arguments(settings, data.num_nodes or 0)
         sampler = settings.pop("neighbor_sampler", None) or TopNeighborSampler(
             data, num_neighbors, subgraph_type=subgraph_type, disjoint=disjoint, weight_attr=weight_attr
         )
         if not settings.get("num_workers"):
             settings.setdefault("filter_per_worker", False)  # sampling and reading are then separate steps
-        super().__init__(data, num_neighbors, neighbor_sampler=sampler, **settings)
+        try:
+            super().__init__(data, checked_counts(num_neighbors), neighbor_sampler=sampler, **settings)
+        except (TypeError, ValueError, AssertionError) as error:  # arguments that exclude each other
+            raise InputError(f"NeighborLoader cannot be made of these arguments: {error}") from None
 
     def _get_iterator(self) -> Any:
         iterator = super()._get_iterator()
         return iterator if self.filter_per_worker else _Ahead(iterator.iterator, self.filter_fn, self._request)
 
     def _request(self, sampled: SamplerOutput) -> None:
-        if "x" in self.data:
+        if isinstance(self.data.get("x"), Tensor):
             will_need(self.data.x, sampled.node)
 
     def filter_fn(self, out: SamplerOutput) -> Data:
         """Sampled nodes and edges -> a batch with the features of the nodes."""
         batch = super().filter_fn(out)
-        if "x" in self.data:
-            count_read(self.data.x, batch.x.nbytes)
+        x = self.data.get("x")
+        if isinstance(x, Tensor):
+            count_read(x, batch.x.nbytes)
+        if x is not None and batch.x.is_floating_point():
             check_finite_rows(batch.x, out.node)
         return batch
 

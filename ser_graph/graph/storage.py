@@ -3,12 +3,14 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ser_graph.audio.finite import check_finite
 from ser_graph.audio.mapped import map_array, write_array
 from ser_graph.common.files import atomic_folder, write_json
 from ser_graph.corpora.table import write_table
@@ -16,7 +18,15 @@ from ser_graph.errors import InputError
 from ser_graph.graph.agreement import CODES, MASKS, TIED
 from ser_graph.graph.clip_graph import TENSORS as ATTRIBUTES, ClipGraph, check_is_graph
 from ser_graph.graph.meta import GraphMeta
-from ser_graph.graph.stored import FORMAT, FORMAT_VERSION, TENSORS, damaged, read_stored_graph
+from ser_graph.graph.stored import (
+    FORMAT,
+    FORMAT_VERSION,
+    MARK,
+    TENSORS,
+    damaged,
+    file_mark,
+    read_stored_graph,
+)
 
 _STORED = tuple(name for name in ATTRIBUTES if name != "x")
 
@@ -48,19 +58,19 @@ def write_graph(data: ClipGraph, folder: Path, *, x_file: str | Path | None = No
     data.check()
     _check_finite(data)
     if x_file is not None:
-        _check_same_kind(x_file, data.x)
-    meta = data.meta.model_dump(mode="json")
-    write_json(folder / "meta.json", {"format": FORMAT, "version": FORMAT_VERSION, **meta})
+        _check_file(x_file, data.x)
     write_table(data.table, folder / "clips.csv")
     save_file({name: data[name].contiguous() for name in _STORED}, folder / TENSORS)
     if x_file is None:
         write_array(folder / "x.npy", data.x)
     else:
         shutil.move(x_file, folder / "x.npy")
+    about = {"format": FORMAT, "version": FORMAT_VERSION, MARK: file_mark(folder / "x.npy")}
+    write_json(folder / "meta.json", {**about, **data.meta.model_dump(mode="json")})
 
 
 def load_graph(folder: str | Path) -> ClipGraph:
-    """Load a stored graph. The spectrograms stay on disk until they are used.
+    """Load a stored graph. The spectrograms stay on disk until they are used; see `read_stored_graph`.
 
     Args:
         folder: a folder made by `save_graph`.
@@ -106,17 +116,19 @@ def _agreed(data: ClipGraph, table: pd.DataFrame, meta: GraphMeta) -> ClipGraph:
 
 
 def _check_finite(data: ClipGraph) -> None:
-    """Refuse NaN and infinity in all tensors except `x`, which `read_rows` checks when it is used."""
+    """Refuse NaN and infinity in all tensors except `x`, which is checked where it is written and read."""
     for name in ("emb", "edge_weight"):
         if not torch.isfinite(data[name].sum(dtype=torch.float64)):  # a sum with NaN or infinity is not finite
             row = int((~torch.isfinite(data[name])).nonzero()[0, 0])
             raise InputError(f"{name} of the graph is not finite in row {row}; build the graph again")
 
 
-def _check_same_kind(x_file: str | Path, x: Tensor) -> None:
-    found = map_array(x_file)
-    if found.shape != x.shape or found.dtype != x.dtype:
+def _check_file(x_file: str | Path, x: Tensor) -> None:
+    """Refuse a file of spectrograms that are not finite, or do not fit `x`."""
+    found = np.load(x_file, mmap_mode="r", allow_pickle=False)
+    if found.shape != tuple(x.shape) or found.dtype != x[:0].numpy().dtype:
         raise InputError(
             f"{x_file} holds {list(found.shape)} {found.dtype}, x of the graph is {list(x.shape)} {x.dtype}; give "
             "the file from which x is mapped"
         )
+    check_finite(found)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ser_graph.audio.finite import check_finite
 from ser_graph.common.files import check_readable, read_json
 from ser_graph.corpora.table import read_table
 from ser_graph.errors import InputError, one_line
@@ -14,6 +15,7 @@ from ser_graph.graph.meta import GraphMeta, parse_meta
 FORMAT = "ser_graph.graph"
 FORMAT_VERSION = 1
 TENSORS = "graph.safetensors"
+MARK = "x.npy"  # the key in meta.json of the mark of this file
 FILES = ("meta.json", "clips.csv", TENSORS, "x.npy")
 
 
@@ -34,11 +36,14 @@ class StoredGraph(NamedTuple):
 def read_stored_graph(folder: str | Path) -> StoredGraph:
     """Read the parts of a stored graph that need no torch; `load_graph` reads the whole graph.
 
+    `save_graph` has checked that the spectrograms are finite. If their file is another one since then, e.g. a copy,
+    the function checks them again, which reads the whole file.
+
     Raises:
         InputError: no graph in the folder, a damaged graph, or a graph of another format.
     """
     folder = Path(folder).expanduser()
-    meta = _read_meta(folder)
+    meta, mark = _read_meta(folder)
     check_readable(*(folder / name for name in FILES))
     try:
         table = read_table(folder / "clips.csv")
@@ -55,8 +60,19 @@ def read_stored_graph(folder: str | Path) -> StoredGraph:
         raise damaged(
             folder, f"x.npy is {list(x.shape)}, expected [N, {expected[0]}, {expected[1]}] as meta.json says"
         )
+    if mark != file_mark(folder / "x.npy"):
+        try:
+            check_finite(x)
+        except InputError as error:
+            raise damaged(folder, error) from None
     table.attrs.update(corpus=meta.corpus, root=meta.root)
     return StoredGraph(table, x, meta)
+
+
+def file_mark(path: Path) -> dict[str, int]:
+    """Size and time of the last change of a file. If they differ from the stored mark, the file is checked."""
+    found = path.stat()
+    return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
 def damaged(folder: Path, why: object) -> InputError:
@@ -64,15 +80,17 @@ def damaged(folder: Path, why: object) -> InputError:
     return InputError(f"The graph in {folder} is damaged ({one_line(why)[:300]}); build it again")
 
 
-def _read_meta(folder: Path) -> GraphMeta:
+def _read_meta(folder: Path) -> tuple[GraphMeta, Any]:
+    """The meta of a graph, and the mark of its `x.npy`, None without one."""
     if not (folder / "meta.json").exists():
         raise InputError(f"{folder} is not a stored graph (no meta.json in it); make one with 'ser-graph build'")
     content = read_json(folder / "meta.json")
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise InputError(f"{folder} is not a stored graph; make one with 'ser-graph build'")
     _check_version(content.pop("version", None), folder)
+    mark = content.pop(MARK, None)
     try:
-        return parse_meta(content)
+        return parse_meta(content), mark
     except InputError as error:
         raise damaged(folder, f"meta.json: {error}") from None
 

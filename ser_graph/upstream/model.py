@@ -18,6 +18,7 @@ from ser_graph.common.settings import Emotions, Record, read_record, with_settin
 from ser_graph.corpora.predictions import prediction_table
 from ser_graph.corpora.vocabulary import emotion_name
 from ser_graph.errors import InputError, shorten
+from ser_graph.upstream.config import check_config
 from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
 from ser_graph.upstream.transformers_logging import silence_transformers
 
@@ -127,6 +128,7 @@ class Upstream:
 
         _check_not_a_cache(Path(name_or_folder).expanduser())
         name = str(Path(name_or_folder).expanduser()) if _is_folder(name_or_folder) else str(name_or_folder)
+        check_config(Path(name))
         info = _stored_info(Path(name)) or {"weights": str(name_or_folder), "finetuned": False}
         try:
             with silence_transformers(), torch.random.fork_rng(devices=[]):
@@ -136,7 +138,8 @@ class Upstream:
                 )
                 extractor = AutoFeatureExtractor.from_pretrained(name)
         except Exception as error:  # transformers raises many kinds for a damaged file
-            reason = " ".join(str(error).split())[:200]
+            nested = isinstance(error, RecursionError)
+            reason = "values nested too deeply" if nested else " ".join(str(error).split())[:200]
             raise InputError(
                 f"No upstream {str(name_or_folder)!r}: expected a folder with config.json, model.safetensors "
                 f"and preprocessor_config.json, or a model of the Hugging Face hub ({reason})"

@@ -332,3 +332,11 @@ def test_where_the_system_has_no_locks_parts_are_swept_when_they_are_old_or_the_
     os.utime(part, (0, 0))
     sweep(part.parent)
     assert not part.exists()
+
+
+def test_json_of_half_characters_is_not_written(tmp_path):
+    with pytest.raises(InputError, match=r"a\.json cannot be written \(a text in it ends or begins within"):
+        write_json(tmp_path / "a.json", {"root": "/data/gr\udcfc"})
+    assert not (tmp_path / "a.json").exists()
+    write_json(tmp_path / "a.json", {"root": r"a literal \ud800"})
+    assert read_json(tmp_path / "a.json") == {"root": r"a literal \ud800"}

@@ -6,11 +6,17 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from ser_graph.common.csv_files import write_csv
+from ser_graph.common.files import read_json, write_json
+from ser_graph.common.text import fault_of
 from ser_graph.corpora import COLUMNS, load_table, name_emotions, read_table, write_table
 from ser_graph.corpora.adapter import as_clip_table
+from ser_graph.corpora.checking import check_clips
+from ser_graph.edge.recordings import recordings_table
 from ser_graph.errors import InputError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
+FILE = TEXT.filter(lambda name: not fault_of(name))
 CELL = st.one_of(st.just(np.nan), TEXT, st.sampled_from(["NA", "nan", "03", "1e5", "None", " x ", '"', "a,b"]))
 SECONDS = st.one_of(st.just(np.nan), st.floats(allow_nan=False, allow_infinity=False))
 
@@ -18,7 +24,7 @@ SECONDS = st.one_of(st.just(np.nan), st.floats(allow_nan=False, allow_infinity=F
 @st.composite
 def clip_tables(draw):
     files = draw(
-        st.lists(st.one_of(TEXT, st.sampled_from(["NA.wav", "NULL"])), min_size=1, max_size=5, unique=True)
+        st.lists(st.one_of(FILE, st.sampled_from(["NA.wav", "NULL"])), min_size=1, max_size=5, unique=True)
     )
     column = {name: draw(st.lists(CELL, min_size=len(files), max_size=len(files))) for name in (*COLUMNS, "note")}
     column["duration"] = draw(st.lists(SECONDS, min_size=len(files), max_size=len(files)))
@@ -32,6 +38,67 @@ def test_a_stored_table_comes_back_exactly(tmp_path_factory, table):
     write_table(table, path)
     pd.testing.assert_frame_equal(read_table(path), table, check_exact=True)
     assert [file.name for file in path.parent.iterdir()] == ["clips.csv"]
+    assert not set(path.read_text("utf-8")) & CONTROLS
+
+
+CONTROLS = {chr(code) for code in (*range(9), *range(11, 32), *range(127, 160), *range(0x2028, 0x202F))}
+
+
+@pytest.mark.parametrize("control", sorted(CONTROLS))
+def test_a_terminal_obeys_no_stored_text(tmp_path, make_clips, control):
+    root = make_clips("a.wav")
+    frame = pd.DataFrame({"file": ["a.wav"], "emotion": ["fear"], "speaker": [f"an{control}[31mna"]})
+    table = load_table(frame, root)
+    shown = ascii(control)[1:-1]
+    assert table["speaker"].tolist() == [f"an{shown}[31mna"]
+    write_table(table, tmp_path / "clips.csv")
+    write_csv(table, tmp_path / "other.csv")
+    write_csv(pd.DataFrame({f"x{control}": [1]}, index=[f"an{control}na"]), tmp_path / "names.csv")
+    write_json(tmp_path / "a.json", {f"an{control}": control})
+    for file in tmp_path.glob("*.*"):
+        if file.suffix != ".wav":
+            assert not set(file.read_bytes().decode()) & CONTROLS, file
+    assert read_json(tmp_path / "a.json") == {f"an{control}": control}
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("a\x1b[31m.wav", "holds a control character"), ("gr\udcfc.wav", "is not UTF-8")]
+)
+def test_names_that_no_table_can_hold_are_shown(tmp_path, make_clips, name, why):
+    root = make_clips("a.wav")
+    (root / "a.wav").rename(root / name)
+    shown = repr(name)[1:-1].replace("\\", r"\\").replace("[", r"\[")
+    said = rf"^The name of the file '{shown}' {why}; rename the file$"
+    index = pd.Index([name], dtype=object, name="file")
+    for made in (
+        lambda: as_clip_table(pd.DataFrame({"emotion": ["fear"]}, index=index)),
+        lambda: write_table(pd.DataFrame({"emotion": ["fear"]}, index=index), tmp_path / "clips.csv"),
+        lambda: recordings_table(root),
+    ):
+        with pytest.raises(InputError, match=said):
+            made()
+    assert not (tmp_path / "clips.csv").exists()
+
+
+@pytest.mark.parametrize("column", ["file", "emotion", "speaker", "note"])
+def test_half_a_character_is_shown(make_clips, column):
+    frame = pd.DataFrame({"file": ["a.wav"], "emotion": ["fear"], column: ["gr\udcfc"]}, dtype=object)
+    with pytest.raises(InputError, match=rf"^{column} of row 0 is a text that is not UTF-8, 'gr\\udcfc'"):
+        load_table(frame, make_clips("a.wav"), labels="keep")
+
+
+def test_checking_shows_a_name_that_is_not_utf_8(make_clips):
+    root, name = make_clips("a.wav"), "gr\udcfc.wav"
+    (root / "a.wav").rename(root / name)
+    table = pd.DataFrame({"emotion": ["fear"]}, index=pd.Index([name], dtype=object, name="file"))
+    (problem,) = check_clips(table, root).itertuples()
+    assert (problem.file, problem.detail) == (r"gr\udcfc.wav", "its name is not UTF-8; rename it")
+
+
+def test_columns_that_no_table_can_hold_are_shown(make_clips):
+    columns = pd.Index(["file", "emotion", "no\udcfcte"], dtype=object)
+    with pytest.raises(InputError, match=r"^The name of the column 'no\\udcfcte' is not UTF-8"):
+        load_table(pd.DataFrame([["a.wav", "fear", "x"]], columns=columns, dtype=object), make_clips("a.wav"))
 
 
 def test_an_interrupted_write_leaves_the_old_table(tmp_path, monkeypatch):

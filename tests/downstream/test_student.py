@@ -60,6 +60,14 @@ def test_standardises_first(student):
     assert student.n_params == 4_956_871 - 4 * 257
 
 
+def info_with(**changes):
+    def change(path):
+        content = json.loads(path.read_text("utf-8"))
+        edit(info={**content["info"], **changes})(path)
+
+    return change
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -77,6 +85,27 @@ def edit(**changes):
         ("model.json", edit(format="other"), "another version"),
         ("model.json", edit(version=0), "another version"),
         ("model.json", edit(version=2), "another version"),
+        *(
+            ("model.json", info_with(**{name: value}), rf"model\.json: Bad (field ')?{said}")
+            for name, value, said in [
+                ("note", "x", "note"),
+                ("settings", {"epochs": 0}, "epochs 0"),
+                ("settings", {"epoch": 3}, "setting 'epoch'"),
+                ("settings", None, "settings None"),
+                ("graph", {"settings": {"n_neighbors": -1}}, "n_neighbors -1"),
+                ("graph", {"settings": {}, "epsilon": 7}, "epsilon 7"),
+                ("graph", [], "graph"),
+                ("n_train", -1, "n_train -1"),
+                ("n_labelled", "x", "n_labelled 'x'"),
+                ("corpus", "x" * 2_000, "corpus 'x"),
+                ("data_hash", "x" * 200, "data_hash 'x"),
+                ("teacher", ["x"], "teacher"),
+                ("needs_teacher", 1, "needs_teacher 1"),
+                ("history", [{"loss": "x"}], "history 'x'"),
+                ("history", [{"x" * 200: 1.0}], "history 'x"),
+                ("history", {"loss": 1.0}, "history"),
+            ]
+        ),
         ("model.json", lambda path: path.unlink(), "is not a trained student"),
         ("model.safetensors", lambda path: path.unlink(), "is not a trained student"),
     ],
@@ -88,6 +117,13 @@ def test_damaged_and_foreign_folders(student, tmp_path, file, damage, message):
         load_student(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("info", [{"note": "x"}, {"epoch": -1}, {"settings": {"epochs": "x"}}])
+def test_what_cannot_be_loaded_is_not_stored(tmp_path, info):
+    with pytest.raises(InputError, match=r"^The student: Bad .*; correct student\.info$"):
+        Student("resnet9", EMOTIONS, SHORT, info, width=0.25).save(tmp_path / "student")
+    assert not (tmp_path / "student").exists()
 
 
 @pytest.mark.parametrize("normalise", ["corpus", "utterance", "speaker"])

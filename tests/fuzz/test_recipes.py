@@ -99,7 +99,7 @@ HEAD = 'name = "x"\nupstream.finetune = false\n[target]\ncorpus = "emovo"\nroot 
         (HEAD + "[features]\nfloor = nan", "Bad floor nan"),
         (HEAD + "[features]\nn_samples = 2_000_000_000", "Bad n_samples 2000000000"),
         (HEAD + "[students]\nseed = [-1]", "Bad seed -1"),
-        (HEAD + f"[students]\nseed = [{'9' * 10_000}]", "digits"),
+        (HEAD + f"[students]\nseed = [{'9' * 10_000}]", "a whole number has more than 63 bits"),
         (HEAD + f"[students]\nseed = [0x{'f' * 10_000}]", "a whole number has more than 63 bits"),
         (HEAD + f"[students]\nseed = {list(range(200_000))}", "make 400,000 students"),
         (HEAD + f"[students]\nseed = {list(range(500))}\nalpha = {list(range(1, 401))}", "students"),

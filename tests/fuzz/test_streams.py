@@ -15,6 +15,7 @@ from ser_graph_runtime.streams import mono_stream
 MOST = 2**23  # bytes; a stream here has 6,400
 
 
+@pytest.mark.filterwarnings("ignore:The stream is truncated")
 def test_damaged_streams(trials, damaged):
     rng, file = random.Random(0), io.BytesIO()
     soundfile.write(file, np.random.default_rng(0).normal(0, 0.1, 3_200), 16_000, format="WAV")

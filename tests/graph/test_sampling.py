@@ -1,3 +1,4 @@
+import os
 from itertools import chain
 
 import numpy as np
@@ -6,7 +7,9 @@ import torch
 import torch_geometric.loader
 from hypothesis import given, settings, strategies as st
 from torch_geometric.data import Data, HeteroData
+from torch_geometric.nn import GraphConv
 from torch_geometric.sampler import NodeSamplerInput
+from torch_geometric.utils import to_undirected
 
 from ser_graph.errors import InputError
 from ser_graph.graph import NeighborLoader, TopNeighborSampler, sampling
@@ -180,10 +183,148 @@ def test_without_weights_the_order_of_the_graph_counts():
     assert out.node.tolist() == [0, 3, 1]
 
 
-@pytest.mark.parametrize("counts", [[], [-2], [3, -5]])
+@pytest.mark.parametrize(
+    "counts", [[], [-2], [3, -5], 0, None, "x", [2.5], ["x"], [None], [True], [2**40], {("a", "to", "b"): [1]}]
+)
 def test_bad_num_neighbors(toy_graph, counts):
-    with pytest.raises(InputError, match="Bad num_neighbors"):
-        TopNeighborSampler(toy_graph, counts)
+    for loader in (TopNeighborSampler, NeighborLoader):
+        with pytest.raises(InputError, match=r"^Bad num_neighbors "):
+            loader(toy_graph, counts)
+
+
+N = "expected a mask of 120 nodes, or numbers from 0 to 119$"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        *(({"batch_size": value}, "^Bad batch_size ") for value in (0, -1, "x", 2.5, None, True)),
+        ({"batch_size": 10**30}, "^Bad batch_size: a whole number has more than 63 bits$"),
+        *(({"num_workers": value}, "^Bad num_workers ") for value in (-1, "x", 10**6)),
+        ({"input_nodes": torch.tensor([0, 120])}, f"^Bad input_nodes from 0 to 120, {N}"),
+        ({"input_nodes": [-1]}, f"^Bad input_nodes from -1 to -1, {N}"),
+        ({"input_nodes": np.array([0.5])}, f"^Bad input_nodes of float64, {N}"),
+        ({"input_nodes": torch.ones(119, dtype=torch.bool)}, rf"^Bad input_nodes of shape \(119,\), {N}"),
+        ({"input_nodes": torch.zeros(2, 2, dtype=torch.int64)}, rf"^Bad input_nodes of shape \(2, 2\), {N}"),
+        ({"input_nodes": "train"}, f"^Bad input_nodes 'train', {N}"),
+        ({"input_nodes": ("paper", torch.tensor([0]))}, "^Bad input_nodes .'paper'"),
+        ({"input_nodes": 3}, "^Bad input_nodes 3"),
+        ({"input_id": torch.arange(3)}, "^Bad input_id "),
+        ({"input_nodes": [1, 2], "input_id": torch.arange(3)}, "^Bad input_id "),
+        ({"banana": 1}, "^Bad argument of NeighborLoader 'banana', expected one of"),
+        ({"batchsize": 1}, "did you mean 'batch_size'"),
+        ({"shuffle": "yes"}, "^Bad shuffle 'yes', expected True or False"),
+        ({"drop_last": 1}, "^Bad drop_last 1"),
+        ({"generator": 3}, "^Bad generator 3, expected a torch.Generator"),
+        ({"transform": 3}, "^Bad transform 3, expected a function"),
+        ({"transform_sampler_output": "x"}, "^Bad transform_sampler_output 'x'"),
+        ({"neighbor_sampler": 3}, "^Bad neighbor_sampler 3"),
+        ({"filter_per_worker": 3}, "^Bad filter_per_worker 3"),
+        ({"sampler": 3}, "^Bad sampler 3"),
+        ({"timeout": -1}, "^Bad timeout -1"),
+        ({"prefetch_factor": 2}, "^NeighborLoader cannot be made of these arguments: prefetch_factor"),
+        ({"persistent_workers": True}, "^NeighborLoader cannot be made of these arguments: persistent_workers"),
+        ({"sampler": [0], "shuffle": True}, "^NeighborLoader cannot be made of these arguments: sampler"),
+        ({"disjoint": "x"}, "^Bad disjoint 'x'"),
+        ({"subgraph_type": "x"}, "^Bad subgraph_type 'x', expected 'directional' or 'bidirectional'$"),
+        ({"subgraph_type": 3}, "^Bad subgraph_type 3"),
+        ({"weight_attr": 3}, "^Bad weight_attr 3"),
+        ({"weight_attr": "emb"}, "^Bad emb of the graph, expected a finite weight for each of"),
+        ({"directed": False}, "^Bad directed False"),
+        ({"custom_cls": HeteroData}, "^custom_cls is not for this loader"),
+    ],
+)
+def test_bad_arguments_are_one_line(toy_graph, arguments, said):
+    with pytest.raises(InputError, match=said) as caught:
+        NeighborLoader(toy_graph, [2], **arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("edge_index", torch.tensor([[0, 120], [1, 2]]), "edge_index of the graph runs from 0 to 120"),
+        ("edge_index", torch.tensor([[0, -1], [1, 2]]), "edge_index of the graph runs from -1 to 2"),
+        ("edge_index", torch.tensor([[0.0], [1.0]]), "^Bad edge_index "),
+        ("edge_index", torch.tensor([0, 1]), "^Bad edge_index "),
+        ("edge_weight", torch.ones(3), "^Bad edge_weight of the graph, expected a finite weight"),
+        ("edge_weight", "nan", "^Bad edge_weight of the graph, expected a finite weight"),
+    ],
+)
+def test_edges_that_lead_nowhere_are_refused(toy_graph, name, value, said):
+    data = toy_graph.clone()
+    data[name] = torch.full_like(data.edge_weight, torch.nan) if isinstance(value, str) else value
+    with pytest.raises(InputError, match=said):
+        TopNeighborSampler(data, [2])
+
+
+# What PyG promises of its loader, beside what other tests here show.
+
+
+def test_a_batch_of_given_seeds(toy_graph):
+    loader = NeighborLoader(toy_graph, [2], batch_size=20)
+    assert str(loader) == "NeighborLoader()" and len(loader) == 6
+    batch = loader([3, 0])
+    assert batch.n_id[:2].tolist() == [3, 0] and batch.batch_size == 2
+    assert batch.input_id.tolist() == [3, 0]
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64])
+@pytest.mark.parametrize("per_worker", [True, False])
+def test_edges_of_any_whole_numbers(toy_graph, kind, per_worker):
+    data = Data(x=torch.arange(120), edge_index=toy_graph.edge_index.to(kind), edge_attr=torch.arange(162))
+    for number, batch in enumerate(NeighborLoader(data, [5, 5], batch_size=20, filter_per_worker=per_worker)):
+        assert torch.equal(batch.x, batch.n_id)
+        assert torch.equal(batch.x[:20], torch.arange(20 * number, 20 * number + 20))
+        assert torch.equal(batch.x[batch.edge_index.long()], data.edge_index[:, batch.e_id].long())
+        assert torch.equal(batch.edge_attr, batch.e_id)
+
+
+@pytest.mark.parametrize("kind", ["directional", "bidirectional"])
+def test_two_hops_of_all_neighbours_give_a_gnn_what_the_graph_gives(kind):
+    torch.manual_seed(0)
+    index, weight = to_undirected(torch.randint(300, (2, 500)), torch.rand(500))
+    data = Data(x=torch.randn(300, 8), edge_index=index, edge_weight=weight)
+    first, second = GraphConv(8, 8), GraphConv(8, 3)
+
+    def of(graph):
+        return second(
+            first(graph.x, graph.edge_index, graph.edge_weight).relu(), graph.edge_index, graph.edge_weight
+        )
+
+    (batch,) = NeighborLoader(data, [-1, -1], batch_size=3, input_nodes=[5, 6, 7], subgraph_type=kind)
+    torch.testing.assert_close(of(batch)[:3], of(data)[5:8])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_features_mapped_by_numpy(toy_graph, tmp_path, workers):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(120, 32)).astype(np.float32))
+    data = Data(x=np.load(tmp_path / "x.npy", mmap_mode="r"), edge_index=toy_graph.edge_index)
+    for batch in NeighborLoader(data, [2], batch_size=60, num_workers=workers):
+        np.testing.assert_array_equal(batch.x.numpy(), data.x[batch.n_id.numpy()])
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not show it")
+def test_workers_may_stay_on_one_core(toy_graph):
+    loader = NeighborLoader(toy_graph, [1], batch_size=60, num_workers=1)
+    core = min(os.sched_getaffinity(0))
+    with loader.enable_cpu_affinity([core]):
+        iterator = iter(loader)
+        next(iterator)
+        assert os.sched_getaffinity(iterator._workers[0].pid) == {core}
+
+
+def test_numbers_of_sampled_nodes_and_edges():
+    """0 <- 2 <- 4 and 1 <- 3 <- 4: the last hop reaches one node by two edges."""
+    data = Data(edge_index=torch.tensor([[2, 3, 4, 4], [0, 1, 2, 3]]), num_nodes=5)
+    batch = next(iter(NeighborLoader(data, [1, 1], batch_size=2)))
+    assert batch.num_sampled_nodes == [2, 2, 1] and batch.num_sampled_edges == [2, 2]
+
+
+def test_a_graph_without_edges():
+    data = Data(x=torch.randn(3, 2))
+    (batch,) = NeighborLoader(data, [-1], batch_size=3)
+    assert torch.equal(batch.x, data.x)
 
 
 def test_links_are_refused(toy_graph):

@@ -19,6 +19,7 @@ from ser_graph.graph import (
     load_graph,
     save_graph,
     storage as storage_module,
+    stored,
 )
 from ser_graph.inspection.page import page_html
 
@@ -192,6 +193,15 @@ def test_damage_is_one_line_that_names_the_folder(toy_graph, tmp_path, name, dam
 # Files that can be read, and hold what no graph holds.
 
 
+def x_with(value, *place):
+    def edit(folder):
+        x = np.load(folder / "x.npy", mmap_mode="r+")
+        x[place] = value
+        x.flush()
+
+    return edit
+
+
 def tensors_with(name, change):
     def edit(folder):
         tensors = storage_module.load_file(folder / "graph.safetensors")
@@ -279,6 +289,8 @@ NONSENSE = {
     ),
     "NaN in emb": (tensors_with("emb", put(torch.nan, 5, 2)), "emb of the graph is not finite in row 5"),
     "infinity in emb": (tensors_with("emb", put(torch.inf, 119)), "emb of the graph is not finite in row 119"),
+    "NaN in x": (x_with(np.nan, 77, 3, 2), "spectrogram of clip 77 holds NaN or infinity"),
+    "infinity in x": (x_with(-np.inf, 119, 30, 63), "spectrogram of clip 119 holds NaN or infinity"),
     "half emb": (tensors_with("emb", lambda emb: emb.half()), "emb of the graph is float16, expected float32"),
     "flat emb": (tensors_with("emb", lambda emb: emb[:, 0]), "emb of the graph is"),
     "a wrong y": (
@@ -348,6 +360,34 @@ def test_a_wrong_graph_does_not_replace_a_good_one(toy_graph, tmp_path, name):
     assert "\n" not in str(caught.value)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["graph"]
+
+
+def test_spectrograms_that_are_not_finite_are_not_moved_in(toy_graph, tmp_path):
+    x = toy_graph.x.clone()
+    x[5, 1, 1] = torch.inf
+    np.save(tmp_path / "x.npy", x.numpy())
+    with pytest.raises(InputError, match="The spectrogram of clip 5 holds NaN or infinity"):
+        save_graph(toy_graph, tmp_path / "graph", x_file=tmp_path / "x.npy")
+    assert not (tmp_path / "graph").exists() and (tmp_path / "x.npy").exists()
+
+
+def test_spectrograms_are_read_at_loading_only_if_their_file_changed(toy_graph, tmp_path, monkeypatch):
+    folder = save_graph(toy_graph, tmp_path / "graph")
+    read = []
+    monkeypatch.setattr(stored, "check_finite", read.append)
+    load_graph(folder)
+    assert not read
+    shutil.copytree(folder, tmp_path / "copy")  # with the times of the files
+    load_graph(tmp_path / "copy")
+    assert not read
+    (tmp_path / "copy" / "x.npy").touch()
+    load_graph(tmp_path / "copy")
+    assert len(read) == 1
+    meta = json.loads((folder / "meta.json").read_text("utf-8"))
+    for mark in (None, 3, {}, {"size": 0}, {**meta["x.npy"], "more": 1}):
+        edit_meta(**{"x.npy": mark})(folder / "meta.json")
+        load_graph(folder)
+    assert len(read) == 6
 
 
 def test_spectrograms_of_another_graph_are_not_moved_in(toy_graph, tmp_path):

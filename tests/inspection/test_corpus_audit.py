@@ -165,6 +165,7 @@ def test_a_copied_file_is_one_finding_of_a_graph(corpus, toy_graph) -> None:
 HOSTILE = {
     "emotion": ["<script>alert(1)</script>", "b&b"],
     "speaker": ['"><img src=x onerror=alert(2)>', "</article><h1>"],
+    "note": ["\x1b[31m", "\u202e"],
     "sentence": ["=1+1", "' onload='alert(3)"],
 }
 
@@ -188,7 +189,7 @@ def hostile_page(tmp_path):
     n = 120
     table = pd.DataFrame(
         {name: [values[clip % 2] for clip in range(n)] for name, values in HOSTILE.items()},
-        index=pd.Index([f"<b>{clip}\x1b[31m\u202e.wav" for clip in range(n)], name="file"),
+        index=pd.Index([f"<b>{clip}.wav" for clip in range(n)], name="file"),
     )
     for place in range(n):
         soundfile.write(tmp_path / table.index[place], np.full(3200, place // 2 / 100 + 0.01), 16_000)
@@ -209,8 +210,8 @@ def test_names_of_a_corpus_are_text(hostile_page) -> None:
     attributes = {name for _, attrs in parsed.tags for name, _ in attrs}
     assert not any(name.startswith("on") for name in attributes)
     assert len(re.findall("<h1", html)) == 1 and "\x1b" not in html and "\u202e" not in html
-    for values in HOSTILE.values():
-        assert all(value in parsed.text for value in values)
+    for name, values in HOSTILE.items():
+        assert name == "note" or all(value in parsed.text for value in values)
     assert "default-src 'none'" in html
     assert "\x1b" not in format_audit(made)
 

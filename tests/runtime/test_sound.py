@@ -15,7 +15,9 @@ import soundfile
 from ser_graph.audio import load_waveform
 from ser_graph.corpora.checking import check_clips
 from ser_graph_runtime import sound
+from ser_graph_runtime.recordings import recording_blocks
 from ser_graph_runtime.sound import SoundError, mono_blocks, open_sound, read_mono
+from ser_graph_runtime.streams import mono_stream
 
 RATE = 16_000
 
@@ -82,9 +84,13 @@ def of_a_rate(rate: int) -> Callable[[Path], None]:
     return spoil
 
 
-def size_never_written(path: Path) -> None:
-    write(path)
-    patch(path, path.read_bytes().index(b"data") + 4, bytes(4))
+def nothing_but_a_title(path: Path) -> None:
+    soundfile.write(path, noise(0), RATE)
+    path.write_bytes(path.read_bytes() + b"LIST\x0e\0\0\0INFOINAM\2\0\0\0hi")
+
+
+def channels_that_cancel(path: Path) -> None:
+    soundfile.write(path, noise(RATE) * [1, -1], RATE)
 
 
 def patch(path: Path, at: int, new: bytes) -> None:
@@ -106,8 +112,9 @@ def patch(path: Path, at: int, new: bytes) -> None:
         (noise_of_bytes, "not audio", "it starts with"),
         (half_a_header, "truncated|empty", "fetch it again"),
         (halved, "truncated", "promises 32000 bytes of sound, there are 16000"),
-        (size_never_written, "empty", "the program that wrote it was stopped; repair it: ffmpeg"),
+        (nothing_but_a_title, "empty", "a header without samples"),
         (of_samples([]), "empty", "a header without samples"),
+        (channels_that_cancel, "silent", "its 2 channels cancel each other: averaged, no sample is above -60 dB"),
         (of_samples([0.1, np.nan, 0.1]), "not finite", "NaN or infinite"),
         (of_samples([0.1, np.inf, 0.1]), "not finite", "NaN or infinite"),
         (of_samples([0.1, -32_768, 0.1]), "wrong scale", "samples up to 32,768, expected -1 to 1"),
@@ -142,6 +149,57 @@ def test_formats_of_phones_and_browsers_are_to_be_converted(tmp_path, suffix):
     noise_of_bytes(tmp_path / f"talk.{suffix}")
     with pytest.raises(SoundError, match=rf"convert it: ffmpeg -i talk\.{suffix} talk\.wav"):
         read_mono(tmp_path / f"talk.{suffix}", RATE)
+
+
+def as_stream(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        return np.concatenate(list(mono_stream(file, None, RATE)))
+
+
+@pytest.mark.parametrize("riff", [0, 36, 2**32 - 1, None])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "ULAW", "PCM_U8", "IMA_ADPCM"])
+def test_a_wav_whose_size_was_never_written_is_read_to_its_end(tmp_path, subtype, riff):
+    """The program that wrote it was stopped, or wrote into a pipe."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(RATE), RATE, subtype=subtype)
+    expected = read_mono(path, RATE)
+    patch(path, path.read_bytes().index(b"data") + 4, bytes(4))
+    if riff is not None:
+        patch(path, 4, struct.pack("<I", riff))
+    np.testing.assert_array_equal(read_mono(path, RATE), expected)
+    assert not len(check_clips(pd.DataFrame({"emotion": "fear"}, index=["a.wav"]), tmp_path))
+    if subtype in ("PCM_16", "FLOAT"):
+        np.testing.assert_array_equal(as_stream(path), expected)
+
+
+def test_an_empty_wav_with_a_title_is_empty_as_a_stream_too(tmp_path):
+    nothing_but_a_title(tmp_path / "a.wav")
+    with (tmp_path / "a.wav").open("rb") as file:
+        assert not list(mono_stream(file, None, RATE))
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_channels_that_cancel_each_other_are_no_sound(tmp_path, suffix):
+    """Codecs that lose a little leave some noise in the mean."""
+    path = tmp_path / f"a.{suffix}"
+    wave = 0.5 * np.sin(np.arange(RATE) / 20)
+    soundfile.write(path, np.stack([wave, -wave], 1), RATE)
+    with pytest.raises(SoundError, match=rf"a\.{suffix} cannot be used \(silent: its 2 channels cancel each other"):
+        read_mono(path, RATE)
+    soundfile.write(path, np.stack([wave, -wave / 2], 1), RATE)
+    assert np.abs(read_mono(path, RATE)).max() > 0.1
+    soundfile.write(path, np.zeros((RATE, 2)), RATE)
+    assert not read_mono(path, RATE).any()  # silence is an answer
+
+
+def test_a_file_is_opened_once(tmp_path, monkeypatch):
+    write(tmp_path / "a.wav")
+    opened, init = [], soundfile.SoundFile.__init__
+    monkeypatch.setattr(
+        soundfile.SoundFile, "__init__", lambda self, *a, **k: opened.append(a) or init(self, *a, **k)
+    )
+    list(recording_blocks(tmp_path / "a.wav", RATE))
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize("total", [0, 2**36 - 1])

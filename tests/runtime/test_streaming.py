@@ -141,6 +141,8 @@ HEADER = wav(sound(0.2))[:44]
         (wav(sound()), {"rate": 8_000}, "header says 16,000 Hz, but rate=8,000 was given"),
         (wav(sound(), subtype="ULAW"), {}, "WAV of format 7 with 8 bits, expected 16 or 32 bits"),
         (b"fLaC" + PCM, {"rate": RATE}, "is FLAC, expected WAV or raw PCM; decode it.*: ffmpeg -i - -f s16le"),
+        (b"FORM" + PCM, {"rate": RATE}, "is AIFF, expected WAV or raw PCM"),
+        (b"RF64" + PCM, {"rate": RATE}, "is RF64, expected WAV or raw PCM"),
         (b"RIFF\0\0\0\0AVI " + PCM, {}, "RIFF but is not WAV"),
         (HEADER[:20], {}, "ends within its WAV header"),
         (HEADER[:12] + HEADER[36:] + PCM, {}, "has no format before its sound"),
@@ -157,6 +159,27 @@ def test_bad_streams_are_one_line(stream, settings, words):
     with pytest.raises(InputError, match=words) as error:
         heard(io.BytesIO(stream), **settings)
     assert "\n" not in str(error.value)
+
+
+def test_a_stream_that_ends_before_its_header_says_so_is_named():
+    with pytest.warns(UserWarning, match=r"is truncated: its header promises 80,000 bytes of sound, 20,000 are"):
+        windows, _ = heard(io.BytesIO(wav(sound())[:-20_000]))
+    assert windows[-1].end == pytest.approx(1.875)
+
+
+@pytest.mark.parametrize("kind", ["wav", "arrays", "int16", "float64"])
+def test_channels_that_cancel_each_other_are_no_sound(kind):
+    values = sound(1.5) * np.array([1, -1], np.int16)
+    source = {
+        "wav": io.BytesIO(wav(values)),
+        "arrays": ((part / np.float32(32768)) for part in np.split(values, 5)),
+        "int16": (values.T, RATE),
+        "float64": (values / 32768, RATE),
+    }[kind]
+    windows = listen(Loudness(), source, rate=RATE if kind == "arrays" else None)
+    assert next(windows).silent
+    with pytest.raises(InputError, match=r"^The sound cannot be used \(silent: its 2 channels cancel each other"):
+        list(windows)
 
 
 def test_arrays_are_a_stream_too():

@@ -1,5 +1,7 @@
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,6 @@ import torch
 from torch import Tensor
 from transformers import (
     TrainerCallback,
-    Wav2Vec2Config,
-    Wav2Vec2FeatureExtractor,
-    Wav2Vec2ForSequenceClassification,
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForAudioClassification,
@@ -28,25 +27,10 @@ SPLITS = ["train"] * 6 + ["dev", "test"]
 PER_EPOCH = 3  # steps: 18 training clips in batches of 8
 
 
-def tiny(seed: int = 0) -> Upstream:
-    """A tiny wav2vec 2.0 with dropout and masking, so that its training draws random numbers."""
-    torch.manual_seed(seed)
-    config = Wav2Vec2Config(
-        conv_dim=(16, 16),
-        conv_kernel=(10, 8),
-        conv_stride=(5, 8),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        num_conv_pos_embeddings=4,
-        num_conv_pos_embedding_groups=2,
-        classifier_proj_size=8,
-        feat_extract_norm="layer",
-        mask_time_length=2,
-        layerdrop=0.0,
-    )
-    return Upstream(Wav2Vec2ForSequenceClassification(config), Wav2Vec2FeatureExtractor(return_attention_mask=True))
+@pytest.fixture
+def tiny(tiny) -> Callable[..., Upstream]:
+    """With dropout and masking, so that its training draws random numbers."""
+    return partial(tiny, mask_time_length=2, layerdrop=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +107,7 @@ def steps(monkeypatch):
     return follow
 
 
-def test_a_tiny_model_learns_the_training_clips(table):
+def test_a_tiny_model_learns_the_training_clips(tiny, table):
     upstream = tiny()
     assert finetune(upstream, table, epochs=16, learning_rate=1e-2, freeze_feature_encoder=False) is upstream
     part = {split: table[table["split"] == split] for split in SPLITS}
@@ -143,7 +127,7 @@ def test_a_tiny_model_learns_the_training_clips(table):
     assert info["settings"]["epochs"] == 16
 
 
-def test_a_fine_tuned_upstream_is_stored_with_its_history(table, tmp_path):
+def test_a_fine_tuned_upstream_is_stored_with_its_history(tiny, table, tmp_path):
     upstream = finetune(tiny(), table, epochs=1)
     found = Upstream.from_pretrained(upstream.save(tmp_path / "upstream"))
     assert found.fingerprint() == upstream.fingerprint()
@@ -151,7 +135,7 @@ def test_a_fine_tuned_upstream_is_stored_with_its_history(table, tmp_path):
     assert found.emotions == upstream.emotions
 
 
-def test_a_frozen_feature_encoder_stays_bit_identical_and_can_be_freed(table):
+def test_a_frozen_feature_encoder_stays_bit_identical_and_can_be_freed(tiny, table):
     upstream = tiny()
     before = weights(upstream)
     changed = {}
@@ -168,7 +152,7 @@ def test_a_frozen_feature_encoder_stays_bit_identical_and_can_be_freed(table):
     assert encoder <= changed[False]
 
 
-def test_a_frozen_encoder_trains_the_head_alone_and_is_free_again(table):
+def test_a_frozen_encoder_trains_the_head_alone_and_is_free_again(tiny, table):
     upstream = tiny()
     before = weights(upstream)
     after = weights(finetune(upstream, table, epochs=1, freeze_encoder=True))
@@ -182,13 +166,13 @@ def test_a_frozen_encoder_trains_the_head_alone_and_is_free_again(table):
                            after["wav2vec2.encoder.layers.0.attention.v_proj.weight"])  # fmt: skip
 
 
-def test_the_seed_alone_decides(table):
+def test_the_seed_alone_decides(tiny, table):
     one, again, other = (weights(finetune(tiny(), table, epochs=1, seed=seed)) for seed in (1, 1, 2))
     assert same(one, again)
     assert not torch.equal(one["projector.weight"], other["projector.weight"])
 
 
-def test_labels_of_other_clips_than_the_training_clips_change_no_weight(table):
+def test_labels_of_other_clips_than_the_training_clips_change_no_weight(tiny, table):
     upstream = finetune(tiny(), table)
     changed = table.copy()
     rows = changed["split"] != "train"
@@ -207,7 +191,7 @@ def test_labels_of_other_clips_than_the_training_clips_change_no_weight(table):
 
 
 @pytest.fixture
-def interrupted(table, tmp_path, steps):
+def interrupted(tiny, table, tmp_path, steps):
     """The folder of a training of 3 epochs that was interrupted early in the second, and its upstream."""
     upstream = tiny()
     steps(PER_EPOCH + 1)
@@ -218,7 +202,7 @@ def interrupted(table, tmp_path, steps):
     return folder, upstream
 
 
-def test_an_interrupted_training_continues_to_the_same_weights(table, interrupted, steps):
+def test_an_interrupted_training_continues_to_the_same_weights(tiny, table, interrupted, steps):
     folder, upstream = interrupted
     assert upstream.fingerprint() == tiny().fingerprint()
     assert upstream.emotions == []
@@ -241,7 +225,7 @@ def test_an_interrupted_training_continues_to_the_same_weights(table, interrupte
 
 
 @pytest.mark.parametrize("change", ["weights", "label", "order", "seed", "sound"])
-def test_the_checkpoint_of_another_run_is_not_continued(table, interrupted, steps, change):
+def test_the_checkpoint_of_another_run_is_not_continued(tiny, table, interrupted, steps, change):
     folder, upstream = interrupted
     (folder.parent / "notes.txt").write_text("the user's own")
     if change == "weights":
@@ -265,28 +249,28 @@ def test_the_checkpoint_of_another_run_is_not_continued(table, interrupted, step
     assert [path.name for path in folder.glob("checkpoint-*")] == [f"checkpoint-{3 * PER_EPOCH}"]
 
 
-def test_checkpoints_of_another_program_are_left_alone(table, tmp_path):
+def test_checkpoints_of_another_program_are_left_alone(tiny, table, tmp_path):
     (tmp_path / "finetuning" / "checkpoint-7").mkdir(parents=True)
     with pytest.raises(InputError, match=r"finetuning holds other things \(checkpoint-7\)"):
         finetune(tiny(), table, checkpoints=tmp_path)
     assert [path.name for path in tmp_path.rglob("*")] == ["finetuning", "checkpoint-7"]
 
 
-def test_without_a_folder_nothing_is_left(table, tmp_path, monkeypatch):
+def test_without_a_folder_nothing_is_left(tiny, table, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     finetune(tiny(), table, epochs=1)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_training_clips_are_needed(table):
+def test_only_training_clips_are_needed(tiny, table):
     upstream = finetune(tiny(), table[table["split"] == "train"], epochs=2)
     assert upstream.info["dev_accuracy"] is None
     assert upstream.info["test_accuracy"] is None
     assert [row.keys() for row in upstream.info["history"]] == [{"epoch", "loss"}] * 2
 
 
-def test_clips_without_a_label_or_of_emotions_never_trained_are_left_out(table):
+def test_clips_without_a_label_or_of_emotions_never_trained_are_left_out(tiny, table):
     train, dev = (table.index[table["split"] == split] for split in ("train", "dev"))
     table.loc[train[:2], "emotion"] = np.nan
     table.loc[dev, "emotion"] = "boredom"
@@ -323,7 +307,7 @@ def test_a_whisper_learns_too(table):
     assert history[-1]["loss"] < history[0]["loss"]
 
 
-def test_a_corpus_that_cannot_teach(table):
+def test_a_corpus_that_cannot_teach(tiny, table):
     cases = {
         "no training clip": [table.drop(columns="split"), table.assign(split="dev"), table.assign(split=np.nan)],
         "at least 2 emotions among the training clips, found 1": [table[table["emotion"] == "fear"]],
@@ -345,7 +329,7 @@ def test_a_corpus_that_cannot_teach(table):
     assert upstream.info == {}
 
 
-def test_a_clip_that_cannot_be_read_is_named_and_leaves_the_model_as_it_was(table, tmp_path):
+def test_a_clip_that_cannot_be_read_is_named_and_leaves_the_model_as_it_was(tiny, table, tmp_path):
     for file in table.index:
         soundfile.write(tmp_path / file, np.ones(1600) / 9, 16_000)
     bad = table.index[table["split"] == "train"][5]
@@ -358,7 +342,7 @@ def test_a_clip_that_cannot_be_read_is_named_and_leaves_the_model_as_it_was(tabl
     assert upstream.emotions == []
 
 
-def test_a_training_that_diverges_says_so_and_leaves_the_model_as_it_was(table):
+def test_a_training_that_diverges_says_so_and_leaves_the_model_as_it_was(tiny, table):
     upstream = tiny()
     before = weights(upstream)
     with pytest.raises(InputError, match="diverged"):
@@ -367,7 +351,7 @@ def test_a_training_that_diverges_says_so_and_leaves_the_model_as_it_was(table):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_embeddings_of_a_just_trained_model_are_those_of_the_stored_one(table, tmp_path, precision):
+def test_embeddings_of_a_just_trained_model_are_those_of_the_stored_one(tiny, table, tmp_path, precision):
     upstream = finetune(tiny(), table, precision=precision)
     stored = Upstream.from_pretrained(upstream.save(tmp_path / "stored"))
     assert stored.fingerprint() == upstream.fingerprint()

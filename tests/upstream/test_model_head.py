@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
+from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
 
 from ser_graph.audio.reading import load_waveform
 from ser_graph.errors import InputError
@@ -16,24 +16,11 @@ LABELS = ["ang", "Happy", "calm", "neu", "other"]
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tiny_config, tmp_path):
     """A model of someone else, with a trained head and names of its classes in the way of the Hub."""
     torch.manual_seed(0)
-    config = Wav2Vec2Config(
-        conv_dim=(16, 16),
-        conv_kernel=(10, 8),
-        conv_stride=(5, 8),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        num_conv_pos_embeddings=4,
-        num_conv_pos_embedding_groups=2,
-        classifier_proj_size=8,
-        feat_extract_norm="layer",
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: code for code, label in enumerate(LABELS)},
-    )
+    names = dict(enumerate(LABELS))
+    config = tiny_config(id2label=names, label2id={label: code for code, label in names.items()})
     model = Wav2Vec2ForSequenceClassification(config)
     model.classifier.weight.data.normal_(0, 5)
     model.save_pretrained(tmp_path / "theirs")

@@ -4,6 +4,8 @@ import { Problem } from "./problem.mjs";
 
 const AT_ONCE = 2 ** 16; // samples of each channel in a block
 const UNKNOWN = 2 ** 31 - 2 ** 16; // bytes: programs that write into a pipe promise 0 bytes, or at least so many
+// Chunks that follow the sound. If one comes at once, the recording is empty; otherwise its size was never written.
+const AFTER_SOUND = ["LIST", "INFO", "id3 ", "ID3 ", "bext", "cue ", "fact", "iXML", "JUNK", "smpl"];
 const [PCM, FLOAT, EXTENSIBLE] = [1, 3, 0xfffe];
 
 // Format code and bits -> a function that reads a sample in -1..1.
@@ -23,7 +25,7 @@ export async function openWav(file, name = file.name) {
   if (!read || !header.channels || !header.rate) return null;
   const frame = (header.channels * header.bits) / 8;
   const promised = header.size;
-  const held = file.size - header.start;
+  const held = AFTER_SOUND.includes(header.next) && !promised ? 0 : file.size - header.start;
   if (promised && promised < UNKNOWN && held < promised)
     throw new Problem(
       `${name} is truncated (the header promises ${promised} bytes of sound, there are ${held}); fetch it again`,
@@ -56,7 +58,8 @@ async function readHeader(file, name) {
   for (let at = 12; at + 8 <= file.size; ) {
     const chunk = await part(file, at, 8);
     const size = chunk.getUint32(4, true);
-    if (word(chunk, 0, 4) === "data") return { ...format, start: at + 8, size };
+    if (word(chunk, 0, 4) === "data")
+      return { ...format, start: at + 8, size, next: word(await part(file, at + 8, 4), 0, 4) };
     if (word(chunk, 0, 4) === "fmt " && size >= 16 && at + 24 <= file.size)
       format = readFormat(await part(file, at + 8, Math.min(size, 26)));
     at += 8 + size + (size % 2);
