@@ -135,8 +135,22 @@ def run_recipe(
     skip_bad: SkipBad = False,
     device: Device = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Students to train at the same time, each in a process with one CPU thread.")
+        int,
+        typer.Option(
+            min=1, help="Students or folds to train at the same time, each in a process with one CPU thread."
+        ),
     ] = 1,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="slurm: train with --jobs workers on a cluster; local: such workers on this machine."),
+    ] = None,
+    cluster_settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cluster-set",
+            help="A parameter of submitit: KEY=VALUE, e.g. --cluster-set slurm_partition=gpu. Repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Run a recipe: every stage, from the clips to the results of the students.
 
@@ -149,7 +163,8 @@ def run_recipe(
     from ser_graph.experiment.recipe_files import load_recipe
 
     wanted = load_recipe(recipe, parse_changes(settings or []))
-    results = run(wanted, out, skip_bad=skip_bad, device=device, jobs=jobs)
+    where: dict[str, Any] = {"cluster": cluster, "cluster_parameters": parse_changes(cluster_settings or [])}
+    results = run(wanted, out, skip_bad=skip_bad, device=device, jobs=jobs, **where)
     parts = [format_results(results), *([found] if (found := verdict(out)) else [])]
     _show("\n" + "\n\n".join([*parts, f"Run folder {out} (figures in {out / 'figures'})"]))
 

@@ -13,10 +13,11 @@ from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError, shorten
 from ser_graph.experiment.clips import check_labels, check_tested, prepare_source, prepare_target
 from ser_graph.experiment.graph import prepare_graph, prepare_upstream
+from ser_graph.experiment.jobs import Cluster, prepare_students
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.experiment.recipe_files import recipe_values
 from ser_graph.experiment.results import draw, summarise
-from ser_graph.experiment.students import Folds, prepare_students
+from ser_graph.experiment.students import Folds
 
 
 def run(
@@ -27,6 +28,8 @@ def run(
     device: str | None = None,
     progress: bool = True,
     jobs: int = 1,
+    cluster: str | None = None,
+    cluster_parameters: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Run a recipe. The run uses the finished stages of an earlier call in the same folder.
 
@@ -36,9 +39,13 @@ def run(
         skip_bad: leave out unusable clips and list them, instead of stopping.
         device: e.g. ``"cpu"``; by default the GPU if there is one.
         progress: show progress bars.
-        jobs: number of students to train at the same time, each in a process with one CPU thread. If there are
-            GPUs, the processes use them in turn. On the CPU, the students equal those of a run with one job and one
-            thread (``OMP_NUM_THREADS=1``); only their latency differs, because the machine is busy.
+        jobs: number of students or folds to train at the same time, each in a process with one CPU thread. If there
+            are GPUs, the processes use them in turn. On the CPU, the students equal those of a run with one job and
+            one thread (``OMP_NUM_THREADS=1``); only their latency differs, because the machine is busy.
+        cluster: ``"slurm"``: train on a cluster, with `jobs` workers of submitit (the extra ``slurm``) that all see
+            `out`. A lost worker costs its student or fold only. ``"local"`` starts such workers on this machine.
+        cluster_parameters: of submitit, e.g. ``{"timeout_min": 600, "slurm_partition": "gpu"}``. A worker has
+            ``cpus_per_task`` threads, by default one.
 
     Returns:
         The content of `results.json`.
@@ -50,15 +57,24 @@ def run(
     if jobs < 1:
         raise InputError(f"Bad jobs {jobs!r}, expected at least 1")
     _check_free(out)
+    where = None if cluster is None else Cluster(cluster, cluster_parameters or {})
     with lock(out):
         sweep(out, held=True)
         if not (out / "recipe.toml").exists():  # the notes of an earlier call stay until this call has its results
             _note(out, recipe)
-        return _run_stages(recipe, out, skip_bad=skip_bad, device=device, progress=progress, jobs=jobs)
+        how: dict[str, Any] = {"device": device, "progress": progress}
+        return _run_stages(recipe, out, skip_bad=skip_bad, jobs=jobs, cluster=where, **how)
 
 
 def _run_stages(
-    recipe: Recipe, out: Path, *, skip_bad: bool, device: str | None, progress: bool, jobs: int
+    recipe: Recipe,
+    out: Path,
+    *,
+    skip_bad: bool,
+    device: str | None,
+    progress: bool,
+    jobs: int,
+    cluster: Cluster | None,
 ) -> dict[str, Any]:
     _check_space(out, recipe, jobs=jobs)
     source = prepare_source(recipe, out, skip_bad=skip_bad)
@@ -73,7 +89,8 @@ def _run_stages(
     for settings in grid:
         check_transfer(settings.transfer, data.emb, settings.width)
     folds = None if recipe.folds is None else Folds(recipe.folds, recipe.dev_speakers)
-    prepare_students(data, grid, out, folds=folds, device=device, progress=progress, jobs=jobs)
+    how: dict[str, Any] = {"device": device, "progress": progress}
+    prepare_students(data, grid, out, folds=folds, jobs=jobs, cluster=cluster, **how)
     results = summarise(recipe, upstream, data, out)
     (out / "results.json").unlink(missing_ok=True)  # the run is unfinished until all stages belong to this recipe
     draw(data, results, out)
