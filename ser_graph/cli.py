@@ -47,6 +47,17 @@ Set = Annotated[
         "--set", help="Another setting: KEY=VALUE, e.g. --set precision=float32. Repeat it for several settings."
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(help="slurm: let --jobs workers on a cluster do it; local: such workers on this machine."),
+]
+ClusterSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cluster-set",
+        help="A parameter of submitit: KEY=VALUE, e.g. --cluster-set slurm_partition=gpu. Repeatable.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 _DEMO_JOBS = 4  # processes at most; each needs a core and 1 GB
@@ -140,17 +151,8 @@ def run_recipe(
             min=1, help="Students or folds to train at the same time, each in a process with one CPU thread."
         ),
     ] = 1,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="slurm: train with --jobs workers on a cluster; local: such workers on this machine."),
-    ] = None,
-    cluster_settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--cluster-set",
-            help="A parameter of submitit: KEY=VALUE, e.g. --cluster-set slurm_partition=gpu. Repeatable.",
-        ),
-    ] = None,
+    cluster: Cluster = None,
+    cluster_settings: ClusterSet = None,
 ) -> None:
     """Run a recipe: every stage, from the clips to the results of the students.
 
@@ -246,9 +248,43 @@ def embed(
     _show(f"{len(table):,} embeddings of {embeddings.shape[1]} dimensions in {out}")
 
 
+@app.command()
+def shards(
+    source: Annotated[
+        Path,
+        typer.Argument(help="Folder of WebDataset tar files or Parquet files with recordings, or one of them."),
+    ],
+    upstream: UpstreamName,
+    out: Annotated[Path, typer.Option(help="Folder for the processed shards.")],
+    layer: EmbeddingLayer = None,
+    settings: Set = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes, each with one CPU thread.")] = 1,
+    cluster: Cluster = None,
+    cluster_settings: ClusterSet = None,
+    device: Device = None,
+) -> None:
+    """Cut shards of unlabelled recordings into clips, embed the clips and make their log-mels, for build --shards.
+
+    Several such commands can share the work: each shard is done once. To resume, run the same command again.
+
+    All settings of the embeddings and the spectrograms: ser-graph settings shards
+    """
+    from ser_graph.audio import LogMelSettings
+    from ser_graph.common.settings import changed, parse_changes
+    from ser_graph.experiment.shards import prepare_shards
+    from ser_graph.experiment.workers import Cluster as Where
+    from ser_graph.upstream import EmbeddingSettings, shard_costs
+
+    given = _given_settings(settings, layer=_number(layer, int))
+    embedding, features = changed(given, EmbeddingSettings(), LogMelSettings())
+    where = None if cluster is None else Where(cluster, parse_changes(cluster_settings or []))
+    table = prepare_shards(source, out, (upstream, 0), embedding, features, device=device, jobs=jobs, cluster=where)
+    _show(f"{len(table):,} clips of {shard_costs(out)['hours'].sum():.1f} hours in {out}")
+
+
 @app.command("settings")
 def show_settings(
-    command: Annotated[str, typer.Argument(help="finetune, embed, build or train.")],
+    command: Annotated[str, typer.Argument(help="finetune, embed, shards, build or train.")],
 ) -> None:
     """List all settings of a command: name, default and meaning. Change them with --set KEY=VALUE."""
     from ser_graph.audio import LogMelSettings
@@ -260,6 +296,7 @@ def show_settings(
     known: dict[str, list[type[Settings]]] = {
         "finetune": [FinetuneSettings],
         "embed": [EmbeddingSettings],
+        "shards": [EmbeddingSettings, LogMelSettings],
         "build": [GraphSettings, EmbeddingSettings, LogMelSettings],
         "train": [TrainingSettings],
     }
@@ -291,6 +328,10 @@ def build(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     settings: Set = None,
+    shards: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of ser-graph shards: add its clips without labels. Repeatable."),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -322,6 +363,7 @@ def build(
     # Check the settings before the clips are read.
     how = changed(_given_settings(settings, **named), GraphSettings(), EmbeddingSettings(), LogMelSettings())
     table, model = _table(corpus, folder, skip_bad), _upstream(upstream)
+    table = _with_shards(table, shards or [], how[0].center)
     stage = Stage(out, asked_of_graph(table, model, *how))
     if not stage.is_finished():
         with stage.work() as work:
@@ -859,6 +901,18 @@ def _check_out(out: Path) -> None:
     from ser_graph.common.stages import MARK
 
     check_replaceable(out, MARK)
+
+
+def _with_shards(table: Any, folders: list[Path], center: str) -> Any:
+    """The clip table with the clips of processed shards."""
+    from ser_graph.corpora import join_corpora
+    from ser_graph.experiment.shards import without_single_clips
+    from ser_graph.upstream import shard_table
+
+    if not folders:
+        return table
+    added = [shard_table(folder) for folder in folders]
+    return join_corpora([table, *(map(without_single_clips, added) if center == "speaker" else added)])
 
 
 def _kept_embeddings(out: Path) -> Path:

@@ -11,6 +11,7 @@ from ser_graph.common.hashing import file_contents
 from ser_graph.common.stages import Stage
 from ser_graph.corpora.table import asked_of_clips
 from ser_graph.experiment.recipe import Recipe, UpstreamPart
+from ser_graph.experiment.shards import prepare_shards, without_single_clips
 from ser_graph.graph import ClipGraph, build_graph, load_graph
 from ser_graph.graph.building import asked_of_graph
 from ser_graph.graph.storage import write_graph
@@ -18,6 +19,21 @@ from ser_graph.upstream import Upstream
 from ser_graph.upstream.model import write_upstream
 
 logger = logging.getLogger(__name__)
+
+
+def upstream_of(recipe: Recipe, out: Path) -> tuple[str | Path, int]:
+    """The prepared upstream of a recipe: a folder or name, and a random seed, for `Upstream.from_pretrained`."""
+    return (out / "upstream" if recipe.upstream.finetune else recipe.upstream.model), recipe.upstream.seed
+
+
+def prepare_unlabelled_shards(recipe: Recipe, out: Path, **how: Any) -> list[pd.DataFrame]:
+    """The clips of the shards of a recipe, in the folders ``shards``, ``shards-2``, ...; see `prepare_shards`."""
+    tables = []
+    for number, corpus in enumerate(recipe.shards, 1):
+        folder, model = out / ("shards" if number == 1 else f"shards-{number}"), upstream_of(recipe, out)
+        table = prepare_shards(corpus.root, folder, model, recipe.embedding, recipe.features, **how)
+        tables.append(without_single_clips(table) if recipe.graph.center == "speaker" else table)
+    return tables
 
 
 def prepare_upstream(

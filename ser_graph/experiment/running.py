@@ -11,13 +11,14 @@ from ser_graph.common.locks import lock
 from ser_graph.common.provenance import environment
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError, shorten
-from ser_graph.experiment.clips import check_labels, check_tested, prepare_source, prepare_target
-from ser_graph.experiment.graph import prepare_graph, prepare_upstream
-from ser_graph.experiment.jobs import Cluster, prepare_students
+from ser_graph.experiment.clips import check_labels, check_tested, prepare_source, target_tables
+from ser_graph.experiment.graph import prepare_graph, prepare_unlabelled_shards, prepare_upstream
+from ser_graph.experiment.jobs import prepare_students
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.experiment.recipe_files import recipe_values
 from ser_graph.experiment.results import draw, summarise
 from ser_graph.experiment.students import Folds
+from ser_graph.experiment.workers import Cluster
 
 
 def run(
@@ -78,18 +79,22 @@ def _run_stages(
 ) -> dict[str, Any]:
     _check_space(out, recipe, jobs=jobs)
     source = prepare_source(recipe, out, skip_bad=skip_bad)
-    target = prepare_target(recipe, out, skip_bad=skip_bad)
+    tables = target_tables(recipe, out, skip_bad=skip_bad)
+    target = tables.joined(recipe.copies)
     if source is not None:
         check_labels(source, target)
     check_tested(recipe, source, target)
     _check_space(out, recipe, len(target), jobs=jobs)
     upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
-    data = prepare_graph(recipe, upstream, target, out, device=device, progress=progress)
+    how: dict[str, Any] = {"device": device, "progress": progress}
+    if recipe.shards:
+        tables.unlabelled.extend(prepare_unlabelled_shards(recipe, out, jobs=jobs, cluster=cluster, **how))
+        target = tables.joined(recipe.copies)
+    data = prepare_graph(recipe, upstream, target, out, **how)
     grid = recipe.training_settings()
     for settings in grid:
         check_transfer(settings.transfer, data.emb, settings.width)
     folds = None if recipe.folds is None else Folds(recipe.folds, recipe.dev_speakers)
-    how: dict[str, Any] = {"device": device, "progress": progress}
     prepare_students(data, grid, out, folds=folds, jobs=jobs, cluster=cluster, **how)
     results = summarise(recipe, upstream, data, out)
     (out / "results.json").unlink(missing_ok=True)  # the run is unfinished until all stages belong to this recipe

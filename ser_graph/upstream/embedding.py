@@ -68,8 +68,7 @@ def embed(
     settings = (settings or EmbeddingSettings()).replace(**changes)
     if not len(table):
         raise InputError("No clip to embed; give a table with clips")
-    _check_layer(upstream, settings.layer)
-    _warn_of_random_projector(upstream, settings.layer)
+    check_layer(upstream, settings.layer)
     group = processes()
     group.check_enough(len(table), "clips to embed")
     share = group.share(len(table))
@@ -129,23 +128,25 @@ def length_in_samples(upstream: "Upstream", seconds: float) -> int:
     return min(wanted, upstream.max_samples or wanted)
 
 
-def _check_layer(upstream: "Upstream", layer: Layer) -> None:
+def check_layer(upstream: "Upstream", layer: Layer) -> None:
+    """Refuse a layer that the model lacks; warn of one that is not trained."""
     n_layers = upstream.n_layers
     for one in _listed(layer):
         if one != "projector" and not (isinstance(one, int) and -n_layers - 1 <= one <= n_layers):
             raise InputError(f"Bad layer {one!r}, expected 'projector', or a layer from 0 to {n_layers}")
+    _warn_of_random_projector(upstream, layer)
 
 
 def _warn_of_random_projector(upstream: "Upstream", layer: Layer) -> None:
     untrained = set(upstream.info.get("untrained", ()))
     first = "fine-tune it first (upstream.finetune, or ser-graph finetune)"
     if untrained.issuperset(upstream.model.state_dict()):
-        warnings.warn(f"No layer of this upstream is trained: its embeddings are random; {first}", stacklevel=3)
+        warnings.warn(f"No layer of this upstream is trained: its embeddings are random; {first}", stacklevel=4)
     elif any(key.startswith("projector.") for key in untrained) and "projector" in _listed(layer):
         warnings.warn(
             f"The projector of this upstream is untrained: its embeddings are random; {first}, or embed with the "
             "mean of a layer of its encoder (layer=-1, or --layer -1)",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

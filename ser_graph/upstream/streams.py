@@ -28,7 +28,7 @@ from ser_graph.common.locks import lock, lock_if_free
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import changed, names_of, with_settings
 from ser_graph.errors import InputError
-from ser_graph.upstream.embedding import embed_waveforms
+from ser_graph.upstream.embedding import check_layer, embed_waveforms
 from ser_graph.upstream.model import Upstream
 from ser_graph.upstream.settings import EmbeddingSettings
 
@@ -72,15 +72,13 @@ def process_shards(
         The number of shards that this process has finished: 0 if other processes have taken all.
 
     Raises:
-        InputError: no shards; `out` was made with other settings; or some shards cannot be read. The other shards
-            are finished first. The message names the first.
+        InputError: no shards; no such layer; `out` was made with other settings; or some shards cannot be read. The
+            other shards are finished first. The message names the first.
     """
     embedding, features = changed(changes, embedding or EmbeddingSettings(), features or LogMelSettings())
     shards, folder = find_shards(source), Path(out).expanduser()
-    with lock(folder / SHARD_LOCKS, shown=folder):  # of two runs that start together, one writes
-        if not (folder / _SETTINGS).exists():
-            write_json(folder / _SETTINGS, _asked(upstream, embedding, features))
-    check_same_settings(folder, upstream, embedding, features)
+    check_layer(upstream, embedding.layer)
+    _claim_settings(folder, upstream, embedding, features)
     upstream.model.to(pick_device(device)).eval()
     mine, bad = 0, list[InputError]()
     for shard in progress_bar(shards, "shards", unit="shard", disable=not progress):
@@ -130,6 +128,16 @@ def shard_costs(out: str | Path) -> pd.DataFrame:
     """One row for each finished shard: clips, hours of audio, and processor seconds of each step."""
     done = finished_shards(Path(out).expanduser())
     return pd.DataFrame([read_json(one / SHARD_DONE) for one in done], index=[one.name for one in done])
+
+
+def _claim_settings(
+    folder: Path, upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSettings
+) -> None:
+    """Begin a folder of shards that are made with these settings; refuse a folder of others."""
+    with lock(folder / SHARD_LOCKS, shown=folder):  # of two runs that start together, one writes
+        if not (folder / _SETTINGS).exists():
+            write_json(folder / _SETTINGS, _asked(upstream, embedding, features))
+    check_same_settings(folder, upstream, embedding, features)
 
 
 def check_same_settings(

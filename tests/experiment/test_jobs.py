@@ -173,14 +173,14 @@ def test_a_job_that_a_worker_holds_is_left_to_it(finished, toy_recipe, tmp_path)
     data, grid = load_graph(run / "graph"), recipe.training_settings()
     shared = jobs._Run(run, jobs.asked_of_data(data), None)
     parts = [job for settings in grid for job in jobs._jobs(shared, data, settings)]
-    with lock_if_free(run / "jobs" / "locks" / parts[0].name) as taken:
+    with lock_if_free(run / "jobs" / "locks" / parts[0].part.name) as taken:
         assert taken
-        _, error = jobs._work(shared, parts, "cpu", 1)
-    assert (error, [job.is_finished for job in parts]) == (None, [False, True])
-    before = (parts[1].folder / "model.safetensors").stat().st_mtime_ns
-    assert jobs._work(shared, parts, "cpu", 1) == ([], None)
-    assert [job.is_finished for job in parts] == [True, True]
-    assert (parts[1].folder / "model.safetensors").stat().st_mtime_ns == before
+        shared.do_free(parts, "cpu")
+    assert [job.part.is_finished for job in parts] == [False, True]
+    before = (parts[1].part.mark.parent / "model.safetensors").stat().st_mtime_ns
+    shared.do_free(parts, "cpu")
+    assert [job.part.is_finished for job in parts] == [True, True]
+    assert (parts[1].part.mark.parent / "model.safetensors").stat().st_mtime_ns == before
 
 
 def test_what_a_cluster_refuses_is_one_line(finished, toy_recipe, tmp_path):
