@@ -157,7 +157,10 @@ def run_recipe(
     """Run a recipe: every stage, from the clips to the results of the students.
 
     To resume an interrupted run, run the same command again. It skips the stages that are finished.
+
+    To share the work between processes: torchrun --nproc-per-node 2 -m ser_graph run RECIPE --out RUN
     """
+    from ser_graph.common.distributed import is_first
     from ser_graph.common.settings import parse_changes
     from ser_graph.evaluation import verdict
     from ser_graph.evaluation.tables import format_results
@@ -167,6 +170,8 @@ def run_recipe(
     wanted = load_recipe(recipe, parse_changes(settings or []))
     where: dict[str, Any] = {"cluster": cluster, "cluster_parameters": parse_changes(cluster_settings or [])}
     results = run(wanted, out, skip_bad=skip_bad, device=device, jobs=jobs, **where)
+    if not is_first():
+        return
     parts = [format_results(results), *([found] if (found := verdict(out)) else [])]
     _show("\n" + "\n\n".join([*parts, f"Run folder {out} (figures in {out / 'figures'})"]))
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ser_graph.common.csv_files import write_csv
+from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import read_json, write_json
 from ser_graph.common.settings import names_of
 from ser_graph.common.stages import Stage
@@ -184,9 +185,13 @@ def _finished(
     }
     way_out = "choose another folder as out, or delete this one"
     stage = Stage(_folder(out, fold.number), asked, way_out=way_out)
-    if not stage.is_finished():
+    group = processes()
+    if not group.of_first(stage.is_finished()):
         with stage.work() as work:
-            _store(stage, *_made(fold, data, graph, settings, checkpoint=work, **how))
+            made = _made(fold, data, graph, settings, checkpoint=work, **how)
+            if is_first():
+                _store(stage, *made)
+        group.wait()
     return stage.folder
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ser_graph.analysis import graph_card
+from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.hashing import file_contents
 from ser_graph.common.stages import Stage
 from ser_graph.corpora.table import asked_of_clips
@@ -17,6 +18,7 @@ from ser_graph.graph.building import asked_of_graph
 from ser_graph.graph.storage import write_graph
 from ser_graph.upstream import Upstream
 from ser_graph.upstream.model import write_upstream
+from ser_graph.upstream.shard_clips import embed_clips
 
 logger = logging.getLogger(__name__)
 
@@ -88,22 +90,20 @@ def prepare_graph(
     """The graph of a recipe: embed the clips and build it, unless this stage is finished."""
     how: dict[str, Any] = {"embedding": recipe.embedding, "features": recipe.features}
     how["shared_speakers"] = recipe.shared_speakers
-    stage = Stage(out / "graph", asked_of_graph(target, upstream, recipe.graph, **how))
-    if stage.is_finished():
+    stage, group = Stage(out / "graph", asked_of_graph(target, upstream, recipe.graph, **how)), processes()
+    if group.of_first(stage.is_finished()):
         return load_graph(stage.folder)
-    logger.info("Building the graph of %d clips", len(target))
+    if is_first():
+        logger.info("Building the graph of %d clips", len(target))
+    run: dict[str, Any] = {"progress": progress, "device": device, "cache": out / "embeddings"}
     with stage.work() as work:
-        data = build_graph(
-            target,
-            upstream,
-            recipe.graph,
-            **how,
-            out=work / "x.npy",
-            cache=out / "embeddings",
-            progress=progress,
-            device=device,
-        )
-        with stage.write() as part:
-            write_graph(data, part, x_file=work / "x.npy")
-    logger.info("%s", graph_card(data)["text"])
+        emb = None
+        if not group.alone:  # all processes embed, then the first builds
+            emb = embed_clips(target, upstream, recipe.embedding, features=recipe.features, **run)
+        if is_first():
+            data = build_graph(target, upstream, recipe.graph, emb=emb, out=work / "x.npy", **how, **run)
+            with stage.write() as part:
+                write_graph(data, part, x_file=work / "x.npy")
+            logger.info("%s", graph_card(data)["text"])
+    group.wait()
     return load_graph(stage.folder)

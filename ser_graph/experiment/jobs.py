@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ser_graph.common.distributed import processes
 from ser_graph.common.stages import MARK
 from ser_graph.downstream import TrainingSettings
 from ser_graph.downstream.training import asked_of_data
@@ -77,8 +78,8 @@ def prepare_students(
     cluster: Cluster | None = None,
 ) -> None:
     """Prepare all students of a grid, one after the other or `jobs` at the same time; see `prepare_student`."""
-    run = _Run(out, asked_of_data(data), folds)
-    missing = [settings for settings in grid if not student_stage(*run, settings).is_finished()]
+    run, group = _Run(out, asked_of_data(data), folds), processes()
+    missing = [one for one in grid if not group.of_first(student_stage(*run, one).is_finished())]
     if jobs > 1 or cluster is not None:
         todo = [job for settings in missing for job in _jobs(run, data, settings) if not job.part.is_finished]
         named: dict[str, Any] = {"what": "training", "unit": "student" if folds is None else "fold"}

@@ -1,13 +1,18 @@
 """Run a recipe stage by stage in a run folder."""
 
+import contextlib
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import tomli_w
 
+from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import atomic_file, foreign_names, sweep, write_json
 from ser_graph.common.locks import lock
+from ser_graph.common.processes import call_alone
 from ser_graph.common.provenance import environment
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError, shorten
@@ -34,6 +39,9 @@ def run(
 ) -> dict[str, Any]:
     """Run a recipe. The run uses the finished stages of an earlier call in the same folder.
 
+    Under ``torchrun``, on one or more machines that share `out`, all processes make this call. They share the
+    embedding, the shards and each batch of a training; one of them does the rest.
+
     Args:
         recipe: the recipe.
         out: the run folder.
@@ -54,16 +62,23 @@ def run(
     Raises:
         InputError: an error in the recipe, the corpora or the folder; found before the long work if possible.
     """
-    out = Path(out).expanduser()
+    out, group = Path(out).expanduser(), processes()
     if jobs < 1:
         raise InputError(f"Bad jobs {jobs!r}, expected at least 1")
-    _check_free(out)
+    if not group.alone and (jobs > 1 or cluster is not None):
+        raise InputError(
+            "The processes of torchrun share each step: leave out jobs and cluster, or leave out torchrun"
+        )
     where = None if cluster is None else Cluster(cluster, cluster_parameters or {})
-    with lock(out):
-        sweep(out, held=True)
-        if not (out / "recipe.toml").exists():  # the notes of an earlier call stay until this call has its results
-            _note(out, recipe)
-        how: dict[str, Any] = {"device": device, "progress": progress}
+    with contextlib.ExitStack() as held:
+        if is_first():
+            _check_free(out)
+            held.enter_context(lock(out))
+            sweep(out, held=True)
+            if not (out / "recipe.toml").exists():  # the notes of an earlier call stay until this call has results
+                _note(out, recipe)
+        group.wait()
+        how: dict[str, Any] = {"device": device, "progress": progress and is_first()}
         return _run_stages(recipe, out, skip_bad=skip_bad, jobs=jobs, cluster=where, **how)
 
 
@@ -78,17 +93,24 @@ def _run_stages(
     cluster: Cluster | None,
 ) -> dict[str, Any]:
     _check_space(out, recipe, jobs=jobs)
-    source = prepare_source(recipe, out, skip_bad=skip_bad)
-    tables = target_tables(recipe, out, skip_bad=skip_bad)
+    group = processes()
+    source = group.after_first(partial(prepare_source, recipe, out, skip_bad=skip_bad))
+    tables = group.after_first(partial(target_tables, recipe, out, skip_bad=skip_bad))
     target = tables.joined(recipe.copies)
     if source is not None:
         check_labels(source, target)
     check_tested(recipe, source, target)
     _check_space(out, recipe, len(target), jobs=jobs)
-    upstream = prepare_upstream(recipe, source, out, device=device, progress=progress)
     how: dict[str, Any] = {"device": device, "progress": progress}
+    if (
+        source is not None and is_first() and not group.alone
+    ):  # the Trainer would join the group, and make larger batches
+        call_alone(partial(_finetune, recipe, source, out, **how))
+    group.wait()
+    upstream = prepare_upstream(recipe, source, out, **how)
     if recipe.shards:
         tables.unlabelled.extend(prepare_unlabelled_shards(recipe, out, jobs=jobs, cluster=cluster, **how))
+        group.wait()
         target = tables.joined(recipe.copies)
     data = prepare_graph(recipe, upstream, target, out, **how)
     grid = recipe.training_settings()
@@ -97,11 +119,18 @@ def _run_stages(
     folds = None if recipe.folds is None else Folds(recipe.folds, recipe.dev_speakers)
     prepare_students(data, grid, out, folds=folds, jobs=jobs, cluster=cluster, **how)
     results = summarise(recipe, upstream, data, out)
+    if not is_first():
+        return results
     (out / "results.json").unlink(missing_ok=True)  # the run is unfinished until all stages belong to this recipe
     draw(data, results, out)
     _note(out, recipe)
     write_json(out / "results.json", results)
     return results
+
+
+def _finetune(recipe: Recipe, source: pd.DataFrame | None, out: Path, **how: Any) -> None:
+    """The stage of the upstream, in a process without others; its result is the stored upstream."""
+    prepare_upstream(recipe, source, out, **how)
 
 
 def _check_free(out: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ser_graph.common.csv_files import write_csv
+from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import write_json
 from ser_graph.common.stages import Stage
 from ser_graph.downstream import Student, TrainingSettings, predict_clips, train
@@ -51,15 +52,18 @@ def prepare_student(
         device: e.g. ``"cpu"``.
         progress: show progress bars.
     """
-    stage = student_stage(out, asked, folds, settings)
-    if stage.is_finished():
+    stage, group = student_stage(out, asked, folds, settings), processes()
+    if group.of_first(stage.is_finished()):
         return
     with stage.work() as work:
         if folds is not None:
             _prepare_folds(stage, work, data, settings, folds, device=device, progress=progress)
+            group.wait()
             return
         student = train(data, settings, checkpoint=work, device=device, progress=progress)
-        _store(stage, student, data, settings)
+        if is_first():
+            _store(stage, student, data, settings)
+        group.wait()
 
 
 def _store(stage: Stage, student: Student, data: ClipGraph, settings: TrainingSettings) -> None:
@@ -92,6 +96,8 @@ def _prepare_folds(
     how: dict[str, Any] = {"out": work / "folds", "device": device, "progress": progress}
     found = cross_validate(data, settings, n_folds=folds.number, n_dev=folds.n_dev, **how)
     metrics: dict[str, Any] = {**found.metrics, "size_mb": None, "latency_ms": None}
+    if not is_first():
+        return
     with stage.write() as part:
         write_csv(found.predictions, part / "predictions.csv")
         write_csv(found.folds, part / "folds.csv")

@@ -6,13 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 
-import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 import torch
 
 from ser_graph.audio.clips import of_shards
@@ -26,23 +23,6 @@ from ser_graph.graph import load_graph
 from ser_graph.upstream import EmbeddingSettings, load_shards, shard_table
 
 SHORT, HOW = LogMelSettings(n_samples=8192), EmbeddingSettings(seconds=1.0)
-
-
-@pytest.fixture(scope="module")
-def speech(corpora, tmp_path_factory):
-    """Three shards of two recordings, each of four clips of a synthetic corpus."""
-    folder = tmp_path_factory.mktemp("shards") / "speech"
-    folder.mkdir()
-    clips = sorted((corpora / "source").rglob("*.wav"))[:24]
-    for number in range(3):
-        with tarfile.open(folder / f"{number}.tar", "w") as archive:
-            for half in range(2):
-                four = clips[8 * number + 4 * half :][:4]
-                parts = [part for clip in four for part in (soundfile.read(clip)[0], np.zeros(16_000))]
-                soundfile.write(folder / "recording.wav", np.concatenate(parts), 16_000)
-                archive.add(folder / "recording.wav", f"{number}-{half}.wav")
-    (folder / "recording.wav").unlink()
-    return folder
 
 
 def with_shards(toy_recipe, speech, **changes):
