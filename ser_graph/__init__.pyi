@@ -44,8 +44,8 @@ from .upstream import (
     EmbeddingSettings as EmbeddingSettings,
     FinetuneSettings as FinetuneSettings,
     Upstream as Upstream,
-    join_shards as join_shards,
     process_shards as process_shards,
+    shard_table as shard_table,
 )
 
 __version__: str

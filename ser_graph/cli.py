@@ -53,6 +53,17 @@ SetKey = Annotated[
         "--set", help="Change a key of the recipe: KEY=VALUE, e.g. --set upstream.model=FOLDER. Repeatable."
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(help="slurm: let --jobs workers on a cluster do it; local: such workers on this machine."),
+]
+ClusterSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cluster-set",
+        help="A parameter of submitit: KEY=VALUE, e.g. --cluster-set slurm_partition=gpu. Repeatable.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 _DEMO_JOBS = 4  # processes at most; each needs a core and 1 GB
@@ -134,13 +145,21 @@ def run_recipe(
     skip_bad: SkipBad = False,
     device: Device = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Students to train at the same time, each in a process with one CPU thread.")
+        int,
+        typer.Option(
+            min=1, help="Students or folds to train at the same time, each in a process with one CPU thread."
+        ),
     ] = 1,
+    cluster: Cluster = None,
+    cluster_settings: ClusterSet = None,
 ) -> None:
     """Run a recipe: every stage, from the clips to the results of the students.
 
     To resume an interrupted run, run the same command again. It skips the stages that are finished.
+
+    To share the work between processes: torchrun --nproc-per-node 2 -m ser_graph run RECIPE --out RUN
     """
+    from ser_graph.common.distributed import is_first
     from ser_graph.common.settings import parse_changes
     from ser_graph.evaluation import verdict
     from ser_graph.evaluation.tables import format_results
@@ -148,7 +167,10 @@ def run_recipe(
     from ser_graph.experiment.recipe_files import load_recipe
 
     wanted = load_recipe(recipe, parse_changes(settings or []))
-    results = run(wanted, out, skip_bad=skip_bad, device=device, jobs=jobs)
+    where: dict[str, Any] = {"cluster": cluster, "cluster_parameters": parse_changes(cluster_settings or [])}
+    results = run(wanted, out, skip_bad=skip_bad, device=device, jobs=jobs, **where)
+    if not is_first():
+        return
     parts = [format_results(results), *([found] if (found := verdict(out)) else [])]
     _show("\n" + "\n\n".join([*parts, f"Run folder {out} (figures in {out / 'figures'})"]))
 
@@ -230,9 +252,43 @@ def embed(
     _show(f"{len(table):,} embeddings of {embeddings.shape[1]} dimensions in {out}")
 
 
+@app.command()
+def shards(
+    source: Annotated[
+        Path,
+        typer.Argument(help="Folder of WebDataset tar files or Parquet files with recordings, or one of them."),
+    ],
+    upstream: UpstreamName,
+    out: Annotated[Path, typer.Option(help="Folder for the processed shards.")],
+    layer: EmbeddingLayer = None,
+    settings: Set = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes, each with one CPU thread.")] = 1,
+    cluster: Cluster = None,
+    cluster_settings: ClusterSet = None,
+    device: Device = None,
+) -> None:
+    """Cut shards of unlabelled recordings into clips, embed the clips and make their log-mels, for build --shards.
+
+    Several such commands can share the work: each shard is done once. To resume, run the same command again.
+
+    All settings of the embeddings and the spectrograms: ser-graph settings shards
+    """
+    from ser_graph.audio import LogMelSettings
+    from ser_graph.common.settings import changed, parse_changes
+    from ser_graph.experiment.shards import prepare_shards
+    from ser_graph.experiment.workers import Cluster as Where
+    from ser_graph.upstream import EmbeddingSettings, shard_costs
+
+    given = _given_settings(settings, layer=layer)
+    embedding, features = changed(given, EmbeddingSettings(), LogMelSettings())
+    where = None if cluster is None else Where(cluster, parse_changes(cluster_settings or []))
+    table = prepare_shards(source, out, (upstream, 0), embedding, features, device=device, jobs=jobs, cluster=where)
+    _show(f"{len(table):,} clips of {shard_costs(out)['hours'].sum():.1f} hours in {out}")
+
+
 @app.command("settings")
 def show_settings(
-    command: Annotated[str, typer.Argument(help="finetune, embed, build or train.")],
+    command: Annotated[str, typer.Argument(help="finetune, embed, shards, build or train.")],
 ) -> None:
     """List all settings of a command: name, default and meaning. Change them with --set KEY=VALUE."""
     from ser_graph.audio import LogMelSettings
@@ -244,6 +300,7 @@ def show_settings(
     known: dict[str, list[type[Settings]]] = {
         "finetune": [FinetuneSettings],
         "embed": [EmbeddingSettings],
+        "shards": [EmbeddingSettings, LogMelSettings],
         "build": [GraphSettings, EmbeddingSettings, LogMelSettings],
         "train": [TrainingSettings],
     }
@@ -275,6 +332,10 @@ def build(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     settings: Set = None,
+    shards: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of ser-graph shards: add its clips without labels. Repeatable."),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -306,6 +367,7 @@ def build(
     # Check the settings before the clips are read.
     how = changed(_given_settings(settings, **named), GraphSettings(), EmbeddingSettings(), LogMelSettings())
     table, model = _table(corpus, folder, skip_bad), _upstream(upstream)
+    table = _with_shards(table, shards or [], how[0].center)
     stage = Stage(out, asked_of_graph(table, model, *how))
     if not stage.is_finished():
         with stage.work() as work:
@@ -842,6 +904,18 @@ def _check_out(out: Path) -> None:
     from ser_graph.common.stages import MARK
 
     check_replaceable(out, MARK)
+
+
+def _with_shards(table: Any, folders: list[Path], center: str) -> Any:
+    """The clip table with the clips of processed shards."""
+    from ser_graph.corpora import join_corpora
+    from ser_graph.experiment.shards import without_single_clips
+    from ser_graph.upstream import shard_table
+
+    if not folders:
+        return table
+    added = [shard_table(folder) for folder in folders]
+    return join_corpora([table, *(map(without_single_clips, added) if center == "speaker" else added)])
 
 
 def _kept_embeddings(out: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ser_graph.errors import InputError
@@ -10,7 +11,8 @@ from ser_graph.errors import InputError
 def clip_paths(table: pd.DataFrame, root: str | Path | None = None) -> list[Path]:
     """The path of every clip of a table, in its order; a copy has the path of its original.
 
-    The corpus folder is `root`, or else the folder from which the table was loaded (``table.attrs["root"]``).
+    The corpus folder is `root`, or else the folder from which the table was loaded (``table.attrs["root"]``). A
+    clip of a shard has no file at its path.
 
     Raises:
         InputError: the first clip does not exist: the folder was moved, or ``table.attrs`` was lost.
@@ -18,9 +20,17 @@ def clip_paths(table: pd.DataFrame, root: str | Path | None = None) -> list[Path
     folder = Path(root if root is not None else table.attrs.get("root", ".")).expanduser()
     files = table.index.to_series() if "copy_of" not in table else table["copy_of"].fillna(table.index.to_series())
     paths = [folder / str(file) for file in files]
-    if paths and not paths[0].exists():
-        raise InputError(f"No clip {paths[0]}; give the folder that the clip table belongs to as root=")
+    with_file = (~of_shards(table)).nonzero()[0]
+    if len(with_file) and not (first := paths[with_file[0]]).exists():
+        raise InputError(f"No clip {first}; give the folder that the clip table belongs to as root=")
     return paths
+
+
+def of_shards(table: pd.DataFrame) -> np.ndarray:
+    """[N] bool: the clips of a table that have no file, only rows of the arrays of a shard; see `shard_table`."""
+    return (
+        table["stored_in"].notna().to_numpy(bool, copy=True) if "stored_in" in table else np.zeros(len(table), bool)
+    )
 
 
 def clip_speeds(table: pd.DataFrame) -> list[float]:

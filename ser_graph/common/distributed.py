@@ -5,15 +5,21 @@ functions at the same step, so that no process waits forever for another.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from ser_graph.errors import InputError
+
+_LONGEST = timedelta(days=1)  # that a process waits for another, which may fine-tune a large model alone
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,19 @@ class Processes:
         """Wait until all processes call this function."""
         self.add(torch.zeros(1))
 
+    def of_first(self, flag: bool) -> bool:
+        """The flag of the first process, for all: a shared folder may show a new file to one process only."""
+        return bool(self.add(torch.tensor([float(flag and self.rank == 0)])))
+
+    def after_first(self, call: Callable[[], Result]) -> Result:
+        """The result of a call that the first process makes before the others, which then find what it stored."""
+        if self.rank > 0:
+            self.wait()
+            return call()
+        result = call()
+        self.wait()
+        return result
+
     def check_same(self, number: int, what: str) -> None:
         """Refuse to begin if a number differs between the processes.
 
@@ -102,7 +121,7 @@ def processes() -> Processes:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         with _broken_off():
             # gloo carries tensors on the CPU, NCCL tensors on GPUs.
-            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_LONGEST)
     return Processes(dist.get_rank(), dist.get_world_size())
 
 

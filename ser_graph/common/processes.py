@@ -1,10 +1,11 @@
-"""Child processes that import nothing from the folder where the user happens to stand."""
+"""Child processes that import nothing from the folder where the user happens to stand, or know of no others."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _SAFE = "PYTHONSAFEPATH"
+_ALONE = {"WORLD_SIZE": "1", "RANK": "-1", "LOCAL_RANK": "-1"}  # as if no torchrun had started the process
 
 
 @contextmanager
@@ -23,3 +24,14 @@ def safe_imports() -> Iterator[None]:
             del os.environ[_SAFE]
         else:
             os.environ[_SAFE] = before
+
+
+def call_alone(call: Callable[[], object]) -> None:
+    """Make a call in a child process that belongs to no group of ``torchrun``, and wait for its end.
+
+    A library that joins every group that it sees can then work in one process of a group.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor  # joblib takes a part of a second to load
+
+    with safe_imports(), ProcessPoolExecutor(1, env=_ALONE) as pool:
+        pool.submit(call).result()

@@ -85,7 +85,7 @@ class Stage:
         if not (self.folder / MARK).exists():
             return False
         refuse_difference(self.folder, asked_of(self.folder), self.asked, self._way_out)
-        if self._work_folder().exists() and _is_first():
+        if self.work_folder.exists() and _is_first():
             with self.work():  # a process was killed before it removed its unfinished work
                 pass
         return True
@@ -93,12 +93,21 @@ class Stage:
     @contextlib.contextmanager
     def work(self) -> Iterator[Path]:
         """Hold the folder of unfinished work, see `working`; it is removed after the result is written."""
-        with working(self._work_folder(), self.asked, shown=self.folder) as folder:
+        with working(self.work_folder, self.asked, shown=self.folder) as folder:
             yield folder
             if _is_first() and (self.folder / MARK).exists():
                 _empty(folder)
 
-    def _work_folder(self) -> Path:
+    def begin(self) -> None:
+        """Claim the folder of unfinished work for other processes; each of them then holds a stage inside it."""
+        folder = self.work_folder
+        check_replaceable(folder, MARK)
+        with lock(folder, self.folder):
+            _claim(folder, {"asked": self.asked})
+
+    @property
+    def work_folder(self) -> Path:
+        """The folder of unfinished work."""
         whole = absolute_path(self.folder)
         return whole.with_name(f".{whole.name}.work")
 

@@ -9,6 +9,7 @@ formants and tempo all change. The teacher embeds the copy too, so that student 
 import numpy as np
 import pandas as pd
 
+from ser_graph.audio.clips import of_shards
 from ser_graph.errors import InputError
 
 SLOWER, FASTER = (84, 92), (109, 119)  # percent of the original's speed
@@ -19,7 +20,8 @@ def with_copies(table: pd.DataFrame, n: int = 2, *, seed: int = 0) -> pd.DataFra
 
     All clips of a speaker have the same speed in a copy. The copy thus sounds like another speaker, and has its own
     mean for centring by speaker. Copies are only for training. A copy of a training clip is in train; other copies
-    have no split. Copies are never neighbours, and no result uses them.
+    have no split. Copies are never neighbours, and no result uses them. Clips of shards have no sound, so they have
+    no copies.
 
     Args:
         table: a clip table of N clips.
@@ -45,6 +47,7 @@ def with_copies(table: pd.DataFrame, n: int = 2, *, seed: int = 0) -> pd.DataFra
     if "copy_of" in table:
         raise InputError("The table has copies already; give a table of the originals")
     parts = [table.assign(copy_of=None, speed=1.0)]
+    table = table[~of_shards(table)]
     for number in range(n):
         percent = _speeds(table, number, seed)
         length = {"duration": table["duration"].to_numpy() / (percent / 100)} if "duration" in table else {}

@@ -33,7 +33,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ser_graph.audio.clips import clip_paths
+from ser_graph.audio.clips import clip_paths, of_shards
 from ser_graph.common.csv_files import protected, unprotected
 from ser_graph.common.files import atomic_file, parse_json
 from ser_graph.common.hashing import content_hash, file_contents
@@ -371,9 +371,15 @@ def _one_row_a_file(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def asked_of_clips(table: pd.DataFrame, columns: list[str]) -> dict[str, str]:
-    """The clips in the request of a stage: a hash of some columns, and a hash of the contents of the files."""
+    """The clips in the request of a stage: a hash of some columns, and a hash of the contents of the files.
+
+    For clips of shards, the contents are the embeddings of the shard.
+    """
     rows = table.reindex(columns=columns).astype(str).to_csv()
-    return {"clips": content_hash(rows), "contents": content_hash(file_contents(clip_paths(table)))}
+    inside = of_shards(table)
+    shards = sorted(set(table["stored_in"].dropna())) if inside.any() else []
+    paths = [*clip_paths(table[~inside]), *(Path(shard) / "emb.npy" for shard in shards)]
+    return {"clips": content_hash(rows), "contents": content_hash(file_contents(paths))}
 
 
 def _respell(column: pd.Series, what: str, aliases: Mapping[str, str], expected: tuple[str, ...]) -> pd.Series:

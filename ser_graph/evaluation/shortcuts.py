@@ -15,7 +15,7 @@ from ser_graph.corpora import originals
 from ser_graph.errors import InputError
 from ser_graph.evaluation.metrics import TAILS, resampled_scores
 
-_NO_SHORTCUTS = frozenset({"emotion", "split", "copy_of", "speed", "arousal", "valence", "dominance"})
+_NO_SHORTCUTS = frozenset({"emotion", "split", "copy_of", "stored_in", "speed", "arousal", "valence", "dominance"})
 _FOLDS = 10
 _BINS = 10
 _COLUMNS = ["kind", "values", "folds", "uar", "uar_low", "uar_high", "chance", "chance_low", "chance_high"]

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -81,12 +81,29 @@ def prepare_source(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.D
     return _joined(_tables(recipe.sources, out, "source", skip_bad=skip_bad))
 
 
+class Target(NamedTuple):
+    """The clip tables of the targets, and of the unlabelled corpora."""
+
+    labelled: list[pd.DataFrame]
+    unlabelled: list[pd.DataFrame]
+
+    def joined(self, copies: int) -> pd.DataFrame:
+        """The nodes of the graph as one clip table, with copies of each clip."""
+        table = _joined(self.labelled, self.unlabelled)
+        return with_copies(table, copies) if copies else table
+
+
 def prepare_target(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame:
-    """The nodes of the graph: the clips of the targets, and those of the unlabelled corpora."""
-    targets = _tables(recipe.targets, out, "target", skip_bad=skip_bad)
-    lent = _tables(recipe.unlabelled, out, "unlabelled", skip_bad=skip_bad)
-    joined = _joined(targets, lent)
-    return with_copies(joined, recipe.copies) if recipe.copies else joined
+    """The nodes of the graph: the clips of the targets, and those of the unlabelled corpora (without shards)."""
+    return target_tables(recipe, out, skip_bad=skip_bad).joined(recipe.copies)
+
+
+def target_tables(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> Target:
+    """The clip tables of `prepare_target`, before they are joined."""
+    return Target(
+        _tables(recipe.targets, out, "target", skip_bad=skip_bad),
+        _tables(recipe.unlabelled_files, out, "unlabelled", skip_bad=skip_bad),
+    )
 
 
 def check_labels(source: pd.DataFrame, target: pd.DataFrame) -> None:
@@ -151,10 +168,12 @@ def _joined(labelled: list[pd.DataFrame], unlabelled: Sequence[pd.DataFrame] = (
     if len(tables) == 1:
         return tables[0]
     seen: Counter[str] = Counter()
-    for table in tables:
+    for number, table in enumerate(tables):
         name = table.attrs["corpus"]
         seen[name] += 1
-        table.attrs["corpus"] = name if seen[name] == 1 else f"{name}-{seen[name]}"
+        tables[number] = table.copy()
+        tables[number].attrs["corpus"] = name if seen[name] == 1 else f"{name}-{seen[name]}"
+    labelled = tables[: len(labelled)]
     return join_corpora(tables, labelled=[table.attrs["corpus"] for table in labelled])
 
 

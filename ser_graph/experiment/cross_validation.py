@@ -13,7 +13,6 @@ With a folder, each finished fold is stored:
     .fold-00.work/                          the training that is not finished; removed at its end
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ser_graph.common.csv_files import write_csv
+from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import read_json, write_json
 from ser_graph.common.settings import with_settings
 from ser_graph.common.stages import Stage
@@ -98,35 +98,45 @@ def cross_validate(
             setting; or a folder that has other folds or is held by another process.
     """
     settings = (settings or TrainingSettings()).replace(**changes)
-    check_is_graph(data)
-    data.check()
-    folds = list(_folds(data, settings, n_folds, n_dev))
-    for fold in folds:
-        _check_emotions(fold)
-    graph = _graph_settings(data, settings)
-    shared = {} if out is None else {"settings": settings.asked(), **asked_of_data(data)}
-    done = []
-    for fold in folds:
-        if out is None:
-            done.append(_made(fold, data, graph, settings, device=device, progress=progress))
-            continue
-        asked = {
-            **shared,
-            "data": data_hash(fold.table, data.emb),
-            "graph": graph.asked(),
-        }
-        way_out = "choose another folder as out, or delete this one"
-        stage = Stage(Path(out) / f"fold-{fold.number:02d}", asked, way_out=way_out)
-        if not stage.is_finished():
-            with stage.work() as work:
-                how = {"checkpoint": work, "device": device, "progress": progress}
-                _store(stage, *_made(fold, data, graph, settings, **how))
-        done.append(_stored(stage.folder))
+    folds, graph = _checked_folds(data, settings, n_folds, n_dev), _graph_settings(data, settings)
+    how: dict[str, Any] = {"device": device, "progress": progress}
+    if out is None:
+        done = [_made(fold, data, graph, settings, **how) for fold in folds]
+    else:
+        shared = _asked_of_all(data, settings)
+        done = [_stored(_finished(fold, data, graph, settings, shared, Path(out), **how)) for fold in folds]
     predictions = _in_order([said["test"] for said, _ in done], data)
     dev_predictions = _in_order([said["dev"] for said, _ in done], data) if "dev" in done[0][0] else None
     rows = pd.DataFrame([{**row, "uar": _uar(said["test"])} for said, row in done]).set_index("speakers")
     flags = {"needs_teacher": settings.transfer != "none", "transductive": graph.scope == "all"}
     return CrossValidation(predictions, rows, {**evaluate(predictions), **flags}, dev_predictions)
+
+
+def prepare_fold(
+    data: ClipGraph,
+    settings: TrainingSettings,
+    number: int,
+    out: Path,
+    *,
+    n_folds: int | None = None,
+    n_dev: int | None = None,
+    device: str | None = None,
+) -> None:
+    """Train, test and store one fold, unless it is finished; `cross_validate` with the same `out` then finds it."""
+    fold = _checked_folds(data, settings, n_folds, n_dev)[number]
+    shared = _asked_of_all(data, settings)
+    graph = _graph_settings(data, settings)
+    _finished(fold, data, graph, settings, shared, out, device=device, progress=False)
+
+
+def fold_folders(data: ClipGraph, settings: TrainingSettings, n_folds: int | None, out: Path) -> list[Path]:
+    """The folder in `out` of each fold; a finished fold has a `stage.json` there."""
+    splits = leave_speakers_out(data.table, n_folds, dev=settings.protocol == "clean")
+    return [_folder(out, number) for number, _ in enumerate(splits)]
+
+
+def _folder(out: Path, number: int) -> Path:
+    return out / f"fold-{number:02d}"
 
 
 @dataclass(frozen=True)
@@ -142,10 +152,44 @@ class _Fold:
         return " ".join(sorted(names)) if len(names) else None
 
 
-def _folds(data: ClipGraph, settings: TrainingSettings, n_folds: int | None, n_dev: int | None) -> Iterator[_Fold]:
+def _checked_folds(
+    data: ClipGraph, settings: TrainingSettings, n_folds: int | None, n_dev: int | None
+) -> list[_Fold]:
+    check_is_graph(data)
+    data.check()
     splits = leave_speakers_out(data.table, n_folds, dev=settings.protocol == "clean", n_dev=n_dev)
-    for number, (_, table) in enumerate(splits):
-        yield _Fold(number, table)
+    folds = [_Fold(number, table) for number, (_, table) in enumerate(splits)]
+    for fold in folds:
+        _check_emotions(fold)
+    return folds
+
+
+def _asked_of_all(data: ClipGraph, settings: TrainingSettings) -> dict[str, Any]:
+    """The part of the request that all folds share."""
+    return {"settings": settings.asked(), **asked_of_data(data)}
+
+
+def _finished(
+    fold: _Fold,
+    data: ClipGraph,
+    graph: GraphSettings,
+    settings: TrainingSettings,
+    shared: dict[str, Any],
+    out: Path,
+    **how: Any,
+) -> Path:
+    """The folder of a fold, which is trained first unless it is finished."""
+    asked = {**shared, "data": data_hash(fold.table, data.emb), "graph": graph.asked()}
+    way_out = "choose another folder as out, or delete this one"
+    stage = Stage(_folder(out, fold.number), asked, way_out=way_out)
+    group = processes()
+    if not group.of_first(stage.is_finished()):
+        with stage.work() as work:
+            made = _made(fold, data, graph, settings, checkpoint=work, **how)
+            if is_first():
+                _store(stage, *made)
+        group.wait()
+    return stage.folder
 
 
 def _in_order(parts: list[pd.DataFrame], data: ClipGraph) -> pd.DataFrame:

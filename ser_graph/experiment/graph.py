@@ -7,17 +7,35 @@ from typing import Any
 import pandas as pd
 
 from ser_graph.analysis import graph_card
+from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.hashing import file_contents
 from ser_graph.common.stages import Stage
 from ser_graph.corpora.table import asked_of_clips
 from ser_graph.experiment.recipe import Recipe, UpstreamPart
+from ser_graph.experiment.shards import prepare_shards, without_single_clips
 from ser_graph.graph import ClipGraph, build_graph, load_graph
 from ser_graph.graph.building import asked_of_graph
 from ser_graph.graph.storage import write_graph
 from ser_graph.upstream import Upstream
 from ser_graph.upstream.model import write_upstream
+from ser_graph.upstream.shard_clips import embed_clips
 
 logger = logging.getLogger(__name__)
+
+
+def upstream_of(recipe: Recipe, out: Path) -> tuple[str | Path, int]:
+    """The prepared upstream of a recipe: a folder or name, and a random seed, for `Upstream.from_pretrained`."""
+    return (out / "upstream" if recipe.upstream.finetune else recipe.upstream.model), recipe.upstream.seed
+
+
+def prepare_unlabelled_shards(recipe: Recipe, out: Path, **how: Any) -> list[pd.DataFrame]:
+    """The clips of the shards of a recipe, in the folders ``shards``, ``shards-2``, ...; see `prepare_shards`."""
+    tables = []
+    for number, corpus in enumerate(recipe.shards, 1):
+        folder, model = out / ("shards" if number == 1 else f"shards-{number}"), upstream_of(recipe, out)
+        table = prepare_shards(corpus.root, folder, model, recipe.embedding, recipe.features, **how)
+        tables.append(without_single_clips(table) if recipe.graph.center == "speaker" else table)
+    return tables
 
 
 def prepare_upstream(
@@ -72,22 +90,20 @@ def prepare_graph(
     """The graph of a recipe: embed the clips and build it, unless this stage is finished."""
     how: dict[str, Any] = {"embedding": recipe.embedding, "features": recipe.features}
     how["shared_speakers"] = recipe.shared_speakers
-    stage = Stage(out / "graph", asked_of_graph(target, upstream, recipe.graph, **how))
-    if stage.is_finished():
+    stage, group = Stage(out / "graph", asked_of_graph(target, upstream, recipe.graph, **how)), processes()
+    if group.of_first(stage.is_finished()):
         return load_graph(stage.folder)
-    logger.info("Building the graph of %d clips", len(target))
+    if is_first():
+        logger.info("Building the graph of %d clips", len(target))
+    run: dict[str, Any] = {"progress": progress, "device": device, "cache": out / "embeddings"}
     with stage.work() as work:
-        data = build_graph(
-            target,
-            upstream,
-            recipe.graph,
-            **how,
-            out=work / "x.npy",
-            cache=out / "embeddings",
-            progress=progress,
-            device=device,
-        )
-        with stage.write() as part:
-            write_graph(data, part, x_file=work / "x.npy")
-    logger.info("%s", graph_card(data)["text"])
+        emb = None
+        if not group.alone:  # all processes embed, then the first builds
+            emb = embed_clips(target, upstream, recipe.embedding, features=recipe.features, **run)
+        if is_first():
+            data = build_graph(target, upstream, recipe.graph, emb=emb, out=work / "x.npy", **how, **run)
+            with stage.write() as part:
+                write_graph(data, part, x_file=work / "x.npy")
+            logger.info("%s", graph_card(data)["text"])
+    group.wait()
     return load_graph(stage.folder)

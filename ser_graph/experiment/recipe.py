@@ -14,6 +14,8 @@ from ser_graph.experiment.grid import Students, training_settings
 from ser_graph.graph import GraphSettings
 from ser_graph.upstream.settings import EmbeddingSettings, FinetuneSettings
 
+_OTHERS = ("table", "shards")  # beside the corpora that are known by name
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -23,7 +25,8 @@ class Corpus(_Part):
     """A folder of clips and its split.
 
     Attributes:
-        corpus: name of a corpus, or ``"table"``.
+        corpus: name of a corpus, or ``"table"``. Among `Recipe.unlabelled` also ``"shards"``: WebDataset tar files
+            or Parquet files with recordings of any length, see `process_shards`.
         root: the folder of the corpus, relative to the current folder; for ``"table"``, the file of the table.
         split: ``"default"`` (the usual split of the corpus, or the column ``split`` of a table) or
             ``"speaker-independent"``.
@@ -55,8 +58,8 @@ class Corpus(_Part):
     @field_validator("corpus")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        if name not in {*ADAPTERS, "table"}:
-            raise bad_value("corpus", name, {*ADAPTERS, "table"})
+        if name not in {*ADAPTERS, *_OTHERS}:
+            raise bad_value("corpus", name, {*ADAPTERS, *_OTHERS})
         return name
 
 
@@ -132,6 +135,7 @@ class Recipe(_Part):
         """Check settings that must fit together."""
         if self.upstream.finetune and not self.source:
             raise InputError("upstream.finetune = true needs a [source] corpus")
+        self._check_shards()
         if self.dev_speakers is not None and self.folds is None:
             raise InputError("dev_speakers needs folds; give both or neither")
         for cell in self.training_settings():  # find a bad setting before the long work
@@ -142,6 +146,16 @@ class Recipe(_Part):
                 f"students.n_neighbors = {most} is more than the graph has (graph.n_neighbors = "
                 f"{self.graph.n_neighbors}); increase graph.n_neighbors"
             )
+
+    def _check_shards(self) -> None:
+        if any(corpus.corpus == "shards" for corpus in [*self.sources, *self.targets]):
+            raise InputError("shards have no labels; give them as [[unlabelled]], not as source or target")
+        for corpus in self.shards:
+            plain = Corpus(corpus="shards", root=corpus.root)
+            if given := [name for name in Corpus.model_fields if getattr(corpus, name) != getattr(plain, name)]:
+                raise InputError(f"{given[0]} is not for shards, which only have a root; leave it out")
+            if not corpus.root:
+                raise InputError("shards need a root: the folder of their tar or Parquet files")
 
     def _check_cell(self, cell: TrainingSettings) -> None:
         if self.graph.scope == "all" and self.folds is None and cell.uses_graph and not cell.transductive:
@@ -159,6 +173,16 @@ class Recipe(_Part):
     def targets(self) -> list[Corpus]:
         """The corpora that the students learn."""
         return [self.target] if isinstance(self.target, Corpus) else self.target
+
+    @property
+    def unlabelled_files(self) -> list[Corpus]:
+        """The corpora of files that add their clips without labels."""
+        return [corpus for corpus in self.unlabelled if corpus.corpus != "shards"]
+
+    @property
+    def shards(self) -> list[Corpus]:
+        """The folders of shards."""
+        return [corpus for corpus in self.unlabelled if corpus.corpus == "shards"]
 
     @property
     def shared_speakers(self) -> bool:

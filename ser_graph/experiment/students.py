@@ -1,32 +1,22 @@
-"""The stages of the students in a run: train, measure and store each student, alone or in parallel."""
+"""The stages of the students in a run: train, measure and store each student."""
 
-import os
-import threading
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import torch
-from joblib import Parallel, delayed, parallel_config
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from ser_graph.common.csv_files import write_csv
+from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import write_json
-from ser_graph.common.memory import keep_freed_memory
-from ser_graph.common.processes import safe_imports
-from ser_graph.common.progress import progress_bar
 from ser_graph.common.stages import Stage
 from ser_graph.downstream import Student, TrainingSettings, predict_clips, train
 from ser_graph.downstream.student import write_student
-from ser_graph.downstream.training import asked_of_data
 from ser_graph.edge.measuring import latency_ms, size_mb
-from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
 from ser_graph.evaluation.metrics import point_scores
 from ser_graph.experiment.cross_validation import cross_validate
 from ser_graph.experiment.grid import essential, student_name
-from ser_graph.graph import ClipGraph, load_graph
+from ser_graph.graph import ClipGraph
 
 
 class Folds(NamedTuple):
@@ -35,74 +25,10 @@ class Folds(NamedTuple):
     groups: int | str
     n_dev: int | None = None
 
-
-def prepare_students(
-    data: ClipGraph,
-    grid: list[TrainingSettings],
-    out: Path,
-    *,
-    folds: Folds | None = None,
-    device: str | None = None,
-    progress: bool = True,
-    jobs: int = 1,
-) -> None:
-    """Prepare all students of a grid, one after the other or `jobs` at the same time; see `prepare_student`."""
-    asked = asked_of_data(data)
-    if jobs == 1:
-        for settings in grid:
-            prepare_student(data, settings, out, asked, folds=folds, device=device, progress=progress)
-        return
-    grid = [settings for settings in grid if not _stage(asked, settings, out, folds).is_finished()]
-    n_gpus = torch.cuda.device_count() if device is None else 0
-    cells = (
-        delayed(_prepare_alone)(
-            settings, out, asked, folds, f"cuda:{number % n_gpus}" if n_gpus else device, os.getpid()
-        )
-        for number, settings in enumerate(grid)
-    )
-    pool = Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="n_jobs", batch_size=1)
-    bar = progress_bar(total=len(grid), desc=f"training, {jobs} at a time", unit="student", disable=not progress)
-    try:
-        with bar, safe_imports(), parallel_config("loky", inner_max_num_threads=1), warnings.catch_warnings():
-            # A process that has grown is replaced: nothing is wrong.
-            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-            for said in pool(cells):
-                bar.update()
-                for message, category in said:
-                    warnings.warn(message, category, stacklevel=2)
-    except TerminatedWorkerError:
-        raise InputError(
-            f"A process that trained a student was killed, often because memory was full. jobs={jobs} may be too "
-            "many: to continue, make the same call with fewer jobs"
-        ) from None
-
-
-def _prepare_alone(
-    settings: TrainingSettings,
-    out: Path,
-    asked: dict[str, Any],
-    folds: Folds | None,
-    device: str | None,
-    parent: int,
-) -> list[tuple[str, type[Warning]]]:
-    """`prepare_student` in a separate process; returns its warnings."""
-    done = threading.Event()
-
-    def leave_with_parent() -> None:
-        while not done.wait(1):
-            if os.getppid() != parent:  # the parent was killed: the next run trains this student again
-                os._exit(1)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    try:
-        with warnings.catch_warnings(record=True) as said:
-            data = load_graph(out / "graph")
-            prepare_student(data, settings, out, asked, folds=folds, device=device, progress=False)
-    finally:
-        done.set()
-    return [(str(warning.message), warning.category) for warning in said]
+    @property
+    def number(self) -> int | None:
+        """Number of groups; None for one speaker at a time."""
+        return None if isinstance(self.groups, str) else self.groups
 
 
 def prepare_student(
@@ -126,15 +52,18 @@ def prepare_student(
         device: e.g. ``"cpu"``.
         progress: show progress bars.
     """
-    stage = _stage(asked, settings, out, folds)
-    if stage.is_finished():
+    stage, group = student_stage(out, asked, folds, settings), processes()
+    if group.of_first(stage.is_finished()):
         return
     with stage.work() as work:
         if folds is not None:
             _prepare_folds(stage, work, data, settings, folds, device=device, progress=progress)
+            group.wait()
             return
         student = train(data, settings, checkpoint=work, device=device, progress=progress)
-        _store(stage, student, data, settings)
+        if is_first():
+            _store(stage, student, data, settings)
+        group.wait()
 
 
 def _store(stage: Stage, student: Student, data: ClipGraph, settings: TrainingSettings) -> None:
@@ -164,10 +93,11 @@ def _prepare_folds(
     progress: bool,
 ) -> None:
     """Train a student for each fold, measure them together and store them as one student, without the models."""
-    n_folds = None if isinstance(folds.groups, str) else folds.groups
     how: dict[str, Any] = {"out": work / "folds", "device": device, "progress": progress}
-    found = cross_validate(data, settings, n_folds=n_folds, n_dev=folds.n_dev, **how)
+    found = cross_validate(data, settings, n_folds=folds.number, n_dev=folds.n_dev, **how)
     metrics: dict[str, Any] = {**found.metrics, "size_mb": None, "latency_ms": None}
+    if not is_first():
+        return
     with stage.write() as part:
         write_csv(found.predictions, part / "predictions.csv")
         write_csv(found.folds, part / "folds.csv")
@@ -184,7 +114,8 @@ def _write_dev(predictions: pd.DataFrame | None, folder: Path) -> dict[str, Any]
     return {f"dev_{name}": value for name, value in point_scores(predictions).items()}
 
 
-def _stage(asked: dict[str, Any], settings: TrainingSettings, out: Path, folds: Folds | None) -> Stage:
+def student_stage(out: Path, asked: dict[str, Any], folds: Folds | None, settings: TrainingSettings) -> Stage:
+    """The stage of a student; see `prepare_student`."""
     own = {"settings": essential(settings).asked(), "folds": folds and folds._asdict()}
     return Stage(out / "students" / student_name(settings), {**asked, **own})
 

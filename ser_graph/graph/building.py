@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ser_graph.audio.features import log_mels
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.provenance import environment
@@ -38,6 +37,7 @@ from ser_graph.graph.neighbours import (
 from ser_graph.graph.rules import group_codes, mutual_edges
 from ser_graph.graph.settings import SPLITS_OF, GraphSettings, coverage_of
 from ser_graph.upstream import EmbeddingSettings, Upstream
+from ser_graph.upstream.shard_clips import embed_clips, spectrograms
 
 
 @with_settings(GraphSettings, EmbeddingSettings, LogMelSettings)
@@ -61,7 +61,7 @@ def build_graph(
     """Build the graph of a corpus: embed, find neighbours, filter edges, and add the spectrograms.
 
     Args:
-        table: clip table of N clips, with a split.
+        table: clip table of N clips, with a split. It may have clips of shards, see `shard_table`.
         upstream: the model that embeds the clips; not needed with `emb`.
         settings: the rules that make clips neighbours.
         emb: [N, D] embeddings to use instead of `upstream`.
@@ -98,7 +98,8 @@ def build_graph(
             raise InputError("build_graph needs an upstream to embed the clips, or their embeddings as emb=")
         if resolve_method(settings.method, len(nodes)) == "nndescent":
             compile_nndescent()
-        emb = upstream.embed(table, embedding, cache=cache, root=root, device=device, progress=progress)
+        how: dict[str, Any] = {"features": features, "root": root, "device": device, "progress": progress}
+        emb = embed_clips(table, upstream, embedding, cache=cache, **how)
     _check_rows("emb", emb, table)
     if x is not None:
         check_spectrograms(x, features, table)
@@ -111,7 +112,7 @@ def build_graph(
         raise NoEdgeError(f"{error}{kept}", emb) from None
     measured = measured.replace(n_clips=int(originals(table).sum()))
     if x is None:
-        x = log_mels(table, features, root=root, out=out, progress=progress)
+        x = spectrograms(table, features, root=root, out=out, progress=progress)
     return assemble(
         table,
         emb,

@@ -45,8 +45,7 @@ def embed(
     check_is_clip_table(table)
     if not len(table):
         raise InputError("No clip to embed; give a table with clips")
-    _check_layer(upstream, settings.layer)
-    _warn_of_random_projector(upstream, settings.layer)
+    check_layer(upstream, settings.layer)
     group = processes()
     group.check_enough(len(table), "clips to embed")
     share = group.share(len(table))
@@ -100,11 +99,13 @@ def length_in_samples(upstream: "Upstream", seconds: float) -> int:
     return min(wanted, upstream.max_samples or wanted)
 
 
-def _check_layer(upstream: "Upstream", layer: Layer) -> None:
+def check_layer(upstream: "Upstream", layer: Layer) -> None:
+    """Refuse a layer that the model lacks; warn of one that is not trained."""
     n_layers = upstream.n_layers
     for one in _listed(layer):
         if one != "projector" and not (isinstance(one, int) and -n_layers - 1 <= one <= n_layers):
             raise InputError(f"Bad layer {one!r}, expected 'projector', or a layer from 0 to {n_layers}")
+    _warn_of_random_projector(upstream, layer)
 
 
 def _warn_of_random_projector(upstream: "Upstream", layer: Layer) -> None:

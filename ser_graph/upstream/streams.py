@@ -16,26 +16,27 @@ import torch
 from torch import Tensor
 
 from ser_graph.audio.log_mel import LogMel
-from ser_graph.audio.mapped import give_back, map_array
+from ser_graph.audio.mapped import map_array
 from ser_graph.audio.pauses import speech_parts
 from ser_graph.audio.reading import fit_length
 from ser_graph.audio.settings import SAMPLE_RATE, LogMelSettings
 from ser_graph.audio.sound_shards import find_shards, read_shard
 from ser_graph.common.csv_files import unprotected, write_csv
 from ser_graph.common.devices import pick_device
-from ser_graph.common.files import atomic_file, atomic_folder, read_json, write_json
+from ser_graph.common.files import atomic_folder, read_json, write_json
 from ser_graph.common.locks import lock, lock_if_free
 from ser_graph.common.progress import progress_bar
-from ser_graph.common.settings import changed, names_of, with_settings
-from ser_graph.corpora.adapter import as_clip_table
+from ser_graph.common.settings import changed, with_settings
 from ser_graph.errors import InputError
-from ser_graph.upstream.embedding import embed_waveforms
+from ser_graph.upstream.embedding import check_layer, embed_waveforms
 from ser_graph.upstream.model import Upstream
 from ser_graph.upstream.settings import EmbeddingSettings
 
-_DONE = "shard.json"  # in the folder of a finished shard
+SHARD_DONE = "shard.json"
+"""The file in the folder of a finished shard."""
+SHARD_LOCKS = ".locks"
+"""The folder with a lock for each shard."""
 _SETTINGS = "settings.json"  # in the output folder: what all shards were made with
-_LOCKS = ".locks"
 _AT_ONCE = 256  # clips embedded together
 
 
@@ -71,18 +72,19 @@ def process_shards(
         The number of shards that this process has finished: 0 if other processes have taken all.
 
     Raises:
-        InputError: no shards; `out` was made with other settings; or some shards cannot be read. The other shards
-            are finished first. The message names the first.
+        InputError: no shards; no such layer; `out` was made with other settings; or some shards cannot be read. The
+            other shards are finished first. The message names the first.
     """
     embedding, features = changed(changes, embedding or EmbeddingSettings(), features or LogMelSettings())
     shards, folder = find_shards(source), Path(out).expanduser()
-    _check_same_settings(folder, upstream, embedding, features)
+    check_layer(upstream, embedding.layer)
+    _claim_settings(folder, upstream, embedding, features)
     upstream.model.to(pick_device(device)).eval()
     mine, bad = 0, list[InputError]()
     for shard in progress_bar(shards, "shards", unit="shard", disable=not progress):
         target = folder / shard.name
-        with lock_if_free(folder / _LOCKS / shard.name) as taken:
-            if not taken or (target / _DONE).exists():
+        with lock_if_free(folder / SHARD_LOCKS / shard.name) as taken:
+            if not taken or (target / SHARD_DONE).exists():
                 continue
             try:
                 _process(shard, target, upstream, embedding, features)
@@ -100,76 +102,68 @@ def load_shards(out: str | Path) -> list[tuple[pd.DataFrame, Tensor, Tensor]]:
     Raises:
         InputError: no finished shard.
     """
-    folder = Path(out).expanduser()
-    done = [folder / name for name in _finished(folder)]
-    if not done:
-        raise InputError(f"No finished shard in {out}; run process_shards first")
-    return [(_clips(one / "clips.csv"), map_array(one / "emb.npy"), map_array(one / "x.npy")) for one in done]
+    done = finished_shards(Path(out).expanduser())
+    return [(read_clips(one), map_array(one / "emb.npy"), map_array(one / "x.npy")) for one in done]
 
 
-def join_shards(out: str | Path, x: str | Path) -> tuple[pd.DataFrame, Tensor, Tensor]:
-    """All finished shards as one corpus without labels, for `build_graph(table, emb=emb, x=x)`.
-
-    Args:
-        out: the folder of the shards.
-        x: a `.npy` file for the log-mels of all shards; training maps it.
-
-    Returns:
-        A clip table of the split ``train`` (its names are ``shard/recording:start``), [N, D] embeddings, and
-        [N, n_frames, n_mels] log-mels, mapped from the file.
+def finished_shards(out: Path) -> list[Path]:
+    """The folders of the finished shards, by name.
 
     Raises:
         InputError: no finished shard.
     """
-    folder, path = Path(out).expanduser(), Path(x).expanduser()
-    shards = load_shards(folder)
-    tables, rows = [], sum(len(clips) for clips, _, _ in shards)
-    with atomic_file(path) as part:
-        shape = (rows, *shards[0][2].shape[1:])
-        joined = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
-        start = 0
-        for name, (clips, _, spectrograms) in zip(_finished(folder), shards, strict=True):
-            joined[start : start + len(clips)] = spectrograms.numpy()
-            give_back(joined)
-            start += len(clips)
-            files = [f"{name}/{clip.recording}:{clip.start:.2f}" for clip in clips.itertuples()]
-            length = (clips["end"] - clips["start"]).to_numpy()
-            tables.append(pd.DataFrame({"duration": length, "split": "train"}, index=pd.Index(files, name="file")))
-        joined.flush()
-    return as_clip_table(pd.concat(tables)), torch.cat([emb for _, emb, _ in shards]), map_array(path)
+    found = sorted(path.parent for path in out.glob(f"*/{SHARD_DONE}"))
+    if not found:
+        raise InputError(f"No finished shard in {out}; run process_shards first")
+    return found
 
 
-def _finished(folder: Path) -> list[str]:
-    return sorted(path.parent.name for path in folder.glob(f"*/{_DONE}"))
-
-
-def _clips(path: Path) -> pd.DataFrame:
-    clips = pd.read_csv(path, dtype={"recording": str}, keep_default_na=False)
+def read_clips(shard: Path) -> pd.DataFrame:
+    """The clips of a finished shard: recording, start and end in seconds."""
+    clips = pd.read_csv(shard / "clips.csv", dtype={"recording": str}, keep_default_na=False)
     return clips.assign(recording=clips["recording"].map(unprotected))
 
 
 def shard_costs(out: str | Path) -> pd.DataFrame:
     """One row for each finished shard: clips, hours of audio, and processor seconds of each step."""
-    folder = Path(out).expanduser()
-    done = _finished(folder)
-    return pd.DataFrame([read_json(folder / name / _DONE) for name in done], index=done)
+    done = finished_shards(Path(out).expanduser())
+    return pd.DataFrame([read_json(one / SHARD_DONE) for one in done], index=[one.name for one in done])
 
 
-def _check_same_settings(
+def _claim_settings(
     folder: Path, upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSettings
 ) -> None:
-    asked = {
-        "upstream": upstream.fingerprint(),
-        "embedding": embedding.model_dump(mode="json", exclude=names_of(EmbeddingSettings, "cost")),
-        "features": features.model_dump(mode="json"),
-    }
-    path = folder / _SETTINGS
-    with lock(folder / _LOCKS, shown=folder):  # of two runs that start together, one writes and one compares
-        if not path.exists():
-            write_json(path, asked)
-        found = read_json(path)
+    """Begin a folder of shards that are made with these settings; refuse a folder of others."""
+    with lock(folder / SHARD_LOCKS, shown=folder):  # of two runs that start together, one writes
+        if not (folder / _SETTINGS).exists():
+            write_json(folder / _SETTINGS, _asked(upstream, embedding, features))
+    check_same_settings(folder, upstream, embedding, features)
+
+
+def check_same_settings(
+    folder: Path, upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSettings
+) -> None:
+    """Refuse a folder of shards that were made with another upstream or other settings.
+
+    Raises:
+        InputError: the folder is gone, or was made with another upstream, embedding or features.
+    """
+    asked = _asked(upstream, embedding, features)
+    if not (path := folder / _SETTINGS).exists():
+        raise InputError(
+            f"No processed shards in {folder}; make the table again with shard_table, from their folder"
+        )
+    found = read_json(path)
     if differ := [name for name, value in asked.items() if found.get(name) != value]:
         raise InputError(f"{folder} was made with another {differ[0]}; choose another folder")
+
+
+def _asked(upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSettings) -> dict[str, Any]:
+    return {
+        "upstream": upstream.fingerprint(),
+        "embedding": embedding.asked(),
+        "features": features.asked(),
+    }
 
 
 def _process(
@@ -189,7 +183,7 @@ def _process(
         waiting.clear()
 
     recordings, samples = read_shard(shard), 0
-    with atomic_folder(target, _DONE) as part:
+    with atomic_folder(target, SHARD_DONE) as part:
         while True:
             with clock.of("decode"):
                 name, waveform = next(recordings, (None, torch.empty(0)))
@@ -210,7 +204,7 @@ def _process(
         write_csv(pd.DataFrame(rows), part / "clips.csv", index=False)
         np.save(part / "emb.npy", torch.cat([emb for emb, _ in parts]).numpy())
         np.save(part / "x.npy", torch.cat([x for _, x in parts]).numpy())
-        write_json(part / _DONE, {"clips": len(rows), "hours": samples / SAMPLE_RATE / 3600, **clock.seconds})
+        write_json(part / SHARD_DONE, {"clips": len(rows), "hours": samples / SAMPLE_RATE / 3600, **clock.seconds})
 
 
 class _Clock:

@@ -1,8 +1,11 @@
 """A run at toy size, and its synthetic corpora."""
 
 import shutil
+import tarfile
 
+import numpy as np
 import pytest
+import soundfile
 
 from ser_graph.corpora.synthetic.making import make_corpus
 from ser_graph.experiment import run
@@ -14,6 +17,23 @@ def corpora(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpora")
     make_corpus(folder / "source", "source", n_clips=48, n_speakers=6)
     make_corpus(folder / "target", "target", n_clips=63, n_speakers=9)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speech(corpora, tmp_path_factory):
+    """Three shards of two recordings, each of four clips of a synthetic corpus."""
+    folder = tmp_path_factory.mktemp("shards") / "speech"
+    folder.mkdir()
+    clips = sorted((corpora / "source").rglob("*.wav"))[:24]
+    for number in range(3):
+        with tarfile.open(folder / f"{number}.tar", "w") as archive:
+            for half in range(2):
+                four = clips[8 * number + 4 * half :][:4]
+                parts = [part for clip in four for part in (soundfile.read(clip)[0], np.zeros(16_000))]
+                soundfile.write(folder / "recording.wav", np.concatenate(parts), 16_000)
+                archive.add(folder / "recording.wav", f"{number}-{half}.wav")
+    (folder / "recording.wav").unlink()
     return folder
 
 

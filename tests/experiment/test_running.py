@@ -3,21 +3,25 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+import tomli_w
 import torch
 
 from ser_graph import cli
+from ser_graph.common.distributed import Processes
+from ser_graph.common.files import read_json
 from ser_graph.common.locks import LOCK
 from ser_graph.downstream import load_student, predict_clips
 from ser_graph.downstream.settings import PAPER
 from ser_graph.errors import InputError
 from ser_graph.evaluation import evaluate
 from ser_graph.experiment import clips, graph, run, running, students
-from ser_graph.experiment.recipe_files import load_recipe
+from ser_graph.experiment.recipe_files import load_recipe, make_recipe, recipe_values
 from ser_graph.graph import load_graph
 from ser_graph.upstream import Upstream
 
@@ -160,6 +164,48 @@ def test_nothing_looks_finished_before_all_is(toy_recipe, a_copy, monkeypatch, s
     with pytest.raises(KeyboardInterrupt):
         run(toy_recipe(), a_copy, progress=False)
     assert not (a_copy / "results.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["split", "folds"])
+def test_two_processes_of_torchrun_make_the_run_of_one(toy_recipe, speech, tmp_path, kind):
+    """Every stage is there once, and the students come from the same steps."""
+    training = {"epochs": 2, "epoch_steps": 1, "precision": "float32", "augment": "none", "normalise": "corpus"}
+    # Adam's first steps are the signs of gradients: at its usual rate, roundings grow.
+    training |= {"learning_rate": 1e-5, "width": 0.25}
+    changes = {"students__training": training, "unlabelled": [{"corpus": "shards", "root": str(speech)}]}
+    recipe = toy_recipe(**changes)
+    if kind == "folds":
+        recipe = make_recipe({**recipe_values(recipe), "folds": 3})
+    file = tmp_path / "recipe.toml"
+    file.write_text(tomli_w.dumps(recipe_values(recipe)))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
+    for name, start in (("one", [sys.executable, "-m"]), ("two", together)):
+        command = [*start, "ser_graph", "run", file, "--out", tmp_path / name]
+        done = subprocess.run(
+            list(map(str, command)), capture_output=True, text=True, timeout=500, env=environment, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("Run folder") == 1
+    graphs = [load_graph(tmp_path / name / "graph") for name in ("one", "two")]
+    torch.testing.assert_close(
+        graphs[1].emb, graphs[0].emb, rtol=1e-4, atol=1e-4
+    )  # batches differ, and so roundings
+    assert torch.equal(graphs[1].edge_index, graphs[0].edge_index)
+    one, two = (read_json(tmp_path / name / "results.json") for name in ("one", "two"))
+    assert not list((tmp_path / "two").rglob("*.part")) and not list((tmp_path / "two").glob("students/.*"))
+    for name in ("one", "two"):
+        assert len(list((tmp_path / name).glob("shards/*/shard.json"))) == 3
+    for here, there in zip(one["students"], two["students"], strict=True):
+        assert here["name"] == there["name"]
+        tables = [
+            pd.read_csv(tmp_path / run / "students" / here["name"] / "predictions.csv") for run in ("one", "two")
+        ]
+        numbers = [table.select_dtypes("number").to_numpy() for table in tables]
+        np.testing.assert_allclose(*numbers, atol=2e-3)
+    with pytest.raises(InputError, match="leave out jobs and cluster"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "processes", lambda: Processes(0, 2))
+        run(recipe, tmp_path / "three", jobs=2)
 
 
 def test_a_full_disk_is_noticed_first(toy_recipe, tmp_path, monkeypatch):

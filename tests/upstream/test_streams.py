@@ -1,10 +1,8 @@
-import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 
 import numpy as np
@@ -16,46 +14,10 @@ import torch
 from ser_graph.audio import LogMel, LogMelSettings, fit_length
 from ser_graph.audio.sound_shards import find_shards, read_shard
 from ser_graph.errors import InputError
-from ser_graph.graph import build_graph
-from ser_graph.upstream import Upstream, join_shards, load_shards, process_shards, shard_costs
+from ser_graph.upstream import load_shards, process_shards, shard_costs
 
 SHORT = LogMelSettings(n_samples=16_000)
 RATE = 16_000
-
-
-def recording(seed, seconds=2):
-    """Twice some seconds of noise, with a second of silence between."""
-    noise = 0.1 * np.random.default_rng(seed).normal(size=seconds * RATE).astype("float32")
-    return np.concatenate([noise, np.zeros(RATE, "float32"), noise])
-
-
-def wav(samples, rate=RATE):
-    content = io.BytesIO()
-    soundfile.write(content, samples, rate, format="WAV", subtype="FLOAT")
-    return content.getvalue()
-
-
-def write_tar(path, members):
-    with tarfile.open(path, "w") as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-
-
-@pytest.fixture
-def shards(tmp_path):
-    folder = tmp_path / "shards"
-    folder.mkdir()
-    for number in range(3):
-        members = {f"{number}{letter}.wav": wav(recording(10 * number + ord(letter))) for letter in "ab"}
-        write_tar(folder / f"{number}.tar", {**members, f"{number}a.json": b"{}"})
-    return folder
-
-
-@pytest.fixture
-def upstream():
-    return Upstream.small()
 
 
 def process(shards, out, upstream, **changes):
@@ -81,20 +43,6 @@ def test_clips_embeddings_and_spectrograms_belong_together(shards, tmp_path, ups
     assert (costs[["decode", "log_mel", "embed"]] > 0).all(axis=None)
 
 
-def test_joined_shards_are_a_corpus_without_labels(shards, tmp_path, upstream):
-    process(shards, tmp_path / "out", upstream)
-    table, emb, x = join_shards(tmp_path / "out", tmp_path / "x.npy")
-    assert len(table) == len(emb) == len(x) == 12
-    assert table.index[5] == "1.tar/1a.wav:2.90"
-    assert table["emotion"].isna().all()
-    data = build_graph(table, emb=emb, x=x, features=SHORT, epsilon=None, progress=False)
-    assert (data.num_nodes, int(data.train_mask.sum())) == (12, 12)
-    clips, own, spectrograms = load_shards(tmp_path / "out")[1]
-    assert torch.equal(x[4:8], spectrograms)
-    assert torch.equal(data.emb[4:8], own)
-    assert table["duration"].iloc[5] == pytest.approx(clips["end"][1] - clips["start"][1])
-
-
 def test_a_finished_shard_is_not_read_again(shards, tmp_path, upstream):
     process(shards, tmp_path / "out", upstream)
     (tmp_path / "out/1.tar/shard.json").unlink()  # as if it were not finished: only the mark counts
@@ -104,7 +52,7 @@ def test_a_finished_shard_is_not_read_again(shards, tmp_path, upstream):
     assert process(shards, tmp_path / "out", upstream) == 0
 
 
-def test_parquet_shards_give_the_same_recordings(shards, tmp_path):
+def test_parquet_shards_give_the_same_recordings(shards, tmp_path, recording, wav):
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
 
@@ -134,7 +82,7 @@ def test_a_shard_that_ends_in_the_middle_is_named_and_the_others_are_finished(sh
     assert process(shards, tmp_path / "out", upstream) == 1
 
 
-def test_bad_input_is_one_line(tmp_path, upstream):
+def test_bad_input_is_one_line(tmp_path, upstream, wav, write_tar):
     with pytest.raises(
         InputError, match=r"^No shards in .*expected a folder with files that end in \.tar or \.parq"
     ):
@@ -162,7 +110,6 @@ def test_two_runs_with_different_settings_do_not_mix(shards, tmp_path, upstream)
 WORKER = """
 import sys, torch
 from ser_graph.audio import LogMelSettings
-from ser_graph.graph import build_graph
 from ser_graph.upstream import Upstream, process_shards
 torch.set_num_threads(1)
 how = {"features": LogMelSettings(n_samples=16_000), "seconds": 1.0, "device": "cpu", "progress": False}

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from ser_graph.audio.clips import clip_paths, clip_speeds
+from ser_graph.audio.clips import clip_paths, clip_speeds, of_shards
 from ser_graph.audio.reading import load_waveform, write_mp3
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.progress import progress_bar
@@ -29,8 +30,8 @@ def page_audio(
         table: the clips of the page, in its order.
         how: ``"embed"`` (mono MP3 inside the page), ``"reference"`` (the files of the corpus, by their paths
             relative to the page's folder), ``"none"``, or ``"auto"``: embed up to 1,000 clips, reference more
-            clips, and no sound if there are no files. Copies at other speeds have no file, so they cannot be
-            referenced.
+            clips, and no sound if there are no files. Copies at other speeds and clips of shards have no
+            file, so they cannot be referenced.
         root: the corpus folder; by default the folder from which the table was loaded.
         folder: the folder of the page.
         progress: show a progress bar while files are encoded.
@@ -53,7 +54,7 @@ def page_audio(
         return _none("No sound: the corpus was not available when this page was made.")
     if how == "embed" or (how == "auto" and len(paths) <= EMBED_UP_TO):
         return _embedded(paths, clip_speeds(table), progress)
-    return _referenced(paths, clip_speeds(table), folder)
+    return _referenced(paths, clip_speeds(table), of_shards(table), folder)
 
 
 def encode_clip(path: str | Path, speed: float = 1.0) -> str | None:
@@ -81,8 +82,9 @@ def _embedded(paths: list[Path], speeds: list[float], progress: bool) -> dict[st
     return {"kind": "embed", "note": note, "sources": sources}
 
 
-def _referenced(paths: list[Path], speeds: list[float], folder: Path) -> dict[str, Any]:
-    sources = [_way(folder, path) if speed == 1 else None for path, speed in zip(paths, speeds, strict=True)]
+def _referenced(paths: list[Path], speeds: list[float], inside: np.ndarray, folder: Path) -> dict[str, Any]:
+    clips = zip(paths, speeds, inside, strict=True)
+    sources = [_way(folder, path) if speed == 1 and not shard else None for path, speed, shard in clips]
     note = "Sound comes from the files of the corpus: do not move the files or this page."
     return {"kind": "reference", "note": note, "sources": sources}
 
