@@ -53,9 +53,9 @@ def label_findings(
     )
 
 
-def voice_findings(data: ClipGraph, *, n_permutations: int = 1000, seed: int = 0) -> Iterator[Finding]:
+def voice_findings(data: ClipGraph, *, seed: int = 0) -> Iterator[Finding]:
     """Whether the graph joins voices instead of emotions, or contains no emotion; see `graph_card`."""
-    card = graph_card(data, n_permutations=n_permutations, seed=seed)
+    card = graph_card(data, seed=seed)
     rows = {
         kind: [
             card[f"same_{kind}"],

@@ -60,10 +60,7 @@ def repeated_findings(
 ) -> Iterator[Finding]:
     """Recordings that are there twice: in two splits, with two labels, or otherwise.
 
-    Args:
-        table: a clip table.
-        pairs: `PAIR_COLUMNS`.
-        kind: whether the clips of a pair have the same samples, or similar spectrograms.
+    The clips of a pair (`PAIR_COLUMNS`) have the same samples, or similar spectrograms.
     """
     split, emotion = (table[name].astype(object) for name in ("split", "emotion"))
     splits, labels = (

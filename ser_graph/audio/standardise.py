@@ -166,14 +166,14 @@ def speaker_voices(
     centred: bool = False,
     group: Processes = ALONE,
 ) -> Tensor:
-    """The statistics of each speaker over some clips, which are read once, in blocks.
+    """The statistics of each speaker over some clips, which are read once, in blocks; each process reads a share.
 
     Args:
         x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
         speaker: [N] int64 codes from 0, -1 = unknown.
         rows: [M] int64 indices of the clips; None takes all.
         centred: first subtract the mean spectrum of each clip.
-        group: the processes that read a share each.
+        group: the processes.
 
     Returns:
         [S + 1, 3, n_mels] float32 count, mean and variance of frames, 0 for a speaker without a clip. The last row

@@ -20,12 +20,9 @@ _SHOWN = {"uar": "UAR (unweighted average recall)", "accuracy": "accuracy"}
 def model_card(student: "Student", *, license: str | None = None, metrics: Mapping[str, Any] | None = None) -> str:
     """A model card in Markdown.
 
-    Args:
-        student: the student.
-        license: the licence of the weights as the Hub names it, e.g. ``"cc-by-nc-sa-4.0"``; None: the card asks the
-            reader to see the terms of the corpus.
-        metrics: results on test clips, as `sg.evaluate` returns them; None: the card has those on dev, if the
-            training measured any.
+    The licence of the weights is named as the Hub does, e.g. ``"cc-by-nc-sa-4.0"``; without it, the card asks the
+    reader to see the terms of the corpus. `metrics` are results on test clips, as `sg.evaluate` returns them;
+    without them, the card has those on dev, if the training measured any.
     """
     measured, split = (metrics, "test") if metrics else (_dev_metrics(student), "dev")
     header = _header(student, license, measured, split)

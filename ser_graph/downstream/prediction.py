@@ -35,19 +35,10 @@ def predict_outputs(
     batch_size: int = 64,
     precision: Precision = "float32",
 ) -> Output:
-    """Outputs for some clips, in blocks.
+    """Outputs `fc1` [M, F] and `fc2` [M, n_classes], float32 on the CPU, for some clips [M] (None: all), in blocks.
 
-    Args:
-        student: the model; put into evaluation mode.
-        x: [N, n_frames, n_mels] spectrograms, possibly mapped from disk.
-        rows: [M] int64 indices of the clips; None takes all.
-        emb: [N, 256] the teacher's embeddings; used only by a student that needs the teacher.
-        voices: statistics of the clips' speakers; used only by a student that normalises by speaker.
-        batch_size: clips at a time; the result does not depend on it.
-        precision: of the forward pass.
-
-    Returns:
-        `fc1` [M, F] and `fc2` [M, n_classes], float32 on the CPU.
+    The student is put into evaluation mode. The embeddings `emb` [N, 256] are only for a student that needs the
+    teacher, the voices only for one that normalises by speaker. The result does not depend on `batch_size`.
     """
     device = student.standardise.mean.device
     rows = torch.arange(len(x)) if rows is None else rows
@@ -63,28 +54,24 @@ def predict_outputs(
     return Output(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
-def student_embeddings(student: Student, data: ClipGraph, *, heard: int | None = None) -> Tensor:
+def student_embeddings(student: Student, data: ClipGraph) -> Tensor:
     """[N, F] float32: every clip of a graph in the space of a student, the output of its layer `fc1`.
 
     Raises:
         InputError: a graph with other spectrograms or emotions than the student's, or of another teacher.
     """
     _check_fits(student, data)
-    voices = known_voices(data, student.standardise.normalise, heard)
+    voices = known_voices(data, student.standardise.normalise)
     return predict_outputs(student, data.x, emb=data.emb, voices=voices).fc1
 
 
 def known_voices(
     data: ClipGraph, normalise: str, heard: int | None = None, *, group: Processes = ALONE
 ) -> Voices | None:
-    """Statistics of each speaker's clips, for a student that normalises by speaker; see `Standardise`.
+    """Statistics of each speaker's clips if a student normalises by speaker, else None; see `Standardise`.
 
-    Args:
-        data: the graph of the clips; its labels are not used.
-        normalise: normalisation of the student; only ``"speaker"`` needs voices, others give None.
-        heard: number of clips of each speaker that the statistics use, drawn by file name; None means all clips,
-            including the clips to predict.
-        group: the processes; each reads its share of the clips.
+    The labels are not used. With `heard`, the statistics use this many clips of each speaker, drawn by file name;
+    None means all clips, including the clips to predict. Each process of the group reads its share of the clips.
     """
     if normalise != "speaker":
         return None

@@ -12,12 +12,10 @@ if TYPE_CHECKING:
 
 
 def load_model(model: "str | Path | Student | Model", threads: int = 1) -> Model:
-    """Load the model at a path; a loaded model is returned unchanged.
+    """Load a model: the folder of a student, an exported ``.onnx`` file, or ``"ready:good"``.
 
-    Args:
-        model: the folder of a student, an exported ``.onnx`` file, a model of the package (``"ready:good"``), or a
-            loaded model.
-        threads: CPU threads of an exported model; set those of torch with ``torch.set_num_threads``.
+    A loaded model is returned unchanged. `threads` are the CPU threads of an exported model; set those of torch
+    with ``torch.set_num_threads``.
 
     Raises:
         InputError: no model there.

@@ -33,13 +33,7 @@ def nearest_of_graph(
 ) -> Nearest:
     """The labelled training clips of a graph, embedded by a model; without copies at other speeds.
 
-    Args:
-        model: the model.
-        graph: a graph, or the folder of a stored one.
-        k: number of clips to name.
-        n_clips: the largest number of clips, drawn at random; None takes all.
-        seed: random seed of the draw.
-        progress: show a progress bar while the clips are embedded.
+    `k` is the number of clips to name. At most `n_clips` clips are used, drawn at random; None takes all.
 
     Raises:
         InputError: no graph in the folder, a graph with other spectrograms or emotions than the model, or a graph

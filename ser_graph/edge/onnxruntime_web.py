@@ -28,11 +28,10 @@ logger = logging.getLogger(__name__)
 
 
 def runtime_files(folder: str | Path | None = None) -> list[Path]:
-    """The files of onnxruntime-web that a page needs, and its licences.
+    """The files of onnxruntime-web that a page needs, and its licences, from a folder (the unpacked npm package).
 
-    Args:
-        folder: the unpacked npm package. By default, the cache of this user; if the cache is empty, npm fetches the
-            package with the user's own configuration, and the function checks it against `INTEGRITY`.
+    Without a folder, they come from the cache of this user. If the cache is empty, npm fetches the package with the
+    user's own configuration, and the function checks it against `INTEGRITY`.
 
     Raises:
         InputError: a folder of something else or of another version; npm is not installed or fails; or the package

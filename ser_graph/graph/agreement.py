@@ -50,11 +50,7 @@ def names_of(table: pd.DataFrame, known: Mapping[str, list[str]]) -> Names:
 
 
 def encode(table: pd.DataFrame, names: Mapping[str, list[str]]) -> dict[str, Tensor]:
-    """The contents of a clip table as tensors.
-
-    Args:
-        table: N rows.
-        names: the names of each column in code order.
+    """The contents of a clip table as tensors, with the names of each column in code order.
 
     Returns:
         [N] int64 codes under their names in the graph, -1 if a value is missing or not in `names`; and [N] bool

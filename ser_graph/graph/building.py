@@ -181,12 +181,7 @@ def data_hash(table: pd.DataFrame, emb: Tensor) -> str:
 
 
 def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tuple[Tensor, Tensor, GraphMeasures]:
-    """The edges among the clips in scope, and the measurements of the search.
-
-    Args:
-        emb: [N, D] embeddings of the clips in scope.
-        table: the clip table of these clips.
-        settings: the rules for neighbours.
+    """The edges among the clips in scope, from their embeddings [N, D], and the measurements of the search.
 
     Returns:
         edge_index [2, E] in rows of `emb`, sorted by seed and then by descending similarity; edge_weight [E]; and

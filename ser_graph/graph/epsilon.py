@@ -77,14 +77,7 @@ def edge_measures(edge_index: Tensor, ids: Tensor) -> dict[str, Any]:
 def similarity_measures(
     unit: Tensor, nearest: Tensor, epsilon: float | None, *, seed: int = 0, n_pairs: int = 200_000
 ) -> dict[str, Any]:
-    """The similarities of nearest neighbours and of random pairs.
-
-    Args:
-        unit: [N, D] rows of length 1.
-        nearest: [N, k] similarities of the nearest neighbours, -inf = none.
-        epsilon: the threshold, or None.
-        seed: random seed of the sample of random pairs.
-        n_pairs: size of that sample.
+    """The similarities of nearest neighbours [N, k] (-inf = none), and of random pairs of rows [N, D] of length 1.
 
     Returns:
         ``similarity_quantiles``, ``similarity_histogram`` and ``pairs_above_epsilon`` of `GraphMeasures`.

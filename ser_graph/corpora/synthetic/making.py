@@ -182,19 +182,10 @@ def synthesise(
     difficulty: float = 0.5,
     seed: int = 0,
 ) -> NDArray[np.float32]:
-    """One clip of built-in speech.
+    """One clip of built-in speech: [T] waveform at 16 kHz with a peak of at most 0.95, 1 to 2.6 s long.
 
-    Args:
-        emotion: one of the preset's emotions.
-        speaker: number of the speaker, from 1; odd numbers are men, even numbers women.
-        sentence: number of the sentence, from 0.
-        take: number of the repetition, from 0; each sounds different.
-        preset: ``"source"`` or ``"target"``.
-        difficulty: 0 (emotions far apart, quiet room) to 1 (overlapping, noisy).
-        seed: random seed of the corpus.
-
-    Returns:
-        [T] waveform at 16 kHz with a peak of at most 0.95, 1 to 2.6 s long.
+    Speakers count from 1 (odd numbers are men), sentences and takes from 0; each take sounds different. The other
+    arguments are those of `make_corpus`.
 
     Raises:
         InputError: the emotion or preset does not exist, or the difficulty is outside 0 to 1.

@@ -100,15 +100,10 @@ def speak(
     rng: np.random.Generator,
     loudness: Sequence[float] | None = None,
 ) -> Floats:
-    """Say phones one after the other.
+    """Say phones one after the other, each for some control frames of `HOP` samples.
 
-    Args:
-        phones: the speech sounds.
-        frames: the duration of each phone, in control frames of `HOP` samples.
-        pitch: [sum(frames)] fundamental frequency in Hz.
-        voice: glottis and tract.
-        rng: source of jitter, shimmer and noise.
-        loudness: factor on the level of each phone; by default all 1.
+    The pitch is [sum(frames)] in Hz. `rng` is the source of jitter, shimmer and noise; `loudness` is a factor on
+    the level of each phone.
 
     Returns:
         [sum(frames) * HOP] waveform; its voiced sounds have a level (root mean square) of 1.
@@ -129,15 +124,9 @@ def speak(
 
 
 def glottal_source(pitch: Floats, voice: Voice, rng: np.random.Generator) -> Floats:
-    """The derivative of the air flow through the glottis, with breath noise.
+    """[F * HOP] derivative of the air flow through the glottis, with breath noise, of a level near 1.
 
-    Args:
-        pitch: [F] fundamental frequency per control frame in Hz.
-        voice: its open quotient, tilt, breath, jitter and shimmer are used.
-        rng: source of jitter, shimmer and noise.
-
-    Returns:
-        [F * HOP] signal with a level (root mean square) near 1.
+    The pitch is [F] in Hz. Of the voice, open quotient, tilt, breath, jitter and shimmer are used.
     """
     phase = _phase(to_samples(pitch), voice.jitter, rng)
     cycle = phase.astype(int)

@@ -19,14 +19,7 @@ _MOST_COLORED = 100  # with more values, e.g. transcripts, a column is shown and
 
 
 def page_rows(data: ClipGraph, ego: str | None, hops: int, sample: int | None, seed: int) -> np.ndarray:
-    """The nodes that a page shows, ascending: all nodes, the nodes around a clip, or a sample.
-
-    Args:
-        data: the graph.
-        ego: file of a clip: show only the clips within `hops` edges of this clip, in either direction.
-        hops: greatest distance from `ego`, in edges.
-        sample: number of clips to draw, all with equal probability.
-        seed: random seed of the sample.
+    """The nodes that a page shows, ascending: all, those within `hops` edges of the file `ego`, or a random sample.
 
     Raises:
         InputError: no such clip, both `ego` and `sample`, or more clips than a page can show.
@@ -155,9 +148,7 @@ def page_edges(data: ClipGraph, rows: np.ndarray) -> dict[str, list[Any]]:
 def prediction_columns(data: ClipGraph, predictions: pd.DataFrame) -> pd.DataFrame:
     """`predicted`, `outcome` and, with probabilities, `p(predicted)` of the clips, one row per node.
 
-    Args:
-        data: the graph.
-        predictions: a table by file as `predict` returns it; it may contain only some of the clips.
+    The predictions may contain only some of the clips.
 
     Raises:
         InputError: no column `predicted`, a file twice, or no clip of the graph among the predictions.
