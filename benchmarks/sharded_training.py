@@ -3,10 +3,10 @@
     python benchmarks/sharded_training.py [--clips 1000000] [--processes 1 2 4] [--steps 30]
 
 The clips are made up: noise of few frames (so that the disk stays small), six random neighbours each, all in
-train. 64 clips for each step have a label. The method is nsl with the memory bank of `fc1`. The peak is RssAnon, the
-memory that only the process has. "For clips" is the peak minus that of the same training on 4,000 clips: edges,
-labels and remembered outputs. The processes share the cores of this machine, so the steps per second say little about
-a cluster.
+train. 64 clips for each step have a label. The method is nsl with the memory bank of `fc1`. The peak is RssAnon,
+the memory that only the process has. "For clips" is the peak minus that of the same training on 4,000 clips:
+edges, labels and remembered outputs. The processes share the cores of this machine, so the steps per second say
+little about a cluster.
 """
 
 import argparse
