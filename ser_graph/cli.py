@@ -492,8 +492,22 @@ def audit(
 
 
 @app.command()
-def train(
+def split(
     graph: Graph,
+    out: Annotated[Path, typer.Option(help="Folder for the graph in shards.")],
+    shards: Annotated[int, typer.Option(min=1, help="Number of shards: a multiple of the number of processes.")],
+    seed: Seed = 0,
+) -> None:
+    """Split a graph into shards, for a training in which each process holds its clips alone."""
+    from ser_graph.graph import load_graph, split_graph
+
+    made = split_graph(load_graph(graph), out, shards, seed=seed)
+    _show(f"{made.starts[-1]:,} clips in {len(made)} shards in {out}")
+
+
+@app.command()
+def train(
+    graph: Annotated[Path, typer.Argument(help="Folder of a stored graph, or of a graph in shards.")],
     out: Annotated[Path, typer.Option(help="Folder for the trained student.")],
     backbone: Annotated[str | None, typer.Option(help="cnn6, mobilenet15, resnet9 or vgg15.")] = None,
     width: Annotated[
@@ -526,13 +540,17 @@ def train(
     To resume an interrupted training, run the same command again. All settings: ser-graph settings train
 
     To share each batch between processes: torchrun --nproc-per-node 2 -m ser_graph train GRAPH --out STUDENT
+
+    If GRAPH is in shards (see split), each process holds its clips alone.
     """
     from ser_graph.common.distributed import is_first
     from ser_graph.common.stages import Stage
-    from ser_graph.downstream import TrainingSettings, load_student, train as train_student
+    from ser_graph.downstream import TrainingSettings, load_student, train as train_student, train_shards
+    from ser_graph.downstream.sharded import asked_of_shards
     from ser_graph.downstream.student import write_student
     from ser_graph.downstream.training import asked_of_training, settings_from
-    from ser_graph.graph import load_graph
+    from ser_graph.graph import load_graph, load_graph_shards
+    from ser_graph.graph.shards import is_in_shards
 
     _check_out(out)
     named = {"backbone": backbone, "width": width, "method": method, "alpha": alpha, "n_neighbors": n_neighbors}
@@ -541,11 +559,20 @@ def train(
     start = None if init is None else load_student(init)
     if start is not None:
         how = settings_from(start, how)
-    data = load_graph(graph)
-    stage = Stage(out, asked_of_training(data, how, start))
+    shards = load_graph_shards(graph) if is_in_shards(graph) else None
+    if shards is None:
+        data = load_graph(graph)
+        stage = Stage(out, asked_of_training(data, how, start))
+    elif init is not None:
+        raise InputError("--init is not for a graph in shards; leave it out, or train on the whole graph")
+    else:
+        stage = Stage(out, asked_of_shards(how, shards))
     if not stage.is_finished():
         with stage.work() as work:
-            made = train_student(data, how, init=start, checkpoint=work, device=device)
+            if shards is None:
+                made = train_student(data, how, init=start, checkpoint=work, device=device)
+            else:
+                made = train_shards(graph, how, checkpoint=work, device=device)
             if is_first():
                 with stage.write() as part:
                     write_student(made, part)

@@ -69,6 +69,25 @@ class Processes:
                 dist.all_reduce(tensor)
         return tensor
 
+    def exchange(self, mine: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Send rows to each process, and receive rows from each.
+
+        Args:
+            mine: [n, ...] rows, those for the first process first.
+            counts: [size] int64 number of rows for each process.
+
+        Returns:
+            The received rows, those of the first process first, and their numbers [size].
+        """
+        if self.alone:
+            return mine, counts
+        received = torch.empty_like(counts)
+        with _broken_off():
+            dist.all_to_all_single(received, counts)
+            rows = mine.new_empty(int(received.sum()), *mine.shape[1:])
+            dist.all_to_all_single(rows, mine.contiguous(), received.tolist(), counts.tolist())
+        return rows, received
+
     def wait(self) -> None:
         """Wait until all processes call this function."""
         self.add(torch.zeros(1))

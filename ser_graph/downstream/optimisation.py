@@ -81,7 +81,7 @@ def count_statistics(
 ) -> None:
     """Set BatchNorm's running statistics to those of some clips, batch by batch, in place."""
     device = student.standardise.mean.device
-    with _counting(student):
+    with counting(student):
         for block in rows.tensor_split(math.ceil(len(rows) / batch_size)):  # of about equal size: all count equally
             with autocast(device, precision):
                 voice = None if voices is None else voices.of(block).to(device)
@@ -89,7 +89,7 @@ def count_statistics(
 
 
 @contextmanager
-def _counting(student: Student) -> Iterator[None]:
+def counting(student: Student) -> Iterator[None]:
     """Reset BatchNorm's statistics and average those of the batches that follow."""
     norms = [module for module in student.modules() if isinstance(module, nn.BatchNorm2d)]
     before = [norm.momentum for norm in norms]

@@ -47,11 +47,16 @@ class Spread(nn.Module):
         return torch.cat([everyone[: share.start], mine, everyone[share.stop :]])
 
     def add_gradients(self) -> None:
-        """Give every process the sum of the gradients, in one message."""
-        gradients = [one.grad for one in self.student.parameters() if one.grad is not None]
-        flat = self.group.add(torch.cat([one.reshape(-1) for one in gradients]))
-        for gradient, summed in zip(gradients, flat.split([one.numel() for one in gradients]), strict=True):
-            gradient.copy_(summed.view_as(gradient))
+        """Give every process the sum of the gradients."""
+        add_gradients(self.student, self.group)
+
+
+def add_gradients(model: nn.Module, group: Processes) -> None:
+    """Give every process the sum of a model's gradients, in one message."""
+    gradients = [one.grad for one in model.parameters() if one.grad is not None]
+    flat = group.add(torch.cat([one.reshape(-1) for one in gradients]))
+    for gradient, summed in zip(gradients, flat.split([one.numel() for one in gradients]), strict=True):
+        gradient.copy_(summed.view_as(gradient))
 
 
 class JointBatchNorm(nn.BatchNorm2d):
@@ -74,8 +79,8 @@ class JointBatchNorm(nn.BatchNorm2d):
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(given)
 
     def _remember(self, mean: Tensor, variance: Tensor, n: float) -> None:
-        momentum = cast(float, self.momentum)
-        cast(Tensor, self.num_batches_tracked).add_(1)
+        seen = cast(Tensor, self.num_batches_tracked).add_(1)
+        momentum = 1 / float(seen) if self.momentum is None else self.momentum  # None: the mean over all batches
         cast(Tensor, self.running_mean).lerp_(mean, momentum)
         cast(Tensor, self.running_var).lerp_(variance * (n / max(n - 1, 1)), momentum)
 

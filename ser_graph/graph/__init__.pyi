@@ -9,4 +9,5 @@ from .estimators import (
 from .meta import GraphMeta as GraphMeta
 from .sampling import NeighborLoader as NeighborLoader, TopNeighborSampler as TopNeighborSampler
 from .settings import GraphSettings as GraphSettings
+from .shards import load_graph_shards as load_graph_shards, split_graph as split_graph
 from .storage import load_graph as load_graph, save_graph as save_graph

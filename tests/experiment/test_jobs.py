@@ -16,8 +16,9 @@ import torch
 from ser_graph.common.locks import lock_if_free
 from ser_graph.downstream import TrainingSettings, load_student
 from ser_graph.errors import InputError
-from ser_graph.experiment import jobs, run as run_recipe
+from ser_graph.experiment import jobs, run as run_recipe, students
 from ser_graph.experiment.recipe_files import make_recipe, recipe_values
+from ser_graph.experiment.workers import Part
 from ser_graph.graph import load_graph
 
 pytestmark = pytest.mark.slow
@@ -181,6 +182,17 @@ def test_a_job_that_a_worker_holds_is_left_to_it(finished, toy_recipe, tmp_path)
     shared.do_free(parts, "cpu")
     assert [job.part.is_finished for job in parts] == [True, True]
     assert (parts[1].part.mark.parent / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_folder_that_shows_a_result_late_costs_no_training(finished, toy_recipe, a_copy, monkeypatch):
+    """A worker whose look at the folder is old asks the stage, which reads the folder again."""
+    run = a_copy
+    data, grid = load_graph(run / "graph"), toy_recipe().training_settings()
+    shared = jobs._Run(run, jobs.asked_of_data(data), None)
+    parts = [job for settings in grid for job in jobs._jobs(shared, data, settings)]
+    monkeypatch.setattr(Part, "is_finished", False)
+    monkeypatch.setattr(students, "train", lambda *_, **__: pytest.fail("trained again"))
+    shared.do_free(parts, "cpu")
 
 
 def test_what_a_cluster_refuses_is_one_line(finished, toy_recipe, tmp_path):
