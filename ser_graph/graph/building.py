@@ -282,7 +282,11 @@ def check_spectrograms(x: Tensor, features: LogMelSettings, table: pd.DataFrame)
 def _as_tensor(name: str, values: Any, rank: int, dtypes: tuple[torch.dtype, ...]) -> Tensor:
     """A tensor on the CPU of one of some types; numbers of other types become the last of these types."""
     try:
-        found = values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.require(values, None, "CW"))
+        found = (
+            values.detach()
+            if isinstance(values, Tensor)
+            else torch.from_numpy(np.require(values, requirements=["C", "W"]))
+        )
     except (TypeError, ValueError):
         raise InputError(f"Bad {name} of type {type(values).__name__}, expected a tensor or an array") from None
     if found.ndim != rank or found.is_complex() or found.dtype == torch.bool:
