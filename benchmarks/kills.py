@@ -32,7 +32,7 @@ from ser_graph.experiment.recipe import Recipe
 from ser_graph.experiment.recipe_files import make_recipe
 
 KINDS = ("first second", "any time", "renaming")
-_CHANGING = {"latency_ms", "seconds", "root"}  # values that no two runs share
+_CHANGING = {"latency_ms", "mtime_ns", "seconds", "root"}  # values that no two runs share
 
 
 class Kill(NamedTuple):

@@ -115,5 +115,6 @@ def open_session(model: str | bytes, threads: int) -> Any:
     runtime = extra_package("onnxruntime", "ser-graph-runtime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 4
+    # Without `enable_fallback=0`, it prints four lines and fails a second time.
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)

@@ -13,7 +13,7 @@ from ser_graph_runtime.arrays import FEWEST, LOUDEST, MOST, Mixer
 from ser_graph_runtime.errors import InputError
 from ser_graph_runtime.extras import extra_package
 from ser_graph_runtime.resampling import resampled
-from ser_graph_runtime.wav import read_wav_header
+from ser_graph_runtime.wav import UNKNOWN, read_wav_header
 
 _AT_ONCE = 2**20  # samples decoded at a time, over all channels
 _POINTER = b"version https://git-lfs"  # the text that git-lfs leaves in place of a file
@@ -22,7 +22,6 @@ _KNOWN = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\x
 FOREIGN_SUFFIXES = frozenset({".3gp", ".aac", ".amr", ".m4a", ".mka", ".mp4", ".weba", ".webm", ".wma"})
 
 _UNKNOWN_LENGTH = 2**36 - 1  # frames, the maximum of FLAC; a larger number means that the length is unknown
-_STREAMED = 0x7FFFF000  # bytes: programs that cannot return to the header write it into a WAV
 _OGG_PAGE = 65_307  # bytes, the maximum
 _WAV_SIZES = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 
@@ -252,7 +251,7 @@ def _check_samples(block: np.ndarray, path: Path) -> None:
 def _cut(promised: int | None, decoded: int, log: str) -> str:
     """What is missing compared with the header. libsndfile corrects a short WAV and writes that to its log."""
     sizes = _WAV_SIZES.search(log)
-    if sizes and int(sizes[2]) < int(sizes[1]) < _STREAMED:
+    if sizes and int(sizes[2]) < int(sizes[1]) < UNKNOWN:
         return f"the header promises {sizes[1]} bytes of sound, there are {sizes[2]}"
     if promised is not None and decoded < promised:
         return f"the header promises {promised} frames, {decoded} can be decoded"

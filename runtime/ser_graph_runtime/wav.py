@@ -5,7 +5,7 @@ from typing import BinaryIO, NamedTuple
 
 from ser_graph_runtime.errors import InputError
 
-_UNKNOWN = 2**31 - 2**16  # bytes: programs that cannot return to the header write at least this number
+UNKNOWN = 2**31 - 2**16  # bytes: programs that cannot return to the header write at least this number
 _AT_ONCE = 2**20  # bytes
 _FORMAT_BYTES = 40  # the longest format chunk that is known
 # Chunks that follow the sound. If one comes at once, the recording is empty; otherwise its size was never written.
@@ -45,7 +45,7 @@ def read_wav_header(file: BinaryIO) -> WavHeader:
         if name == b"fmt ":
             form = start
     if size:
-        return WavHeader(form, size if size < _UNKNOWN else None)
+        return WavHeader(form, size if size < UNKNOWN else None)
     # A program that was stopped, or that writes into a pipe, leaves the size at 0.
     start = file.read(4)
     return WavHeader(form, 0) if start in _AFTER_SOUND else WavHeader(form, None, start)

@@ -23,6 +23,8 @@ from ser_graph.corpora.vocabulary import COLUMN_ALIASES, COLUMNS, NUMBERS, clean
 from ser_graph.errors import InputError, shorten, shown
 from ser_graph_runtime.sound import SoundError, open_sound
 
+_LONGEST_NAME = 1_000  # letters
+_LONGEST_CELL = 100_000  # letters; the csv module reads up to 131,072
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".flv", ".avi", ".mov", ".mkv", ".wmv"})
 
@@ -270,8 +272,9 @@ def as_clip_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def check_columns(columns: Iterable[object]) -> None:
     """Refuse names of columns that no file can hold."""
-    for column in columns:
-        if fault := fault_of(str(column)):
+    for name in map(str, columns):
+        long = f"{shown(name, 60)} has {len(name):,} letters" if len(name) > _LONGEST_NAME else ""
+        if fault := long or fault_of(name):
             raise InputError(f"The name of the column {fault}; rename the column")
 
 
@@ -342,24 +345,23 @@ def plain_cells(column: pd.Series) -> pd.Series:
     if pd.api.types.is_timedelta64_dtype(column):
         return column
     cells = [plain_value(cell) for cell in column.astype(object)]
-    wrong = next((place for place, cell in enumerate(cells) if _is_no_cell(cell)), None)
-    if wrong is not None:
-        cell, label = cells[wrong], column.index[wrong]
-        where = label if isinstance(label, str) else f"row {label}"
-        kind = {int: "huge number", str: f"text that is not UTF-8, {shown(cell)}"}.get(
-            type(cell), type(cell).__name__
-        )
-        raise InputError(f"{column.name} of {where} is a {kind}; expected one text or one number in each cell")
+    for label, cell in zip(column.index, cells, strict=True):
+        if fault := _fault_of_cell(cell):
+            where = label if isinstance(label, str) else f"row {label}"
+            raise InputError(f"{column.name} of {where} is a {fault}; expected one text or one number in each cell")
     return pd.Series(cells, column.index, dtype=object, name=column.name)
 
 
-def _is_no_cell(cell: object) -> bool:
-    """Whether a cell holds several values, a number that not even Python could print, or half a character."""
+def _fault_of_cell(cell: object) -> str:
+    """Why no table can hold a cell; empty if one can."""
     if isinstance(cell, int):
-        return abs(cell) >= 2**63
-    if isinstance(cell, str):
-        return not cell.isascii() and fault_of(cell).endswith("is not UTF-8")
-    return hasattr(cell, "__len__") and not isinstance(cell, str)
+        return "huge number" if abs(cell) >= 2**63 else ""
+    if not isinstance(cell, str):
+        return type(cell).__name__ if hasattr(cell, "__len__") else ""
+    if len(cell) > _LONGEST_CELL:
+        return f"text of {len(cell):,} letters"
+    half = "" if cell.isascii() else fault_of(cell)
+    return f"text that is not UTF-8, {shown(cell)}" if half.endswith("is not UTF-8") else ""
 
 
 def as_text(column: pd.Series) -> pd.Series:

@@ -46,8 +46,8 @@ def build_graph(
     upstream: Upstream | None = None,
     settings: GraphSettings | None = None,
     *,
-    emb: Tensor | None = None,
-    x: Tensor | None = None,
+    emb: Tensor | np.ndarray | None = None,
+    x: Tensor | np.ndarray | None = None,
     out: str | Path | None = None,
     cache: str | Path | None = None,
     embedding: EmbeddingSettings | None = None,
@@ -64,8 +64,9 @@ def build_graph(
         table: clip table of N clips, with a split. It may have clips of shards, see `shard_table`.
         upstream: the model that embeds the clips; not needed with `emb`.
         settings: the rules that make clips neighbours.
-        emb: [N, D] embeddings to use instead of `upstream`.
-        x: [N, n_frames, n_mels] spectrograms to use, made with `features`.
+        emb: [N, D] embeddings to use instead of `upstream`, a tensor or an array; float32 in the graph.
+        x: [N, n_frames, n_mels] spectrograms to use, made with `features`, a tensor or an array; float16 or float32
+            in the graph.
         out: a `.npy` file for the spectrograms; the graph then maps them from disk.
         cache: folder for embeddings; see `Upstream.embed`.
         embedding: how `upstream` embeds the clips.
@@ -100,8 +101,10 @@ def build_graph(
             compile_nndescent()
         how: dict[str, Any] = {"features": features, "root": root, "device": device, "progress": progress}
         emb = embed_clips(table, upstream, embedding, cache=cache, **how)
+    emb = _as_tensor("emb", emb, 2, (torch.float32,))
     _check_rows("emb", emb, table)
     if x is not None:
+        x = _as_tensor("x", x, 3, (torch.float16, torch.float32))
         check_spectrograms(x, features, table)
 
     try:
@@ -243,6 +246,22 @@ def check_spectrograms(x: Tensor, features: LogMelSettings, table: pd.DataFrame)
     expected = (features.n_frames, features.n_mels)
     if x.shape[1:] != expected:
         raise InputError(f"x has spectrograms of shape {tuple(x.shape[1:])}, expected {expected} as in features")
+
+
+def _as_tensor(name: str, values: Any, rank: int, dtypes: tuple[torch.dtype, ...]) -> Tensor:
+    """A tensor on the CPU of one of some types; numbers of other types become the last of these types."""
+    try:
+        found = (
+            values.detach()
+            if isinstance(values, Tensor)
+            else torch.from_numpy(np.require(values, requirements=["C", "W"]))
+        )
+    except (TypeError, ValueError):
+        raise InputError(f"Bad {name} of type {type(values).__name__}, expected a tensor or an array") from None
+    if found.ndim != rank or found.is_complex() or found.dtype == torch.bool:
+        kind = str(found.dtype).removeprefix("torch.")
+        raise InputError(f"{name} is {list(found.shape)} of {kind}, expected {rank} dimensions of float32")
+    return found.cpu() if found.dtype in dtypes else found.cpu().to(dtypes[-1])
 
 
 def _check_rows(name: str, values: Tensor, table: pd.DataFrame) -> None:

@@ -76,6 +76,8 @@ def checked_arguments(given: dict[str, Any], n_nodes: int) -> dict[str, Any]:
     checked = LoaderArguments(**given)
     # PyG takes no `None` in place of some defaults; it makes the dataset and the collation itself.
     found = {name: value for name, value in checked.given.items() if name not in ("dataset", "collate_fn")}
+    if found.get("timeout") and not found.get("num_workers"):
+        raise InputError("timeout is for worker processes; give num_workers too, or leave timeout out")
     if found.get("input_nodes") is not None:
         found["input_nodes"] = checked_nodes(found["input_nodes"], n_nodes)
     if found.get("input_id") is not None:

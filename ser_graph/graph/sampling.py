@@ -45,11 +45,10 @@ class TopNeighborSampler(BaseSampler):
         weight_attr: str | None = None,
     ) -> None:
         kind = getattr(subgraph_type, "value", subgraph_type)
-        if kind not in ("directional", "bidirectional"):
-            way_out = "; for all edges among the sampled nodes, use data.subgraph(batch.n_id)"
+        if not isinstance(kind, str) or kind not in ("directional", "bidirectional"):
             raise InputError(
-                f"Bad subgraph_type {shown(kind)}, expected 'directional' or 'bidirectional'"
-                f"{way_out if kind == 'induced' else ''}"
+                f"Bad subgraph_type {shown(kind)}, expected 'directional' or 'bidirectional'; for all edges among "
+                "the sampled nodes, use data.subgraph(batch.n_id)"
             )
         if weight_attr is not None and (not isinstance(weight_attr, str) or weight_attr not in data):
             raise bad_value("weight_attr", weight_attr, data.keys())

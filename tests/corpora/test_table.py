@@ -95,6 +95,15 @@ def test_checking_shows_a_name_that_is_not_utf_8(make_clips):
     assert (problem.file, problem.detail) == (r"gr\udcfc.wav", "its name is not UTF-8; rename it")
 
 
+def test_what_is_too_long_to_be_read_again_is_refused(make_clips):
+    root = make_clips("a.wav")
+    frame = pd.DataFrame({"file": ["a.wav"], "emotion": ["fear"], "note": ["x" * 200_000]})
+    with pytest.raises(InputError, match=r"^note of row 0 is a text of 200,000 letters; expected one text"):
+        load_table(frame, root)
+    with pytest.raises(InputError, match=r"^The name of the column 'x+\.\.\. has 200,000 letters; rename"):
+        load_table(frame.rename(columns={"note": "x" * 200_000}), root)
+
+
 def test_columns_that_no_table_can_hold_are_shown(make_clips):
     columns = pd.Index(["file", "emotion", "no\udcfcte"], dtype=object)
     with pytest.raises(InputError, match=r"^The name of the column 'no\\udcfcte' is not UTF-8"):

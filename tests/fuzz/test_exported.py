@@ -29,7 +29,7 @@ def test_metadata(stored, trials, mutated_json):
             trials.expect(number, len(set(found["emotions"])) == len(found["emotions"]) > 0)
 
 
-def test_files(formats, tmp_path, trials, damaged):
+def test_files(formats, tmp_path, trials, damaged, capfd):
     rng, path = random.Random(1), tmp_path / "student.onnx"
     whole = (formats / "student.onnx").read_bytes()
     for number in range(200):
@@ -37,3 +37,4 @@ def test_files(formats, tmp_path, trials, damaged):
         model = trials(number, lambda: OnnxModel(path), most_bytes=MOST, naming=str(path))
         if model is not None:
             trials.expect(number, model.emotions == ["anger", "fear"] or len(model.emotions) == 2)
+    assert not "".join(capfd.readouterr()), "onnxruntime printed lines of its own"

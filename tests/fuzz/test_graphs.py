@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 
+import numpy as np
 import pytest
 
 from ser_graph.common.stages import MARK, Stage
@@ -42,6 +43,22 @@ def test_other_files(folder, trials, damaged, name):
             trials.expect(number, len(data.table) == data.num_nodes == 6)
     path.write_bytes(b"")
     trials("empty", lambda: load_graph(folder), most_bytes=MOST, naming=str(folder))
+
+
+def test_spectrograms(folder, trials):
+    """NaN anywhere in a file that is not the one that was checked; its mark may be anything."""
+    rng, path = random.Random(3), folder / "x.npy"
+    stored, whole = json.loads((folder / "meta.json").read_text("utf-8")), np.load(path)
+    for number in range(200):
+        x = whole.copy()
+        is_odd = rng.random() < 0.5
+        if is_odd:
+            x[tuple(rng.randrange(size) for size in x.shape)] = rng.choice([np.nan, np.inf, -np.inf])
+        np.save(path, x)
+        mark = rng.choice([None, 3, "x", [], {}, {"size": -1}, {"size": path.stat().st_size, "mtime_ns": 0}])
+        (folder / "meta.json").write_text(json.dumps({**stored, "x.npy": mark}), "utf-8")
+        data = trials(number, lambda: load_graph(folder), most_bytes=MOST, naming=str(folder))
+        trials.expect(number, (data is None) == is_odd)
 
 
 def test_stage_json(tmp_path, trials, mutated_json):

@@ -9,6 +9,7 @@ import unicodedata
 import pandas as pd
 import pytest
 
+from ser_graph.common.text import fault_of
 from ser_graph.corpora import load_table, read_table, write_table
 
 MOST = 2**24  # bytes; a table here has some hundred
@@ -38,6 +39,10 @@ ODD = [
         "a,b",
         "a;b",
         "\x1b[31mred",
+        "\x9b31mred",
+        "\x1b]0;title\x07",
+        "a\r\nb",
+        "9" * 10_000,
         "\u202eabc",
         "x" * 5_000,
         "x" * 200_000,
@@ -72,9 +77,10 @@ def as_csv(rows: list[list[str]], separator: str) -> str:
 
 
 def is_right(table: pd.DataFrame) -> bool:
-    """Whether all text is clean, the labels are of the vocabulary, and the stored table is the same."""
+    """Whether all text is clean and shown, and the labels are of the vocabulary."""
     text = table.select_dtypes(exclude="number").astype(object).to_numpy().ravel()
     clean = all(cell != cell or cell == unicodedata.normalize("NFC", cell).strip() != "" for cell in text)
+    clean = clean and not any(fault_of(name) for name in [*text[text == text], *table.index, *table.columns])
     known = set(table["emotion"].dropna()) <= {"fear", "anger", "happiness", "sadness"}
     return clean and known and set(table["split"].dropna()) <= {"train", "dev"}
 

@@ -367,3 +367,36 @@ def test_another_number_or_speed_of_copies_is_another_graph():
     emb = at_degrees(*range(6)).repeat(3, 1)
     tables = [table, with_copies(table, 1), with_copies(table, 2), with_copies(table, 2, seed=1)]
     assert len({data_hash(one, emb[: len(one)].float()) for one in tables}) == 4
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "int32"])
+def test_arrays_are_taken_for_tensors(toy_graph, tmp_path, kind):
+    how = {"epsilon": None, "n_neighbors": 3, "features": toy_graph.meta.features}
+    emb, x = (10 * toy_graph.emb).numpy().astype(kind), (10 * toy_graph.x).numpy().astype(kind)
+    np.save(tmp_path / "x.npy", x)
+    expected = build_graph(toy_graph.table, emb=torch.from_numpy(emb).float(), x=torch.from_numpy(x).float(), **how)
+    for array in (x, np.load(tmp_path / "x.npy", mmap_mode="r"), x[:, ::-1].copy()[:, ::-1]):
+        data = build_graph(toy_graph.table, emb=emb, x=array, **how)
+        assert data.emb.dtype == torch.float32
+        assert data.x.dtype == (torch.float16 if kind == "float16" else torch.float32)
+        assert torch.equal(data.x.float(), expected.x) and torch.equal(data.edge_index, expected.edge_index)
+        data.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("emb", 3, r"^emb is \[\] of int64, expected 2 dimensions of float32"),
+        ("emb", "x", "^Bad emb of type str, expected a tensor or an array"),
+        ("emb", [[1.0], ["a"]], "^Bad emb of type list"),
+        ("emb", np.zeros(120), r"^emb is \[120\] of float64"),
+        ("emb", np.zeros((120, 2), complex), "^emb is .* of complex128"),
+        ("x", np.zeros((120, 3)), "^x is .* expected 3 dimensions"),
+        ("x", np.zeros((120, 31, 64), bool), "^x is .* of bool"),
+        ("x", np.zeros((119, 31, 64)), "^x has 119 rows, expected 120"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_one_line(toy_graph, name, values, said):
+    arrays = {"emb": toy_graph.emb, "x": toy_graph.x, name: values}
+    with pytest.raises(InputError, match=said):
+        build_graph(toy_graph.table, **arrays, epsilon=None, features=toy_graph.meta.features)

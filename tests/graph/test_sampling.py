@@ -226,7 +226,7 @@ N = "expected a mask of 120 nodes, or numbers from 0 to 119$"
         ({"persistent_workers": True}, "^NeighborLoader cannot be made of these arguments: persistent_workers"),
         ({"sampler": [0], "shuffle": True}, "^NeighborLoader cannot be made of these arguments: sampler"),
         ({"disjoint": "x"}, "^Bad disjoint 'x'"),
-        ({"subgraph_type": "x"}, "^Bad subgraph_type 'x', expected 'directional' or 'bidirectional'$"),
+        ({"subgraph_type": "x"}, "^Bad subgraph_type 'x', expected 'directional' or 'bidirectional';"),
         ({"subgraph_type": 3}, "^Bad subgraph_type 3"),
         ({"weight_attr": 3}, "^Bad weight_attr 3"),
         ({"weight_attr": "emb"}, "^Bad emb of the graph, expected a finite weight for each of"),
