@@ -11,10 +11,11 @@ import pandas as pd
 
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.audio.sound_shards import find_shards
+from ser_graph.common.stages import MARK
 from ser_graph.errors import InputError
 from ser_graph.experiment.workers import Cluster, Part, run_here, run_on
 from ser_graph.upstream import EmbeddingSettings, Upstream, process_shards, shard_table
-from ser_graph.upstream.streams import SHARD_DONE, SHARD_LOCKS
+from ser_graph.upstream.streams import SHARD_LOCKS
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def prepare_shards(
         InputError: see `process_shards`.
     """
     shards = find_shards(source)
-    parts = [Part(one.name, out / one.name / SHARD_DONE, out / SHARD_LOCKS / one.name) for one in shards]
+    parts = [Part(one.name, out / one.name / MARK, out / SHARD_LOCKS / one.name) for one in shards]
     how: dict[str, Any] = {"out": out, "model": model, "embedding": embedding, "features": features}
     how["device"] = device
     if any(not part.is_finished for part in parts):

@@ -23,20 +23,20 @@ from ser_graph.audio.settings import SAMPLE_RATE, LogMelSettings
 from ser_graph.audio.sound_shards import find_shards, read_shard
 from ser_graph.common.csv_files import unprotected, write_csv
 from ser_graph.common.devices import pick_device
-from ser_graph.common.files import atomic_folder, read_json, write_json
-from ser_graph.common.locks import lock, lock_if_free
+from ser_graph.common.files import read_json, write_json
+from ser_graph.common.locks import lock_if_free
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import changed, with_settings
+from ser_graph.common.stages import MARK, Stage, asked_of, plain, refuse_difference
 from ser_graph.errors import InputError
 from ser_graph.upstream.embedding import check_layer, embed_waveforms
 from ser_graph.upstream.model import Upstream
 from ser_graph.upstream.settings import EmbeddingSettings
 
-SHARD_DONE = "shard.json"
-"""The file in the folder of a finished shard."""
 SHARD_LOCKS = ".locks"
 """The folder with a lock for each shard."""
-_SETTINGS = "settings.json"  # in the output folder: what all shards were made with
+_COSTS = "shard.json"  # in the folder of a shard
+_WAY_OUT = "choose another folder, or delete this one and run process_shards again"
 _AT_ONCE = 256  # clips embedded together
 
 
@@ -59,8 +59,8 @@ def process_shards(
     Args:
         source: a folder of WebDataset tar files or Parquet files, or one of them.
         out: a folder. It gets one folder for each shard: ``clips.csv`` (recording, start and end in seconds),
-            ``emb.npy`` [N, D] float32, ``x.npy`` [N, n_frames, n_mels] float16 and ``shard.json`` (hours of audio
-            and processor seconds of each step).
+            ``emb.npy`` [N, D] float32, ``x.npy`` [N, n_frames, n_mels] float16, ``shard.json`` (hours of audio and
+            processor seconds of each step) and ``stage.json`` (what it was made with).
         upstream: the model that embeds the clips.
         embedding: how it embeds them.
         features: settings of the log-mels.
@@ -78,16 +78,19 @@ def process_shards(
     embedding, features = changed(changes, embedding or EmbeddingSettings(), features or LogMelSettings())
     shards, folder = find_shards(source), Path(out).expanduser()
     check_layer(upstream, embedding.layer)
-    _claim_settings(folder, upstream, embedding, features)
+    asked = _asked(upstream, embedding, features)
+    stages = [Stage(folder / shard.name, asked, way_out=_WAY_OUT) for shard in shards]
+    for stage in stages:
+        stage.is_finished()  # before the work: it refuses a shard that was made with other settings
     upstream.model.to(pick_device(device)).eval()
     mine, bad = 0, list[InputError]()
-    for shard in progress_bar(shards, "shards", unit="shard", disable=not progress):
-        target = folder / shard.name
+    todo = list(zip(shards, stages, strict=True))
+    for shard, stage in progress_bar(todo, "shards", unit="shard", disable=not progress):
         with lock_if_free(folder / SHARD_LOCKS / shard.name) as taken:
-            if not taken or (target / SHARD_DONE).exists():
+            if not taken or stage.is_finished():
                 continue
             try:
-                _process(shard, target, upstream, embedding, features)
+                _process(shard, stage, upstream, embedding, features)
                 mine += 1
             except InputError as error:
                 bad.append(error)
@@ -112,7 +115,7 @@ def finished_shards(out: Path) -> list[Path]:
     Raises:
         InputError: no finished shard.
     """
-    found = sorted(path.parent for path in out.glob(f"*/{SHARD_DONE}"))
+    found = sorted(path.parent for path in out.glob(f"*/{MARK}"))
     if not found:
         raise InputError(f"No finished shard in {out}; run process_shards first")
     return found
@@ -127,17 +130,7 @@ def read_clips(shard: Path) -> pd.DataFrame:
 def shard_costs(out: str | Path) -> pd.DataFrame:
     """One row for each finished shard: clips, hours of audio, and processor seconds of each step."""
     done = finished_shards(Path(out).expanduser())
-    return pd.DataFrame([read_json(one / SHARD_DONE) for one in done], index=[one.name for one in done])
-
-
-def _claim_settings(
-    folder: Path, upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSettings
-) -> None:
-    """Begin a folder of shards that are made with these settings; refuse a folder of others."""
-    with lock(folder / SHARD_LOCKS, shown=folder):  # of two runs that start together, one writes
-        if not (folder / _SETTINGS).exists():
-            write_json(folder / _SETTINGS, _asked(upstream, embedding, features))
-    check_same_settings(folder, upstream, embedding, features)
+    return pd.DataFrame([read_json(one / _COSTS) for one in done], index=[one.name for one in done])
 
 
 def check_same_settings(
@@ -148,14 +141,9 @@ def check_same_settings(
     Raises:
         InputError: the folder is gone, or was made with another upstream, embedding or features.
     """
-    asked = _asked(upstream, embedding, features)
-    if not (path := folder / _SETTINGS).exists():
-        raise InputError(
-            f"No processed shards in {folder}; make the table again with shard_table, from their folder"
-        )
-    found = read_json(path)
-    if differ := [name for name, value in asked.items() if found.get(name) != value]:
-        raise InputError(f"{folder} was made with another {differ[0]}; choose another folder")
+    asked = plain(_asked(upstream, embedding, features))
+    for shard in finished_shards(folder):
+        refuse_difference(shard, asked_of(shard), asked, _WAY_OUT)
 
 
 def _asked(upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSettings) -> dict[str, Any]:
@@ -167,7 +155,7 @@ def _asked(upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSet
 
 
 def _process(
-    shard: Path, target: Path, upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSettings
+    shard: Path, stage: Stage, upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSettings
 ) -> None:
     clock, log_mel = _Clock(), LogMel(features)
     rows: list[dict[str, str | float]] = []
@@ -183,7 +171,7 @@ def _process(
         waiting.clear()
 
     recordings, samples = read_shard(shard), 0
-    with atomic_folder(target, SHARD_DONE) as part:
+    with stage.write() as part:
         while True:
             with clock.of("decode"):
                 name, waveform = next(recordings, (None, torch.empty(0)))
@@ -204,7 +192,7 @@ def _process(
         write_csv(pd.DataFrame(rows), part / "clips.csv", index=False)
         np.save(part / "emb.npy", torch.cat([emb for emb, _ in parts]).numpy())
         np.save(part / "x.npy", torch.cat([x for _, x in parts]).numpy())
-        write_json(part / SHARD_DONE, {"clips": len(rows), "hours": samples / SAMPLE_RATE / 3600, **clock.seconds})
+        write_json(part / _COSTS, {"clips": len(rows), "hours": samples / SAMPLE_RATE / 3600, **clock.seconds})
 
 
 class _Clock:

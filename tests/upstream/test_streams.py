@@ -102,7 +102,10 @@ def test_bad_input_is_one_line(tmp_path, upstream, wav, write_tar):
 
 def test_two_runs_with_different_settings_do_not_mix(shards, tmp_path, upstream):
     process(shards, tmp_path / "out", upstream)
-    with pytest.raises(InputError, match=r"out was made with another embedding; choose another folder$"):
+    with pytest.raises(
+        InputError,
+        match=r"0\.tar holds the result of other settings .*\(embedding\.layer: .*; choose another folder",
+    ):
         process(shards, tmp_path / "out", upstream, layer=1)
     assert process(shards, tmp_path / "out", upstream, batch_size=2) == 0  # it does not change the result
 
