@@ -265,10 +265,8 @@ def json_text(content: Any) -> str:
     r"""A value as indented JSON; what a terminal would obey is written as an escape of JSON, which changes nothing.
 
     Examples:
-        >>> print(json_text(["\u00e9\x9b31m"]))
-        [
-          "\u00e9\u009b31m"
-        ]
+        >>> json_text("anna\x9b31m")
+        '"anna\\u009b31m"'
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     if text.replace("\n", " ").isprintable():

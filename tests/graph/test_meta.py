@@ -13,7 +13,7 @@ from ser_graph.graph.settings import GraphSettings
 from ser_graph.upstream.settings import EmbeddingSettings
 
 TEXT = st.text(max_size=4)
-COUNT = st.integers(0, 2**70)
+COUNT = st.integers(0, 2**63 - 1)
 SHARE = st.floats(0, 1)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 METAS = st.builds(
