@@ -166,7 +166,7 @@ class _Run:
         self.own = {number: shards.load(number) for number in numbers}
         self.start = shards.starts[numbers[0]]
         self.y = torch.cat([shard.y for shard in self.own.values()])
-        self.sampler, self.edge_weight = self._edges()
+        self.sampler, self.neighbour, self.edge_weight = self._edges()
         known = [self._labelled(shard) for shard in self.own.values()]
         self.n_labelled = self._total(sum(int(one.sum()) for one in known))
         self.steps = max(math.ceil(self.n_labelled / settings.batch_size), settings.epoch_steps)
@@ -184,15 +184,15 @@ class _Run:
         self.history: list[dict[str, float]] = []
         self.step_number = 0
 
-    def _edges(self) -> tuple[TopNeighborSampler, Tensor]:
-        """The edges of all own seeds; neighbours keep their numbers in the whole graph."""
-        parts = []
-        for shard in self.own.values():
-            source, seed = shard.edge_index
-            parts.append(torch.stack([source, seed + shard.start - self.start]))
-        weight = torch.cat([shard.edge_weight for shard in self.own.values()])
-        data = Data(edge_index=torch.cat(parts, 1), edge_weight=weight, num_nodes=len(self.y))
-        return TopNeighborSampler(data, [self.settings.n_neighbors or -1]), weight
+    def _edges(self) -> tuple[TopNeighborSampler, Tensor, Tensor]:
+        """The edges of all own seeds; of each edge the neighbour, a number of the whole graph, and the weight."""
+        shards = self.own.values()
+        neighbour = torch.cat([shard.edge_index[0] for shard in shards])
+        seed = torch.cat([shard.edge_index[1] + shard.start - self.start for shard in shards])
+        weight = torch.cat([shard.edge_weight for shard in shards])
+        # The sampler only ranks the edges of each seed; most neighbours are no rows of this process.
+        data = Data(edge_index=torch.stack([seed, seed]), edge_weight=weight, num_nodes=len(self.y))
+        return TopNeighborSampler(data, [self.settings.n_neighbors or -1]), neighbour, weight
 
     def _training(self, shard: GraphShard) -> Tensor:
         return shard.train_mask | shard.val_mask if self.settings.protocol == "paper" else shard.train_mask
@@ -315,8 +315,8 @@ class _Run:
         """The own part of the neighbour loss: own seeds against the remembered outputs of their neighbours."""
         compared = getattr(outputs, self.settings.layer)
         bank.remember(rows, compared, self.step_number)
-        (neighbour, seed), edge = self.sampler.neighbors_of(rows)
-        others, written = bank.fetch(neighbour)
+        (_, seed), edge = self.sampler.neighbors_of(rows)
+        others, written = bank.fetch(self.neighbour[edge])
         known = written >= 0
         weight = self.edge_weight[edge][known] if self.settings.edge_weights else torch.ones(int(known.sum()))
         edge_index = torch.stack([torch.arange(int(known.sum())), seed[known]]).to(self.device)

@@ -404,7 +404,8 @@ def test_saved_labels_are_exact_and_no_formula(sounding_graph, open_page, tmp_pa
     with page.expect_download() as download:
         page.click("#save-labels")
     download.value.save_as(tmp_path / "labels.csv")
-    expected = table.assign(emotion=["fear", *table["emotion"][1:]])
+    shown = [name.replace("\u2028", r"\u2028") for name in names]  # control characters are shown, not obeyed
+    expected = table.assign(emotion=["fear", *table["emotion"][1:]], note=shown)
     pd.testing.assert_frame_equal(read_table(tmp_path / "labels.csv"), expected, check_dtype=False)
     with (tmp_path / "labels.csv").open(encoding="utf-8-sig", newline="") as file:
         assert not [cell for row in csv.reader(file) for cell in row if protected(unprotected(cell)) != cell]
