@@ -106,7 +106,7 @@ def _run_epochs(run: "_Run", place: Path | None, *, progress: bool) -> None:
 def asked_of_shards(settings: TrainingSettings, shards: GraphShards) -> dict[str, Any]:
     """All inputs that decide the result of `train_shards`, as JSON values."""
     return {
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.asked(),
         "starts": shards.starts,
         "graph": shards.meta.model_dump(mode="json"),
     }

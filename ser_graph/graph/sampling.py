@@ -211,7 +211,9 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
 
     def _get_iterator(self) -> Any:
         iterator = super()._get_iterator()
-        return iterator if self.filter_per_worker else _Ahead(iterator.iterator, self.filter_fn, self._request)
+        if self.filter_per_worker:
+            return _FromWorkers(iterator, lambda batch: batch)
+        return _Ahead(iterator.iterator, self.filter_fn, self._request)
 
     def _request(self, sampled: SamplerOutput) -> None:
         if isinstance(self.data.get("x"), Tensor):
@@ -226,6 +228,16 @@ class NeighborLoader(torch_geometric.loader.NeighborLoader):
         if x is not None and batch.x.is_floating_point():
             check_finite_rows(batch.x, out.node)
         return batch
+
+
+class _FromWorkers(DataLoaderIterator):
+    """The batches of worker processes; torch puts a traceback before the message of their errors, which goes."""
+
+    def __next__(self) -> Data:
+        try:
+            return super().__next__()
+        except InputError as error:
+            raise InputError(str(error).rstrip().rpartition("InputError: ")[2]) from None
 
 
 class _Ahead(DataLoaderIterator):

@@ -102,12 +102,14 @@ def test_numbers_of_numpy_and_torch(toy_graph):
     assert [batch.n_id.tolist() for batch in foreign] == [batch.n_id.tolist() for batch in plain]
 
 
-def test_spectrograms_that_are_not_finite_are_not_sampled(toy_graph):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_spectrograms_that_are_not_finite_are_not_sampled(toy_graph, workers):
     data = toy_graph.clone()
     data.x = data.x.clone()
     data.x[3, 0, 0] = torch.nan
-    with pytest.raises(InputError, match="The spectrogram of clip 3 holds NaN"):
-        list(NeighborLoader(data, [2], batch_size=8, input_nodes=torch.tensor([1, 3])))
+    loader = NeighborLoader(data, [2], batch_size=8, input_nodes=torch.tensor([1, 3]), num_workers=workers)
+    with pytest.raises(InputError, match=r"^The spectrogram of clip 3 holds NaN.*$"):
+        list(loader)
 
 
 def test_what_a_disjoint_batch_holds(toy_graph):
@@ -311,7 +313,7 @@ def test_workers_may_stay_on_one_core(toy_graph):
     with loader.enable_cpu_affinity([core]):
         iterator = iter(loader)
         next(iterator)
-        assert os.sched_getaffinity(iterator._workers[0].pid) == {core}
+        assert os.sched_getaffinity(iterator.iterator._workers[0].pid) == {core}
 
 
 def test_numbers_of_sampled_nodes_and_edges():
