@@ -1,6 +1,7 @@
 """Folders that one process holds."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -65,6 +66,23 @@ def test_a_killed_process_holds_nothing(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert (tmp_path / LOCK).exists()
+    with lock(tmp_path):
+        pass
+
+
+def test_containers_of_a_machine_share_the_lock(tmp_path):
+    """A process with numbers, mounts and a host name of its own, as in a container; `kill-child` ends it."""
+    apart = ["unshare", "--fork", "--pid", "--mount", "--uts", "--ipc", "--kill-child", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], check=False).returncode:
+        pytest.skip("needs unshare, and the right to use it")
+    command = [*apart, sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "held\n"
+            with pytest.raises(InputError, match=r"is in use by process 1 on "), lock(tmp_path):
+                pytest.fail("held twice")
+        finally:
+            process.kill()
     with lock(tmp_path):
         pass
 
