@@ -70,7 +70,7 @@ def test_a_killed_process_holds_nothing(tmp_path, holder):
         pass
 
 
-def test_containers_of_a_machine_share_the_lock(tmp_path):
+def test_containers_of_a_machine_share_the_lock(tmp_path, monkeypatch):
     """A process with numbers, mounts and a host name of its own, as in a container; `kill-child` ends it."""
     apart = ["unshare", "--fork", "--pid", "--mount", "--uts", "--ipc", "--kill-child", "--mount-proc"]
     if shutil.which("unshare") is None or subprocess.run([*apart, "true"], check=False).returncode:
@@ -83,6 +83,7 @@ def test_containers_of_a_machine_share_the_lock(tmp_path):
                 pytest.fail("held twice")
         finally:
             process.kill()
+    monkeypatch.setattr(locks, "_PATIENCE", 30.0)  # the process inside ends a moment later
     with lock(tmp_path):
         pass
 
