@@ -11,7 +11,13 @@ from ser_graph.evaluation.significance import bootstrap_difference
 
 DOCS = Path(__file__).parents[1] / "docs"
 SHARES = {"all labels": 1.0, "a tenth of the labels": 0.1, "2 % of the labels": 0.02}
-CORPORA = {"EMOVO": "emovo", "nEMO": "nemo", "ASED": "ased", "ASED without shortcuts": "ased-strict"}
+CORPORA = {
+    "EMOVO": "emovo",
+    "nEMO": "nemo",
+    "ASED": "ased",
+    "ASED without shortcuts": "ased-strict",
+    "ASED at an eighth of the width": "ased-eighth",
+}
 HEADING = re.compile(rf"^### (?P<corpus>{'|'.join(CORPORA)}), (?P<labels>{'|'.join(SHARES)})$")
 
 
