@@ -329,6 +329,7 @@ SHOWN = {
     BASELINE: "baseline",
     "NSL (the paper's loss and graph)": "the paper's neighbour loss",
     "distil+regress, joint": "distil+regress, all speech",
+    "distil+regress, joint, 60 epochs": "the same, 60 epochs",
     PROBE: "teacher's probe (not for a device)",
 }
 
