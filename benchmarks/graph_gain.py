@@ -356,7 +356,7 @@ def draw(tables: dict[str, dict[float, pd.DataFrame]], file: Path) -> None:
         ax.set_title(study.rpartition("-")[2], fontsize=10)
         ax.grid(alpha=0.3)
     panels[0].set_ylabel("UAR on speakers left out, %")
-    panels[0].legend(fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=8)
     figure.savefig(file)
 
 
