@@ -21,9 +21,10 @@ from ser_graph.errors import InputError
 def held(run: sharded._Run) -> int:
     """Bytes of the tensors of clips that a process holds or maps."""
     shards = [one for shard in run.own.values() for one in vars(shard).values() if hasattr(one, "nbytes")]
-    sampler = [run.sampler._permutation, run.sampler._source, run.sampler._start, run.edge_weight]
+    sampler = [run.sampler._permutation, run.sampler._source, run.sampler._start]
+    edges = [run.neighbour, run.edge_weight]
     bank = [] if run.bank is None else [run.bank.outputs, run.bank.written]
-    return sum(one.nbytes for one in [run.y, *shards, *sampler, *bank])
+    return sum(one.nbytes for one in [run.y, *shards, *sampler, *edges, *bank])
 
 
 def die_in(epoch: int) -> None:

@@ -1,9 +1,7 @@
 """Trainings on a graph in shards: four real processes against one, and one against `train` on the whole graph."""
 
 import json
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +34,9 @@ CELLS = {
 SCRIPT = Path(__file__).with_name("sharded_processes.py")
 
 
-def start(folder, out, *cells, processes=4):
-    many = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *(many if processes > 1 else []), SCRIPT, folder, out, *map(json.dumps, cells)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=600, env=environment, check=False
-    )
+@pytest.fixture(scope="module")
+def start(start_script):
+    return partial(start_script, SCRIPT, processes=4)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +49,7 @@ def stored(_toy_graph, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(stored, tmp_path_factory):
+def trained(start, stored, tmp_path_factory):
     """Folders with every cell, by one process and by four."""
     folders = {}
     for processes in (1, 4):
@@ -118,7 +112,7 @@ def test_one_batch_of_all_clips_is_that_of_the_whole_graph(toy_graph, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_the_run_and_fewer_processes_go_on(stored, trained, tmp_path):
+def test_a_killed_process_ends_the_run_and_fewer_processes_go_on(start, stored, trained, tmp_path):
     """One process of four is killed in the second epoch; two processes continue, and end with the same student."""
     cell = {**QUICK, **CELLS["nsl"], "checkpoint": "c"}
     killed = start(stored, tmp_path, {**cell, "die": 1})

@@ -1,9 +1,7 @@
 """Two real processes, started by torchrun and connected by gloo."""
 
 import json
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,13 +48,9 @@ CELLS = {
 SCRIPT = Path(__file__).with_name("several_processes.py")
 
 
-def start(graph, out, *cells, processes=2):
-    many = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *(many if processes > 1 else []), SCRIPT, graph, out, *map(json.dumps, cells)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=600, env=environment, check=False
-    )
+@pytest.fixture(scope="module")
+def start(start_script):
+    return partial(start_script, SCRIPT, processes=2)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +59,7 @@ def stored(_toy_graph, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(stored, tmp_path_factory):
+def trained(start, stored, tmp_path_factory):
     """Folders with every cell, by one process and by two."""
     folders = {}
     for processes in (1, 2):
@@ -110,7 +104,7 @@ def test_two_processes_end_with_the_student_of_one(trained, name):
 
 
 @pytest.mark.parametrize("name", ["memory_bank", "graph"])
-def test_a_killed_process_ends_the_run_and_a_restart_goes_on(stored, trained, tmp_path, name):
+def test_a_killed_process_ends_the_run_and_a_restart_goes_on(start, stored, trained, tmp_path, name):
     cell = {**QUICK, **CELLS[name], "checkpoint": "c"}
     killed = start(stored, tmp_path, {**cell, "die": 1})
     assert killed.returncode != 0
@@ -127,7 +121,7 @@ def test_a_killed_process_ends_the_run_and_a_restart_goes_on(stored, trained, tm
         assert torch.equal(value, weights[key]), key
 
 
-def test_processes_that_do_not_agree_do_not_begin(stored, tmp_path):
+def test_processes_that_do_not_agree_do_not_begin(start, stored, tmp_path):
     done = start(stored, tmp_path, {**QUICK, "disagree": True})
     assert done.returncode != 0
     assert "do not agree on data and settings" in done.stderr
