@@ -349,16 +349,20 @@ def build(
 
     If it ends without a graph, e.g. because epsilon leaves no edge, the next call uses the same embeddings.
 
+    To share the embedding and the search by faiss between processes:
+    torchrun --nproc-per-node 2 -m ser_graph build CORPUS FOLDER --out GRAPH ...
+
     All settings of the graph, the embeddings and the spectrograms: ser-graph settings build
     """
     from ser_graph.analysis import format_statistics, graph_card, graph_statistics
     from ser_graph.audio import LogMelSettings
+    from ser_graph.common.distributed import is_first
     from ser_graph.common.settings import changed
     from ser_graph.common.stages import Stage
-    from ser_graph.graph import GraphSettings, build_graph, load_graph
+    from ser_graph.graph import GraphSettings, load_graph
     from ser_graph.graph.building import asked_of_graph
     from ser_graph.graph.epsilon import NoEdgeError
-    from ser_graph.graph.storage import write_graph
+    from ser_graph.graph.stage import build_stage
     from ser_graph.upstream import EmbeddingSettings
 
     _check_out(out)
@@ -369,16 +373,13 @@ def build(
     table, model = _table(corpus, folder, skip_bad), _upstream(upstream)
     table = _with_shards(table, shards or [], how[0].center)
     stage = Stage(out, asked_of_graph(table, model, *how))
-    if not stage.is_finished():
-        with stage.work() as work:
-            objects = {"embedding": how[1], "features": how[2]}
-            kept = cache or _kept_embeddings(out)
-            try:
-                made = build_graph(table, model, how[0], **objects, cache=kept, out=work / "x.npy", device=device)
-            except NoEdgeError as error:
-                raise InputError(f"{error}; the embeddings are kept for the next call, see {kept}") from None
-            with stage.write() as part:
-                write_graph(made, part, x_file=work / "x.npy")
+    objects, kept = {"embedding": how[1], "features": how[2]}, cache or _kept_embeddings(out)
+    try:
+        build_stage(stage, table, model, how[0], **objects, cache=kept, device=device)
+    except NoEdgeError as error:
+        raise InputError(f"{error}; the embeddings are kept for the next call, see {kept}") from None
+    if not is_first():
+        return
     shutil.rmtree(_kept_embeddings(out), ignore_errors=True)
     data = load_graph(out)
     _show(f"{format_statistics(graph_statistics(data))}\n\n{fill(graph_card(data)['text'], 110)}")

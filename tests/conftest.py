@@ -1,10 +1,13 @@
 import copy
+import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -180,3 +183,17 @@ def call(monkeypatch, capsys):
         return stop.value.code or 0, captured.out, _PROGRESS.sub("", captured.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def start_script() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run a script with arguments (dictionaries become JSON), alone or as several processes of torchrun."""
+
+    def start(*arguments: Any, processes: int) -> "subprocess.CompletedProcess[str]":
+        many = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        given = [json.dumps(one) if isinstance(one, dict) else str(one) for one in arguments]
+        command = [sys.executable, *(many if processes > 1 else []), *given]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
+
+    return start

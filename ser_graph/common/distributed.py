@@ -96,6 +96,15 @@ class Processes:
         """The flag of the first process, for all: a shared folder may show a new file to one process only."""
         return bool(self.add(torch.tensor([float(flag and self.rank == 0)])))
 
+    def from_first(self, tensor: Tensor) -> Tensor:
+        """The tensor of the first process, for all; the others give one of the same shape, which is overwritten."""
+        if self.alone:
+            return tensor
+        tensor = tensor.contiguous()  # gloo sends the memory as it lies
+        with _broken_off():
+            dist.broadcast(tensor, 0)
+        return tensor
+
     def after_first(self, call: Callable[[], Result]) -> Result:
         """The result of a call that the first process makes before the others, which then find what it stored."""
         if self.rank > 0:

@@ -7,18 +7,17 @@ from typing import Any
 import pandas as pd
 
 from ser_graph.analysis import graph_card
-from ser_graph.common.distributed import is_first, processes
+from ser_graph.common.distributed import is_first
 from ser_graph.common.hashing import file_contents
 from ser_graph.common.stages import Stage
 from ser_graph.corpora.table import asked_of_clips
 from ser_graph.experiment.recipe import Recipe, UpstreamPart
 from ser_graph.experiment.shards import prepare_shards, without_single_clips
-from ser_graph.graph import ClipGraph, build_graph, load_graph
+from ser_graph.graph import ClipGraph, load_graph
 from ser_graph.graph.building import asked_of_graph
-from ser_graph.graph.storage import write_graph
+from ser_graph.graph.stage import build_stage
 from ser_graph.upstream import Upstream
 from ser_graph.upstream.model import write_upstream
-from ser_graph.upstream.shard_clips import embed_clips
 
 logger = logging.getLogger(__name__)
 
@@ -90,20 +89,10 @@ def prepare_graph(
     """The graph of a recipe: embed the clips and build it, unless this stage is finished."""
     how: dict[str, Any] = {"embedding": recipe.embedding, "features": recipe.features}
     how["shared_speakers"] = recipe.shared_speakers
-    stage, group = Stage(out / "graph", asked_of_graph(target, upstream, recipe.graph, **how)), processes()
-    if group.of_first(stage.is_finished()):
-        return load_graph(stage.folder)
-    if is_first():
-        logger.info("Building the graph of %d clips", len(target))
+    stage = Stage(out / "graph", asked_of_graph(target, upstream, recipe.graph, **how))
     run: dict[str, Any] = {"progress": progress, "device": device, "cache": out / "embeddings"}
-    with stage.work() as work:
-        emb = None
-        if not group.alone:  # all processes embed, then the first builds
-            emb = embed_clips(target, upstream, recipe.embedding, features=recipe.features, **run)
-        if is_first():
-            data = build_graph(target, upstream, recipe.graph, emb=emb, out=work / "x.npy", **how, **run)
-            with stage.write() as part:
-                write_graph(data, part, x_file=work / "x.npy")
-            logger.info("%s", graph_card(data)["text"])
-    group.wait()
-    return load_graph(stage.folder)
+    built = build_stage(stage, target, upstream, recipe.graph, **how, **run)
+    data = load_graph(stage.folder)
+    if built and is_first():
+        logger.info("%s", graph_card(data)["text"])
+    return data

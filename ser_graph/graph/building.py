@@ -8,7 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ser_graph.audio.mapped import map_array
 from ser_graph.audio.settings import LogMelSettings
+from ser_graph.common.distributed import ALONE, Processes, processes
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.provenance import environment
 from ser_graph.common.settings import changed, with_settings
@@ -60,6 +62,9 @@ def build_graph(
 ) -> ClipGraph:
     """Build the graph of a corpus: embed, find neighbours, filter edges, and add the spectrograms.
 
+    Under `torchrun`, all processes call this function. They share the embedding and the search by faiss, the first
+    process writes `out`, and all get the graph.
+
     Args:
         table: clip table of N clips, with a split. It may have clips of shards, see `shard_table`.
         upstream: the model that embeds the clips; not needed with `emb`.
@@ -107,15 +112,16 @@ def build_graph(
         x = _as_tensor("x", x, 3, (torch.float16, torch.float32))
         check_spectrograms(x, features, table)
 
+    group = processes()
     try:
-        edge_index, edge_weight, measured = find_edges(emb[nodes], table.iloc[nodes.numpy()], settings)
+        edge_index, edge_weight, measured = find_edges(emb[nodes], table.iloc[nodes.numpy()], settings, group)
     except NoEdgeError as error:
         lost = upstream is not None and cache is None
         kept = "; the attribute emb of this error holds the embeddings, for build_graph(..., emb=)" if lost else ""
         raise NoEdgeError(f"{error}{kept}", emb) from None
     measured = measured.replace(n_clips=int(originals(table).sum()))
     if x is None:
-        x = spectrograms(table, features, root=root, out=out, progress=progress)
+        x = _spectrograms_of_first(table, features, root, out, group, progress=progress)
     return assemble(
         table,
         emb,
@@ -129,6 +135,24 @@ def build_graph(
         upstream=UpstreamMeta.of(upstream.fingerprint(), upstream.info) if upstream else None,
         measured=measured,
     )
+
+
+def _spectrograms_of_first(
+    table: pd.DataFrame,
+    features: LogMelSettings,
+    root: str | Path | None,
+    out: str | Path | None,
+    group: Processes,
+    *,
+    progress: bool,
+) -> Tensor:
+    """The spectrograms of a table: in a file that the first process writes, or in the memory of each process."""
+    if out is None:
+        return spectrograms(table, features, root=root, progress=progress and group.rank == 0)
+    if group.rank == 0:
+        x = spectrograms(table, features, root=root, out=out, progress=progress)
+    group.wait()
+    return x if group.rank == 0 else map_array(Path(out).expanduser())
 
 
 def asked_of_graph(
@@ -183,8 +207,12 @@ def data_hash(table: pd.DataFrame, emb: Tensor) -> str:
     return content_hash(values, emb[torch.from_numpy(order)].contiguous().numpy().data.cast("B"))
 
 
-def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tuple[Tensor, Tensor, GraphMeasures]:
+def find_edges(
+    emb: Tensor, table: pd.DataFrame, settings: GraphSettings, group: Processes = ALONE
+) -> tuple[Tensor, Tensor, GraphMeasures]:
     """The edges among the clips in scope, from their embeddings [N, D], and the measurements of the search.
+
+    All processes of the group call this function with the same arguments.
 
     Returns:
         edge_index [2, E] in rows of `emb`, sorted by seed and then by descending similarity; edge_weight [E]; and
@@ -196,7 +224,7 @@ def find_edges(emb: Tensor, table: pd.DataFrame, settings: GraphSettings) -> tup
     rows = centred(emb, table, settings.center)
     groups = group_codes(table, settings.across)
     search: dict[str, Any] = {"method": settings.method, "seed": settings.seed, "n_jobs": settings.n_jobs}
-    ids, similarity = nearest_neighbours(rows, settings.n_neighbors, groups=groups, **search)
+    ids, similarity = nearest_neighbours(rows, settings.n_neighbors, groups=groups, processes=group, **search)
     epsilon = settings.epsilon
     if isinstance(epsilon, str):
         edges = _kept_edges(ids, similarity, None, mutual=settings.mutual)

@@ -11,10 +11,11 @@ from ser_graph.common.settings import changed, with_settings
 from ser_graph.common.stages import MARK, Stage, asked_of, plain, refuse_difference
 from ser_graph.corpora import ADAPTERS, load_corpus
 from ser_graph.errors import InputError, bad_value
-from ser_graph.graph.building import asked_of_graph, build_graph
+from ser_graph.graph.building import asked_of_graph
 from ser_graph.graph.meta import UpstreamMeta
 from ser_graph.graph.settings import GraphSettings
-from ser_graph.graph.storage import load_graph, write_graph
+from ser_graph.graph.stage import build_stage
+from ser_graph.graph.storage import load_graph
 from ser_graph.graph.stored import FILES
 from ser_graph.upstream import EmbeddingSettings, Upstream
 
@@ -114,11 +115,8 @@ class EmotionGraph(InMemoryDataset):
         how["shared_speakers"] = self._how["shared_speakers"]
         asked = {**asked_of_graph(table, self._upstream, self._settings, **how), "split": _name_of(self._split)}
         stage = Stage(self.processed_dir, asked, way_out=_WAY_OUT)
-        with stage.work() as work:
-            how = {"embedding": self._embedding, "features": self._features, **self._how}
-            data = build_graph(table, self._upstream, self._settings, out=work / "x.npy", **how)
-            with stage.write() as part:
-                write_graph(data, part, x_file=work / "x.npy")
+        how = {"embedding": self._embedding, "features": self._features, **self._how}
+        build_stage(stage, table, self._upstream, self._settings, **how)
 
     @staticmethod
     def _loaded(upstream: Upstream | str | Path) -> Upstream:

@@ -2,17 +2,20 @@
 
 The index is chosen by size. Vectors that are mapped from disk stay there: the index holds short codes of them, and
 the caller compares the candidates again with the vectors themselves.
+
+Several processes share one index: each holds the codes of its rows and searches among them for all rows. Then the
+processes exchange what they found.
 """
 
 import os
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ser_graph.audio.mapped import count_read, is_mapped, read_rows
+from ser_graph.common.distributed import ALONE, Processes
 from ser_graph.common.extras import optional_package
 
 _FLAT_BELOW = 20_000  # rows; below, a comparison with all rows takes a second and misses nothing
@@ -27,7 +30,7 @@ _BLOCK = 2**15  # rows added or searched at a time
 
 
 def faiss_candidates(
-    unit: Tensor, k: int, seed: int = 0, n_jobs: int | None = None
+    unit: Tensor, k: int, seed: int = 0, n_jobs: int | None = None, group: Processes = ALONE
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Candidates for the k nearest neighbours of all rows, block by block.
 
@@ -39,30 +42,29 @@ def faiss_candidates(
         k: neighbours wanted.
         seed: random seed of the training sample and of k-means.
         n_jobs: number of threads; None takes as many as torch.
+        group: the processes that search together. Each calls with the same rows, and gets the same blocks.
 
     Yields:
         [R] int64 ids of the rows, and [R, >= k] int64 ids of their candidates, -1 = none. The row itself may be
         among them. Each row comes once.
 
     Raises:
-        InputError: faiss is not installed.
+        InputError: faiss is not installed, or there are more processes than rows.
     """
     faiss = optional_package("faiss", "faiss")
     faiss.omp_set_num_threads(n_jobs or torch.get_num_threads())
     n, dim = unit.shape
-    recipe = index_recipe(n, dim, fits=not is_mapped(unit) and _fits_twice(unit))
-    index = faiss.index_factory(dim, recipe)  # by distance, which orders rows of length 1 as the cosine does
+    group.check_enough(n, "clips of a neighbour search")
+    recipe = index_recipe(n, dim, fits=group.of_first(not is_mapped(unit) and _fits_twice(unit)))
     wanted = min(k + 1 + _SPARE if recipe.endswith("Flat") else _WIDER * (k + 1), n)
-    ivf = None if recipe == "Flat" else faiss.extract_index_ivf(index)
-    if ivf is not None:
-        _train(index, ivf, unit, seed)
-    for rows in torch.arange(n).split(_BLOCK):
+    index = _trained(faiss, recipe, unit, seed, group)
+    share = group.share(n)
+    for rows in torch.arange(share.start, share.stop).split(_BLOCK):
         index.add(read_rows(unit, rows).numpy())
-    order = torch.arange(n) if ivf is None else _by_list(faiss, ivf)
-    for rows in order.split(_BLOCK):
-        found = index.search(read_rows(unit, rows).numpy(), wanted)[1]
-        yield rows, torch.from_numpy(found)
-        count_read(unit, found.size * unit.shape[1] * unit.itemsize)  # the caller has compared the candidates
+    for rows in _by_list(faiss, index, n, group).split(_BLOCK):
+        found = _search(faiss, index, read_rows(unit, rows), wanted, share.start, group)
+        yield rows, found
+        count_read(unit, found.numel() * dim * unit.itemsize)  # the caller has compared the candidates
 
 
 def index_recipe(n: int, dim: int, *, fits: bool) -> str:
@@ -98,17 +100,55 @@ def _fits_twice(unit: Tensor) -> bool:
     return unit.nbytes <= memory / 5
 
 
-def _train(index: Any, ivf: Any, unit: Tensor, seed: int) -> None:
-    ivf.nprobe = _PROBED
-    ivf.cp.niter, ivf.cp.seed = _ROUNDS, seed % 2**31
-    chosen = torch.randperm(len(unit), generator=torch.Generator().manual_seed(seed))
-    sample = chosen[: _TRAINING_ROWS * ivf.nlist].sort().values
-    index.train(read_rows(unit, sample).numpy())
+def _trained(faiss: Any, recipe: str, unit: Tensor, seed: int, group: Processes) -> Any:
+    """An empty index. The first process trains it, because k-means depends on the number of threads."""
+    index = faiss.index_factory(unit.shape[1], recipe)  # by distance: as the cosine, for rows of length 1
+    if recipe == "Flat":
+        return index
+    if group.rank == 0:
+        ivf = faiss.extract_index_ivf(index)
+        ivf.cp.niter, ivf.cp.seed = _ROUNDS, seed % 2**31
+        chosen = torch.randperm(len(unit), generator=torch.Generator().manual_seed(seed))
+        sample = chosen[: _TRAINING_ROWS * ivf.nlist].sort().values
+        index.train(read_rows(unit, sample).numpy())
+    if group.alone:
+        return index
+    stored = torch.from_numpy(faiss.serialize_index(index))
+    size = int(group.from_first(torch.tensor(len(stored))))
+    stored = group.from_first(stored if group.rank == 0 else torch.empty(size, dtype=torch.uint8))
+    return faiss.deserialize_index(stored.numpy())
 
 
-def _by_list(faiss: Any, ivf: Any) -> Tensor:
-    """[N] ids of all rows, list by list."""
-    lists = ivf.invlists
-    sizes = [lists.list_size(one) for one in range(ivf.nlist)]
-    ids = [faiss.rev_swig_ptr(lists.get_ids(one), size) for one, size in enumerate(sizes) if size]
-    return torch.from_numpy(np.concatenate(ids).astype(np.int64))
+def _by_list(faiss: Any, index: Any, n: int, group: Processes) -> Tensor:
+    """[N] ids of all rows, those of the first list first."""
+    ivf = faiss.try_extract_index_ivf(index)
+    if ivf is None:
+        return torch.arange(n)
+    list_of = torch.empty(ivf.ntotal, dtype=torch.int64)
+    for one in range(ivf.nlist):
+        if size := ivf.invlists.list_size(one):
+            list_of[torch.from_numpy(faiss.rev_swig_ptr(ivf.invlists.get_ids(one), size))] = one
+    return group.gather(list_of, n).argsort(stable=True)
+
+
+def _search(faiss: Any, index: Any, queries: Tensor, wanted: int, start: int, group: Processes) -> Tensor:
+    """[R, wanted] int64 ids of the rows that are the nearest by the index, -1 = none.
+
+    The index of this process holds the rows from `start`.
+    """
+    ivf, vectors = faiss.try_extract_index_ivf(index), queries.numpy()
+    if ivf is None:
+        distance, found = map(torch.from_numpy, index.search(vectors, wanted))
+    else:
+        if isinstance(index, faiss.IndexPreTransform):
+            vectors = index.chain.at(0).apply(vectors)
+        # To find the lists near a row costs more than to search them, so that each process does it for some rows.
+        near = ivf.quantizer.search(vectors[group.share(len(vectors))], min(_PROBED, ivf.nlist))
+        list_distance, lists = (group.gather(torch.from_numpy(one), len(vectors)).numpy() for one in near)
+        ivf.nprobe = lists.shape[1]
+        distance, found = map(torch.from_numpy, ivf.search_preassigned(vectors, wanted, lists, list_distance))
+    if group.alone:
+        return found
+    found = found.where(found < 0, found + start)
+    distance, found = (group.gather(one[None], group.size).movedim(0, 1).flatten(1) for one in (distance, found))
+    return found.gather(1, distance.topk(wanted, largest=False).indices)

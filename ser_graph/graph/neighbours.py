@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ser_graph.audio.mapped import count_read, empty_beside
+from ser_graph.common.distributed import ALONE, Processes
 from ser_graph.errors import InputError, bad_value
 from ser_graph.graph.faiss_search import faiss_candidates
 from ser_graph.graph.settings import Search
@@ -133,6 +134,7 @@ def nearest_neighbours(
     seed: int = 0,
     n_jobs: int | None = None,
     groups: Tensor | None = None,
+    processes: Processes = ALONE,
 ) -> Neighbours:
     """The k most similar other rows of each row; min(k, N - 1) if there are fewer.
 
@@ -150,6 +152,8 @@ def nearest_neighbours(
         groups: [N, G] int64 codes; neighbours must differ in each column; -1 differs from all codes. NN-descent
             and faiss do not use groups, so they search more candidates. A row with too few candidates is compared
             with all rows.
+        processes: the processes that call this function with the same rows; all get the same result. They share the
+            search by faiss; the first process alone does the other searches.
 
     Examples:
         >>> emb = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
@@ -166,18 +170,39 @@ def nearest_neighbours(
     k = min(k, max(n - 1, 0))
     if k == 0:
         return Neighbours(torch.empty(n, 0, dtype=torch.int64), torch.empty(n, 0))
-    resolved = resolve_method(method, n)
-    if resolved == "exact":
-        return rank(unit, exact_candidates(unit, torch.arange(n), k, groups), k, groups)
-    wanted = k if groups is None else _WIDER * k
-    if resolved == "faiss":
-        parts = faiss_candidates(unit, wanted, seed, n_jobs)
+    if resolve_method(method, n) == "faiss":
+        return _by_faiss(unit, k, seed, n_jobs, groups, processes)
+    if processes.rank == 0:
+        found = _in_memory(unit, k, method, seed, n_jobs, groups)
     else:
-        parts = iter([(torch.arange(n), nndescent_candidates(unit, wanted, seed, n_jobs))])
-    ids, similarity = torch.empty(n, k, dtype=torch.int64), torch.empty(n, k)
-    for rows, candidates in parts:
-        ids[rows], similarity[rows] = _ranked_or_compared(unit, rows, candidates, k, groups)
+        found = Neighbours(torch.empty(n, k, dtype=torch.int64), torch.empty(n, k))
+    return Neighbours(*map(processes.from_first, found))
+
+
+def _in_memory(
+    unit: Tensor, k: int, method: str, seed: int, n_jobs: int | None, groups: Tensor | None
+) -> Neighbours:
+    rows = torch.arange(len(unit))
+    if resolve_method(method, len(unit)) == "exact":
+        return rank(unit, exact_candidates(unit, rows, k, groups), k, groups)
+    candidates = nndescent_candidates(unit, _candidates_wanted(k, groups), seed, n_jobs)
+    return _ranked_or_compared(unit, rows, candidates, k, groups)
+
+
+def _by_faiss(
+    unit: Tensor, k: int, seed: int, n_jobs: int | None, groups: Tensor | None, processes: Processes
+) -> Neighbours:
+    """Each process holds its part of the index, and compares the candidates of its share of each block."""
+    ids, similarity = torch.empty(len(unit), k, dtype=torch.int64), torch.empty(len(unit), k)
+    for rows, candidates in faiss_candidates(unit, _candidates_wanted(k, groups), seed, n_jobs, processes):
+        mine = processes.share(len(rows))
+        found = _ranked_or_compared(unit, rows[mine], candidates[mine], k, groups)
+        ids[rows], similarity[rows] = (processes.gather(one, len(rows)) for one in found)
     return Neighbours(ids, similarity)
+
+
+def _candidates_wanted(k: int, groups: Tensor | None) -> int:
+    return k if groups is None else _WIDER * k
 
 
 def _ranked_or_compared(

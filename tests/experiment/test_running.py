@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -167,7 +166,7 @@ def test_nothing_looks_finished_before_all_is(toy_recipe, a_copy, monkeypatch, s
 
 
 @pytest.mark.parametrize("kind", ["split", "folds"])
-def test_two_processes_of_torchrun_make_the_run_of_one(toy_recipe, speech, tmp_path, kind):
+def test_two_processes_of_torchrun_make_the_run_of_one(toy_recipe, speech, tmp_path, kind, start_script):
     """Every stage is there once, and the students come from the same steps."""
     training = {"epochs": 2, "epoch_steps": 1, "precision": "float32", "augment": "none", "normalise": "corpus"}
     # Adam's first steps are the signs of gradients: at its usual rate, roundings grow.
@@ -178,13 +177,8 @@ def test_two_processes_of_torchrun_make_the_run_of_one(toy_recipe, speech, tmp_p
         recipe = make_recipe({**recipe_values(recipe), "folds": 3})
     file = tmp_path / "recipe.toml"
     file.write_text(tomli_w.dumps(recipe_values(recipe)))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
-    for name, start in (("one", [sys.executable, "-m"]), ("two", together)):
-        command = [*start, "ser_graph", "run", file, "--out", tmp_path / name]
-        done = subprocess.run(
-            list(map(str, command)), capture_output=True, text=True, timeout=500, env=environment, check=False
-        )
+    for number, name in enumerate(("one", "two"), 1):
+        done = start_script("-m", "ser_graph", "run", file, "--out", tmp_path / name, processes=number)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("Run folder") == 1
     graphs = [load_graph(tmp_path / name / "graph") for name in ("one", "two")]
