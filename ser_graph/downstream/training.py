@@ -7,7 +7,6 @@ Under ``torchrun`` or ``accelerate``, the processes share each batch. The result
 import copy
 import math
 import time
-import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +24,7 @@ from ser_graph.common.hashing import content_hash
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import Record, with_settings
 from ser_graph.common.stages import working
+from ser_graph.common.warning import warn
 from ser_graph.corpora import originals
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.batches import LabelledBatches, balance
@@ -299,7 +299,7 @@ class _Run:
         if not math.isfinite(row["loss"]):
             raise InputError(f"The loss is not finite in epoch {number + 1}; lower learning_rate or alpha")
         if self.settings.learns_from == "nsl" and counted["covered"] == 0 and number == 0:
-            warnings.warn("No training clip has a neighbour: alpha has no effect; lower epsilon", stacklevel=3)
+            warn("No training clip has a neighbour: alpha has no effect; lower epsilon")
         row.update(self._measure_on_dev())
         row["seconds"] = time.perf_counter() - start
         self.history.append(row)
@@ -462,10 +462,9 @@ def _check(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingS
             "has; build a graph with more neighbours"
         )
     if settings.protocol == "paper" and graph.scope == "train":
-        warnings.warn(
+        warn(
             "protocol='paper' also trains on dev, but dev clips have no edges in this graph; build the graph with "
-            "scope='train+dev'",
-            stacklevel=3,
+            "scope='train+dev'"
         )
     if settings.transductive:
         return

@@ -1,6 +1,5 @@
 """Model + clips or recordings -> probabilities. For an exported model, torch is not imported."""
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
@@ -13,6 +12,7 @@ import pandas as pd
 from ser_graph.common.csv_files import write_csv
 from ser_graph.common.files import atomic_file
 from ser_graph.common.progress import progress_bar
+from ser_graph.common.warning import warn
 from ser_graph.corpora.predictions import prediction_table
 from ser_graph.edge.loading import load_model
 from ser_graph.edge.models import Model
@@ -180,11 +180,11 @@ def _predict_recordings(
             if is_one or isinstance(error, ModelError):
                 raise
             unreadable[name] = str(error) if isinstance(error, SoundError) else f"{name}: {error}"
-            warnings.warn(unreadable[name], stacklevel=3)
+            warn(unreadable[name])
         else:
             predictions[name] = [prediction for prediction, _ in windows]
             if all(window.silent for window in predictions[name]):
-                warnings.warn(f"{name} is silence; was the microphone switched on?", stacklevel=3)
+                warn(f"{name} is silence; was the microphone switched on?")
             voice = windows[-1][1] if one_voice else voice
     bar.close()
     if not recordings:

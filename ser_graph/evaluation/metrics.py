@@ -1,6 +1,5 @@
 """Predictions -> accuracy and UAR, with intervals for clips that depend on one another within a speaker."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, confusion_matrix as _confusion_matrix, recall_score
 
 from ser_graph.common.csv_files import unprotected
+from ser_graph.common.warning import warn
 from ser_graph.errors import InputError, shorten
 
 TAILS = (0.025, 0.975)
@@ -35,10 +35,9 @@ def evaluate(predictions: pd.DataFrame, *, n_resamples: int = 2000, seed: int = 
     mixed = known.sample(frac=1, random_state=seed)  # in file order, a batch would contain few classes
     bounds = bootstrap(known, n_resamples=n_resamples, seed=seed)
     if bounds["uar"]["uar_low"] is None:
-        warnings.warn(
+        warn(
             f"No interval: all {len(known):,} clips are of one speaker, and the interval is drawn over speakers; "
-            "test on clips of at least two speakers",
-            stacklevel=2,
+            "test on clips of at least two speakers"
         )
     scored = point_scores(known)
     return {

@@ -17,6 +17,7 @@ from ser_graph.graph import ClipGraph, load_graph
 from ser_graph.graph.building import asked_of_graph
 from ser_graph.graph.stage import build_stage
 from ser_graph.upstream import Upstream
+from ser_graph.upstream.embedding import check_layer
 from ser_graph.upstream.model import write_upstream
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def prepare_upstream(
         return Upstream.from_pretrained(stage.folder)
     with stage.work() as work:
         upstream = Upstream.from_pretrained(part.model, seed=part.seed)
+        check_layer(upstream, recipe.embedding.layer)  # before the long fine-tuning
         logger.info("Fine-tuning %s on %s", part.model, source.attrs["corpus"])
         upstream.finetune(source, part.finetuning, checkpoints=work, device=device, progress=progress)
         with stage.write() as written:

@@ -23,6 +23,7 @@ from ser_graph.common.locks import lock_if_free
 from ser_graph.common.memory import keep_freed_memory
 from ser_graph.common.processes import safe_imports
 from ser_graph.common.progress import progress_bar
+from ser_graph.common.warning import warn
 from ser_graph.errors import InputError, bad_value, one_line
 
 CLUSTERS = ("slurm", "local")
@@ -232,4 +233,4 @@ def _recorded() -> Iterator[Said]:
 
 def _repeat(said: Said) -> None:
     for message, category in said:
-        warnings.warn(message, category, stacklevel=2)
+        warn(message, category)

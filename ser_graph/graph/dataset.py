@@ -116,7 +116,7 @@ class EmotionGraph(InMemoryDataset):
         asked = {**asked_of_graph(table, self._upstream, self._settings, **how), "split": _name_of(self._split)}
         stage = Stage(self.processed_dir, asked, way_out=_WAY_OUT)
         how = {"embedding": self._embedding, "features": self._features, **self._how}
-        build_stage(stage, table, self._upstream, self._settings, **how)
+        build_stage(stage, table, self._upstream, self._settings, anew=True, **how)
 
     @staticmethod
     def _loaded(upstream: Upstream | str | Path) -> Upstream:

@@ -1,13 +1,13 @@
 """The effect of epsilon on a graph: similarities, coverage, and a warning if epsilon is useless."""
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ser_graph.common.warning import warn
 from ser_graph.errors import InputError
 from ser_graph.graph.meta import GraphMeasures, SimilarityHistogram
 from ser_graph.graph.neighbours import pair_similarity
@@ -153,15 +153,13 @@ def check_epsilon(measured: GraphMeasures, n_edges_above: Callable[[float | None
     if measured.n_edges == 0:
         raise NoEdgeError(f"epsilon={epsilon} leaves no edge: {seen}")
     if measured.coverage < 0.1:
-        warnings.warn(
+        warn(
             f"epsilon={epsilon} leaves only {measured.coverage:.1%} of the clips with a neighbour: {seen}",
             UselessEpsilon,
-            stacklevel=4,
         )
     elif measured.pairs_above_epsilon > 0.5:
-        warnings.warn(
+        warn(
             f"epsilon={epsilon} has little effect: {measured.pairs_above_epsilon:.0%} of random pairs are above "
             f"it; {seen}",
             UselessEpsilon,
-            stacklevel=4,
         )

@@ -15,7 +15,15 @@ from ser_graph.upstream import Upstream
 logger = logging.getLogger(__name__)
 
 
-def build_stage(stage: Stage, table: pd.DataFrame, upstream: Upstream, settings: GraphSettings, **how: Any) -> bool:
+def build_stage(
+    stage: Stage,
+    table: pd.DataFrame,
+    upstream: Upstream,
+    settings: GraphSettings,
+    *,
+    anew: bool = False,
+    **how: Any,
+) -> bool:
     """Build the graph of a stage and store it, unless the stage is finished.
 
     Under `torchrun`, all processes call this function. They build together, and the first process stores the graph.
@@ -25,13 +33,14 @@ def build_stage(stage: Stage, table: pd.DataFrame, upstream: Upstream, settings:
         table: as in `build_graph`.
         upstream: as in `build_graph`.
         settings: as in `build_graph`.
+        anew: replace a result, which may be that of another request.
         **how: other arguments of `build_graph`, without `out`.
 
     Returns:
         Whether the graph was built now.
     """
     group = processes()
-    if group.of_first(stage.is_finished()):
+    if not anew and group.of_first(stage.is_finished()):
         return False
     if group.rank == 0:
         logger.info("Building the graph of %d clips", len(table))

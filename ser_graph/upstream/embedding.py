@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +20,7 @@ from ser_graph.common.distributed import is_first, processes
 from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash
 from ser_graph.common.progress import progress_bar
+from ser_graph.common.warning import warn
 from ser_graph.corpora.adapter import check_is_clip_table
 from ser_graph.errors import InputError
 from ser_graph.upstream.settings import EmbeddingSettings, Layer, OneLayer
@@ -46,6 +46,7 @@ def embed(
     if not len(table):
         raise InputError("No clip to embed; give a table with clips")
     check_layer(upstream, settings.layer)
+    warn_if_untrained(upstream, settings.layer)
     group = processes()
     group.check_enough(len(table), "clips to embed")
     share = group.share(len(table))
@@ -100,24 +101,23 @@ def length_in_samples(upstream: "Upstream", seconds: float) -> int:
 
 
 def check_layer(upstream: "Upstream", layer: Layer) -> None:
-    """Refuse a layer that the model lacks; warn of one that is not trained."""
+    """Refuse a layer that the model lacks."""
     n_layers = upstream.n_layers
     for one in _listed(layer):
         if one != "projector" and not (isinstance(one, int) and -n_layers - 1 <= one <= n_layers):
             raise InputError(f"Bad layer {one!r}, expected 'projector', or a layer from 0 to {n_layers}")
-    _warn_of_random_projector(upstream, layer)
 
 
-def _warn_of_random_projector(upstream: "Upstream", layer: Layer) -> None:
+def warn_if_untrained(upstream: "Upstream", layer: Layer) -> None:
+    """Warn of a layer with random weights, whose embeddings say nothing."""
     untrained = set(upstream.info.get("untrained", ()))
     first = "fine-tune it first (upstream.finetune, or ser-graph finetune)"
     if untrained.issuperset(upstream.model.state_dict()):
-        warnings.warn(f"No layer of this upstream is trained: its embeddings are random; {first}", stacklevel=4)
+        warn(f"No layer of this upstream is trained: its embeddings are random; {first}")
     elif any(key.startswith("projector.") for key in untrained) and "projector" in _listed(layer):
-        warnings.warn(
+        warn(
             f"The projector of this upstream is untrained: its embeddings are random; {first}, or embed with the "
-            "mean of a layer of its encoder (layer=-1, or --layer -1)",
-            stacklevel=4,
+            "mean of a layer of its encoder (layer=-1, or --layer -1)"
         )
 
 

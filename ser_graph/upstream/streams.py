@@ -29,7 +29,7 @@ from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import changed, with_settings
 from ser_graph.common.stages import MARK, Stage, asked_of, plain, refuse_difference
 from ser_graph.errors import InputError
-from ser_graph.upstream.embedding import check_layer, embed_waveforms
+from ser_graph.upstream.embedding import check_layer, embed_waveforms, warn_if_untrained
 from ser_graph.upstream.model import Upstream
 from ser_graph.upstream.settings import EmbeddingSettings
 
@@ -78,14 +78,13 @@ def process_shards(
     embedding, features = changed(changes, embedding or EmbeddingSettings(), features or LogMelSettings())
     shards, folder = find_shards(source), Path(out).expanduser()
     check_layer(upstream, embedding.layer)
+    warn_if_untrained(upstream, embedding.layer)
     asked = _asked(upstream, embedding, features)
-    stages = [Stage(folder / shard.name, asked, way_out=_WAY_OUT) for shard in shards]
-    for stage in stages:
-        stage.is_finished()  # before the work: it refuses a shard that was made with other settings
+    todo = _unfinished(shards, folder, asked)
     upstream.model.to(pick_device(device)).eval()
     mine, bad = 0, list[InputError]()
-    todo = list(zip(shards, stages, strict=True))
-    for shard, stage in progress_bar(todo, "shards", unit="shard", disable=not progress):
+    for shard in progress_bar(todo, "shards", unit="shard", disable=not progress):
+        stage = Stage(folder / shard.name, _asked_of_shard(shard, asked), way_out=_WAY_OUT)
         with lock_if_free(folder / SHARD_LOCKS / shard.name) as taken:
             if not taken or stage.is_finished():
                 continue
@@ -143,7 +142,9 @@ def check_same_settings(
     """
     asked = plain(_asked(upstream, embedding, features))
     for shard in finished_shards(folder):
-        refuse_difference(shard, asked_of(shard), asked, _WAY_OUT)
+        before = asked_of(shard)
+        before.pop("bytes", None)  # the sounds may be gone
+        refuse_difference(shard, before, asked, _WAY_OUT)
 
 
 def _asked(upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSettings) -> dict[str, Any]:
@@ -152,6 +153,20 @@ def _asked(upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSet
         "embedding": embedding.asked(),
         "features": features.asked(),
     }
+
+
+def _asked_of_shard(shard: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    return {**asked, "bytes": shard.stat().st_size}  # its hash would take as long as a second pass over the audio
+
+
+def _unfinished(shards: list[Path], folder: Path, asked: dict[str, Any]) -> list[Path]:
+    """The shards without a result; refuses, before any work, a result of other settings or of another shard."""
+    finished = {path.parent.name for path in folder.glob(f"*/{MARK}")}
+    for shard in shards:
+        if shard.name in finished:
+            now = plain(_asked_of_shard(shard, asked))
+            refuse_difference(folder / shard.name, asked_of(folder / shard.name), now, _WAY_OUT)
+    return [shard for shard in shards if shard.name not in finished]
 
 
 def _process(

@@ -9,9 +9,9 @@ from ser_graph.analysis import graph_card
 from ser_graph.common.settings import parse_changes
 from ser_graph.corpora import originals
 from ser_graph.errors import InputError
-from ser_graph.experiment import graph as stages_of_graph, prepare_graph, prepare_target
+from ser_graph.experiment import prepare_graph, prepare_target
 from ser_graph.experiment.recipe_files import load_recipe, make_recipe, recipe_values
-from ser_graph.graph import GraphSettings, build_graph, load_graph
+from ser_graph.graph import GraphSettings, build_graph, load_graph, stage as stage_module
 from ser_graph.upstream import Upstream
 
 SMALLEST = {"name": "x", "target": {"corpus": "synthetic"}, "upstream": {"finetune": False}}
@@ -83,7 +83,7 @@ def test_a_run_builds_the_graph_that_the_library_builds(plain, tmp_path):
 def test_a_graph_is_found_again_by_all_that_was_asked(plain, tmp_path, monkeypatch):
     recipe = plain()
     first = graph_of(recipe, tmp_path)
-    monkeypatch.setattr(stages_of_graph, "build_graph", None)
+    monkeypatch.setattr(stage_module, "build_graph", None)
     assert torch.equal(graph_of(recipe, tmp_path).edge_index, first.edge_index)
     for options in ({"center": "corpus"}, {"mutual": True}, {"seed": 1}):
         other = plain(graph={"epsilon": "none", "n_neighbors": 6, **options})

@@ -9,7 +9,7 @@ from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import speaker_split
 from ser_graph.corpora.synthetic import making
 from ser_graph.errors import InputError
-from ser_graph.graph import ClipGraph, EmotionGraph, GraphSettings, dataset as dataset_module
+from ser_graph.graph import ClipGraph, EmotionGraph, GraphSettings, stage as stage_module
 from ser_graph.upstream import EmbeddingSettings, Upstream
 
 SETTINGS = {
@@ -37,7 +37,7 @@ def never_builds(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("built anew")
 
-    monkeypatch.setattr(dataset_module, "build_graph", refuse)
+    monkeypatch.setattr(stage_module, "build_graph", refuse)
 
 
 @pytest.mark.filterwarnings("error", "ignore:No layer of this upstream is trained")

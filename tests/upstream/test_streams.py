@@ -47,9 +47,12 @@ def test_a_finished_shard_is_not_read_again(shards, tmp_path, upstream):
     process(shards, tmp_path / "out", upstream)
     (tmp_path / "out/1.tar/shard.json").unlink()  # as if it were not finished: only the mark counts
     shutil.rmtree(tmp_path / "out/1.tar")
-    (shards / "0.tar").write_bytes(b"would be refused")
+    (shards / "0.tar").write_bytes(b"x" * (shards / "0.tar").stat().st_size)  # would be refused
     assert process(shards, tmp_path / "out", upstream) == 1
     assert process(shards, tmp_path / "out", upstream) == 0
+    (shards / "0.tar").write_bytes(b"another shard of this name")
+    with pytest.raises(InputError, match=r"0\.tar holds .*\(bytes: \d+ before, 26 now\); choose"):
+        process(shards, tmp_path / "out", upstream)
 
 
 def test_parquet_shards_give_the_same_recordings(shards, tmp_path, recording, wav):
