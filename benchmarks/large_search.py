@@ -9,9 +9,9 @@ per clip: the search writes the vectors of length 1 to a second file. The vector
 
 Each size runs in a process of its own, or in several that share the index. `search` is everything from the mapped
 file to the ranked neighbours: scaling, training of the index, adding, searching, exact similarities. `CPU` are its
-processor seconds, the sum over the processes; they change less on a busy machine. `own` is the peak of the memory of a process (RssAnon),
-`all` the peak with the mapped pages that were resident at that time; the largest of the processes. Recall@9 is
-against exact search, for 500 clips.
+processor seconds, the sum over the processes; they change less on a busy machine. `own` is the peak of the memory
+of a process (RssAnon), `all` the peak with the mapped pages that were resident at that time; the largest of the
+processes. Recall@9 is against exact search, for 500 clips.
 """
 
 import argparse
