@@ -65,6 +65,12 @@ def originals(table: pd.DataFrame) -> np.ndarray:
     return table["copy_of"].isna().to_numpy(copy=True) if "copy_of" in table else np.ones(len(table), bool)
 
 
+def corpus_originals(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """[N] bool: the original clips of the same corpora as some clips [N] bool; all originals without a corpus."""
+    original = originals(table)
+    return original & table["corpus"].isin(set(table["corpus"][rows])).to_numpy() if "corpus" in table else original
+
+
 def split_of_copies(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the split of each copy updated after a new split of the originals."""
     if "copy_of" not in table:

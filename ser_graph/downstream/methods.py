@@ -101,13 +101,17 @@ class NeighbourLoss(_Comparing):
         return self.strategy.factor * found
 
 
+def regression_head(width: float, size: int) -> nn.Sequential:
+    """The head of two layers that predicts the teacher's embedding [., size] from `fc1`."""
+    return nn.Sequential(nn.Linear(scaled(FC1, width), HIDDEN), nn.GELU(), nn.Linear(HIDDEN, size))
+
+
 class Regress(Method):
     """``"regress"``: a head of two layers on `fc1` predicts the teacher's embedding; see `regression_loss`."""
 
     def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
         super().__init__(view, settings)
-        width, size = scaled(FC1, settings.width), view.teacher.shape[1]
-        self.head = nn.Sequential(nn.Linear(width, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, size))
+        self.head = regression_head(settings.width, view.teacher.shape[1])
 
     def loss(self, step: Step, batch: Any) -> Tensor:
         """See `Method.loss`."""

@@ -15,16 +15,17 @@ A checkpoint is a folder:
 import copy
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.data import Data
 
 from ser_graph.audio.mapped import read_rows
-from ser_graph.audio.standardise import COUNT, MEAN, VARIANCE, Standardise, speaker_voices
+from ser_graph.audio.standardise import Voices
 from ser_graph.common.devices import autocast, pick_device
 from ser_graph.common.distributed import Processes, is_first, processes
 from ser_graph.common.files import atomic_file
@@ -35,13 +36,16 @@ from ser_graph.common.stages import working
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import FC1, Output, scaled
 from ser_graph.downstream.batches import LabelledBatches, balance
-from ser_graph.downstream.losses import neighbour_loss
+from ser_graph.downstream.losses import distillation_loss, neighbour_loss, regression_loss
+from ser_graph.downstream.methods import TEMPERATURE, regression_head
 from ser_graph.downstream.optimisation import COUNTED, Average, counting, make_optimiser, rate_at
 from ser_graph.downstream.prediction import predict_outputs
-from ser_graph.downstream.settings import TrainingSettings
+from ser_graph.downstream.settings import METHODS, TrainingSettings
+from ser_graph.downstream.sharded_statistics import JointTeacher, count_speakers, fit_standardise, joint_voices
 from ser_graph.downstream.spreading import add_gradients, join_batch_norms, part_batch_norms
 from ser_graph.downstream.strategies import MemoryBank
 from ser_graph.downstream.student import Student
+from ser_graph.downstream.training import UNKNOWN_VOICES
 from ser_graph.errors import InputError, one_line
 from ser_graph.graph import TopNeighborSampler
 from ser_graph.graph.shards import GraphShard, GraphShards, load_graph_shards
@@ -63,7 +67,8 @@ def train_shards(
 
     Args:
         folder: a folder of `split_graph`. The number of its shards is a multiple of the number of processes.
-        settings: how to train: labels alone, or ``method="nsl"`` with ``strategy="memory_bank"``.
+        settings: how to train: labels alone, or by ``"distil"``, ``"regress"``, ``"nsl"`` (with
+            ``strategy="memory_bank"``), or several of them.
         checkpoint: a folder that all processes see. The training writes its state to ``training`` in it after every
             epoch, and continues from the state of the same shards and settings, also with another number of
             processes.
@@ -148,10 +153,19 @@ class _Bank:
 
 
 class _Batch(NamedTuple):
-    """The own seeds of a step: rows of all own clips [B], and their spectrograms [B, n_frames, n_mels]."""
+    """The own seeds of a step.
+
+    Attributes:
+        rows: [B] their numbers among all own clips.
+        x: [B, n_frames, n_mels] spectrograms.
+        voice: [B, 3, n_mels] statistics of their speakers, if the student normalises by speaker.
+        emb: [B, D] centred embeddings, if there is a teacher.
+    """
 
     rows: Tensor
     x: Tensor
+    voice: Tensor | None
+    emb: Tensor | None
 
 
 class _Run:
@@ -161,22 +175,24 @@ class _Run:
         self, shards: GraphShards, settings: TrainingSettings, group: Processes, device: torch.device
     ) -> None:
         self.settings, self.group, self.device, self.meta = settings, group, device, shards.meta
-        self.n_shards = len(shards)
+        self.n_shards, self.starts = len(shards), shards.starts
         numbers = range(*group.share(len(shards)).indices(len(shards)))
         self.own = {number: shards.load(number) for number in numbers}
         self.start = shards.starts[numbers[0]]
         self.y = torch.cat([shard.y for shard in self.own.values()])
         self.sampler, self.neighbour, self.edge_weight = self._edges()
-        known = [self._labelled(shard) for shard in self.own.values()]
-        self.n_labelled = self._total(sum(int(one.sum()) for one in known))
+        self.n_labelled = self._count(lambda shard: self._labelled(shard) & shard.original)
         self.steps = max(math.ceil(self.n_labelled / settings.batch_size), settings.epoch_steps)
-        self.student = self._new_student().to(device)
+        self.n_speakers = count_speakers(list(self.own.values()), group)
+        self.voices, self.voice_draws = self._known_voices(), dict[int, torch.Generator]()
+        self.teacher = self._new_teacher()
+        student, head = self._new_networks()
+        self.student, self.head = student.to(device), head.to(device)
         self.average = Average(self.student) if settings.schedule == "cosine" else None
         join_batch_norms(self.student, group)
-        size = {"fc1": scaled(FC1, settings.width), "fc2": len(self.student.emotions)}.get(settings.layer, 0)
-        ends = [shards.starts[Processes(rank, group.size).share(len(shards)).stop] for rank in range(group.size)]
-        self.bank = _Bank(ends, size, group) if settings.uses_graph else None
-        self.optimiser = make_optimiser(self.student.parameters(), settings.schedule, settings.learning_rate)
+        self.bank = self._new_bank() if settings.uses_graph else None
+        learning = [*self.student.parameters(), *self.head.parameters()]
+        self.optimiser = make_optimiser(learning, settings.schedule, settings.learning_rate)
         total = self.steps * settings.epochs
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: rate_at(settings.schedule, step, total, settings.epochs)
@@ -203,7 +219,40 @@ class _Run:
     def _total(self, number: float) -> int:
         return round(float(self.group.add(torch.tensor([number], dtype=torch.float64))))
 
-    def _new_student(self) -> Student:
+    def _count(self, mask: Callable[[GraphShard], Tensor]) -> int:
+        """The number of clips of all processes for which a mask [n] of a shard is true."""
+        return self._total(sum(int(mask(shard).sum()) for shard in self.own.values()))
+
+    def _known_voices(self) -> Tensor | None:
+        """[S + 1, 3, n_mels] statistics of all clips of each speaker, if the student normalises by speaker."""
+        if self.settings.normalise != "speaker":
+            return None
+        own = list(self.own.values())
+        codes, rows = [shard.speaker for shard in own], [torch.arange(len(shard)) for shard in own]
+        return joint_voices(own, codes, rows, self.group, n_voices=self.n_speakers)
+
+    def _new_teacher(self) -> JointTeacher | None:
+        settings, own = self.settings, list(self.own.values())
+        methods = set(settings.methods) if settings.learns_from else set()
+        if not methods & {"distil", "regress"}:
+            return None
+        used = [
+            torch.ones_like(one.y, dtype=torch.bool) if settings.transductive else self._training(one)
+            for one in own
+        ]
+        teacher = JointTeacher(own, used, settings.center, self.n_speakers, self.group)
+        if "distil" in methods:
+            teacher.fit(own, [self._labelled(shard) & shard.original for shard in own])
+        return teacher
+
+    def _new_bank(self) -> _Bank:
+        settings, group = self.settings, self.group
+        size = {"fc1": scaled(FC1, settings.width), "fc2": len(self.student.emotions)}[settings.layer]
+        shares = [Processes(rank, group.size).share(self.n_shards) for rank in range(group.size)]
+        return _Bank([self.starts[share.stop] for share in shares], size, group)
+
+    def _new_networks(self) -> tuple[Student, nn.Module]:
+        """The student, and the head that predicts the teacher's embedding, if there is one."""
         settings, meta = self.settings, self.meta
         info: dict[str, Any] = {
             "settings": settings.model_dump(),
@@ -214,39 +263,38 @@ class _Run:
                 "epsilon": meta.measured.epsilon,
                 "n_edges": meta.measured.n_edges,
             },
-            "n_train": self._total(sum(int(self._training(shard).sum()) for shard in self.own.values())),
+            "n_train": self._count(lambda shard: self._training(shard) & shard.original),
             "n_labelled": self.n_labelled,
         }
         info["n_unlabelled"] = info["n_train"] - self.n_labelled
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             student = Student(settings.backbone, meta.names["emotion"], meta.features, info, width=settings.width)
-        student.standardise = self._standardise()
+            torch.manual_seed(settings.seed)
+            regresses = self.teacher is not None and "regress" in settings.methods
+            head = (
+                regression_head(settings.width, self.teacher.size) if self.teacher and regresses else nn.Identity()
+            )
+        own = list(self.own.values())
+        student.standardise = fit_standardise(
+            own, [self._standard(shard) for shard in own], settings.normalise, self.n_speakers, self.group
+        )
         if settings.augment != "none":
             student.augment = Augmentation(settings.augment)
-        return student
+        return student, head
 
-    def _standardise(self) -> Standardise:
-        """As `Standardise.fit` of all training clips, from the statistics of each shard."""
-        normalise, sums = self.settings.normalise, torch.zeros(3, self.meta.features.n_mels, dtype=torch.float64)
-        for shard in self.own.values():
-            rows = self._training(shard).nonzero()[:, 0]
-            codes = torch.zeros(len(shard), dtype=torch.int64)
-            found = speaker_voices(shard.x, codes, rows, centred=normalise == "utterance")[0].double()
-            sums += found[COUNT] * torch.stack([torch.ones_like(found[0]), found[MEAN], found[MEAN].square()])
-            sums[2] += found[COUNT] * found[VARIANCE]
-        count, total, squares = self.group.add(sums)
-        layer = Standardise(self.meta.features.n_mels, normalise)
-        layer.mean.copy_(total / count)
-        deviation = (squares / count - (total / count).square()).clamp_min(0).sqrt()
-        layer.std.copy_(deviation.clamp_min(1e-5 if normalise == "corpus" else 1e-2))
-        return layer
+    def _standard(self, shard: GraphShard) -> Tensor:
+        """[M] int64 the clips that give the statistics of the student's layers: as in `train`."""
+        return (self._training(shard) & shard.of_corpus).nonzero()[:, 0]
 
     def epoch(self) -> None:
         """Train one epoch, and measure on dev in the last."""
         number, start = len(self.history), time.perf_counter()
         if self.student.augment is not None:
             self.student.augment.start_epoch(self.settings.seed, number, self.group.rank)
+        for which in self.own:
+            drawn = int(content_hash(self.settings.seed, number, which, "voices")[:15], 16)
+            self.voice_draws[which] = torch.Generator().manual_seed(drawn)
         self.student.train()
         batches = zip(*(self._batches(shard, which, number) for which, shard in self.own.items()), strict=True)
         sums: dict[str, float] = {}
@@ -279,37 +327,69 @@ class _Run:
         )
 
     def _read(self, seeds: tuple[list[int], ...]) -> _Batch:
-        mine = list(zip(self.own.values(), map(torch.tensor, seeds), strict=True))
-        rows = torch.cat([one + shard.start - self.start for shard, one in mine])
-        return _Batch(rows, torch.cat([read_rows(shard.x, one) for shard, one in mine]))
+        mine = list(zip(self.own.items(), map(torch.tensor, seeds), strict=True))
+        rows = torch.cat([one + shard.start - self.start for (_, shard), one in mine])
+        x = torch.cat([read_rows(shard.x, one) for (_, shard), one in mine])
+        voice = emb = None
+        if self.voices is not None:
+            voice = torch.cat([self._voice(which, shard.speaker[one]) for (which, shard), one in mine])
+        if self.teacher is not None:
+            emb = torch.cat([self.teacher.embeddings(shard, one) for (_, shard), one in mine])
+        return _Batch(rows, x, voice, emb)
+
+    def _voice(self, which: int, speaker: Tensor) -> Tensor:
+        """[B, 3, n_mels] statistics of speakers; for some, zeros: a new voice, as first on a device."""
+        unknown = torch.rand(len(speaker), generator=self.voice_draws[which]) < UNKNOWN_VOICES
+        return torch.where(unknown[:, None, None], 0.0, cast(Tensor, self.voices)[speaker])
 
     def _step(self, batch: _Batch) -> dict[str, float]:
         """One step; the returned numbers are those of all processes."""
         settings, labels = self.settings, self.y[batch.rows]
+        voice = None if batch.voice is None else batch.voice.to(self.device)
         with autocast(self.device, settings.precision):
-            outputs = self.student(batch.x.to(self.device))
+            outputs = self.student(batch.x.to(self.device), None, voice)
         supervised = functional.cross_entropy(
             outputs.logits.float(), labels.to(self.device), ignore_index=-1, reduction="sum"
         )
-        numbers: dict[str, float] = {}
         if settings.reduction == "mean":
             supervised = supervised / max(self._total(int((labels >= 0).sum())), 1)
-        loss, terms = supervised, {"supervised_loss": supervised.item()}
-        if self.bank is not None:
-            term, numbers = self._neighbour_term(outputs, batch.rows, self.bank)
-            loss = loss + settings.weight * MemoryBank.factor * term
-            terms["nsl_loss"] = MemoryBank.factor * term.item()
+        loss, numbers = supervised, {"supervised_loss": supervised.item()}
+        if settings.learns_from is not None:
+            found, more = self._terms(outputs, batch)
+            weights = {name: METHODS[name] if len(found) > 1 else 1.0 for name in found}
+            term = torch.stack([weights[name] * one for name, one in found.items()]).sum()
+            loss = loss + settings.weight * term
+            numbers |= {f"{settings.method}_loss": term.item(), **more}
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        add_gradients(self.student, self.group)
+        add_gradients(nn.ModuleList([self.student, self.head]), self.group)
         self.optimiser.step()
         self.scheduler.step()
         if self.average is not None:
             self.average.update_parameters(self.student)
         self.step_number += 1
-        terms = {"loss": loss.item(), **terms, **numbers}
-        summed = self.group.add(torch.tensor(list(terms.values()), dtype=torch.float64))
-        return dict(zip(terms, summed.tolist(), strict=True))
+        numbers = {"loss": loss.item(), **numbers}
+        summed = self.group.add(torch.tensor(list(numbers.values()), dtype=torch.float64))
+        return dict(zip(numbers, summed.tolist(), strict=True))
+
+    def _terms(self, outputs: Output, batch: _Batch) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """The own part of the term of each method, and numbers of edges."""
+        found: dict[str, Tensor] = {}
+        numbers: dict[str, float] = {}
+        if self.bank is not None:
+            term, numbers = self._neighbour_term(outputs, batch.rows, self.bank)
+            found["nsl"] = MemoryBank.factor * term
+        if self.teacher is not None and batch.emb is not None:
+            n_clips = self._total(len(batch.rows)) if self.settings.reduction == "mean" else 1
+            emb = batch.emb.to(self.device)
+            if "regress" in self.settings.methods:
+                found["regress"] = regression_loss(self.head(outputs.fc1.float()), emb, reduction="sum") / n_clips
+            if "distil" in self.settings.methods:
+                log_probs = self.teacher.log_probs(batch.emb, len(self.student.emotions)).to(self.device)
+                found["distil"] = (
+                    distillation_loss(outputs.logits, log_probs, TEMPERATURE, reduction="sum") / n_clips
+                )
+        return found, numbers
 
     def _neighbour_term(self, outputs: Output, rows: Tensor, bank: _Bank) -> tuple[Tensor, dict[str, float]]:
         """The own part of the neighbour loss: own seeds against the remembered outputs of their neighbours."""
@@ -341,15 +421,18 @@ class _Run:
         join_batch_norms(student, self.group)
         mine, most = [], COUNTED // self.n_shards
         for which, shard in self.own.items():
-            rows = self._training(shard).nonzero()[:, 0]
+            rows = self._standard(shard)
             drawn = torch.Generator().manual_seed(int(content_hash(self.settings.seed, which)[:15], 16))
             mine.append((shard, rows[torch.randperm(len(rows), generator=drawn)][:most]))
         n_blocks = max(self._total(sum(len(rows) for _, rows in mine)) // _BLOCK, 1)
         with counting(student), torch.no_grad():
             for block in range(n_blocks):
-                parts = [read_rows(shard.x, rows.tensor_split(n_blocks)[block]) for shard, rows in mine]
+                now = [(shard, rows.tensor_split(n_blocks)[block]) for shard, rows in mine]
+                x, voice = torch.cat([read_rows(shard.x, rows) for shard, rows in now]).to(self.device), None
+                if self.voices is not None:
+                    voice = self.voices[torch.cat([shard.speaker[rows] for shard, rows in now])].to(self.device)
                 with autocast(self.device, self.settings.precision):
-                    student.backbone(student.standardise(torch.cat(parts).to(self.device)))
+                    student.backbone(student.standardise(x, voice))
         return student
 
     def _measure_on_dev(self, student: Student) -> dict[str, float]:
@@ -358,7 +441,9 @@ class _Run:
         if self.settings.protocol == "clean":
             for shard in self.own.values():
                 rows = (shard.val_mask & (shard.y >= 0)).nonzero()[:, 0]
-                said = predict_outputs(student, shard.x, rows, precision=self.settings.precision).logits.argmax(1)
+                voices = None if self.voices is None else Voices(self.voices, shard.speaker)
+                how: dict[str, Any] = {"voices": voices, "precision": self.settings.precision}
+                said = predict_outputs(student, shard.x, rows, **how).logits.argmax(1)
                 counts += (shard.y[rows] * n + said).bincount(minlength=n * n).reshape(n, n)
         counts = self.group.add(counts)
         if not counts.sum():
@@ -411,7 +496,8 @@ class _Run:
         return [] if self.bank is None else [self.bank.outputs, self.bank.written]
 
     def _parts(self) -> dict[str, Any]:
-        parts = {"student": self.student, "optimiser": self.optimiser, "scheduler": self.scheduler}
+        parts: dict[str, Any] = {"student": self.student, "head": self.head}
+        parts |= {"optimiser": self.optimiser, "scheduler": self.scheduler}
         return parts if self.average is None else {**parts, "average": self.average}
 
     def finish(self) -> Student:
@@ -429,15 +515,15 @@ def _bank_file(place: Path, epoch: int, which: int) -> Path:
 
 def _check(settings: TrainingSettings, shards: GraphShards, group: Processes) -> None:
     """Refuse what needs the whole graph, and shards and batches that cannot be divided."""
-    usable = settings.learns_from is None or (
-        settings.learns_from == "nsl"
-        and settings.strategy == "memory_bank"
-        and settings.layer != "projection"
-        and not settings.same_label
-    )
+    methods = set(settings.methods) if settings.learns_from else set()
+    of_edges = settings.strategy == "memory_bank" and settings.layer != "projection" and not settings.same_label
     for holds, what in (
-        (usable, "labels alone, or method='nsl' with strategy='memory_bank', layer fc1 or fc2 and all edges"),
-        (settings.normalise != "speaker", "normalise 'utterance' or 'corpus'"),
+        (methods <= {"distil", "regress", "nsl"}, "labels alone, or methods distil, regress or nsl"),
+        (
+            "nsl" not in methods or of_edges,
+            "method nsl with strategy='memory_bank', layer fc1 or fc2 and all edges",
+        ),
+        ("distil" not in methods or settings.teacher == "probe", "teacher='probe'"),
         (settings.transfer == "none", "transfer='none'"),
         (settings.keep == "last", "keep='last'"),
         (settings.label_fraction == 1 and settings.labelled_speakers is None, "all labels"),

@@ -50,7 +50,7 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
     if "distil" in methods:
         original = torch.from_numpy(originals(data.table))
         known = torch.where(original, view.y, -1)
-        _check_classes(known)
+        check_classes(known)
         if settings.teacher == "gnn":
             edges, _ = subgraph(rows, data.edge_index, relabel_nodes=True, num_nodes=len(rows))
             found = gnn_log_probs(teacher[rows], edges, known[rows], len(data.emotions), settings.seed)
@@ -60,15 +60,6 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
     if methods & {"graph", "regress"}:
         view.teacher = unit_variance(teacher, rows)
     return view
-
-
-def corpus_clips(data: ClipGraph, rows: Tensor) -> Tensor:
-    """[N] bool: the original clips of the same corpora as the clips `rows`; all originals without a corpus."""
-    original = originals(data.table)
-    if "corpus" in data.table:
-        corpus = data.table["corpus"]
-        original &= corpus.isin(set(corpus[rows.numpy()])).to_numpy(bool)
-    return torch.from_numpy(original)
 
 
 def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center) -> Tensor:
@@ -103,14 +94,18 @@ def probe_log_probs(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Ten
     """
     known = y >= 0
     probe = TeacherProbe().fit(emb[known].double().numpy(), y[known].numpy())
-    log_probs = torch.full((int(rows.sum()), n_classes), -torch.inf)
-    log_probs[:, torch.from_numpy(probe.classes_)] = torch.from_numpy(
-        probe.predict_log_proba(emb[rows].double().numpy())
-    ).float()
-    return _spread(log_probs, rows, torch.nan)
+    return _spread(log_probs_of(probe, emb[rows], n_classes), rows, torch.nan)
 
 
-def _check_classes(y: Tensor) -> None:
+def log_probs_of(probe: TeacherProbe, emb: Tensor, n_classes: int) -> Tensor:
+    """[M, K] float32 log probabilities by a fitted probe for embeddings [M, D]; -inf for classes without labels."""
+    log_probs = torch.full((len(emb), n_classes), -torch.inf)
+    found = probe.predict_log_proba(emb.double().numpy())
+    log_probs[:, torch.from_numpy(probe.classes_)] = torch.from_numpy(found).float()
+    return log_probs
+
+
+def check_classes(y: Tensor) -> None:
     """Raise `InputError` for labels of fewer than two classes."""
     if len(y[y >= 0].unique()) < 2:
         raise InputError(

@@ -26,6 +26,7 @@ from ser_graph.common.settings import Record, with_settings
 from ser_graph.common.stages import working
 from ser_graph.common.warning import warn
 from ser_graph.corpora import originals
+from ser_graph.corpora.copies import corpus_originals
 from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.batches import LabelledBatches, balance
 from ser_graph.downstream.labels import labelled_nodes, training_nodes
@@ -35,7 +36,7 @@ from ser_graph.downstream.prediction import known_voices, predict_outputs
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.spreading import Spread, join_batch_norms, part_batch_norms
 from ser_graph.downstream.student import Student, check_finite, load_student, start_from, weights_hash
-from ser_graph.downstream.teacher import corpus_clips, training_view
+from ser_graph.downstream.teacher import training_view
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError, one_line
 from ser_graph.graph import ClipGraph, NeighborLoader, TopNeighborSampler
@@ -43,7 +44,7 @@ from ser_graph.graph.building import data_hash
 from ser_graph.graph.clip_graph import check_is_graph
 
 _COUNTED = ("covered", "n_seeds", "edges", "edges_used", "staleness")  # sums over an epoch, not means of steps
-_UNKNOWN_VOICES = 0.5  # share of clips whose speaker counts as unknown, if students normalise by speaker
+UNKNOWN_VOICES = 0.5  # share of clips whose speaker counts as unknown, if students normalise by speaker
 _LOOKS = 10  # evaluations on dev in a training that keeps the last epoch
 
 
@@ -189,7 +190,7 @@ class _Run:
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
             self.optimiser, lambda step: rate_at(settings.schedule, step, steps, settings.epochs)
         )
-        self.counted = self._drawn(seeds & corpus_clips(data, labelled))
+        self.counted = self._drawn(seeds & _corpus_originals(data, labelled))
         self.dev = data.val_mask.nonzero()[:, 0] if settings.protocol == "clean" else torch.empty(0)
 
     def _check_group(self, n_seeds: int) -> None:
@@ -222,7 +223,7 @@ class _Run:
                 transfer=settings.transfer,
                 width=settings.width,
             )
-        rows = (seeds & corpus_clips(data, labelled)).nonzero()[:, 0]
+        rows = (seeds & _corpus_originals(data, labelled)).nonzero()[:, 0]
         student.standardise = Standardise.fit(
             data.x, rows, normalise=settings.normalise, speaker=data.speaker, group=self.group
         )
@@ -344,7 +345,7 @@ class _Run:
     def _known_voices(self, nodes: Tensor) -> Tensor:
         """[R, 3, n_mels] statistics of the clips' speakers; for some, zeros: a new voice, as first on a device."""
         voices = cast(Voices, self.voices).of(nodes)
-        unknown = torch.rand(len(nodes), generator=self.generator) < _UNKNOWN_VOICES
+        unknown = torch.rand(len(nodes), generator=self.generator) < UNKNOWN_VOICES
         return torch.where(unknown[:, None, None], 0.0, voices)
 
     def kept(self) -> Student:
@@ -443,6 +444,10 @@ class _Run:
                 f"The checkpoint {path} is damaged ({reason}); delete it to start the training anew"
             ) from None
         self.history, self.best = history, best
+
+
+def _corpus_originals(data: ClipGraph, labelled: Tensor) -> Tensor:
+    return torch.from_numpy(corpus_originals(data.table, labelled.numpy()))
 
 
 class _History(Record):

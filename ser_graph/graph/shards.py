@@ -1,7 +1,7 @@
 """A graph in shards: each has some clips with their edges, labels and spectrograms, so that no process needs all.
 
     meta.json                      the number of the first clip of each shard, and how the whole graph was made
-    000/, 001/, ...                clips.csv, shard.safetensors and x.npy of each shard
+    000/, 001/, ...                clips.csv, shard.safetensors, x.npy and emb.npy of each shard
 
 The clips are numbered anew, shard by shard. An edge is stored with its seed; its neighbour, a number of the whole
 graph, may be in any shard. Clips are dealt at random, so that a shuffle within each shard is as good as one of all
@@ -19,9 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ser_graph.audio.mapped import give_back, map_array, read_rows
+from ser_graph.audio.mapped import give_back, map_array, read_rows, write_array
 from ser_graph.common.files import atomic_folder, read_json, write_json
 from ser_graph.common.settings import Record, read_record
+from ser_graph.corpora.copies import corpus_originals, originals
 from ser_graph.corpora.table import write_table
 from ser_graph.errors import InputError, one_line
 from ser_graph.graph.clip_graph import ClipGraph, check_is_graph
@@ -34,6 +35,8 @@ _TENSORS = {
     "speaker": torch.int64,
     "train_mask": torch.bool,
     "val_mask": torch.bool,
+    "original": torch.bool,
+    "of_corpus": torch.bool,
     "edge_index": torch.int64,
     "edge_weight": torch.float32,
 }
@@ -56,9 +59,12 @@ class GraphShard:
         start: the number of the first clip.
         y: [n] int64 emotion codes, -1 = unknown; likewise `speaker`.
         train_mask: [n] bool; likewise `val_mask`.
+        original: [n] bool, the clips that are not copies.
+        of_corpus: [n] bool, the originals of the corpora that have labelled training clips.
         edge_index: [2, E] int64: neighbour (a number of the whole graph) -> seed (a row of this shard).
         edge_weight: [E] float32 similarity.
         x: [n, n_frames, n_mels] log-mel spectrograms, mapped from disk.
+        emb: [n, D] float32 embeddings, mapped from disk.
     """
 
     start: int
@@ -66,9 +72,12 @@ class GraphShard:
     speaker: Tensor
     train_mask: Tensor
     val_mask: Tensor
+    original: Tensor
+    of_corpus: Tensor
     edge_index: Tensor
     edge_weight: Tensor
     x: Tensor
+    emb: Tensor
 
     def __len__(self) -> int:
         return len(self.y)
@@ -100,13 +109,15 @@ class GraphShards:
         folder, start, end = _folder(self.folder, number), *self.starts[number : number + 2]
         try:
             tensors = load_file(folder / "shard.safetensors")
-            shard = GraphShard(start, **tensors, x=map_array(folder / "x.npy"))
+            arrays = {name: map_array(folder / f"{name}.npy") for name in ("x", "emb")}
+            shard = GraphShard(start, **tensors, **arrays)
         except (OSError, ValueError, EOFError, TypeError, SafetensorError) as error:
             raise InputError(
                 f"The shard {folder} is damaged ({one_line(error)[:200]}); split the graph again"
             ) from None
         fits = all(tensors[name].dtype == dtype for name, dtype in _TENSORS.items())
-        fits = fits and all(len(one) == end - start for one in (shard.y, shard.train_mask, shard.val_mask, shard.x))
+        of_clips = [one for name, one in vars(shard).items() if name not in ("start", "edge_index", "edge_weight")]
+        fits = fits and all(len(one) == end - start for one in of_clips)
         source, seed = shard.edge_index if fits else torch.empty(2, 0)
         for ids, limit in ((source, self.starts[-1]), (seed, end - start)):
             fits = fits and (not len(ids) or 0 <= int(ids.min()) <= int(ids.max()) < limit)
@@ -182,8 +193,12 @@ def _write_shard(data: ClipGraph, rows: Tensor, number_of: Tensor, start: int, f
     mine = mine[seed[mine].argsort(stable=True)]  # a seed's edges stay in their order: the nearest first
     edges = {"edge_index": torch.stack([source[mine], seed[mine] - start]), "edge_weight": data.edge_weight[mine]}
     nodes = {name: data[name][rows] for name in ("y", "speaker", "train_mask", "val_mask")}
+    known = (data.train_mask & (data.y >= 0)).numpy()
+    masks = {"original": originals(data.table), "of_corpus": corpus_originals(data.table, known)}
+    nodes |= {name: torch.from_numpy(mask)[rows] for name, mask in masks.items()}
     save_file({name: one.contiguous() for name, one in {**nodes, **edges}.items()}, folder / "shard.safetensors")
     write_table(data.table.iloc[rows.numpy()], folder / "clips.csv")
+    write_array(folder / "emb.npy", data.emb[rows])
     dtype = np.float16 if data.x.dtype == torch.float16 else np.float32
     x = np.lib.format.open_memmap(folder / "x.npy", "w+", dtype, (len(rows), *data.x.shape[1:]))
     for first in range(0, len(rows), _AT_ONCE):

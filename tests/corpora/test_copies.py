@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from ser_graph.corpora import leave_speakers_out, originals, with_copies
-from ser_graph.corpora.copies import FASTER, SLOWER, split_of_copies
+from ser_graph.corpora.copies import FASTER, SLOWER, corpus_originals, split_of_copies
 from ser_graph.errors import InputError
 
 
@@ -108,3 +108,12 @@ def test_a_copy_lasts_as_long_as_it_sounds(table):
     expected = [1.0, 2.0, 3.0, 4.0] / found["speed"].to_numpy().reshape(3, 5)[:, :4]
     np.testing.assert_allclose(found["duration"].to_numpy().reshape(3, 5)[:, :4], expected)
     assert found["duration"].isna().sum() == 3
+
+
+def test_which_clips_are_originals_of_the_corpora_of_others(table):
+    some = np.arange(len(table)) == 0
+    assert corpus_originals(table, some).all()  # no corpus is named
+    table = with_copies(table.assign(corpus=np.where(np.arange(len(table)) < 2, "one", "other")), 1)
+    some = np.arange(len(table)) == 0
+    assert corpus_originals(table, some).tolist() == (np.arange(len(table)) < 2).tolist()
+    assert (corpus_originals(table, np.ones(len(table), bool)) == originals(table)).all()

@@ -143,7 +143,7 @@ def test_some_voices_are_unknown_in_training(toy_graph, monkeypatch):
     drawn = torch.stack(heard)
     assert drawn.shape == (8, 75, 3, 64)
     known = drawn[:, :, 0, 0] > 0
-    assert float(known.double().mean()) == pytest.approx(1 - training_module._UNKNOWN_VOICES, abs=0.1)
+    assert float(known.double().mean()) == pytest.approx(1 - training_module.UNKNOWN_VOICES, abs=0.1)
     assert len(known.unique(dim=0)) == 8
     voices = known_voices(toy_graph, "speaker").table[:5]
     assert not drawn[~known].any()

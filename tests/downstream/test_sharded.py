@@ -10,7 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from ser_graph.common.distributed import Processes
-from ser_graph.downstream import Student, load_student, predict_clips, sharded, train, train_shards
+from ser_graph.downstream import (
+    Student,
+    load_student,
+    predict_clips,
+    sharded,
+    train,
+    train_shards,
+    training as training_module,
+)
 from ser_graph.errors import InputError
 from ser_graph.graph import save_graph, split_graph
 
@@ -29,6 +37,7 @@ CELLS = {
     "baseline": {"method": "baseline"},
     "nsl": NSL,
     "fc1": {**NSL, "layer": "fc1", "n_neighbors": 2, "edge_weights": False},
+    "teacher": {"method": "distil+nsl+regress", "strategy": "memory_bank", "normalise": "speaker"},
     "paper": {**NSL, "schedule": "paper", "normalise": "corpus", "reduction": "sum"},
 }
 SCRIPT = Path(__file__).with_name("sharded_processes.py")
@@ -70,7 +79,7 @@ def test_four_processes_make_the_steps_of_one(trained, name):
         for key, value in here.items():
             if key != "seconds":
                 assert there[key] == pytest.approx(value, rel=1e-3, abs=1e-4), key
-    assert ("nsl_loss" in one[0]) == (name != "baseline")
+    assert (f"{CELLS[name]['method']}_loss" in one[0]) == (name != "baseline")
     one, four = (load_file(folder / f"{number}.safetensors") for folder in trained.values())
     for key, value in one.items():
         torch.testing.assert_close(four[key], value, rtol=1e-3, atol=2e-4, msg=key)
@@ -88,25 +97,55 @@ def test_a_process_holds_a_quarter(trained):
         assert sizes[0] == pytest.approx(whole / 4, rel=0.02)
 
 
-def test_one_batch_of_all_clips_is_that_of_the_whole_graph(toy_graph, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("nsl", {}),
+        ("regress", {"center": "none", "normalise": "corpus", "schedule": "paper"}),
+        ("distil+regress", {"center": "speaker", "normalise": "speaker"}),
+        ("distil+nsl", {"center": "corpus", "reduction": "sum"}),
+    ],
+)
+def test_one_batch_of_all_clips_is_that_of_the_whole_graph(toy_graph, tmp_path, method, changes, monkeypatch):
     """`train` is the oracle: in a batch of all training clips, the order of the seeds does not matter."""
+    for module in (training_module, sharded):
+        monkeypatch.setattr(module, "UNKNOWN_VOICES", 0.0)
     split = toy_graph.table["split"].to_numpy(copy=True)
     split[:3] = None  # 72 training clips
     toy_graph.table = toy_graph.table.assign(split=split)
     keep = toy_graph.train_mask[toy_graph.edge_index].all(0)
     toy_graph.edge_index, toy_graph.edge_weight = toy_graph.edge_index[:, keep], toy_graph.edge_weight[keep]
     split_graph(toy_graph, tmp_path / "shards", 4)
-    how = {**QUICK, **NSL, "batch_size": 72, "epoch_steps": 1, "device": "cpu", "progress": False}
-    whole, shards = train(toy_graph, **how), train_shards(tmp_path / "shards", **how)
+    how = {**QUICK, "method": method, "strategy": "memory_bank", "batch_size": 72, "epoch_steps": 1, **changes}
+    where = {"device": "cpu", "progress": False}
+    whole, shards = train(toy_graph, **how, **where), train_shards(tmp_path / "shards", **how, **where)
     assert isinstance(shards, Student)
     for one, other in zip(whole.info["history"], shards.info["history"], strict=True):
-        for name in ("loss", "supervised_loss", "nsl_loss", "edges_used"):
+        for name in ("loss", "supervised_loss", f"{whole.info['settings']['method']}_loss"):
             assert other[name] == pytest.approx(one[name], rel=1e-4), name
-    assert shards.info["history"][0]["edges_used"] == 1
+    if "nsl" in method:
+        assert shards.info["history"][0]["edges_used"] == 1
     for name in ("n_train", "n_labelled", "n_unlabelled", "data_hash"):
         assert shards.info[name] == whole.info[name]
     for (name, one), other in zip(whole.named_parameters(), shards.parameters(), strict=True):
         torch.testing.assert_close(other, one, rtol=1e-3, atol=3e-5, msg=name)
+    for name in ("mean", "std"):
+        torch.testing.assert_close(getattr(shards.standardise, name), getattr(whole.standardise, name))
+
+
+def test_copies_and_clips_of_other_corpora_count_as_in_the_whole_graph(copied_graph, tmp_path):
+    """They teach, but the front end and the numbers of clips are those of the labelled corpus."""
+    data = copied_graph
+    original = data.table["copy_of"].isna()
+    data.table = data.table.assign(corpus=np.where(data.table["speaker"].str[:2] < "s2", "one", "other"))
+    lent = (data.table["corpus"] == "other") & (data.table["split"] == "train")
+    data.table = data.table.assign(emotion=data.table["emotion"].mask(lent))
+    assert 0 < int(lent.sum()) < int((data.table["split"] == "train").sum()) and not original.all()
+    split_graph(data, tmp_path / "shards", 4)
+    how = {**QUICK, "method": "distil+regress", "center": "corpus", "epochs": 1, "device": "cpu", "progress": False}
+    whole, shards = train(data, **how), train_shards(tmp_path / "shards", **how)
+    for name in ("n_train", "n_labelled", "n_unlabelled"):
+        assert shards.info[name] == whole.info[name], name
     for name in ("mean", "std"):
         torch.testing.assert_close(getattr(shards.standardise, name), getattr(whole.standardise, name))
 
@@ -162,9 +201,9 @@ def test_the_command_line_splits_and_trains(toy_graph, tmp_path, call):
 
 def test_what_needs_the_whole_graph_is_refused(stored, tmp_path, monkeypatch):
     for changes, message in (
-        ({"method": "regress"}, "expected labels alone, or method='nsl'"),
+        ({"method": "graph"}, "expected labels alone, or methods distil, regress or nsl"),
         ({"method": "nsl"}, "strategy='memory_bank'"),
-        ({**NSL, "normalise": "speaker"}, "expected normalise"),
+        ({"method": "distil", "teacher": "gnn"}, "teacher='probe'"),
         ({**NSL, "label_fraction": 0.5}, "expected all labels"),
         ({**NSL, "batch_size": 10}, "Bad batch_size 10, expected a multiple of the 4 shards"),
     ):

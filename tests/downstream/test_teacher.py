@@ -9,7 +9,6 @@ from ser_graph.downstream import TrainingSettings
 from ser_graph.downstream.labels import labelled_nodes
 from ser_graph.downstream.settings import METHODS_BESIDE
 from ser_graph.downstream.teacher import (
-    corpus_clips,
     probe_log_probs,
     teacher_embeddings,
     training_view,
@@ -103,14 +102,6 @@ def test_the_probe_speaks_of_all_training_clips_and_learns_from_the_labels_alone
         assert torch.equal(~view.teacher_log_probs.isnan().any(1), rows)
         right = view.teacher_log_probs[rows].argmax(1) == toy_graph.y[rows]
         assert float(right.double().mean()) > 0.9
-
-
-def test_which_clips_are_of_the_corpora_of_others(toy_graph):
-    labelled = toy_graph.train_mask & (torch.arange(120) < 45)
-    assert corpus_clips(toy_graph, labelled).all()  # no corpus is named
-    toy_graph.table["corpus"] = np.where(np.arange(120) % 75 < 45, "one", "other")
-    assert torch.equal(corpus_clips(toy_graph, labelled), torch.arange(120) % 75 < 45)
-    assert corpus_clips(toy_graph, toy_graph.train_mask).all()
 
 
 @pytest.mark.parametrize(("method", "teacher"), [*((one, "probe") for one in METHODS_BESIDE), ("distil", "gnn")])

@@ -315,7 +315,7 @@ def test_an_official_step_by_hand(toy_graph, reduction):
 @pytest.mark.parametrize(("normalise", "apart"), [("corpus", 1e-3), ("speaker", 2e-5)])
 def test_official_semantics_keep_neighbours_out_of_the_cross_entropy(toy_graph, monkeypatch, normalise, apart):
     """BatchNorm of the seeds alone: the supervised loss of a first step is the baseline's."""
-    monkeypatch.setattr(training_module, "_UNKNOWN_VOICES", 0.0)
+    monkeypatch.setattr(training_module, "UNKNOWN_VOICES", 0.0)
     how = {**STEP, "batch_size": 20, "normalise": normalise}
     losses = {}
     for name, changes in {

@@ -17,7 +17,7 @@ def test_the_shards_are_the_graph(toy_graph, tmp_path, n_shards):
     files = [file for table in tables for file in table.index]
     assert sorted(files) == sorted(toy_graph.table.index)
     node = torch.tensor([toy_graph.node(file) for file in files])
-    for name in ("x", "y", "speaker", "train_mask", "val_mask"):
+    for name in ("x", "emb", "y", "speaker", "train_mask", "val_mask"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), toy_graph[name][node])
     edges = [
         (int(node[source]), int(node[seed + part.start]), weight)
@@ -54,7 +54,7 @@ def test_damaged_shards_are_one_line(toy_graph, tmp_path):
     with pytest.raises(InputError, match="is no graph in shards"):
         load_graph_shards(tmp_path)
     shards = split_graph(toy_graph, tmp_path / "shards", 2)
-    for name in ("x.npy", "shard.safetensors"):
+    for name in ("x.npy", "emb.npy", "shard.safetensors"):
         file = tmp_path / "shards" / "001" / name
         whole = file.read_bytes()
         file.write_bytes(whole[: len(whole) // 2])
