@@ -157,9 +157,10 @@ def check_tested(recipe: Recipe, source: pd.DataFrame | None, target: pd.DataFra
 def _tables(corpora: list[Corpus], out: Path, name: str, *, skip_bad: bool = False) -> list[pd.DataFrame]:
     """The checked clip table of each corpus; the stages are called `name`, `name-2`, `name-3`, ..."""
     folders = [out / name, *(out / f"{name}-{number}" for number in range(2, len(corpora) + 1))]
-    return [
-        prepare_corpus(corpus, folder, skip_bad=skip_bad) for corpus, folder in zip(corpora, folders, strict=False)
-    ]
+    places = list(zip(corpora, folders, strict=False))
+    if name != "unlabelled":
+        _joined([_load(*place) for place in places])  # before the clips are read: refuses emotions that do not fit
+    return [prepare_corpus(corpus, folder, skip_bad=skip_bad) for corpus, folder in places]
 
 
 def _joined(labelled: list[pd.DataFrame], unlabelled: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:

@@ -111,6 +111,7 @@ def test_several_sources_teach_together(corpora, toy_recipe, tmp_path):
     sources = [{"corpus": "synthetic", "root": str(corpora / name)} for name in ("source", "target")]
     with pytest.raises(InputError, match="synthetic-2 has emotions that the first corpus lacks: guilt; load it"):
         prepare_source(toy_recipe(source=sources), tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()  # refused before the clips are checked
     sources[1]["labels"] = {"guilt": "sadness"}
     recipe = toy_recipe(source=sources)
     source = prepare_source(recipe, tmp_path / "run")
