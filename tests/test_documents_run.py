@@ -142,13 +142,14 @@ def test_the_python_of_a_page_runs(page, number, shown, place, capsys):
 
 
 def commands(*pages: str) -> list[str]:
-    """The commands `ser-graph ...` of the shell blocks, each once, in the order of the pages."""
+    """The commands `ser-graph ...` of the shell blocks, each once, in the order of the pages; of torchrun, alone."""
     lines = [
         line
         for page in pages
         for block in blocks(page, "sh")
-        for line in re.sub(r"\\\n\s*", "", block).splitlines()
-        if line.startswith("ser-graph ") and not any(part in line for part in ELSEWHERE)
+        for given in re.sub(r"\\\n\s*", "", block).splitlines()
+        if (line := re.sub(r"^torchrun .* -m ser_graph ", "ser-graph ", given)).startswith("ser-graph ")
+        and not any(part in line for part in ELSEWHERE)
     ]
     later = [line for line in lines if "--init" in line]  # needs a graph that a later line makes
     return list(dict.fromkeys([line for line in lines if line not in later] + later))
@@ -181,7 +182,7 @@ def test_the_commands_of_the_pages_run(place, call):
         code, _, said = call(*arguments_of(line))
         # audit ends with 1 where it finds something, and made-up clips are suspicious
         assert code == 0 or (" audit " in line and not said.startswith("Error")), f"{line}: {said}"
-    assert {path.name for path in (place / "students").iterdir()} == {"nsl", "baseline", "mine", "small"}
+    assert {path.name for path in (place / "students").iterdir()} == {"nsl", "baseline", "mine", "small", "sharded"}
     made = ("heard.csv", "student.onnx", "reports/paper/report.md", "runs/best/results.json")
     for name in made:
         assert (place / name).stat().st_size > 100, name
