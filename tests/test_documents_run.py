@@ -143,13 +143,15 @@ def test_the_python_of_a_page_runs(page, number, shown, place, capsys):
 
 def commands(*pages: str) -> list[str]:
     """The commands `ser-graph ...` of the shell blocks, each once, in the order of the pages; of torchrun, alone."""
-    lines = [
+    given = [
         line
         for page in pages
         for block in blocks(page, "sh")
-        for given in re.sub(r"\\\n\s*", "", block).splitlines()
-        if (line := re.sub(r"^torchrun .* -m ser_graph ", "ser-graph ", given)).startswith("ser-graph ")
-        and not any(part in line for part in ELSEWHERE)
+        for line in re.sub(r"\\\n\s*", "", block).splitlines()
+    ]
+    plain = [re.sub(r"^torchrun .* -m ser_graph ", "ser-graph ", line) for line in given]
+    lines = [
+        line for line in plain if line.startswith("ser-graph ") and not any(part in line for part in ELSEWHERE)
     ]
     later = [line for line in lines if "--init" in line]  # needs a graph that a later line makes
     return list(dict.fromkeys([line for line in lines if line not in later] + later))
