@@ -142,7 +142,7 @@ def test_the_python_of_a_page_runs(page, number, shown, place, capsys):
 
 
 def commands(*pages: str) -> list[str]:
-    """The commands `ser-graph ...` of the shell blocks, each once, in the order of the pages; of torchrun, alone."""
+    """The commands `ser-graph ...` of the shell blocks, each once, in their order; those of torchrun alone."""
     given = [
         line
         for page in pages
