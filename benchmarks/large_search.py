@@ -73,7 +73,8 @@ def measured(n: int, folder: Path, threads: int) -> dict[str, float]:
     peak.start()
     ids, _ = nearest_neighbours(emb, K, method="faiss", processes=group)
     took = [time.perf_counter() - start, time.process_time() - processor]
-    took += [value - before[name] for name, value in peak.stop().items()]
+    most = peak.stop()
+    took += [most[name] - before[name] for name in _FIELDS]
     search, cpu, *memories = group.gather(torch.tensor([took]), group.size).T
     found = {"search": search.max(), "cpu": cpu.sum()} | dict(
         zip(_FIELDS, (one.max() for one in memories), strict=True)
