@@ -322,7 +322,7 @@ def test_a_full_disk_is_one_line(call, corpus, upstream, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", str(tmp_path / "g"))
 
-    monkeypatch.setattr("ser_graph.graph.storage.write_graph", full)
+    monkeypatch.setattr("ser_graph.graph.stage.write_graph", full)
     code, _, error = call(
         "build", "synthetic", corpus, "--upstream", upstream, "--out", tmp_path / "g", "--epsilon", "none"
     )
