@@ -73,15 +73,23 @@ def main() -> None:
     """Run the command line; a user error gives one line on standard error and exit code 1."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("ser_graph").setLevel(logging.INFO)
     for talkative in ("httpx", "huggingface_hub"):  # our one line of error is enough
         logging.getLogger(talkative).setLevel(logging.ERROR)
-    warnings.showwarning = lambda message, *_, **__: print(f"Warning: {one_line(message)}", file=sys.stderr)
+    warnings.showwarning = _show_warning
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
     keep_freed_memory()  # only here, because the process is ours
     with _one_line_errors():
         app()
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    from ser_graph.common.processes import is_first
+
+    if is_first():  # the other processes of torchrun warn of the same
+        print(f"Warning: {one_line(message)}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -159,7 +167,7 @@ def run_recipe(
 
     To share the work between processes: torchrun --nproc-per-node 2 -m ser_graph run RECIPE --out RUN
     """
-    from ser_graph.common.distributed import is_first
+    from ser_graph.common.processes import is_first
     from ser_graph.common.settings import parse_changes
     from ser_graph.evaluation import verdict
     from ser_graph.evaluation.tables import format_results
@@ -356,7 +364,7 @@ def build(
     """
     from ser_graph.analysis import format_statistics, graph_card, graph_statistics
     from ser_graph.audio import LogMelSettings
-    from ser_graph.common.distributed import is_first
+    from ser_graph.common.processes import is_first
     from ser_graph.common.settings import changed
     from ser_graph.common.stages import Stage
     from ser_graph.graph import GraphSettings, load_graph
@@ -544,7 +552,7 @@ def train(
 
     If GRAPH is in shards (see split), each process holds its clips alone.
     """
-    from ser_graph.common.distributed import is_first
+    from ser_graph.common.processes import is_first
     from ser_graph.common.stages import Stage
     from ser_graph.downstream import TrainingSettings, load_student, train as train_student, train_shards
     from ser_graph.downstream.sharded import asked_of_shards

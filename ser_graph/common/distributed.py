@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ser_graph.common.processes import started_together
 from ser_graph.errors import InputError
 
 _LONGEST = timedelta(days=1)  # that a process waits for another, which may fine-tune a large model alone
@@ -143,7 +144,7 @@ ALONE = Processes()
 def processes() -> Processes:
     """The processes of `torchrun` or `accelerate`, connected by gloo, on GPUs by NCCL; or only this one."""
     if not dist.is_initialized():
-        if not _started_together():
+        if not started_together():
             return ALONE
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -151,15 +152,6 @@ def processes() -> Processes:
             # gloo carries tensors on the CPU, NCCL tensors on GPUs.
             dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_LONGEST)
     return Processes(dist.get_rank(), dist.get_world_size())
-
-
-def is_first() -> bool:
-    """Whether this is the process that writes files and shows progress."""
-    return not _started_together() or int(os.environ.get("RANK", "0")) == 0
-
-
-def _started_together() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
 
 
 @contextmanager

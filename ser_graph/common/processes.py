@@ -1,4 +1,4 @@
-"""Child processes that import nothing from the folder where the user happens to stand, or know of no others."""
+"""Which process this is among those of ``torchrun``, and child processes that start safely."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -35,3 +35,13 @@ def call_alone(call: Callable[[], object]) -> None:
 
     with safe_imports(), ProcessPoolExecutor(1, env=_ALONE) as pool:
         pool.submit(call).result()
+
+
+def started_together() -> bool:
+    """Whether `torchrun` or `accelerate` has started this process with others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files and shows progress; a process without others is the first."""
+    return not started_together() or int(os.environ.get("RANK", "0")) == 0

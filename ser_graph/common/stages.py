@@ -19,6 +19,7 @@ from pydantic import Field
 
 from ser_graph.common.files import absolute_path, atomic_folder, check_replaceable, read_json, sweep, write_json
 from ser_graph.common.locks import LOCK, lock
+from ser_graph.common.processes import is_first
 from ser_graph.common.settings import Record, read_record
 from ser_graph.errors import InputError
 
@@ -85,7 +86,7 @@ class Stage:
         if not (self.folder / MARK).exists():
             return False
         refuse_difference(self.folder, asked_of(self.folder), self.asked, self._way_out)
-        if self.work_folder.exists() and _is_first():
+        if self.work_folder.exists() and is_first():
             with self.work():  # a process was killed before it removed its unfinished work
                 pass
         return True
@@ -95,7 +96,7 @@ class Stage:
         """Hold the folder of unfinished work, see `working`; it is removed after the result is written."""
         with working(self.work_folder, self.asked, shown=self.folder) as folder:
             yield folder
-            if _is_first() and (self.folder / MARK).exists():
+            if is_first() and (self.folder / MARK).exists():
                 _empty(folder)
 
     def begin(self) -> None:
@@ -134,7 +135,7 @@ def working(folder: Path, asked: Mapping[str, Any], *, shown: Path | None = None
         InputError: the folder holds other things, or another process holds it.
     """
     check_replaceable(folder, MARK)
-    if not _is_first():
+    if not is_first():
         yield folder
         return
     try:
@@ -195,12 +196,6 @@ def _first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, A
         if found is not None:
             return found
     return None
-
-
-def _is_first() -> bool:
-    from ser_graph.common.distributed import is_first  # torch takes seconds to load
-
-    return is_first()
 
 
 def _shown(value: Any) -> str:

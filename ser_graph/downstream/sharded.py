@@ -27,9 +27,10 @@ from torch_geometric.data import Data
 from ser_graph.audio.mapped import read_rows
 from ser_graph.audio.standardise import Voices
 from ser_graph.common.devices import autocast, pick_device
-from ser_graph.common.distributed import Processes, is_first, processes
+from ser_graph.common.distributed import Processes, processes
 from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash
+from ser_graph.common.processes import is_first
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import with_settings
 from ser_graph.common.stages import working

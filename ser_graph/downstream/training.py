@@ -18,9 +18,10 @@ from torch.nn import functional
 
 from ser_graph.audio.standardise import Standardise, Voices
 from ser_graph.common.devices import autocast, pick_device
-from ser_graph.common.distributed import is_first, processes
+from ser_graph.common.distributed import processes
 from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash
+from ser_graph.common.processes import is_first
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.settings import Record, with_settings
 from ser_graph.common.stages import working

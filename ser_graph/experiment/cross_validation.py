@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ser_graph.common.csv_files import write_csv
-from ser_graph.common.distributed import is_first, processes
+from ser_graph.common.distributed import processes
 from ser_graph.common.files import read_json, write_json
+from ser_graph.common.processes import is_first
 from ser_graph.common.settings import with_settings
 from ser_graph.common.stages import Stage
 from ser_graph.corpora import leave_speakers_out

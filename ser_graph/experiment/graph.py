@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from ser_graph.analysis import graph_card
-from ser_graph.common.distributed import is_first
 from ser_graph.common.hashing import file_contents
+from ser_graph.common.processes import is_first
 from ser_graph.common.stages import Stage
 from ser_graph.corpora.table import asked_of_clips
 from ser_graph.experiment.recipe import Recipe, UpstreamPart

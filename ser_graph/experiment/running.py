@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import tomli_w
 
-from ser_graph.common.distributed import is_first, processes
+from ser_graph.common.distributed import processes
 from ser_graph.common.files import atomic_file, foreign_names, sweep, write_json
 from ser_graph.common.locks import lock
-from ser_graph.common.processes import call_alone
+from ser_graph.common.processes import call_alone, is_first
 from ser_graph.common.provenance import environment
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError, shorten

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ser_graph.common.csv_files import write_csv
-from ser_graph.common.distributed import is_first, processes
+from ser_graph.common.distributed import processes
 from ser_graph.common.files import write_json
+from ser_graph.common.processes import is_first
 from ser_graph.common.stages import Stage
 from ser_graph.downstream import Student, TrainingSettings, predict_clips, train
 from ser_graph.downstream.student import write_student

@@ -16,9 +16,10 @@ from ser_graph.audio.clips import clip_paths, clip_speeds
 from ser_graph.audio.reading import fit_length, load_waveform
 from ser_graph.audio.settings import SAMPLE_RATE
 from ser_graph.common.devices import Precision, autocast, pick_device
-from ser_graph.common.distributed import is_first, processes
+from ser_graph.common.distributed import processes
 from ser_graph.common.files import atomic_file
 from ser_graph.common.hashing import content_hash
+from ser_graph.common.processes import is_first
 from ser_graph.common.progress import progress_bar
 from ser_graph.common.warning import warn
 from ser_graph.corpora.adapter import check_is_clip_table

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ser_graph.common.distributed import ALONE, is_first, processes
+from ser_graph.common.distributed import ALONE, processes
+from ser_graph.common.processes import is_first
 
 
 @pytest.mark.parametrize("others", [{}, {"WORLD_SIZE": "4"}, {"MASTER_ADDR": "127.0.0.1"}])

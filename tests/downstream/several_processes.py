@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ser_graph.common.distributed import is_first, processes
+from ser_graph.common.distributed import processes
+from ser_graph.common.processes import is_first
 from ser_graph.downstream import train
 from ser_graph.downstream.training import _Run
 from ser_graph.errors import InputError

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from ser_graph.common.distributed import is_first, processes
+from ser_graph.common.distributed import processes
+from ser_graph.common.processes import is_first
 from ser_graph.downstream import sharded, train_shards
 from ser_graph.errors import InputError
 
