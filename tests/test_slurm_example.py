@@ -13,12 +13,14 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / "examples" / "slurm" / "recipe.sh"
 # What srun does on each machine, here twice on this one: it drops its options and starts the rest. At the end, a
 # torchrun waits for the others; once, one of them waited its whole five minutes although all processes had ended.
+# A torchrun that has no process left is ended; one whose process hangs is not.
 SRUN = """#!/bin/bash
 while [[ $1 == --* ]]; do shift; done
 "$@" & one=$!
 "$@" & two=$!
 wait -n $one $two || exit 1
-(sleep 30; kill $one $two) > /dev/null 2>&1 & later=$!
+end_if_idle() { [[ -n $(cat /proc/$1/task/$1/children) ]] || kill $1; }
+(sleep 30; end_if_idle $one; end_if_idle $two) > /dev/null 2>&1 & later=$!
 wait $one; first=$?
 wait $two; second=$?
 kill $later
