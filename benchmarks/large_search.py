@@ -27,6 +27,8 @@ from pathlib import Path
 import numpy as np
 from graph import K, speech_like
 
+from ser_graph.common.processes import is_first
+
 _FIELDS = ("RssAnon", "VmRSS")
 
 
@@ -102,7 +104,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.child:
         found = measured(arguments.clips[0], arguments.child, arguments.threads)
-        if os.environ.get("RANK", "0") == "0":
+        if is_first():
             print(json.dumps(found))
         return
     print(f"{arguments.threads} threads in each process, {K} neighbours, 256 dimensions\n")

@@ -16,6 +16,7 @@ import typer
 
 from ser_graph.common.files import json_text, naming_os_errors
 from ser_graph.common.memory import keep_freed_memory
+from ser_graph.common.processes import is_first
 from ser_graph.errors import InputError, bad_value, one_line, shorten, visible
 from ser_graph_runtime.ready import DEFAULT as DEFAULT_MODEL, READY
 
@@ -86,8 +87,6 @@ def main() -> None:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    from ser_graph.common.processes import is_first
-
     if is_first():  # the other processes of torchrun warn of the same
         print(f"Warning: {one_line(message)}", file=sys.stderr)
 
@@ -167,7 +166,6 @@ def run_recipe(
 
     To share the work between processes: torchrun --nproc-per-node 2 -m ser_graph run RECIPE --out RUN
     """
-    from ser_graph.common.processes import is_first
     from ser_graph.common.settings import parse_changes
     from ser_graph.evaluation import verdict
     from ser_graph.evaluation.tables import format_results
@@ -364,7 +362,6 @@ def build(
     """
     from ser_graph.analysis import format_statistics, graph_card, graph_statistics
     from ser_graph.audio import LogMelSettings
-    from ser_graph.common.processes import is_first
     from ser_graph.common.settings import changed
     from ser_graph.common.stages import Stage
     from ser_graph.graph import GraphSettings, load_graph
@@ -552,7 +549,6 @@ def train(
 
     If GRAPH is in shards (see split), each process holds its clips alone.
     """
-    from ser_graph.common.processes import is_first
     from ser_graph.common.stages import Stage
     from ser_graph.downstream import TrainingSettings, load_student, train as train_student, train_shards
     from ser_graph.downstream.sharded import asked_of_shards

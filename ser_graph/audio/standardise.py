@@ -93,22 +93,29 @@ class Standardise(nn.Module):
             rows = rows.nonzero()[:, 0]
         if not len(rows):
             raise InputError("No training clip to fit the standardisation on; check the split")
-        layer = cls(x.shape[-1], normalise)
+        if normalise == "speaker":
+            codes = torch.full((len(x),), -1) if speaker is None else speaker
+            unknown = int(codes.max()) + 1  # clips of unknown speaker count as one more speaker
+            codes = torch.where(codes < 0, unknown, codes)
+        else:
+            codes = torch.zeros(len(x), dtype=torch.int64)
+        return cls.of_voices(
+            speaker_voices(x, codes, rows, centred=normalise == "utterance", group=group), normalise
+        )
+
+    @classmethod
+    def of_voices(cls, voices: Tensor, normalise: str) -> "Standardise":
+        """From statistics [S, 3, n_mels] of training clips: of each speaker, or of all clips in the first row."""
+        layer = cls(voices.shape[-1], normalise)
         # A bin that never changes becomes 0, not NaN. If each clip has its own mean, rounding errors remain in such
         # a bin; the larger limit keeps them small.
         least = 1e-5 if normalise == "corpus" else 1e-2
         if normalise == "speaker":
-            codes = torch.full((len(x),), -1) if speaker is None else speaker
-            unknown = int(codes.max()) + 1  # clips of unknown speaker count as one more speaker
-            voices = speaker_voices(x, torch.where(codes < 0, unknown, codes), rows, group=group)
-            within = (voices[:, COUNT] * voices[:, VARIANCE]).sum(0) / voices[:, COUNT].sum(0)
-            layer.std.copy_(within.sqrt().clamp_min(least))
-            return layer
-        centred = normalise == "utterance"
-        codes = torch.zeros(len(x), dtype=torch.int64)
-        everything = speaker_voices(x, codes, rows, centred=centred, group=group)[0]
-        layer.mean.copy_(everything[MEAN])
-        layer.std.copy_(everything[VARIANCE].sqrt().clamp_min(least))
+            variance = (voices[:, COUNT] * voices[:, VARIANCE]).sum(0) / voices[:, COUNT].sum(0)
+        else:
+            variance = voices[0, VARIANCE]
+            layer.mean.copy_(voices[0, MEAN])
+        layer.std.copy_(variance.sqrt().clamp_min(least))
         return layer
 
 

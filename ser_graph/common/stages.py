@@ -82,13 +82,23 @@ class Stage:
         """
         if self.folder.parent.is_dir():
             sweep(self.folder.parent)
+        if not self.has_result():
+            return False
+        if self.work_folder.exists() and is_first():
+            with self.work():  # a process was killed before it removed its unfinished work
+                pass
+        return True
+
+    def has_result(self) -> bool:
+        """As `is_finished`, without the clean-up, which lists the whole parent folder: for thousands of stages.
+
+        Raises:
+            InputError: see `is_finished`.
+        """
         check_replaceable(self.folder, MARK)
         if not (self.folder / MARK).exists():
             return False
         refuse_difference(self.folder, asked_of(self.folder), self.asked, self._way_out)
-        if self.work_folder.exists() and is_first():
-            with self.work():  # a process was killed before it removed its unfinished work
-                pass
         return True
 
     @contextlib.contextmanager

@@ -195,7 +195,12 @@ class Joined(Method):
     def loss(self, step: Step, batch: Any) -> Tensor:
         """See `Method.loss`: the sum of the terms, each times the default weight of its method."""
         terms = {name: cast(Tensor, cast(Method, part).loss(step, batch)) for name, part in self.parts.items()}
-        return torch.stack([METHODS[name] * term for name, term in terms.items()]).sum()
+        return joined_terms(terms)
+
+
+def joined_terms(terms: dict[str, Tensor]) -> Tensor:
+    """The terms of several methods by name, each times the default weight of its method."""
+    return torch.stack([METHODS[name] * term for name, term in terms.items()]).sum()
 
 
 def make_method(view: ClipGraph, settings: TrainingSettings) -> Method:

@@ -38,15 +38,15 @@ from ser_graph.downstream.augmentation import Augmentation
 from ser_graph.downstream.backbones import FC1, Output, scaled
 from ser_graph.downstream.batches import LabelledBatches, balance
 from ser_graph.downstream.losses import distillation_loss, neighbour_loss, regression_loss
-from ser_graph.downstream.methods import TEMPERATURE, regression_head
+from ser_graph.downstream.methods import TEMPERATURE, joined_terms, regression_head
 from ser_graph.downstream.optimisation import COUNTED, Average, counting, make_optimiser, rate_at
 from ser_graph.downstream.prediction import predict_outputs
-from ser_graph.downstream.settings import METHODS, TrainingSettings
+from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.downstream.sharded_statistics import JointTeacher, count_speakers, fit_standardise, joint_voices
 from ser_graph.downstream.spreading import add_gradients, join_batch_norms, part_batch_norms
 from ser_graph.downstream.strategies import MemoryBank
 from ser_graph.downstream.student import Student
-from ser_graph.downstream.training import UNKNOWN_VOICES
+from ser_graph.downstream.training import forget_some
 from ser_graph.errors import InputError, one_line
 from ser_graph.graph import TopNeighborSampler
 from ser_graph.graph.shards import GraphShard, GraphShards, load_graph_shards
@@ -272,10 +272,9 @@ class _Run:
             torch.manual_seed(settings.seed)
             student = Student(settings.backbone, meta.names["emotion"], meta.features, info, width=settings.width)
             torch.manual_seed(settings.seed)
-            regresses = self.teacher is not None and "regress" in settings.methods
-            head = (
-                regression_head(settings.width, self.teacher.size) if self.teacher and regresses else nn.Identity()
-            )
+            head: nn.Module = nn.Identity()
+            if self.teacher is not None and "regress" in settings.methods:
+                head = regression_head(settings.width, self.teacher.size)
         own = list(self.own.values())
         student.standardise = fit_standardise(
             own, [self._standard(shard) for shard in own], settings.normalise, self.n_speakers, self.group
@@ -333,15 +332,11 @@ class _Run:
         x = torch.cat([read_rows(shard.x, one) for (_, shard), one in mine])
         voice = emb = None
         if self.voices is not None:
-            voice = torch.cat([self._voice(which, shard.speaker[one]) for (which, shard), one in mine])
+            known = [(self.voices[shard.speaker[one]], self.voice_draws[which]) for (which, shard), one in mine]
+            voice = torch.cat([forget_some(*one) for one in known])
         if self.teacher is not None:
             emb = torch.cat([self.teacher.embeddings(shard, one) for (_, shard), one in mine])
         return _Batch(rows, x, voice, emb)
-
-    def _voice(self, which: int, speaker: Tensor) -> Tensor:
-        """[B, 3, n_mels] statistics of speakers; for some, zeros: a new voice, as first on a device."""
-        unknown = torch.rand(len(speaker), generator=self.voice_draws[which]) < UNKNOWN_VOICES
-        return torch.where(unknown[:, None, None], 0.0, cast(Tensor, self.voices)[speaker])
 
     def _step(self, batch: _Batch) -> dict[str, float]:
         """One step; the returned numbers are those of all processes."""
@@ -357,8 +352,7 @@ class _Run:
         loss, numbers = supervised, {"supervised_loss": supervised.item()}
         if settings.learns_from is not None:
             found, more = self._terms(outputs, batch)
-            weights = {name: METHODS[name] if len(found) > 1 else 1.0 for name in found}
-            term = torch.stack([weights[name] * one for name, one in found.items()]).sum()
+            term = joined_terms(found) if len(found) > 1 else found[settings.method]
             loss = loss + settings.weight * term
             numbers |= {f"{settings.method}_loss": term.item(), **more}
         self.optimiser.zero_grad(set_to_none=True)

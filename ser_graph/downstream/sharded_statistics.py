@@ -63,17 +63,11 @@ def fit_standardise(
     shards: Sequence[GraphShard], rows: Sequence[Tensor], normalise: str, n_speakers: int, group: Processes
 ) -> Standardise:
     """As `Standardise.fit`, from some clips [M] of each shard."""
-    layer, by_speaker = Standardise(shards[0].x.shape[-1], normalise), normalise == "speaker"
-    least = 1e-5 if normalise == "corpus" else 1e-2
+    by_speaker = normalise == "speaker"
     how: dict[str, Any] = {"centred": normalise == "utterance", "n_voices": n_speakers + 1 if by_speaker else 1}
     # Clips of unknown speaker count as one more speaker.
     codes = [one.speaker.where(one.speaker >= 0, n_speakers) * by_speaker for one in shards]
-    voices = joint_voices(shards, codes, rows, group, **how).double()
-    weights = voices[:, COUNT] / voices[:, COUNT].sum(0)
-    if not by_speaker:
-        layer.mean.copy_(voices[0, MEAN])
-    layer.std.copy_((weights * voices[:, VARIANCE]).sum(0).sqrt().clamp_min(least))
-    return layer
+    return Standardise.of_voices(joint_voices(shards, codes, rows, group, **how), normalise)
 
 
 class JointTeacher:

@@ -344,10 +344,8 @@ class _Run:
         }
 
     def _known_voices(self, nodes: Tensor) -> Tensor:
-        """[R, 3, n_mels] statistics of the clips' speakers; for some, zeros: a new voice, as first on a device."""
-        voices = cast(Voices, self.voices).of(nodes)
-        unknown = torch.rand(len(nodes), generator=self.generator) < UNKNOWN_VOICES
-        return torch.where(unknown[:, None, None], 0.0, voices)
+        """[R, 3, n_mels] statistics of the clips' speakers, some of them forgotten."""
+        return forget_some(cast(Voices, self.voices).of(nodes), self.generator)
 
     def kept(self) -> Student:
         """The student to evaluate or keep: with averaged weights and their statistics, if weights are averaged."""
@@ -445,6 +443,12 @@ class _Run:
                 f"The checkpoint {path} is damaged ({reason}); delete it to start the training anew"
             ) from None
         self.history, self.best = history, best
+
+
+def forget_some(voices: Tensor, generator: torch.Generator) -> Tensor:
+    """Voices [R, 3, n_mels], some of them zeros: a new voice, as first on a device."""
+    unknown = torch.rand(len(voices), generator=generator) < UNKNOWN_VOICES
+    return torch.where(unknown[:, None, None], 0.0, voices)
 
 
 def _corpus_originals(data: ClipGraph, labelled: Tensor) -> Tensor:

@@ -36,7 +36,10 @@ _CONTENTS = "contents.json"  # what the clips' files looked like when they were 
 
 def prepare_corpus(corpus: Corpus, folder: Path, *, skip_bad: bool = False) -> pd.DataFrame:
     """Load, split and check a corpus; `folder` keeps its clip table and `problems.csv`."""
-    table = _load(corpus, folder)
+    return _checked(corpus, _load(corpus, folder), folder, skip_bad=skip_bad)
+
+
+def _checked(corpus: Corpus, table: pd.DataFrame, folder: Path, *, skip_bad: bool) -> pd.DataFrame:
     if (folder / _CONTENTS).exists():
         remember_contents(read_json(folder / _CONTENTS))
     asked = {
@@ -78,7 +81,7 @@ def prepare_source(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.D
     """The clips for fine-tuning the upstream, from all source corpora; None if the recipe does not fine-tune."""
     if not recipe.upstream.finetune:
         return None
-    return _joined(_tables(recipe.sources, out, "source", skip_bad=skip_bad))
+    return _joined(_tables(recipe.sources, out, "source", labelled=True, skip_bad=skip_bad))
 
 
 class Target(NamedTuple):
@@ -101,8 +104,8 @@ def prepare_target(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.D
 def target_tables(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> Target:
     """The clip tables of `prepare_target`, before they are joined."""
     return Target(
-        _tables(recipe.targets, out, "target", skip_bad=skip_bad),
-        _tables(recipe.unlabelled_files, out, "unlabelled", skip_bad=skip_bad),
+        _tables(recipe.targets, out, "target", labelled=True, skip_bad=skip_bad),
+        _tables(recipe.unlabelled_files, out, "unlabelled", labelled=False, skip_bad=skip_bad),
     )
 
 
@@ -154,13 +157,13 @@ def check_tested(recipe: Recipe, source: pd.DataFrame | None, target: pd.DataFra
         )
 
 
-def _tables(corpora: list[Corpus], out: Path, name: str, *, skip_bad: bool = False) -> list[pd.DataFrame]:
+def _tables(corpora: list[Corpus], out: Path, name: str, *, labelled: bool, skip_bad: bool) -> list[pd.DataFrame]:
     """The checked clip table of each corpus; the stages are called `name`, `name-2`, `name-3`, ..."""
     folders = [out / name, *(out / f"{name}-{number}" for number in range(2, len(corpora) + 1))]
-    places = list(zip(corpora, folders, strict=False))
-    if name != "unlabelled":
-        _joined([_load(*place) for place in places])  # before the clips are read: refuses emotions that do not fit
-    return [prepare_corpus(corpus, folder, skip_bad=skip_bad) for corpus, folder in places]
+    loaded = [(corpus, _load(corpus, folder), folder) for corpus, folder in zip(corpora, folders, strict=False)]
+    if labelled and loaded:
+        _joined([table for _, table, _ in loaded])  # before the clips are read: refuses emotions that do not fit
+    return [_checked(*one, skip_bad=skip_bad) for one in loaded]
 
 
 def _joined(labelled: list[pd.DataFrame], unlabelled: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:

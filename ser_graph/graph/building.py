@@ -1,5 +1,6 @@
 """Clip table + embeddings + spectrograms -> `ClipGraph`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +150,8 @@ def _spectrograms_of_first(
     """The spectrograms of a table: in a file that the first process writes, or in the memory of each process."""
     if out is None:
         return spectrograms(table, features, root=root, progress=progress and group.rank == 0)
-    if group.rank == 0:
-        x = spectrograms(table, features, root=root, out=out, progress=progress)
-    group.wait()
-    return x if group.rank == 0 else map_array(Path(out).expanduser())
+    make = partial(spectrograms, table, features, root=root, out=out, progress=progress)
+    return group.after_first(make if group.rank == 0 else partial(map_array, Path(out).expanduser()))
 
 
 def asked_of_graph(

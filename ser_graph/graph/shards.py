@@ -151,9 +151,12 @@ def split_graph(data: ClipGraph, folder: str | Path, n_shards: int, *, seed: int
     starts = [0, *np.cumsum([len(one) for one in rows]).tolist()]
     number_of = torch.empty(len(order), dtype=torch.int64)
     number_of[torch.cat(rows)] = torch.arange(len(order))
+    nodes = {name: data[name] for name in ("y", "speaker", "train_mask", "val_mask")}
+    nodes["original"] = torch.from_numpy(originals(data.table))
+    nodes["of_corpus"] = torch.from_numpy(corpus_originals(data.table, known.numpy()))
     with atomic_folder(folder, _META) as part:
         for number, mine in enumerate(rows):
-            _write_shard(data, mine, number_of, starts[number], _folder(part, number))
+            _write_shard(data, nodes, mine, number_of, starts[number], _folder(part, number))
         graph = data.meta.model_dump(mode="json")
         graph["names"]["speaker"] = []  # they can be as many as clips, and no training needs them
         write_json(part / _META, {"format": _FORMAT, "starts": starts, "graph": graph})
@@ -186,17 +189,17 @@ def _folder(folder: Path, number: int) -> Path:
     return folder / f"{number:03d}"
 
 
-def _write_shard(data: ClipGraph, rows: Tensor, number_of: Tensor, start: int, folder: Path) -> None:
+def _write_shard(
+    data: ClipGraph, nodes: dict[str, Tensor], rows: Tensor, number_of: Tensor, start: int, folder: Path
+) -> None:
+    """Write the clips `rows`; `nodes` are the tensors of all clips."""
     folder.mkdir()
     source, seed = number_of[data.edge_index]
     mine = ((seed >= start) & (seed < start + len(rows))).nonzero()[:, 0]
     mine = mine[seed[mine].argsort(stable=True)]  # a seed's edges stay in their order: the nearest first
     edges = {"edge_index": torch.stack([source[mine], seed[mine] - start]), "edge_weight": data.edge_weight[mine]}
-    nodes = {name: data[name][rows] for name in ("y", "speaker", "train_mask", "val_mask")}
-    known = (data.train_mask & (data.y >= 0)).numpy()
-    masks = {"original": originals(data.table), "of_corpus": corpus_originals(data.table, known)}
-    nodes |= {name: torch.from_numpy(mask)[rows] for name, mask in masks.items()}
-    save_file({name: one.contiguous() for name, one in {**nodes, **edges}.items()}, folder / "shard.safetensors")
+    own = {name: one[rows] for name, one in nodes.items()}
+    save_file({name: one.contiguous() for name, one in {**own, **edges}.items()}, folder / "shard.safetensors")
     write_table(data.table.iloc[rows.numpy()], folder / "clips.csv")
     write_array(folder / "emb.npy", data.emb[rows])
     dtype = np.float16 if data.x.dtype == torch.float16 else np.float32

@@ -80,11 +80,16 @@ def process_shards(
     check_layer(upstream, embedding.layer)
     warn_if_untrained(upstream, embedding.layer)
     asked = _asked(upstream, embedding, features)
-    todo = _unfinished(shards, folder, asked)
+    stages = [
+        # The hash of a shard would take as long as a second pass over the audio.
+        Stage(folder / shard.name, {**asked, "bytes": shard.stat().st_size}, way_out=_WAY_OUT)
+        for shard in shards
+    ]
+    # Before the work: this refuses a shard that was made with other settings, or from another file.
+    todo = [(shard, stage) for shard, stage in zip(shards, stages, strict=True) if not stage.has_result()]
     upstream.model.to(pick_device(device)).eval()
     mine, bad = 0, list[InputError]()
-    for shard in progress_bar(todo, "shards", unit="shard", disable=not progress):
-        stage = Stage(folder / shard.name, _asked_of_shard(shard, asked), way_out=_WAY_OUT)
+    for shard, stage in progress_bar(todo, "shards", unit="shard", disable=not progress):
         with lock_if_free(folder / SHARD_LOCKS / shard.name) as taken:
             if not taken or stage.is_finished():
                 continue
@@ -153,20 +158,6 @@ def _asked(upstream: Upstream, embedding: EmbeddingSettings, features: LogMelSet
         "embedding": embedding.asked(),
         "features": features.asked(),
     }
-
-
-def _asked_of_shard(shard: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    return {**asked, "bytes": shard.stat().st_size}  # its hash would take as long as a second pass over the audio
-
-
-def _unfinished(shards: list[Path], folder: Path, asked: dict[str, Any]) -> list[Path]:
-    """The shards without a result; refuses, before any work, a result of other settings or of another shard."""
-    finished = {path.parent.name for path in folder.glob(f"*/{MARK}")}
-    for shard in shards:
-        if shard.name in finished:
-            now = plain(_asked_of_shard(shard, asked))
-            refuse_difference(folder / shard.name, asked_of(folder / shard.name), now, _WAY_OUT)
-    return [shard for shard in shards if shard.name not in finished]
 
 
 def _process(
