@@ -74,7 +74,8 @@ def plot_students(table: pd.DataFrame, ax: Axes | None = None, chance: float | N
     ax.set_ylim(-0.6, len(table) - 0.4)
     if chance is not None:
         ax.axvline(chance, linestyle=":", color="grey")
-        ax.annotate(" chance", (chance, -0.45), color="grey", fontsize=8, ha="left", va="center")
+        beside: dict[str, Any] = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
+        ax.annotate("chance", (chance, -0.45), color="grey", fontsize=8, **beside)
     ax.set_xlabel("UAR on test, 95 % interval over speakers")
     ax.grid(alpha=0.3, axis="x")
     return ax
