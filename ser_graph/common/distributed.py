@@ -107,11 +107,15 @@ class Processes:
         return tensor
 
     def after_first(self, call: Callable[[], Result]) -> Result:
-        """The result of a call that the first process makes before the others, which then find what it stored."""
+        """The result of a call that the first process makes before the others, which then find what it stored.
+
+        The function returns when all processes have their result: the first process may then move what it stored.
+        """
         if self.rank > 0:
             self.wait()
-            return call()
         result = call()
+        if self.rank == 0:
+            self.wait()
         self.wait()
         return result
 
