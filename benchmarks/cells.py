@@ -27,7 +27,7 @@ from ser_graph.graph import ClipGraph
 
 
 def nodes(recipe: Recipe, out: Path) -> ClipGraph:
-    """All clips with embeddings and spectrograms, the unlabelled corpora's too; made once."""
+    """All clips with embeddings and spectrograms, the other corpora's too; made once."""
     source = prepare_corpus(recipe.source, out / "source") if recipe.source and recipe.upstream.finetune else None
     target = prepare_target(recipe, out)
     return prepare_graph(recipe, prepare_upstream(recipe, source, out), target, out)

@@ -4,7 +4,7 @@
         [--set KEY=VALUE ...] [--arms NAME ...] [--seeds 0 1 2] [--labels 1.0 0.1] [--backbones resnet9] \
         [--report] [--beside OTHER_OUT ...]
 
-The recipe says where the clips, the teacher and the unlabelled corpora are. An arm is one way to use the teacher;
+The recipe says where the clips, the teacher and the other corpora are. An arm is one way to use the teacher;
 each is trained for each fold, seed and share of labels. Finished folds are stored in `--out`: the same command,
 given again after a stop or with further arms, trains what is missing; `--report` trains nothing. One table for each
 backbone and share of labels is printed and stored in `--out`, beside the figure of labels against UAR.
@@ -44,7 +44,7 @@ class Arm:
     Attributes:
         training: settings of the training.
         graph: settings of the graph.
-        joint: add the unlabelled corpora's clips.
+        joint: add the other corpora's clips.
         copies: train on copies at other speeds as well, where the recipe makes some.
         projector: take the projector's embeddings, as the paper does, instead of the middle layer's.
         device: false for what needs the teacher at inference.

@@ -28,7 +28,7 @@ SETTINGS: dict[type[Settings], str] = {
 }
 RECIPE: dict[str, type[BaseModel]] = {
     "The top of the file": Recipe,
-    "[source], [target], [unlabelled]": Corpus,
+    "[source], [target], [other]": Corpus,
     "[students]": Students,
 }
 ROOMS = [name for name in sg.__all__ if isinstance(getattr(sg, name), ModuleType)]

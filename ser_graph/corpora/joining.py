@@ -12,15 +12,17 @@ from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.corpora.vocabulary import COLUMNS
 from ser_graph.errors import InputError, bad_value, shorten
 
+OTHER_EMOTION = "other_emotion"  # the column of emotions that only the teacher's probe may learn from
 _NAMES = ("speaker", "sentence")  # two corpora can use the same name for different speakers or sentences
 
 
 def join_corpora(tables: Sequence[pd.DataFrame], labelled: Collection[str] | None = None) -> pd.DataFrame:
     """Join clip tables to one table. Some corpora are labelled; the others only add their clips.
 
-    The clips of an unlabelled corpus lose their emotion, and all of them are in the train split. A graph of the
-    joint table has them among the neighbours of training clips. No student learns their labels, and no test uses
-    them.
+    The clips of the others have no `emotion`, and all of them are in the train split. A graph of the joint table
+    has them among the neighbours of training clips. No student learns their labels, and no test uses them. The
+    column `other_emotion` keeps the labels that are emotions of the first table: the teacher's probe may learn from
+    them (`TrainingSettings.other_labels`).
 
     Args:
         tables: clip tables as `load_corpus` returns them, each of another corpus. The first table is the target.
@@ -29,7 +31,8 @@ def join_corpora(tables: Sequence[pd.DataFrame], labelled: Collection[str] | Non
 
     Returns:
         One clip table, sorted by file. Files are relative to the common parent of the corpora's folders, which is
-        ``attrs["root"]``. The column ``corpus`` is new; speakers and sentences are called ``corpus/name``.
+        ``attrs["root"]``. The columns ``corpus`` and ``other_emotion`` (only if a clip has one) are new; speakers
+        and sentences are called ``corpus/name``.
 
     Raises:
         InputError: two tables with the same name; a table without a folder; a clip in two tables; a name in
@@ -42,8 +45,8 @@ def join_corpora(tables: Sequence[pd.DataFrame], labelled: Collection[str] | Non
         >>> target.attrs = {"corpus": "emovo", "root": "/corpora/emovo"}
         >>> source.attrs = {"corpus": "ravdess", "root": "/corpora/ravdess"}
         >>> joined = join_corpora([target, source])
-        >>> joined[["emotion", "speaker", "split"]].to_numpy().tolist()
-        [['joy', 'emovo/1', 'test'], [nan, 'ravdess/1', 'train']]
+        >>> joined[["emotion", "other_emotion", "speaker", "split"]].to_numpy().tolist()
+        [['joy', nan, 'emovo/1', 'test'], [nan, 'joy', 'ravdess/1', 'train']]
         >>> joined.attrs["root"], joined.index.tolist()
         ('/corpora', ['emovo/a.wav', 'ravdess/a.wav'])
     """
@@ -53,8 +56,9 @@ def join_corpora(tables: Sequence[pd.DataFrame], labelled: Collection[str] | Non
         raise bad_value("corpus in labelled", name, names)
     roots = [_root(table, name) for table, name in zip(tables, names, strict=True)]
     root = Path(os.path.commonpath(roots))
+    known = set(tables[0]["emotion"].dropna())
     parts = [
-        _part(table, name, folder.relative_to(root), labelled=name in labelled)
+        _part(table, name, folder.relative_to(root), known=None if name in labelled else known)
         for table, name, folder in zip(tables, names, roots, strict=True)
     ]
     _check_emotions([part for part, name in zip(parts, names, strict=True) if name in labelled])
@@ -86,8 +90,8 @@ def _root(table: pd.DataFrame, name: str) -> Path:
     return Path(root).expanduser().resolve()
 
 
-def _part(table: pd.DataFrame, corpus: str, folder: Path, *, labelled: bool) -> pd.DataFrame:
-    """The rows of one corpus, in the form of the joint table."""
+def _part(table: pd.DataFrame, corpus: str, folder: Path, *, known: set[str] | None) -> pd.DataFrame:
+    """The rows of one corpus, in the form of the joint table; `known` emotions of another corpus move."""
     files = pd.Index(
         [(PurePosixPath(folder.as_posix()) / str(file)).as_posix() for file in table.index], name="file"
     )
@@ -95,8 +99,9 @@ def _part(table: pd.DataFrame, corpus: str, folder: Path, *, labelled: bool) -> 
     for column in _NAMES:
         if column in part:
             part[column] = part[column].map(lambda name: f"{corpus}/{name}", na_action="ignore")
-    if not labelled:
-        part = part.assign(emotion=np.nan, split="train")
+    if known is not None:
+        kept = part["emotion"].where(part["emotion"].isin(known))
+        part = part.assign(emotion=np.nan, split="train", **({OTHER_EMOTION: kept} if kept.notna().any() else {}))
     extras = [column for column in part.columns if column not in COLUMNS]
     return part.assign(corpus=corpus)[[*COLUMNS, "corpus", *extras]].astype({"emotion": object})
 

@@ -243,7 +243,12 @@ class _Run:
         ]
         teacher = JointTeacher(own, used, settings.center, self.n_speakers, self.group)
         if "distil" in methods:
-            teacher.fit(own, [self._labelled(shard) & shard.original for shard in own])
+            known = [shard.y.where(self._labelled(shard) & shard.original, -1) for shard in own]
+            rows = [
+                shard.original & one & bool(settings.other_labels) for shard, one in zip(own, used, strict=True)
+            ]
+            other = [shard.other_y.where(one, -1) for shard, one in zip(own, rows, strict=True)]
+            teacher.fit(own, known, other, settings.other_labels)
         return teacher
 
     def _new_bank(self) -> _Bank:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ser_graph.audio.mapped import read_rows
 from ser_graph.audio.standardise import COUNT, MEAN, VARIANCE, Standardise, speaker_voices
 from ser_graph.common.distributed import Processes
-from ser_graph.downstream.teacher import check_classes, log_probs_of
+from ser_graph.downstream.teacher import check_classes, fit_probe, log_probs_of
 from ser_graph.errors import InputError
 from ser_graph.graph.estimators import TeacherProbe
 from ser_graph.graph.settings import Center
@@ -117,18 +117,24 @@ class JointTeacher:
         """[B, D] float32, of some clips of a shard."""
         return (read_rows(shard.emb, rows).double() - self._means[self._codes(shard, rows)]).float()
 
-    def fit(self, shards: Sequence[GraphShard], labelled: Sequence[Tensor]) -> None:
-        """Fit the probe on the labelled clips, [n] bool of each shard, of all processes.
+    def fit(self, shards: Sequence[GraphShard], y: Sequence[Tensor], other: Sequence[Tensor], share: float) -> None:
+        """Fit the probe on the labels of all processes.
+
+        Args:
+            shards: those of this process.
+            y: for each shard, [n] int64 labels of the target, -1 elsewhere.
+            other: for each shard, [n] int64 labels of other corpora, -1 elsewhere.
+            share: as in `fit_probe`.
 
         Raises:
             InputError: labels of fewer than two emotions.
         """
-        rows = [mask.nonzero()[:, 0] for mask in labelled]
-        emb = torch.cat([self.embeddings(shard, mine) for shard, mine in zip(shards, rows, strict=True)])
-        y = torch.cat([shard.y[mine] for shard, mine in zip(shards, rows, strict=True)])
-        everyone = self._of_all(emb), self._of_all(y)
-        check_classes(everyone[1])
-        self.probe.fit(everyone[0].double().numpy(), everyone[1].numpy())
+        rows = [((mine >= 0) | (others >= 0)).nonzero()[:, 0] for mine, others in zip(y, other, strict=True)]
+        emb = self._of_all(torch.cat([self.embeddings(*one) for one in zip(shards, rows, strict=True)]))
+        own = self._of_all(torch.cat([one[mine] for one, mine in zip(y, rows, strict=True)]))
+        theirs = self._of_all(torch.cat([one[mine] for one, mine in zip(other, rows, strict=True)]))
+        check_classes(own)
+        self.probe = fit_probe(emb, own, theirs, share)
 
     def _of_all(self, mine: Tensor) -> Tensor:
         """The rows of all processes, whose numbers may differ."""

@@ -15,6 +15,8 @@ from ser_graph.graph.centring import centred
 from ser_graph.graph.estimators import TeacherProbe
 from ser_graph.graph.settings import Center
 
+_STRENGTH_WITH_OTHERS = 1e-3  # inverse regularisation; the probe of the target's labels alone has 1
+
 
 def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:
     """The graph of one training.
@@ -50,13 +52,16 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
     if "distil" in methods:
         original = torch.from_numpy(originals(data.table))
         known = torch.where(original, view.y, -1)
+        other = data.other_y.where(original & rows, -1) if settings.other_labels else torch.full_like(known, -1)
         check_classes(known)
         if settings.teacher == "gnn":
             edges, _ = subgraph(rows, data.edge_index, relabel_nodes=True, num_nodes=len(rows))
             found = gnn_log_probs(teacher[rows], edges, known[rows], len(data.emotions), settings.seed)
             view.teacher_log_probs = _spread(found, rows, torch.nan)
         else:
-            view.teacher_log_probs = probe_log_probs(teacher, known, rows, len(data.emotions))
+            probe = fit_probe(teacher, known, other, settings.other_labels)
+            found = log_probs_of(probe, teacher[rows], len(data.emotions))
+            view.teacher_log_probs = _spread(found, rows, torch.nan)
     if methods & {"graph", "regress"}:
         view.teacher = unit_variance(teacher, rows)
     return view
@@ -86,15 +91,27 @@ def unit_variance(emb: Tensor, rows: Tensor) -> Tensor:
     return _spread((centred / centred.square().mean().sqrt().clamp_min(1e-12)).float(), rows)
 
 
-def probe_log_probs(emb: Tensor, y: Tensor, rows: Tensor, n_classes: int) -> Tensor:
-    """Log probabilities of classes by a linear probe: logistic regression on standardised embeddings [N, D].
+def fit_probe(emb: Tensor, y: Tensor, other: Tensor, share: float) -> TeacherProbe:
+    """A linear probe of labels: logistic regression on standardised embeddings.
 
-    The probe is fitted on the labels `y` [N] of at least two classes, -1 elsewhere, and predicts `rows` [N] bool.
-    The result is [N, K] float32, -inf for classes without a label, NaN in other rows.
+    Labels of other corpora help where the target has few. They have little weight, because people show emotions in
+    other ways there; and they are many, so that the probe is simpler. See `docs/results.md`.
+
+    Args:
+        emb: [N, D] embeddings.
+        y: [N] int64 labels of the target, of at least two classes, -1 elsewhere.
+        other: [N] int64 labels of other corpora, -1 elsewhere.
+        share: weight of all labels of other corpora, as a share of the weight of all labels.
     """
     known = y >= 0
-    probe = TeacherProbe().fit(emb[known].double().numpy(), y[known].numpy())
-    return _spread(log_probs_of(probe, emb[rows], n_classes), rows, torch.nan)
+    others = (other >= 0) & ~known
+    labels, rows = torch.where(known, y, other), known | others
+    if not others.any():
+        return TeacherProbe().fit(emb[rows].double().numpy(), labels[rows].numpy())
+    weight = torch.where(others, share / others.sum(), (1 - share) / known.sum()) * rows.sum()
+    return TeacherProbe(_STRENGTH_WITH_OTHERS).fit(
+        emb[rows].double().numpy(), labels[rows].numpy(), weight[rows].double().numpy()
+    )
 
 
 def log_probs_of(probe: TeacherProbe, emb: Tensor, n_classes: int) -> Tensor:

@@ -85,19 +85,19 @@ def prepare_source(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.D
 
 
 class Target(NamedTuple):
-    """The clip tables of the targets, and of the unlabelled corpora."""
+    """The clip tables of the targets, and of the other corpora."""
 
     labelled: list[pd.DataFrame]
-    unlabelled: list[pd.DataFrame]
+    other: list[pd.DataFrame]
 
     def joined(self, copies: int) -> pd.DataFrame:
         """The nodes of the graph as one clip table, with copies of each clip."""
-        table = _joined(self.labelled, self.unlabelled)
+        table = _joined(self.labelled, self.other)
         return with_copies(table, copies) if copies else table
 
 
 def prepare_target(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> pd.DataFrame:
-    """The nodes of the graph: the clips of the targets, and those of the unlabelled corpora (without shards)."""
+    """The nodes of the graph: the clips of the targets, and those of the other corpora (without shards)."""
     return target_tables(recipe, out, skip_bad=skip_bad).joined(recipe.copies)
 
 
@@ -105,7 +105,7 @@ def target_tables(recipe: Recipe, out: Path, *, skip_bad: bool = False) -> Targe
     """The clip tables of `prepare_target`, before they are joined."""
     return Target(
         _tables(recipe.targets, out, "target", labelled=True, skip_bad=skip_bad),
-        _tables(recipe.unlabelled_files, out, "unlabelled", labelled=False, skip_bad=skip_bad),
+        _tables(recipe.other_files, out, "other", labelled=False, skip_bad=skip_bad),
     )
 
 
@@ -166,9 +166,9 @@ def _tables(corpora: list[Corpus], out: Path, name: str, *, labelled: bool, skip
     return [_checked(*one, skip_bad=skip_bad) for one in loaded]
 
 
-def _joined(labelled: list[pd.DataFrame], unlabelled: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
+def _joined(labelled: list[pd.DataFrame], other: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
     """One clip table. Two parts of one corpus get different names, because both may have a speaker 01."""
-    tables = [*labelled, *unlabelled]
+    tables = [*labelled, *other]
     if len(tables) == 1:
         return tables[0]
     seen: Counter[str] = Counter()

@@ -28,7 +28,7 @@ def upstream_of(recipe: Recipe, out: Path) -> tuple[str | Path, int]:
     return (out / "upstream" if recipe.upstream.finetune else recipe.upstream.model), recipe.upstream.seed
 
 
-def prepare_unlabelled_shards(recipe: Recipe, out: Path, **how: Any) -> list[pd.DataFrame]:
+def prepare_clips_of_shards(recipe: Recipe, out: Path, **how: Any) -> list[pd.DataFrame]:
     """The clips of the shards of a recipe, in the folders ``shards``, ``shards-2``, ...; see `prepare_shards`."""
     tables = []
     for number, corpus in enumerate(recipe.shards, 1):

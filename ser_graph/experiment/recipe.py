@@ -25,7 +25,7 @@ class Corpus(_Part):
     """A folder of clips and its split.
 
     Attributes:
-        corpus: name of a corpus, or ``"table"``. Among `Recipe.unlabelled` also ``"shards"``: WebDataset tar files
+        corpus: name of a corpus, or ``"table"``. Among `Recipe.other` also ``"shards"``: WebDataset tar files
             or Parquet files with recordings of any length, see `process_shards`.
         root: the folder of the corpus, relative to the current folder; for ``"table"``, the file of the table.
         split: ``"default"`` (the usual split of the corpus, or the column ``split`` of a table) or
@@ -98,8 +98,9 @@ class Recipe(_Part):
             emotions of each must be among the emotions of the first; rename them with `Corpus.labels`.
         target: the corpus that the students learn, or several as ``[[target]]``. The run joins their clips, and the
             students learn the labels of all. The emotions of each must be among the emotions of the first.
-        unlabelled: corpora that add their clips without labels, as ``[[unlabelled]]``; see `join_corpora`.
-        copies: number of copies at other speeds of each clip of target and unlabelled corpora; copies are used
+        other: corpora that add their clips, as ``[[other]]``. The students do not learn their labels; the teacher's
+            probe may, see `TrainingSettings.other_labels` and `join_corpora`.
+        copies: number of copies at other speeds of each clip of target and other corpora; copies are used
             only in training; see `with_copies`.
         upstream: see `UpstreamPart`.
         embedding: see `EmbeddingSettings`.
@@ -115,7 +116,7 @@ class Recipe(_Part):
     chosen_by: Literal["dev", "test"] | None = None
     source: Corpus | list[Corpus] | None = None
     target: Corpus | Annotated[list[Corpus], Field(min_length=1)]
-    unlabelled: list[Corpus] = Field(default_factory=list)
+    other: list[Corpus] = Field(default_factory=list)
     copies: int = Field(0, ge=0, le=10)
     upstream: UpstreamPart = UpstreamPart()
     embedding: EmbeddingSettings = EmbeddingSettings()
@@ -149,7 +150,7 @@ class Recipe(_Part):
 
     def _check_shards(self) -> None:
         if any(corpus.corpus == "shards" for corpus in [*self.sources, *self.targets]):
-            raise InputError("shards have no labels; give them as [[unlabelled]], not as source or target")
+            raise InputError("shards have no labels; give them as [[other]], not as source or target")
         for corpus in self.shards:
             plain = Corpus(corpus="shards", root=corpus.root)
             if given := [name for name in Corpus.model_fields if getattr(corpus, name) != getattr(plain, name)]:
@@ -175,14 +176,14 @@ class Recipe(_Part):
         return [self.target] if isinstance(self.target, Corpus) else self.target
 
     @property
-    def unlabelled_files(self) -> list[Corpus]:
-        """The corpora of files that add their clips without labels."""
-        return [corpus for corpus in self.unlabelled if corpus.corpus != "shards"]
+    def other_files(self) -> list[Corpus]:
+        """The other corpora that are files, not shards."""
+        return [corpus for corpus in self.other if corpus.corpus != "shards"]
 
     @property
     def shards(self) -> list[Corpus]:
         """The folders of shards."""
-        return [corpus for corpus in self.unlabelled if corpus.corpus == "shards"]
+        return [corpus for corpus in self.other if corpus.corpus == "shards"]
 
     @property
     def shared_speakers(self) -> bool:

@@ -99,7 +99,7 @@ def _first_error(error: ValidationError) -> str:
 
 
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
-    part: Any = Corpus if location[0] in ("source", "target", "unlabelled") else Recipe
+    part: Any = Corpus if location[0] in ("source", "target", "other") else Recipe
     for name in location[:-1] if part is Recipe else ():
         part = part.model_fields[name].annotation if hasattr(part, "model_fields") else part
     return sorted(part.model_fields)

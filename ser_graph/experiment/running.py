@@ -17,7 +17,7 @@ from ser_graph.common.provenance import environment
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError, shorten
 from ser_graph.experiment.clips import check_labels, check_tested, prepare_source, target_tables
-from ser_graph.experiment.graph import prepare_graph, prepare_unlabelled_shards, prepare_upstream
+from ser_graph.experiment.graph import prepare_clips_of_shards, prepare_graph, prepare_upstream
 from ser_graph.experiment.jobs import prepare_students
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.experiment.recipe_files import recipe_values
@@ -109,7 +109,7 @@ def _run_stages(
     group.wait()
     upstream = prepare_upstream(recipe, source, out, **how)
     if recipe.shards:
-        tables.unlabelled.extend(prepare_unlabelled_shards(recipe, out, jobs=jobs, cluster=cluster, **how))
+        tables.other.extend(prepare_clips_of_shards(recipe, out, jobs=jobs, cluster=cluster, **how))
         group.wait()
         target = tables.joined(recipe.copies)
     data = prepare_graph(recipe, upstream, target, out, **how)

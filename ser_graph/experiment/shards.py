@@ -1,4 +1,4 @@
-"""The stage of unlabelled shards in a run: each shard is processed once, see `process_shards`."""
+"""The stage of shards in a run: each shard is processed once, see `process_shards`."""
 
 import contextlib
 import logging

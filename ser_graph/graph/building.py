@@ -18,6 +18,7 @@ from ser_graph.common.settings import changed, with_settings
 from ser_graph.corpora import check_split
 from ser_graph.corpora.adapter import as_clip_table, check_is_clip_table
 from ser_graph.corpora.copies import originals
+from ser_graph.corpora.joining import OTHER_EMOTION
 from ser_graph.corpora.table import asked_of_clips
 from ser_graph.errors import InputError
 from ser_graph.graph.centring import centred, check_center
@@ -164,7 +165,7 @@ def asked_of_graph(
     shared_speakers: bool = False,
 ) -> dict[str, Any]:
     """Everything that decides the result of `build_graph`, as JSON values."""
-    columns = dict.fromkeys([*CODED, "split", *settings.across])
+    columns = dict.fromkeys([*CODED, "split", OTHER_EMOTION, *settings.across])
     objects = {"graph": settings, "embedding": embedding, "features": features}
     return {
         "upstream": upstream.fingerprint(),
@@ -200,7 +201,8 @@ def assemble(
 def data_hash(table: pd.DataFrame, emb: Tensor) -> str:
     """A hash of files, labels, split and embeddings, independent of the order of the rows."""
     order = table.index.argsort()
-    columns = [column for column in ("emotion", "speaker", "gender", "split") if column in table]
+    known = ("emotion", "speaker", "gender", "split", OTHER_EMOTION)
+    columns = [column for column in known if column in table]
     rows = table.iloc[order][columns].astype("object").where(lambda frame: frame.notna(), None)
     values = rows.reset_index().to_numpy().tolist()
     return content_hash(values, emb[torch.from_numpy(order)].contiguous().numpy().data.cast("B"))

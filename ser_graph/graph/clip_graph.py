@@ -11,6 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import coalesce
 
+from ser_graph.corpora.joining import OTHER_EMOTION
 from ser_graph.errors import InputError
 from ser_graph.graph.agreement import TIED, AgreedTable, clip_numbers, encode, names_of
 from ser_graph.graph.meta import GraphMeta
@@ -126,6 +127,15 @@ class ClipGraph(Data):
     def emotions(self) -> list[str]:
         """The emotion names in code order."""
         return self.meta.names["emotion"]
+
+    @property
+    def other_y(self) -> Tensor:
+        """[N] int64 codes of the emotions that only the teacher's probe may learn, -1 elsewhere: `join_corpora`."""
+        table = self.table
+        if OTHER_EMOTION not in table:
+            return torch.full((len(table),), -1)
+        codes = {name: code for code, name in enumerate(self.emotions)}
+        return torch.from_numpy(table[OTHER_EMOTION].map(codes).fillna(-1).to_numpy("int64", copy=True))
 
     def node(self, file: str) -> int:
         """The number of the node of a clip.

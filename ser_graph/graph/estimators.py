@@ -38,12 +38,14 @@ class TeacherProbe(ClassifierMixin, BaseEstimator):
     def __init__(self, strength: float = 1.0) -> None:
         self.strength = strength
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803  (scikit-learn's names)
-        """Fit on embeddings X [N, D] with their classes y [N]."""
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Fit on embeddings X [N, D] with their classes y [N] and weights [N], of equal weight by default."""
         X, y = validate_data(self, X, y)
         check_classification_targets(y)
         regression = LogisticRegression(C=self.strength, max_iter=_MAX_ITER)
-        self.pipeline_ = make_pipeline(StandardScaler(), regression).fit(X, y)
+        self.pipeline_ = make_pipeline(StandardScaler(), regression).fit(
+            X, y, standardscaler__sample_weight=sample_weight, logisticregression__sample_weight=sample_weight
+        )
         self.classes_ = self.pipeline_.classes_
         return self
 

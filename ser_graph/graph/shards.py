@@ -32,6 +32,7 @@ _FORMAT = "ser_graph.graph_shards"
 _META = "meta.json"
 _TENSORS = {
     "y": torch.int64,
+    "other_y": torch.int64,
     "speaker": torch.int64,
     "train_mask": torch.bool,
     "val_mask": torch.bool,
@@ -57,7 +58,7 @@ class GraphShard:
 
     Attributes:
         start: the number of the first clip.
-        y: [n] int64 emotion codes, -1 = unknown; likewise `speaker`.
+        y: [n] int64 emotion codes, -1 = unknown; likewise `other_y` (see `ClipGraph`) and `speaker`.
         train_mask: [n] bool; likewise `val_mask`.
         original: [n] bool, the clips that are not copies.
         of_corpus: [n] bool, the originals of the corpora that have labelled training clips.
@@ -69,6 +70,7 @@ class GraphShard:
 
     start: int
     y: Tensor
+    other_y: Tensor
     speaker: Tensor
     train_mask: Tensor
     val_mask: Tensor
@@ -152,6 +154,7 @@ def split_graph(data: ClipGraph, folder: str | Path, n_shards: int, *, seed: int
     number_of = torch.empty(len(order), dtype=torch.int64)
     number_of[torch.cat(rows)] = torch.arange(len(order))
     nodes = {name: data[name] for name in ("y", "speaker", "train_mask", "val_mask")}
+    nodes["other_y"] = data.other_y
     nodes["original"] = torch.from_numpy(originals(data.table))
     nodes["of_corpus"] = torch.from_numpy(corpus_originals(data.table, known.numpy()))
     with atomic_folder(folder, _META) as part:

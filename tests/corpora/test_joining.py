@@ -8,8 +8,10 @@ import torch
 from ser_graph.audio.clips import clip_paths
 from ser_graph.audio.settings import LogMelSettings
 from ser_graph.corpora import check_split, join_corpora, load_corpus
+from ser_graph.corpora.joining import OTHER_EMOTION
 from ser_graph.errors import InputError
 from ser_graph.graph import build_graph
+from ser_graph.graph.clip_graph import TENSORS
 
 EMOTIONS = ["anger", "fear", "joy"]
 
@@ -47,6 +49,9 @@ def test_columns_of_a_joint_table():
     assert own["speaker"].tolist() == [f"b/{row}" for row in range(6)]
     others = joined[joined["corpus"] != "b"]
     assert others["emotion"].isna().all()
+    assert others[OTHER_EMOTION].dropna().tolist() == ["anger", "fear"]  # b shows no guilt
+    assert own[OTHER_EMOTION].isna().all()
+    assert OTHER_EMOTION not in join_corpora([target, corpus("a", 4, emotions=["guilt"])])
     assert set(others["split"]) == {"train"}
     assert joined["sentence"].value_counts().to_dict() == {"b/1": 6, "a/1": 4, "c/1": 2}
     assert joined.index.is_monotonic_increasing and joined.index.is_unique
@@ -87,8 +92,10 @@ def test_no_label_of_a_lent_clip_is_left():
     target, emb = corpus("target", 6), noise(12, 0)
     one = build(join_corpora([target, corpus("source", 6)]), emb)
     other = build(join_corpora([target, corpus("source", 6, emotions=["guilt", "joy"])]), emb)
-    assert one.meta.data_hash == other.meta.data_hash
-    assert torch.equal(one.y, other.y)
+    assert all(torch.equal(one[name], other[name]) for name in TENSORS)
+    assert one.emotions == other.emotions
+    assert one.meta.data_hash != other.meta.data_hash  # because a probe may learn from them
+    assert not torch.equal(one.other_y, other.other_y)
 
 
 def test_several_may_be_labelled():

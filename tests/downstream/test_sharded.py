@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from ser_graph.common.distributed import Processes
 from ser_graph.downstream import (
     Student,
+    TrainingSettings,
     load_student,
     predict_clips,
     sharded,
@@ -19,6 +21,7 @@ from ser_graph.downstream import (
     train_shards,
     training as training_module,
 )
+from ser_graph.downstream.teacher import training_view
 from ser_graph.errors import InputError
 from ser_graph.graph import save_graph, split_graph
 
@@ -50,11 +53,16 @@ def start(start_script):
 
 @pytest.fixture(scope="module")
 def stored(_toy_graph, tmp_path_factory):
-    """The toy graph in four shards; a fifth of the training clips has no label."""
-    data = _toy_graph.clone()
+    """The toy graph in four shards; a fifth of the training clips has labels that only the probe may learn."""
+    return split_graph(with_others(_toy_graph), tmp_path_factory.mktemp("stored") / "shards", 4).folder
+
+
+def with_others(data):
+    data = data.clone()
     hidden = (np.arange(120) % 5 == 0) & (data.table["split"] == "train")
-    data.table = data.table.assign(emotion=data.table["emotion"].mask(hidden))
-    return split_graph(data, tmp_path_factory.mktemp("stored") / "shards", 4).folder
+    emotion = data.table["emotion"]
+    data.table = data.table.assign(emotion=emotion.mask(hidden), other_emotion=emotion.where(hidden))
+    return data
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +103,20 @@ def test_a_process_holds_a_quarter(trained):
     assert len(four) == 4
     for sizes in four:
         assert sizes[0] == pytest.approx(whole / 4, rel=0.02)
+
+
+def test_the_probe_is_that_of_the_whole_graph(toy_graph, tmp_path):
+    data, settings = with_others(toy_graph), TrainingSettings(method="distil", center="speaker")
+    whole = training_view(data, data.train_mask, data.train_mask & (data.y >= 0), settings)
+    shards = split_graph(data, tmp_path / "shards", 4)
+    teacher = sharded._Run(shards, settings, Processes(), torch.device("cpu")).teacher
+    for number in range(4):
+        shard = shards.load(number)
+        rows = shard.train_mask.nonzero()[:, 0]
+        found = teacher.log_probs(teacher.embeddings(shard, rows), 3)
+        files = pd.read_csv(tmp_path / "shards" / f"{number:03d}" / "clips.csv")["file"]
+        expected = whole.teacher_log_probs[[data.node(files[row]) for row in rows.tolist()]]
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from ser_graph.downstream import TrainingSettings
 from ser_graph.downstream.labels import labelled_nodes
 from ser_graph.downstream.settings import METHODS_BESIDE
 from ser_graph.downstream.teacher import (
-    probe_log_probs,
+    fit_probe,
+    log_probs_of,
     teacher_embeddings,
     training_view,
     unit_variance,
@@ -52,15 +53,60 @@ def test_class_probabilities_are_a_probe_of_the_known_labels(toy_graph):
     rows = toy_graph.train_mask
     known = torch.zeros_like(rows).index_fill_(0, torch.arange(0, 40), True)
     y = torch.where(known, toy_graph.y, -1)
-    found = probe_log_probs(toy_graph.emb, y, rows, 3)
+    none = torch.full_like(y, -1)
+    found = log_probs_of(fit_probe(toy_graph.emb, y, none, 0.1), toy_graph.emb[rows], 3)
     emb = toy_graph.emb.double().numpy()
     scaled = (emb - emb[:40].mean(0)) / emb[:40].std(0)
     probe = LogisticRegression(max_iter=1000, tol=1e-8).fit(scaled[:40], toy_graph.y[:40].numpy())
-    np.testing.assert_allclose(found[:75].exp(), probe.predict_proba(scaled[:75]), atol=0.01)
+    np.testing.assert_allclose(found.exp(), probe.predict_proba(scaled[:75]), atol=0.01)
     # Classes without a label have no probability, the others sum to 1.
-    of_two = probe_log_probs(toy_graph.emb, torch.where(y == 1, -1, y), rows, 4)[:75].exp()
+    two = fit_probe(toy_graph.emb, torch.where(y == 1, -1, y), none, 0.1)
+    of_two = log_probs_of(two, toy_graph.emb[rows], 4).exp()
     assert not of_two[:, [1, 3]].any()
     torch.testing.assert_close(of_two.sum(1), torch.ones(75))
+
+
+def test_labels_of_other_corpora_have_their_share_of_the_weight(toy_graph):
+    emb, y = toy_graph.emb, toy_graph.y
+    known, other = y.where(torch.arange(120) < 30, -1), y.where(torch.arange(120) >= 60, -1)
+    found = fit_probe(emb, known, other, 0.25)
+    rows = np.r_[0:30, 60:120]
+    weight = np.r_[np.full(30, 0.75 / 30), np.full(60, 0.25 / 60)] * 90
+    x = emb.double().numpy()
+    mean = np.average(x[rows], axis=0, weights=weight)
+    scaled = (x - mean) / np.sqrt(np.average((x[rows] - mean) ** 2, axis=0, weights=weight))
+    probe = LogisticRegression(C=1e-3, max_iter=1000, tol=1e-8).fit(scaled[rows], y.numpy()[rows], weight)
+    np.testing.assert_allclose(found.predict_proba(x), probe.predict_proba(scaled), atol=1e-4)
+
+
+def test_a_probe_learns_no_label_that_a_student_must_not_know(toy_graph):
+    """Those of copies, of dev and test, and of the target's clips without a label."""
+    theirs = np.arange(120) % 2 == 1
+    table = toy_graph.table
+    toy_graph.table = table.assign(
+        emotion=table["emotion"].where(~theirs), other_emotion=table["emotion"].where(theirs)
+    )
+    settings = TrainingSettings(method="distil", label_fraction=0.4, center="none")
+    rows, labelled = toy_graph.train_mask, labelled_nodes(toy_graph, settings)
+
+    def probabilities(data, **changes):
+        return training_view(data, rows, labelled, settings.replace(**changes)).teacher_log_probs[rows]
+
+    assert torch.equal(toy_graph.other_y >= 0, torch.from_numpy(theirs))
+    found = probabilities(toy_graph)
+    y = toy_graph.y.where(labelled, -1)
+    probe = fit_probe(toy_graph.emb, y, toy_graph.other_y.where(rows, -1), 0.1)
+    torch.testing.assert_close(found, log_probs_of(probe, toy_graph.emb[rows], 3))
+    alone = fit_probe(toy_graph.emb, y, torch.full_like(y, -1), 0.1)
+    torch.testing.assert_close(
+        probabilities(toy_graph, other_labels=0), log_probs_of(alone, toy_graph.emb[rows], 3)
+    )
+    other = copy.deepcopy(toy_graph)
+    other.table = other.table.assign(
+        emotion=other.table["emotion"].where(labelled.numpy(), "anger"),
+        other_emotion=other.table["other_emotion"].where(rows.numpy(), "anger"),
+    )
+    torch.testing.assert_close(probabilities(other), found)
 
 
 @pytest.mark.parametrize("teacher", ["probe", "gnn"])
@@ -86,8 +132,11 @@ def test_what_each_method_is_told(toy_graph, method):
     if "teacher" in view:
         torch.testing.assert_close(view.teacher, unit_variance(emb, rows), rtol=1e-4, atol=1e-5)
     if "teacher_log_probs" in view:
-        expected = probe_log_probs(emb, view.y, rows, 3)
-        torch.testing.assert_close(view.teacher_log_probs, expected, rtol=1e-3, atol=1e-3, equal_nan=True)
+        probe = fit_probe(emb, view.y, torch.full_like(view.y, -1), 0.1)
+        torch.testing.assert_close(
+            view.teacher_log_probs[rows], log_probs_of(probe, emb[rows], 3), rtol=1e-3, atol=1e-3
+        )
+        assert view.teacher_log_probs[~rows].isnan().all()
     nothing = training_view(toy_graph, rows, labelled, settings.replace(alpha=0))
     assert not {"teacher", "teacher_log_probs"} & set(nothing.keys())
 

@@ -130,7 +130,7 @@ def test_several_targets_are_learnt_and_tested_together(corpora, toy_recipe, tmp
     targets[1]["labels"] = {"calm": "sadness", "neutral": "sadness"}
     shutil.copytree(corpora / "source", tmp_path / "more")
     lent = [{"corpus": "synthetic", "root": str(tmp_path / "more")}]
-    table = prepare_target(toy_recipe(target=targets, unlabelled=lent), tmp_path / "run")
+    table = prepare_target(toy_recipe(target=targets, other=lent), tmp_path / "run")
     assert table.groupby("corpus").size().to_dict() == {"synthetic": 63, "synthetic-2": 48, "synthetic-3": 48}
     labelled = table[table["emotion"].notna()]
     assert labelled.groupby("corpus").size().to_dict() == {"synthetic": 63, "synthetic-2": 48}

@@ -93,7 +93,7 @@ def test_a_graph_is_found_again_by_all_that_was_asked(plain, tmp_path, monkeypat
 
 def test_lent_clips_join_the_graph_of_a_run(corpora, plain, tmp_path):
     lent = [{"corpus": "synthetic", "root": str(corpora / "source")}]
-    data = graph_of(plain(unlabelled=lent), tmp_path)
+    data = graph_of(plain(other=lent), tmp_path)
     from_source = torch.tensor((data.table["corpus"] == "synthetic-2").tolist())
     assert (int(from_source.sum()), data.num_nodes) == (48, 111)
     assert (data.y[from_source] == -1).all() and (data.y[~from_source] >= 0).all()
@@ -137,12 +137,12 @@ def test_the_command_builds_with_options_and_shows_the_card(call, corpora, tmp_p
 def test_copies_join_the_graph_of_a_run(corpora, plain, tmp_path):
     """Of the target and of corpora that lend their clips; another number of them is another graph."""
     lent = [{"corpus": "synthetic", "root": str(corpora / "source")}]
-    data = graph_of(plain(unlabelled=lent, copies=1), tmp_path / "copied")
+    data = graph_of(plain(other=lent, copies=1), tmp_path / "copied")
     own = originals(data.table)
     assert (data.num_nodes, int(own.sum())) == (222, 111)
     assert data.table["corpus"][~own].value_counts().to_dict() == {"synthetic": 63, "synthetic-2": 48}
     assert data.meta.measured.n_clips == 111
-    without = graph_of(plain(unlabelled=lent), tmp_path / "plain")
+    without = graph_of(plain(other=lent), tmp_path / "plain")
     assert torch.equal(data.edge_index, without.edge_index)
     torch.testing.assert_close(data.emb[:111], without.emb, atol=1e-4, rtol=1e-4)
     assert torch.equal(data.x[:111], without.x)
@@ -150,8 +150,8 @@ def test_copies_join_the_graph_of_a_run(corpora, plain, tmp_path):
     assert (data.x[111:] - data.x[:111]).abs().amax((1, 2)).min() > 0.1
     assert len(list((tmp_path / "copied" / "target").glob("clips.csv"))) == 1
     assert "@" not in (tmp_path / "copied" / "target" / "clips.csv").read_text()  # copies are no files
-    again = graph_of(plain(unlabelled=lent, copies=1), tmp_path / "copied")
+    again = graph_of(plain(other=lent, copies=1), tmp_path / "copied")
     assert torch.equal(again.emb, data.emb)
     for number in (0, 2):
         with pytest.raises(InputError, match="graph holds the result of other settings or inputs"):
-            graph_of(plain(unlabelled=lent, copies=number), tmp_path / "copied")
+            graph_of(plain(other=lent, copies=number), tmp_path / "copied")

@@ -170,7 +170,7 @@ def test_two_processes_of_torchrun_make_the_run_of_one(toy_recipe, speech, tmp_p
     training = {"epochs": 2, "epoch_steps": 1, "precision": "float32", "augment": "none", "normalise": "corpus"}
     # Adam's first steps are the signs of gradients: at its usual rate, roundings grow.
     training |= {"learning_rate": 1e-5, "width": 0.25}
-    changes = {"students__training": training, "unlabelled": [{"corpus": "shards", "root": str(speech)}]}
+    changes = {"students__training": training, "other": [{"corpus": "shards", "root": str(speech)}]}
     recipe = make_recipe({**recipe_values(toy_recipe(**changes)), "folds": 3})
     file = tmp_path / "recipe.toml"
     file.write_text(tomli_w.dumps(recipe_values(recipe)))

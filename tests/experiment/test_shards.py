@@ -26,7 +26,7 @@ SHORT, HOW = LogMelSettings(n_samples=8192), EmbeddingSettings(seconds=1.0)
 
 
 def with_shards(toy_recipe, speech, **changes):
-    return toy_recipe(unlabelled=[{"corpus": "shards", "root": str(speech)}], **changes)
+    return toy_recipe(other=[{"corpus": "shards", "root": str(speech)}], **changes)
 
 
 @pytest.mark.slow
@@ -55,8 +55,8 @@ def test_a_run_with_shards(toy_recipe, speech, finished, tmp_path):
     ("values", "message"),
     [
         ({"target": {"corpus": "shards", "root": "x"}}, "shards have no labels; give them as"),
-        ({"unlabelled": [{"corpus": "shards", "root": "x", "emotions": ["anger"]}]}, "emotions is not for shards"),
-        ({"unlabelled": [{"corpus": "shards"}]}, "shards need a root"),
+        ({"other": [{"corpus": "shards", "root": "x", "emotions": ["anger"]}]}, "emotions is not for shards"),
+        ({"other": [{"corpus": "shards"}]}, "shards need a root"),
     ],
 )
 def test_shards_in_the_wrong_place_are_refused(toy_recipe, values, message):
