@@ -68,7 +68,8 @@ PROJECTOR = 256  # dimensions of the projector, which stands last in the recipe'
 NSL = {"method": "nsl", "strategy": "memory_bank"}
 CENTRED_GRAPH = {"center": "speaker"}
 OTHERS = {"center": "speaker", "across": ("speaker",)}
-BEST = {"method": "distil+regress"}
+OWN = {"other_labels": 0.0}  # the probe learns the labels of the target alone
+BEST = {"method": "distil+regress", **OWN}
 PAPERS_TRAINING = {
     "schedule": "paper",
     "epoch_steps": 1,
@@ -86,8 +87,8 @@ ARMS = {
     "NSL, same label only (upper bound)": Arm({**NSL, "same_label": True}, CENTRED_GRAPH),
     "graph": Arm({"method": "graph"}, CENTRED_GRAPH),
     "graph, joint": Arm({"method": "graph"}, CENTRED_GRAPH, joint=True),
-    "distil": Arm({"method": "distil"}),
-    "distil, joint": Arm({"method": "distil"}, joint=True),
+    "distil": Arm({"method": "distil", **OWN}),
+    "distil, joint": Arm({"method": "distil", **OWN}, joint=True),
     "regress, joint": Arm({"method": "regress"}, joint=True),
     "distil+regress": Arm(BEST),
     "distil+regress, joint": Arm(BEST, joint=True),
@@ -98,6 +99,8 @@ ARMS = {
     "distil+regress, joint, by clip": Arm({**BEST, "normalise": "utterance"}, joint=True),
     "baseline, 60 epochs": Arm({"method": "baseline", "epochs": 60}),
     "distil+regress, joint, 60 epochs": Arm({**BEST, "epochs": 60}, joint=True),
+    "distil+regress, joint, 60 epochs, other labels": Arm({"method": "distil+regress", "epochs": 60}, joint=True),
+    "distil+regress, joint, 240 epochs": Arm({**BEST, "epochs": 240}, joint=True),
     "distil+regress, joint, without masks and shift": Arm({**BEST, "augment": "none"}, joint=True),
     "baseline, without copies": Arm({"method": "baseline"}, copies=False),
     "baseline, by clip": Arm({"method": "baseline", "normalise": "utterance"}),

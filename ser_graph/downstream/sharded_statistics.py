@@ -12,9 +12,9 @@ from torch import Tensor
 from ser_graph.audio.mapped import read_rows
 from ser_graph.audio.standardise import COUNT, MEAN, VARIANCE, Standardise, speaker_voices
 from ser_graph.common.distributed import Processes
-from ser_graph.downstream.teacher import check_classes, fit_probe, log_probs_of
+from ser_graph.downstream.teacher import check_classes, log_probs_of
 from ser_graph.errors import InputError
-from ser_graph.graph.estimators import TeacherProbe
+from ser_graph.graph.estimators import TeacherProbe, fit_probe
 from ser_graph.graph.settings import Center
 from ser_graph.graph.shards import GraphShard
 
@@ -134,7 +134,7 @@ class JointTeacher:
         own = self._of_all(torch.cat([one[mine] for one, mine in zip(y, rows, strict=True)]))
         theirs = self._of_all(torch.cat([one[mine] for one, mine in zip(other, rows, strict=True)]))
         check_classes(own)
-        self.probe = fit_probe(emb, own, theirs, share)
+        self.probe = fit_probe(emb.double().numpy(), own.numpy(), theirs.numpy(), share)
 
     def _of_all(self, mine: Tensor) -> Tensor:
         """The rows of all processes, whose numbers may differ."""

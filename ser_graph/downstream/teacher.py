@@ -12,10 +12,8 @@ from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.centring import centred
-from ser_graph.graph.estimators import TeacherProbe
+from ser_graph.graph.estimators import TeacherProbe, fit_probe
 from ser_graph.graph.settings import Center
-
-_STRENGTH_WITH_OTHERS = 1e-3  # inverse regularisation; the probe of the target's labels alone has 1
 
 
 def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:
@@ -59,7 +57,7 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
             found = gnn_log_probs(teacher[rows], edges, known[rows], len(data.emotions), settings.seed)
             view.teacher_log_probs = _spread(found, rows, torch.nan)
         else:
-            probe = fit_probe(teacher, known, other, settings.other_labels)
+            probe = fit_probe(teacher.double().numpy(), known.numpy(), other.numpy(), settings.other_labels)
             found = log_probs_of(probe, teacher[rows], len(data.emotions))
             view.teacher_log_probs = _spread(found, rows, torch.nan)
     if methods & {"graph", "regress"}:
@@ -89,29 +87,6 @@ def unit_variance(emb: Tensor, rows: Tensor) -> Tensor:
     selected = emb[rows].double()
     centred = selected - selected.mean(0)
     return _spread((centred / centred.square().mean().sqrt().clamp_min(1e-12)).float(), rows)
-
-
-def fit_probe(emb: Tensor, y: Tensor, other: Tensor, share: float) -> TeacherProbe:
-    """A linear probe of labels: logistic regression on standardised embeddings.
-
-    Labels of other corpora help where the target has few. They have little weight, because people show emotions in
-    other ways there; and they are many, so that the probe is simpler. See `docs/results.md`.
-
-    Args:
-        emb: [N, D] embeddings.
-        y: [N] int64 labels of the target, of at least two classes, -1 elsewhere.
-        other: [N] int64 labels of other corpora, -1 elsewhere.
-        share: weight of all labels of other corpora, as a share of the weight of all labels.
-    """
-    known = y >= 0
-    others = (other >= 0) & ~known
-    labels, rows = torch.where(known, y, other), known | others
-    if not others.any():
-        return TeacherProbe().fit(emb[rows].double().numpy(), labels[rows].numpy())
-    weight = torch.where(others, share / others.sum(), (1 - share) / known.sum()) * rows.sum()
-    return TeacherProbe(_STRENGTH_WITH_OTHERS).fit(
-        emb[rows].double().numpy(), labels[rows].numpy(), weight[rows].double().numpy()
-    )
 
 
 def log_probs_of(probe: TeacherProbe, emb: Tensor, n_classes: int) -> Tensor:

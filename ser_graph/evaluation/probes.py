@@ -18,12 +18,13 @@ from torch import Tensor
 from ser_graph.analysis.duplicates import nearest_clips
 from ser_graph.corpora import originals
 from ser_graph.corpora.predictions import prediction_table
+from ser_graph.downstream import TrainingSettings
 from ser_graph.errors import InputError, bad_value
 from ser_graph.evaluation.metrics import uar
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.centring import centred
 from ser_graph.graph.clip_graph import check_is_graph
-from ser_graph.graph.estimators import TeacherProbe
+from ser_graph.graph.estimators import default_strength, fit_probe
 from ser_graph.graph.settings import Center
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -37,13 +38,14 @@ def teacher_probe(
     *,
     label_mask: Tensor | None = None,
     center: Center = "none",
+    other_labels: float | None = None,
     split: Literal["dev", "test"] | None = None,
 ) -> pd.DataFrame:
     """A linear probe of the teacher: logistic regression on the embeddings of the training clips.
 
     The probe needs the teacher at inference. The labelled clips standardise the embeddings. The regularisation is
-    the one of `STRENGTHS` with the highest UAR on the labelled dev clips that are not in `label_mask` (1 without
-    such clips). The probe is deterministic and needs no seed.
+    the one of `STRENGTHS` with the highest UAR on the labelled dev clips that are not in `label_mask`
+    (`default_strength` without such clips). The probe is deterministic and needs no seed.
 
     Args:
         data: the graph of N clips; its edges are not used.
@@ -53,6 +55,8 @@ def teacher_probe(
             ``"speaker"``'s. The mean of a test speaker comes from all clips of this speaker, without labels. The
             probe thus needs the other clips of the speaker: all values but ``"none"`` are transductive in this
             sense.
+        other_labels: weight of the labels of other corpora in the graph, see `join_corpora`, among all labels; 0
+            ignores them, None is the default of `TrainingSettings`.
         split: the clips to predict, ``"dev"`` or ``"test"``; None means both.
 
     Returns:
@@ -66,12 +70,16 @@ def teacher_probe(
     """
     y, selected = _usable_labels(data, label_mask), _selected(data, split)
     known, emb = y >= 0, centred(data.emb, data.table, center).double().numpy()
+    share = TrainingSettings(**({} if other_labels is None else {"other_labels": other_labels})).other_labels
+    usable = data.train_mask & torch.from_numpy(originals(data.table)) & (share > 0)
+    other = data.other_y.where(usable, -1).numpy()
 
     def probabilities(strength: float) -> np.ndarray:
-        probe = TeacherProbe(strength).fit(emb[known], y[known])
+        probe = fit_probe(emb, y, other, share, strength)
         return _columns(probe.predict_proba(emb), probe.classes_, data)
 
-    strength, dev_uar, found = _best_on_dev(data, known, STRENGTHS, 1.0, probabilities)
+    default = default_strength(other >= 0)
+    strength, dev_uar, found = _best_on_dev(data, known, STRENGTHS, default, probabilities)
     made = {"method": "teacher_probe", "strength": strength, "dev_uar": dev_uar}
     return _predictions(data, found, selected, {**made, **_attributes(known, center, transductive=False)})
 

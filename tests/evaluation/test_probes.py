@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
 from ser_graph.audio.settings import LogMelSettings
-from ser_graph.downstream import Student, predict_clips
+from ser_graph.downstream import Student, TrainingSettings, predict_clips
+from ser_graph.downstream.teacher import training_view
 from ser_graph.errors import InputError
 from ser_graph.evaluation import bootstrap_difference, evaluate, mcnemar
 from ser_graph.evaluation.probes import (
@@ -307,3 +308,24 @@ def test_gap_closed_by_hand():
 @given(st.floats(0, 0.4), st.floats(0.5, 1), st.floats(-1, 2))
 def test_gap_closed_is_the_inverse_of_mixing(baseline, probe, share):
     assert gap_closed(baseline + share * (probe - baseline), baseline, probe) == pytest.approx(share, abs=1e-9)
+
+
+def test_the_probe_learns_labels_of_other_corpora_as_the_students_teacher_does(toy_graph):
+    """Without dev labels to choose by, it is the teacher of a student that has the same labels."""
+    few = toy_graph.train_mask & (torch.arange(120) % 12 < 2)
+    emotion = toy_graph.table["emotion"]
+    toy_graph.table = toy_graph.table.assign(
+        emotion=emotion.where(few.numpy() | toy_graph.test_mask.numpy()),
+        other_emotion=emotion.where(toy_graph.train_mask.numpy() & ~few.numpy()),
+    )
+    settings = TrainingSettings(method="distil", center="none", transductive=True)
+    view = training_view(toy_graph, toy_graph.train_mask, few, settings)
+    found = teacher_probe(toy_graph, split="test")
+    np.testing.assert_allclose(
+        found[["p_anger", "p_fear", "p_sadness"]],
+        view.teacher_log_probs.exp()[toy_graph.test_mask],
+        atol=1e-5,
+    )
+    alone = teacher_probe(toy_graph, other_labels=0, split="test")
+    assert not np.allclose(found["p_anger"], alone["p_anger"], atol=1e-3)
+    assert alone.attrs["n_labels"] == found.attrs["n_labels"] == int(few.sum())
