@@ -70,7 +70,7 @@ def teacher_probe(
     """
     y, selected = _usable_labels(data, label_mask), _selected(data, split)
     known, emb = y >= 0, centred(data.emb, data.table, center).double().numpy()
-    share = TrainingSettings(**({} if other_labels is None else {"other_labels": other_labels})).other_labels
+    share = _share_of_others(other_labels)
     usable = data.train_mask & torch.from_numpy(originals(data.table)) & (share > 0)
     other = data.other_y.where(usable, -1).numpy()
 
@@ -161,6 +161,12 @@ def gap_closed(student: ArrayLike, baseline: ArrayLike, probe: ArrayLike) -> flo
     gap = probe - baseline
     closed = (student - baseline) / np.where(gap > 0, gap, np.nan)
     return closed if closed.ndim else float(closed)
+
+
+def _share_of_others(given: float | None) -> float:
+    """`other_labels` of the training if it is not given; a bad value is refused."""
+    settings = TrainingSettings()
+    return (settings if given is None else settings.replace(other_labels=given)).other_labels
 
 
 def _usable_labels(data: ClipGraph, label_mask: Tensor | None) -> np.ndarray:
