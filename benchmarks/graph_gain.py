@@ -232,16 +232,28 @@ def graph_measures(arm: Arm, recipe: Recipe, out: Path) -> dict[str, float]:
 
 def teacher_tables(recipe: Recipe, out: Path, labels: float) -> dict[str, pd.DataFrame]:
     """What the teacher itself says of each fold's test clips; all of it needs the teacher at inference."""
-    data, parts = clips(out, Arm({"method": "baseline"}, copies=False)), {}
-    for _, table in leave_speakers_out(data.table, n_folds(recipe), dev=True, n_dev=recipe.dev_speakers):
-        fold = with_graph(data, {"scope": "train"}, table=table)
-        mask = sg.downstream.labelled_nodes(fold, label_fraction=labels)
-        for center, words in (("none", ""), ("speaker", ", speaker centred")):
-            for name, method in (("linear probe", teacher_probe), ("label propagation", label_propagation)):
-                said = method(fold, label_mask=mask, center=center, split="test")
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for joint in (False, True):
+        data = clips(out, Arm({"method": "baseline"}, joint=joint, copies=False))
+        for _, table in leave_speakers_out(data.table, n_folds(recipe), dev=True, n_dev=recipe.dev_speakers):
+            fold = with_graph(data, {"scope": "train"}, table=table)
+            mask = sg.downstream.labelled_nodes(fold, label_fraction=labels)
+            for name, said in teachers_of(fold, mask, joint=joint).items():
                 said.attrs = {}
-                parts.setdefault(f"{name}{words}", []).append(said)
+                parts.setdefault(name, []).append(said)
     return {name: pd.concat(said) for name, said in parts.items()}
+
+
+def teachers_of(fold: ClipGraph, mask: torch.Tensor, *, joint: bool) -> dict[str, pd.DataFrame]:
+    """By name what the teacher says of one fold; from a joint graph, the probe that also learns other labels."""
+    if joint:
+        both = {"label_mask": mask, "center": "speaker", "split": "test"}
+        return {"linear probe, speaker centred, other labels": teacher_probe(fold, **both)}
+    return {
+        f"{name}{words}": method(fold, label_mask=mask, center=center, split="test")
+        for center, words in (("none", ""), ("speaker", ", speaker centred"))
+        for name, method in (("linear probe", teacher_probe), ("label propagation", label_propagation))
+    }
 
 
 def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:

@@ -1,0 +1,170 @@
+"""Does a student learn more if its features hide the speaker, or if clips of one emotion attract each other?
+
+    python benchmarks/across_voices.py benchmarks/studies/nemo.toml --out runs/gain-nemo --labels 0.1 \
+        [--set KEY=VALUE ...] [--seeds 0 1] [--jobs 2] [--report]
+
+Two terms join the loss of a student, with and without its teacher. They are no methods of the library, because they
+gained nothing (docs/results.md). Both see all corpora of the recipe:
+
+- `adversary`: a head on fc1 tells the speakers, and its gradient is reversed (Ganin et al., "Domain-adversarial
+  training of neural networks", 2016);
+- `contrast`: clips of one emotion attract each other, and other clips repel (Khosla et al., "Supervised contrastive
+  learning", 2020), with the labels of all corpora.
+
+The cells lie beside those of graph_gain.py: give the same `--out`, and the report has the rows of both.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import graph_gain as gain
+import torch
+from cells import nodes, side_by_side
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ser_graph.common.settings import parse_changes
+from ser_graph.downstream import TrainingSettings, training
+from ser_graph.downstream.backbones import FC1, scaled
+from ser_graph.downstream.methods import Method, make_method
+from ser_graph.downstream.strategies import Step
+from ser_graph.experiment.recipe import Recipe
+from ser_graph.experiment.recipe_files import load_recipe
+from ser_graph.graph import ClipGraph
+
+STRENGTH = 0.1  # of the reversed gradient, and weight of the contrast
+TEMPERATURE = 0.1
+PROJECTION = 64
+
+
+class Reversed(torch.autograd.Function):
+    """The identity, whose gradient changes its sign."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        """The values."""
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        """The reversed gradient."""
+        return -STRENGTH * gradient
+
+
+class Adversary(Method):
+    """Cross entropy of a head that tells the speakers."""
+
+    def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
+        super().__init__(view, settings)
+        self.speaker = view.speaker.clone()
+        n_speakers = int(view.speaker.max()) + 1
+        self.head = nn.Sequential(
+            nn.Linear(scaled(FC1, settings.width), 128), nn.ReLU(), nn.Linear(128, n_speakers)
+        )
+
+    def loss(self, step: Step, batch: Any) -> Tensor:
+        """See `Method.loss`."""
+        speaker = self.speaker[batch.n_id[step.rows]]
+        said = self.head(Reversed.apply(step.outputs.fc1.float()))
+        return functional.cross_entropy(said, speaker, ignore_index=-1)
+
+
+class Contrast(Method):
+    """- log of the share of the clips of one's own emotion among all others, by similarity of a projection."""
+
+    def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
+        super().__init__(view, settings)
+        self.y = torch.where(view.y >= 0, view.y, view.other_y)
+        self.projection = nn.Linear(scaled(FC1, settings.width), PROJECTION, bias=False)
+
+    def loss(self, step: Step, batch: Any) -> Tensor:
+        """See `Method.loss`."""
+        y = self.y[batch.n_id[step.rows]]
+        known = y >= 0
+        unit = functional.normalize(self.projection(step.outputs.fc1.float())[known], dim=1)
+        itself = torch.eye(len(unit), dtype=torch.bool)
+        shares = (unit @ unit.T / TEMPERATURE).masked_fill(itself, -torch.inf).log_softmax(1)
+        same = (y[known][:, None] == y[known]) & ~itself
+        found = same.any(1)
+        of_same = shares.masked_fill(~same, 0.0).sum(1)[found] / same.sum(1)[found]
+        return -STRENGTH * of_same.mean() if found.any() else unit.sum() * 0.0
+
+
+class Beside(Method):
+    """A method and one more term."""
+
+    def __init__(self, method: Method, term: Method, view: ClipGraph, settings: TrainingSettings) -> None:
+        super().__init__(view, settings)
+        self.method, self.term = method, term
+        self.samples_neighbours = method.samples_neighbours
+
+    def forward(self, student: Any, batch: Any) -> Step:
+        """See `Method.forward`."""
+        return self.method(student, batch)
+
+    def loss(self, step: Step, batch: Any) -> Tensor:
+        """See `Method.loss`."""
+        terms = [one for part in (self.method, self.term) if (one := part.loss(step, batch)) is not None]
+        return torch.stack(terms).sum()
+
+
+TERMS: dict[str, type[Method]] = {"adversary": Adversary, "contrast": Contrast}
+# The unlabelled clips of a step come with a method of the teacher; without the teacher, its term is left out.
+ARMS = {
+    f"{words}{term}, joint": (gain.Arm(gain.BEST, joint=True), term, teacher)
+    for teacher, words in ((True, "distil+regress+"), (False, ""))
+    for term in TERMS
+}
+
+
+def train(cell: gain.Cell, recipe: Recipe, out: Path) -> None:
+    """Train what is missing of a cell."""
+    arm, term, teacher = ARMS[cell.arm]
+
+    def with_term(view: ClipGraph, settings: TrainingSettings) -> Method:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            method = make_method(view, settings) if teacher else Method(view, settings)
+            return Beside(method, TERMS[term](view, settings), view, settings)
+
+    training.make_method = with_term  # type: ignore[assignment]
+    gain.ARMS[cell.arm] = arm
+    try:
+        gain.train(cell, recipe, out)
+    finally:
+        training.make_method = make_method
+
+
+def main() -> None:
+    """Train what is missing, and print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, usage=argparse.SUPPRESS
+    )
+    parser.add_argument("recipe")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--set", nargs="*", default=[], dest="changes")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--labels", nargs="+", type=float, default=[0.1])
+    parser.add_argument("--backbone", default="resnet9:0.25")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--report", action="store_true")
+    given = parser.parse_args()
+    recipe = load_recipe(given.recipe, parse_changes(given.changes))
+    if not given.report:
+        nodes(recipe, given.out)
+        wanted = [
+            gain.Cell(arm, given.backbone, labels, seed)
+            for seed in given.seeds
+            for labels in given.labels
+            for arm in given.arms
+        ]
+        side_by_side(train, [(cell, recipe, given.out) for cell in wanted], given.jobs)
+    gain.ARMS.update({name: arm for name, (arm, _, _) in ARMS.items()})
+    for labels in given.labels:
+        print(gain.report(recipe, given.out, given.backbone, labels), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()
