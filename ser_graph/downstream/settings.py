@@ -115,13 +115,12 @@ class TrainingSettings(Settings):
         of=("distil",),
     )
     other_labels: float = setting(
-        0.1,
+        10.0,
         "method",
-        "weight of the labels of other corpora (see join_corpora) among all labels of the teacher's probe; 0 "
-        "ignores them",
+        "weight of the labels of other corpora (see join_corpora) in the teacher's probe: together, they count as "
+        "this many labels of the target; 0 ignores them",
         of=("distil",),
         ge=0,
-        lt=1,
     )
     n_neighbors: int | None = setting(
         None, "method", "neighbours per clip; None means all neighbours in the graph", of=("nsl", "graph"), ge=1

@@ -117,14 +117,16 @@ class JointTeacher:
         """[B, D] float32, of some clips of a shard."""
         return (read_rows(shard.emb, rows).double() - self._means[self._codes(shard, rows)]).float()
 
-    def fit(self, shards: Sequence[GraphShard], y: Sequence[Tensor], other: Sequence[Tensor], share: float) -> None:
+    def fit(
+        self, shards: Sequence[GraphShard], y: Sequence[Tensor], other: Sequence[Tensor], other_labels: float
+    ) -> None:
         """Fit the probe on the labels of all processes.
 
         Args:
             shards: those of this process.
             y: for each shard, [n] int64 labels of the target, -1 elsewhere.
             other: for each shard, [n] int64 labels of other corpora, -1 elsewhere.
-            share: as in `fit_probe`.
+            other_labels: as in `fit_probe`.
 
         Raises:
             InputError: labels of fewer than two emotions.
@@ -134,7 +136,7 @@ class JointTeacher:
         own = self._of_all(torch.cat([one[mine] for one, mine in zip(y, rows, strict=True)]))
         theirs = self._of_all(torch.cat([one[mine] for one, mine in zip(other, rows, strict=True)]))
         check_classes(own)
-        self.probe = fit_probe(emb.double().numpy(), own.numpy(), theirs.numpy(), share)
+        self.probe = fit_probe(emb.double().numpy(), own.numpy(), theirs.numpy(), other_labels)
 
     def _of_all(self, mine: Tensor) -> Tensor:
         """The rows of all processes, whose numbers may differ."""

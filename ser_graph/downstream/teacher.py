@@ -50,7 +50,7 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
     if "distil" in methods:
         original = torch.from_numpy(originals(data.table))
         known = torch.where(original, view.y, -1)
-        other = data.other_y.where(original & rows, -1) if settings.other_labels else torch.full_like(known, -1)
+        other = data.other_y.where(original & rows, -1)
         check_classes(known)
         if settings.teacher == "gnn":
             edges, _ = subgraph(rows, data.edge_index, relabel_nodes=True, num_nodes=len(rows))

@@ -24,7 +24,7 @@ from ser_graph.evaluation.metrics import uar
 from ser_graph.graph import ClipGraph
 from ser_graph.graph.centring import centred
 from ser_graph.graph.clip_graph import check_is_graph
-from ser_graph.graph.estimators import default_strength, fit_probe
+from ser_graph.graph.estimators import fit_probe
 from ser_graph.graph.settings import Center
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -45,7 +45,7 @@ def teacher_probe(
 
     The probe needs the teacher at inference. The labelled clips standardise the embeddings. The regularisation is
     the one of `STRENGTHS` with the highest UAR on the labelled dev clips that are not in `label_mask`
-    (`default_strength` without such clips). The probe is deterministic and needs no seed.
+    (1 without such clips). The probe is deterministic and needs no seed.
 
     Args:
         data: the graph of N clips; its edges are not used.
@@ -55,8 +55,7 @@ def teacher_probe(
             ``"speaker"``'s. The mean of a test speaker comes from all clips of this speaker, without labels. The
             probe thus needs the other clips of the speaker: all values but ``"none"`` are transductive in this
             sense.
-        other_labels: weight of the labels of other corpora in the graph, see `join_corpora`, among all labels; 0
-            ignores them, None is the default of `TrainingSettings`.
+        other_labels: as in `TrainingSettings`; None is its default.
         split: the clips to predict, ``"dev"`` or ``"test"``; None means both.
 
     Returns:
@@ -70,16 +69,14 @@ def teacher_probe(
     """
     y, selected = _usable_labels(data, label_mask), _selected(data, split)
     known, emb = y >= 0, centred(data.emb, data.table, center).double().numpy()
-    share = _share_of_others(other_labels)
-    usable = data.train_mask & torch.from_numpy(originals(data.table)) & (share > 0)
-    other = data.other_y.where(usable, -1).numpy()
+    weight = _weight_of_others(other_labels)
+    other = data.other_y.where(data.train_mask & torch.from_numpy(originals(data.table)), -1).numpy()
 
     def probabilities(strength: float) -> np.ndarray:
-        probe = fit_probe(emb, y, other, share, strength)
+        probe = fit_probe(emb, y, other, weight, strength)
         return _columns(probe.predict_proba(emb), probe.classes_, data)
 
-    default = default_strength(other >= 0)
-    strength, dev_uar, found = _best_on_dev(data, known, STRENGTHS, default, probabilities)
+    strength, dev_uar, found = _best_on_dev(data, known, STRENGTHS, 1.0, probabilities)
     made = {"method": "teacher_probe", "strength": strength, "dev_uar": dev_uar}
     return _predictions(data, found, selected, {**made, **_attributes(known, center, transductive=False)})
 
@@ -163,7 +160,7 @@ def gap_closed(student: ArrayLike, baseline: ArrayLike, probe: ArrayLike) -> flo
     return closed if closed.ndim else float(closed)
 
 
-def _share_of_others(given: float | None) -> float:
+def _weight_of_others(given: float | None) -> float:
     """`other_labels` of the training if it is not given; a bad value is refused."""
     settings = TrainingSettings()
     return (settings if given is None else settings.replace(other_labels=given)).other_labels

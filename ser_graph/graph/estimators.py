@@ -75,34 +75,26 @@ class TeacherProbe(ClassifierMixin, BaseEstimator):
 
 
 def fit_probe(
-    emb: np.ndarray, y: np.ndarray, other: np.ndarray, share: float, strength: float | None = None
+    emb: np.ndarray, y: np.ndarray, other: np.ndarray, other_labels: float, strength: float = 1.0
 ) -> TeacherProbe:
-    """The probe of labels of a target, and of labels of other corpora with little weight.
+    """The probe of labels of a target, and of labels of other corpora, which weigh little.
 
-    Labels of other corpora help where the target has few. They count little, because people show emotions in other
-    ways there. They are many, so that a simpler probe is better: see `docs/results.md`.
+    Other corpora say a lot where the target has few labels, and little where it has many: people show emotions in
+    other ways there. So their weight is a constant. See `docs/results.md`.
 
     Args:
         emb: [N, D] embeddings.
         y: [N] labels of the target, of at least two classes, -1 elsewhere.
         other: [N] labels of other corpora, -1 elsewhere. A clip with both has the label of the target.
-        share: weight of all labels of other corpora, as a share of the weight of all labels; 0 ignores them.
-        strength: of `TeacherProbe`; by default `default_strength`.
+        other_labels: the weight of all labels of other corpora together; each label of the target has 1. With 0,
+            they are ignored.
+        strength: of `TeacherProbe`.
     """
     known = y >= 0
-    others = (other >= 0) & ~known & (share > 0)
+    others = (other >= 0) & ~known & (other_labels > 0)
     rows = known | others
-    labels = np.where(known, y, other)[rows]
-    probe = TeacherProbe(default_strength(others) if strength is None else strength)
-    if not others.any():
-        return probe.fit(emb[rows], labels)
-    weight = np.where(others, share / others.sum(), (1 - share) / known.sum())[rows] * rows.sum()
-    return probe.fit(emb[rows], labels, weight)
-
-
-def default_strength(others: np.ndarray) -> float:
-    """The strength of a probe that learns labels of other corpora from some clips, [N] bool: .001, or 1 without."""
-    return 1e-3 if others.any() else 1.0
+    weight = np.where(others, other_labels / max(others.sum(), 1), 1.0)
+    return TeacherProbe(strength).fit(emb[rows], np.where(known, y, other)[rows], weight[rows])
 
 
 class NeighbourVote(ClassifierMixin, BaseEstimator):

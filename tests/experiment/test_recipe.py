@@ -206,7 +206,7 @@ OTHERS = {
     "strategy": "memory_bank",
     "same_label": True,
     "teacher": "gnn",
-    "other_labels": 0.5,
+    "other_labels": 3.0,
     "center": "none",
     "label_fraction": 0.1,
     "labelled_speakers": 2,
