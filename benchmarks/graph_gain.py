@@ -68,8 +68,7 @@ PROJECTOR = 256  # dimensions of the projector, which stands last in the recipe'
 NSL = {"method": "nsl", "strategy": "memory_bank"}
 CENTRED_GRAPH = {"center": "speaker"}
 OTHERS = {"center": "speaker", "across": ("speaker",)}
-OWN = {"other_labels": 0.0}  # the probe learns the labels of the target alone
-BEST = {"method": "distil+regress", **OWN}
+BEST = {"method": "distil+regress"}
 PAPERS_TRAINING = {
     "schedule": "paper",
     "epoch_steps": 1,
@@ -87,8 +86,8 @@ ARMS = {
     "NSL, same label only (upper bound)": Arm({**NSL, "same_label": True}, CENTRED_GRAPH),
     "graph": Arm({"method": "graph"}, CENTRED_GRAPH),
     "graph, joint": Arm({"method": "graph"}, CENTRED_GRAPH, joint=True),
-    "distil": Arm({"method": "distil", **OWN}),
-    "distil, joint": Arm({"method": "distil", **OWN}, joint=True),
+    "distil": Arm({"method": "distil"}),
+    "distil, joint": Arm({"method": "distil"}, joint=True),
     "regress, joint": Arm({"method": "regress"}, joint=True),
     "distil+regress": Arm(BEST),
     "distil+regress, joint": Arm(BEST, joint=True),
@@ -99,7 +98,7 @@ ARMS = {
     "distil+regress, joint, by clip": Arm({**BEST, "normalise": "utterance"}, joint=True),
     "baseline, 60 epochs": Arm({"method": "baseline", "epochs": 60}),
     "distil+regress, joint, 60 epochs": Arm({**BEST, "epochs": 60}, joint=True),
-    "distil+regress, joint, 60 epochs, other labels": Arm({"method": "distil+regress", "epochs": 60}, joint=True),
+    "distil+regress, joint, 60 epochs, other labels": Arm({**BEST, "epochs": 60, "other_labels": 10.0}, joint=True),
     "distil+regress, joint, 240 epochs": Arm({**BEST, "epochs": 240}, joint=True),
     "distil+regress, joint, without masks and shift": Arm({**BEST, "augment": "none"}, joint=True),
     "baseline, without copies": Arm({"method": "baseline"}, copies=False),
@@ -248,7 +247,7 @@ def teachers_of(fold: ClipGraph, mask: torch.Tensor, *, joint: bool) -> dict[str
     """By name what the teacher says of one fold; from a joint graph, the probe that also learns other labels."""
     if joint:
         both = {"label_mask": mask, "center": "speaker", "split": "test"}
-        return {"linear probe, speaker centred, other labels": teacher_probe(fold, **both)}
+        return {"linear probe, speaker centred, other labels": teacher_probe(fold, other_labels=10.0, **both)}
     return {
         f"{name}{words}": method(fold, label_mask=mask, center=center, split="test")
         for center, words in (("none", ""), ("speaker", ", speaker centred"))

@@ -13,6 +13,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 SHARES = {"all labels": 1.0, "a tenth of the labels": 0.1, "2 % of the labels": 0.02}
 CORPORA = {
     "EMOVO": "emovo",
+    "RAVDESS": "ravdess",
     "nEMO": "nemo",
     "ASED": "ased",
     "ASED without shortcuts": "ased-strict",

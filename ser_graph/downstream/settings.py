@@ -115,10 +115,10 @@ class TrainingSettings(Settings):
         of=("distil",),
     )
     other_labels: float = setting(
-        10.0,
+        0.0,
         "method",
         "weight of the labels of other corpora (see join_corpora) in the teacher's probe: together, they count as "
-        "this many labels of the target; 0 ignores them",
+        "this many labels of the target, e.g. 10 if the target has one label for each emotion",
         of=("distil",),
         ge=0,
     )

@@ -40,7 +40,12 @@ CELLS = {
     "baseline": {"method": "baseline"},
     "nsl": NSL,
     "fc1": {**NSL, "layer": "fc1", "n_neighbors": 2, "edge_weights": False},
-    "teacher": {"method": "distil+nsl+regress", "strategy": "memory_bank", "normalise": "speaker"},
+    "teacher": {
+        "method": "distil+nsl+regress",
+        "strategy": "memory_bank",
+        "normalise": "speaker",
+        "other_labels": 5,
+    },
     "paper": {**NSL, "schedule": "paper", "normalise": "corpus", "reduction": "sum"},
 }
 SCRIPT = Path(__file__).with_name("sharded_processes.py")
@@ -106,7 +111,7 @@ def test_a_process_holds_a_quarter(trained):
 
 
 def test_the_probe_is_that_of_the_whole_graph(toy_graph, tmp_path):
-    data, settings = with_others(toy_graph), TrainingSettings(method="distil", center="speaker")
+    data, settings = with_others(toy_graph), TrainingSettings(method="distil", center="speaker", other_labels=10)
     whole = training_view(data, data.train_mask, data.train_mask & (data.y >= 0), settings)
     shards = split_graph(data, tmp_path / "shards", 4)
     teacher = sharded._Run(shards, settings, Processes(), torch.device("cpu")).teacher

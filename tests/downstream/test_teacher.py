@@ -94,7 +94,7 @@ def test_a_probe_learns_no_label_that_a_student_must_not_know(toy_graph):
     toy_graph.table = table.assign(
         emotion=table["emotion"].where(~theirs), other_emotion=table["emotion"].where(theirs)
     )
-    settings = TrainingSettings(method="distil", label_fraction=0.4, center="none")
+    settings = TrainingSettings(method="distil", label_fraction=0.4, center="none", other_labels=10)
     rows, labelled = toy_graph.train_mask, labelled_nodes(toy_graph, settings)
 
     def probabilities(data, **changes):
