@@ -1,20 +1,22 @@
-"""Does a student learn more if its features hide the speaker, or if clips of one emotion attract each other?
+"""Does a student learn more from other corpora if it hides the speakers, or learns the labels of all corpora?
 
     python benchmarks/across_voices.py benchmarks/studies/nemo.toml --out runs/gain-nemo --labels 0.1 \
         [--set KEY=VALUE ...] [--seeds 0 1] [--jobs 2] [--report]
 
-Two terms join the loss of a student, with and without its teacher. They are no methods of the library, because they
-gained nothing (docs/results.md). Both see all corpora of the recipe:
+Further terms join the loss of a student. They are no methods of the library, because they gain nothing beside the
+teacher (docs/results.md). All of them see all corpora of the recipe:
 
 - `adversary`: a head on fc1 tells the speakers, and its gradient is reversed (Ganin et al., "Domain-adversarial
   training of neural networks", 2016);
 - `contrast`: clips of one emotion attract each other, and other clips repel (Khosla et al., "Supervised contrastive
-  learning", 2020), with the labels of all corpora.
+  learning", 2020), with the labels of all corpora;
+- `labels of all corpora`: the student learns the labels of the other corpora, without a teacher.
 
 The cells lie beside those of graph_gain.py: give the same `--out`, and the report has the rows of both.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from torch.nn import functional
 from ser_graph.common.settings import parse_changes
 from ser_graph.downstream import TrainingSettings, training
 from ser_graph.downstream.backbones import FC1, scaled
+from ser_graph.downstream.losses import distillation_loss
 from ser_graph.downstream.methods import Method, make_method
 from ser_graph.downstream.strategies import Step
 from ser_graph.experiment.recipe import Recipe
@@ -91,6 +94,20 @@ class Contrast(Method):
         return -STRENGTH * of_same.mean() if found.any() else unit.sum() * 0.0
 
 
+class OtherLabels(Method):
+    """Cross entropy of the labels of other corpora, at the temperature of distillation."""
+
+    def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
+        super().__init__(view, settings)
+        one_hot = functional.one_hot(view.other_y.clamp_min(0), len(view.emotions))
+        log_probs = torch.where(one_hot > 0, 0.0, -torch.inf)
+        self.log_probs = torch.where((view.other_y >= 0)[:, None], log_probs, torch.nan)
+
+    def loss(self, step: Step, batch: Any) -> Tensor:
+        """See `Method.loss`."""
+        return distillation_loss(step.outputs.logits, self.log_probs[batch.n_id[step.rows]], 2.0)
+
+
 class Beside(Method):
     """A method and one more term."""
 
@@ -109,27 +126,33 @@ class Beside(Method):
         return torch.stack(terms).sum()
 
 
-TERMS: dict[str, type[Method]] = {"adversary": Adversary, "contrast": Contrast}
-# The unlabelled clips of a step come with a method of the teacher; without the teacher, its term is left out.
-ARMS = {
-    f"{words}{term}, joint": (gain.Arm(gain.BEST, joint=True), term, teacher)
-    for teacher, words in ((True, "distil+regress+"), (False, ""))
-    for term in TERMS
+JOINT = gain.Arm(gain.BEST, joint=True)
+# Arm, term, and whether the teacher's terms are there too. A step has clips of other corpora because of the method.
+ARMS: dict[str, tuple[gain.Arm, type[Method], bool]] = {
+    "distil+regress+adversary, joint": (JOINT, Adversary, True),
+    "distil+regress+contrast, joint": (JOINT, Contrast, True),
+    "adversary, joint": (JOINT, Adversary, False),
+    "contrast, joint": (JOINT, Contrast, False),
+    "labels of all corpora": (gain.Arm({**gain.BEST, "epochs": 60}, joint=True), OtherLabels, False),
 }
+
+
+def with_term(term: type[Method], *, teacher: bool) -> Callable[[ClipGraph, TrainingSettings], Method]:
+    """As `make_method`, with one more term, and without the teacher's terms where there is no teacher."""
+
+    def make(view: ClipGraph, settings: TrainingSettings) -> Method:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            method = make_method(view, settings) if teacher else Method(view, settings)
+            return Beside(method, term(view, settings), view, settings)
+
+    return make
 
 
 def train(cell: gain.Cell, recipe: Recipe, out: Path) -> None:
     """Train what is missing of a cell."""
-    arm, term, teacher = ARMS[cell.arm]
-
-    def with_term(view: ClipGraph, settings: TrainingSettings) -> Method:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            method = make_method(view, settings) if teacher else Method(view, settings)
-            return Beside(method, TERMS[term](view, settings), view, settings)
-
-    training.make_method = with_term  # type: ignore[assignment]
-    gain.ARMS[cell.arm] = arm
+    gain.ARMS[cell.arm], term, teacher = ARMS[cell.arm]
+    training.make_method = with_term(term, teacher=teacher)  # type: ignore[assignment]
     try:
         gain.train(cell, recipe, out)
     finally:

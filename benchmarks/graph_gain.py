@@ -353,14 +353,14 @@ def draw(tables: dict[str, dict[float, pd.DataFrame]], file: Path) -> None:
     figure = Figure(figsize=(1 + 4 * len(tables), 4), layout="constrained", dpi=100)
     panels = figure.subplots(1, len(tables), squeeze=False)[0]
     for ax, (study, by_share) in zip(panels, tables.items(), strict=True):
-        for arm, words in SHOWN.items():
+        for number, (arm, words) in enumerate(SHOWN.items()):
             found = {share: row for share, table in by_share.items() for row in rows_of(table, arm)}
             if not found:
                 continue
             shares = sorted(found)
             values = [100 * found[share]["uar"] for share in shares]
             errors = [100 * np.nan_to_num(found[share]["sd"]) for share in shares]
-            style = {"linestyle": "--", "color": "grey"} if arm == PROBE else {}
+            style = {"linestyle": "--", "color": "grey"} if arm == PROBE else {"color": f"C{number}"}
             ax.errorbar(
                 [100 * share for share in shares], values, errors, marker="o", capsize=3, label=words, **style
             )
