@@ -50,16 +50,16 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
     if "distil" in methods:
         original = torch.from_numpy(originals(data.table))
         known = torch.where(original, view.y, -1)
-        other = data.other_y.where(original & rows, -1)
         check_classes(known)
         if settings.teacher == "gnn":
             edges, _ = subgraph(rows, data.edge_index, relabel_nodes=True, num_nodes=len(rows))
             found = gnn_log_probs(teacher[rows], edges, known[rows], len(data.emotions), settings.seed)
             view.teacher_log_probs = _spread(found, rows, torch.nan)
         else:
-            probe = fit_probe(teacher.double().numpy(), known.numpy(), other.numpy(), settings.other_labels)
-            found = log_probs_of(probe, teacher[rows], len(data.emotions))
-            view.teacher_log_probs = _spread(found, rows, torch.nan)
+            others = data.other_y.where(original & rows, -1)
+            view.teacher_log_probs = probe_log_probs(
+                teacher, known, rows, len(data.emotions), others, settings.other_labels
+            )
     if methods & {"graph", "regress"}:
         view.teacher = unit_variance(teacher, rows)
     return view
@@ -87,6 +87,20 @@ def unit_variance(emb: Tensor, rows: Tensor) -> Tensor:
     selected = emb[rows].double()
     centred = selected - selected.mean(0)
     return _spread((centred / centred.square().mean().sqrt().clamp_min(1e-12)).float(), rows)
+
+
+def probe_log_probs(
+    emb: Tensor, y: Tensor, rows: Tensor, n_classes: int, other: Tensor | None = None, other_labels: float = 0.0
+) -> Tensor:
+    """Log probabilities of classes by a linear probe of embeddings [N, D]; see `fit_probe`.
+
+    The probe is fitted on the labels `y` [N] of at least two classes and on those of other corpora, `other` [N], -1
+    elsewhere. It predicts `rows` [N] bool. The result is [N, K] float32, -inf for classes without a label, NaN in
+    other rows.
+    """
+    others = torch.full_like(y, -1) if other is None else other
+    probe = fit_probe(emb.double().numpy(), y.numpy(), others.numpy(), other_labels)
+    return _spread(log_probs_of(probe, emb[rows], n_classes), rows, torch.nan)
 
 
 def log_probs_of(probe: TeacherProbe, emb: Tensor, n_classes: int) -> Tensor:
