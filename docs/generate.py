@@ -164,7 +164,7 @@ def api_page(room: str) -> str:
         thing = getattr(module, name)
         if inspect.isclass(thing):
             # scikit-learn adds set_score_request to classifiers; its docstring links into scikit-learn's own site
-            members = "\n   :members:\n   :exclude-members: set_score_request"
+            members = "\n   :members:\n   :exclude-members: set_fit_request, set_score_request"
             options = "" if issubclass(thing, BaseModel) else members
             parts.append(f".. autoclass:: ser_graph.{room}.{name}{options}")
         elif callable(thing):
