@@ -4,6 +4,7 @@ Each process holds the whole model and takes an equal share of the rows of every
 functions at the same step, so that no process waits forever for another.
 """
 
+import atexit
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -155,7 +156,14 @@ def processes() -> Processes:
         with _broken_off():
             # gloo carries tensors on the CPU, NCCL tensors on GPUs.
             dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_LONGEST)
+        # If the process ends before gloo's threads, it aborts now and then, after all is done.
+        atexit.register(_leave)
     return Processes(dist.get_rank(), dist.get_world_size())
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 @contextmanager
