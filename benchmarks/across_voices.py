@@ -1,7 +1,7 @@
 """Does a student learn more from other corpora if it hides the speakers, or learns the labels of all corpora?
 
     python benchmarks/across_voices.py benchmarks/studies/nemo.toml --out runs/gain-nemo --labels 0.1 \
-        [--set KEY=VALUE ...] [--seeds 0 1] [--jobs 2] [--report]
+        --backbones resnet9:0.25
 
 Further terms join the loss of a student. They are no methods of the library, because they gain nothing beside the
 teacher (docs/results.md). All of them see all corpora of the recipe:
@@ -12,28 +12,24 @@ teacher (docs/results.md). All of them see all corpora of the recipe:
   learning", 2020), with the labels of all corpora;
 - `labels of all corpora`: the student learns the labels of the other corpora, without a teacher.
 
-The cells lie beside those of graph_gain.py: give the same `--out`, and the report has the rows of both.
+The other options are those of graph_gain.py. With the same `--out`, the report has the rows of both.
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import graph_gain as gain
 import torch
-from cells import nodes, side_by_side
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ser_graph.common.settings import parse_changes
 from ser_graph.downstream import TrainingSettings, training
 from ser_graph.downstream.backbones import FC1, scaled
 from ser_graph.downstream.losses import distillation_loss
 from ser_graph.downstream.methods import Method, make_method
 from ser_graph.downstream.strategies import Step
 from ser_graph.experiment.recipe import Recipe
-from ser_graph.experiment.recipe_files import load_recipe
 from ser_graph.graph import ClipGraph
 
 STRENGTH = 0.1  # of the reversed gradient, and weight of the contrast
@@ -60,7 +56,6 @@ class Adversary(Method):
 
     def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
         super().__init__(view, settings)
-        self.speaker = view.speaker.clone()
         n_speakers = int(view.speaker.max()) + 1
         self.head = nn.Sequential(
             nn.Linear(scaled(FC1, settings.width), 128), nn.ReLU(), nn.Linear(128, n_speakers)
@@ -68,9 +63,8 @@ class Adversary(Method):
 
     def loss(self, step: Step, batch: Any) -> Tensor:
         """See `Method.loss`."""
-        speaker = self.speaker[batch.n_id[step.rows]]
         said = self.head(Reversed.apply(step.outputs.fc1.float()))
-        return functional.cross_entropy(said, speaker, ignore_index=-1)
+        return functional.cross_entropy(said, batch.speaker[step.rows], ignore_index=-1)
 
 
 class Contrast(Method):
@@ -99,9 +93,9 @@ class OtherLabels(Method):
 
     def __init__(self, view: ClipGraph, settings: TrainingSettings) -> None:
         super().__init__(view, settings)
-        one_hot = functional.one_hot(view.other_y.clamp_min(0), len(view.emotions))
-        log_probs = torch.where(one_hot > 0, 0.0, -torch.inf)
-        self.log_probs = torch.where((view.other_y >= 0)[:, None], log_probs, torch.nan)
+        other = view.other_y
+        log_probs = torch.where(functional.one_hot(other.clamp_min(0), len(view.emotions)) > 0, 0.0, -torch.inf)
+        self.log_probs = torch.where((other >= 0)[:, None], log_probs, torch.nan)
 
     def loss(self, step: Step, batch: Any) -> Tensor:
         """See `Method.loss`."""
@@ -159,35 +153,6 @@ def train(cell: gain.Cell, recipe: Recipe, out: Path) -> None:
         training.make_method = make_method
 
 
-def main() -> None:
-    """Train what is missing, and print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, usage=argparse.SUPPRESS
-    )
-    parser.add_argument("recipe")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--set", nargs="*", default=[], dest="changes")
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="NAME")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--labels", nargs="+", type=float, default=[0.1])
-    parser.add_argument("--backbone", default="resnet9:0.25")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--report", action="store_true")
-    given = parser.parse_args()
-    recipe = load_recipe(given.recipe, parse_changes(given.changes))
-    if not given.report:
-        nodes(recipe, given.out)
-        wanted = [
-            gain.Cell(arm, given.backbone, labels, seed)
-            for seed in given.seeds
-            for labels in given.labels
-            for arm in given.arms
-        ]
-        side_by_side(train, [(cell, recipe, given.out) for cell in wanted], given.jobs)
-    gain.ARMS.update({name: arm for name, (arm, _, _) in ARMS.items()})
-    for labels in given.labels:
-        print(gain.report(recipe, given.out, given.backbone, labels), end="\n\n")
-
-
 if __name__ == "__main__":
-    main()
+    gain.ARMS.update({name: arm for name, (arm, _, _) in ARMS.items()})
+    gain.main(str(__doc__), list(ARMS), train)

@@ -14,6 +14,7 @@ No test label chooses anything: dev of each fold chooses the epoch, and in the r
 
 import argparse
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -379,12 +380,13 @@ def rows_of(table: pd.DataFrame, arm: str) -> list[dict[str, Any]]:
     return table[table["arm"] == arm].to_dict("records")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(description: str, arms: list[str], train: Callable[[Cell, Recipe, Path], None] = train) -> None:
+    """Train what is missing of some arms, and print the tables."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes")
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="NAME")
+    parser.add_argument("--arms", nargs="+", default=arms, choices=arms, metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--labels", nargs="+", type=float, default=[1.0])
     parser.add_argument("--backbones", nargs="+", default=["resnet9"])
@@ -430,4 +432,4 @@ def file_name(backbone: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(str(__doc__), list(ARMS))
