@@ -136,7 +136,7 @@ class JointTeacher:
         own = self._of_all(torch.cat([one[mine] for one, mine in zip(y, rows, strict=True)]))
         theirs = self._of_all(torch.cat([one[mine] for one, mine in zip(other, rows, strict=True)]))
         check_classes(own)
-        self.probe = fit_probe(emb.double().numpy(), own.numpy(), theirs.numpy(), other_labels)
+        self.probe = fit_probe(emb.numpy(), own.numpy(), theirs.numpy(), other_labels)
 
     def _of_all(self, mine: Tensor) -> Tensor:
         """The rows of all processes, whose numbers may differ."""

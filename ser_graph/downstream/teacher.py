@@ -99,7 +99,7 @@ def probe_log_probs(
     other rows.
     """
     others = torch.full_like(y, -1) if other is None else other
-    probe = fit_probe(emb.double().numpy(), y.numpy(), others.numpy(), other_labels)
+    probe = fit_probe(emb.numpy(), y.numpy(), others.numpy(), other_labels)
     return _spread(log_probs_of(probe, emb[rows], n_classes), rows, torch.nan)
 
 

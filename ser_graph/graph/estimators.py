@@ -94,7 +94,7 @@ def fit_probe(
     others = (other >= 0) & ~known & (other_labels > 0)
     rows = known | others
     weight = np.where(others, other_labels / max(others.sum(), 1), 1.0)
-    return TeacherProbe(strength).fit(emb[rows], np.where(known, y, other)[rows], weight[rows])
+    return TeacherProbe(strength).fit(emb[rows].astype("float64"), np.where(known, y, other)[rows], weight[rows])
 
 
 class NeighbourVote(ClassifierMixin, BaseEstimator):
