@@ -93,8 +93,9 @@ def fit_probe(
     known = y >= 0
     others = (other >= 0) & ~known & (other_labels > 0)
     rows = known | others
-    weight = np.where(others, other_labels / max(others.sum(), 1), 1.0)
-    return TeacherProbe(strength).fit(emb[rows].astype("float64"), np.where(known, y, other)[rows], weight[rows])
+    labels = np.where(known, y, other)[rows]
+    weight = np.where(others, other_labels / others.sum(), 1.0)[rows] if others.any() else None
+    return TeacherProbe(strength).fit(emb[rows].astype("float64"), labels, weight)
 
 
 class NeighbourVote(ClassifierMixin, BaseEstimator):
