@@ -1,12 +1,14 @@
 import copy
+import importlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,23 @@ _FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 _PROGRESS = re.compile(r"^.*\w: [\d,]+(/[\d,]+)? \w+, \d+ s\b.*\n", re.MULTILINE)
+_BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 _SHARED = Path(os.environ.get("SER_GRAPH_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture(scope="module")
+def load_benchmark() -> Iterator[Callable[[str], ModuleType]]:
+    """From the name of a script of benchmarks/ to a module, for the tests of one file.
+
+    What the script imports from its folder is importable meanwhile, and forgotten afterwards.
+    """
+    path, known = list(sys.path), set(sys.modules)
+    sys.path.insert(0, str(_BENCHMARKS))
+    yield importlib.import_module
+    sys.path[:] = path
+    for script in _BENCHMARKS.glob("*.py"):
+        if script.stem not in known:
+            sys.modules.pop(script.stem, None)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,6 @@
 """The further terms of benchmarks/across_voices.py, by hand and in a short training."""
 
-import importlib.util
 import math
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,24 +10,13 @@ import torch
 import ser_graph as sg
 from ser_graph.downstream import TrainingSettings, training
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TERMS = ("Adversary", "Contrast", "OtherLabels")
 
 
 @pytest.fixture(scope="module")
-def across():
+def across(load_benchmark):
     """benchmarks/across_voices.py as a module."""
-    before = list(sys.path), set(sys.modules)
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location("across_voices", BENCHMARKS / "across_voices.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        sys.path[:] = before[0]
-        for name in {"graph_gain", "cells"} - before[1]:
-            sys.modules.pop(name, None)
+    return load_benchmark("across_voices")
 
 
 @pytest.fixture

@@ -1,9 +1,5 @@
 """The benchmark of what the graph gains: what it chooses and counts, by hand, from made-up predictions."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,24 +7,13 @@ import pytest
 from ser_graph.common.files import write_json
 from ser_graph.evaluation import uar
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PAPERS = "NSL (the paper's loss and graph)"
 
 
 @pytest.fixture(scope="module")
-def gain():
+def gain(load_benchmark):
     """benchmarks/graph_gain.py as a module."""
-    before = list(sys.path)
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location("graph_gain", BENCHMARKS / "graph_gain.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["graph_gain"] = module  # where its dataclasses look
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        sys.path[:] = before
-        sys.modules.pop("graph_gain", None)
+    return load_benchmark("graph_gain")
 
 
 def said(speaker, n_right):

@@ -1,7 +1,6 @@
 """The models of the package: their cards are true, their files are whole, and they hear what the cards say."""
 
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 
@@ -21,12 +20,9 @@ MOST_DIFFERENT = 0.1  # share of clips: 8-bit kernels of other processors round 
 
 
 @pytest.fixture(scope="module")
-def making():
+def making(load_benchmark):
     """The script that made the models."""
-    spec = importlib.util.spec_from_file_location("ready", ROOT / "benchmarks" / "ready.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("ready")
 
 
 def card_of(name: str) -> dict:

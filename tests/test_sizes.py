@@ -1,9 +1,5 @@
 """The benchmark of sizes: what it computes, by hand; it trains in a process of its own, which no test does."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,23 +7,11 @@ import pytest
 from ser_graph.downstream import make_backbone
 from ser_graph.errors import InputError
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def sizes():
+def sizes(load_benchmark):
     """benchmarks/sizes.py as a module."""
-    before = list(sys.path)
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location("sizes", BENCHMARKS / "sizes.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["sizes"] = module  # where its dataclasses look
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        sys.path[:] = before
-        sys.modules.pop("sizes", None)
+    return load_benchmark("sizes")
 
 
 def said(n_right):

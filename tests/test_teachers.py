@@ -1,8 +1,6 @@
 """The benchmark of teachers and their adaptation: its steps, by hand, on a few clips."""
 
-import importlib.util
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,16 +8,11 @@ import pytest
 import torch
 from sklearn.covariance import ledoit_wolf
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def teachers():
+def teachers(load_benchmark):
     """benchmarks/teachers.py as a module."""
-    spec = importlib.util.spec_from_file_location("teachers", BENCHMARKS / "teachers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("teachers")
 
 
 @pytest.fixture
