@@ -100,6 +100,9 @@ ARMS = {
     "baseline, 60 epochs": Arm({"method": "baseline", "epochs": 60}),
     "distil+regress, joint, 60 epochs": Arm({**BEST, "epochs": 60}, joint=True),
     "distil+regress, joint, 60 epochs, other labels": Arm({**BEST, "epochs": 60, "other_labels": 10.0}, joint=True),
+    "distil+regress, joint, 60 epochs, GNN": Arm(
+        {**BEST, "epochs": 60, "teacher": "gnn"}, CENTRED_GRAPH, joint=True
+    ),
     "distil+regress, joint, 240 epochs": Arm({**BEST, "epochs": 240}, joint=True),
     "distil+regress, joint, without masks and shift": Arm({**BEST, "augment": "none"}, joint=True),
     "baseline, without copies": Arm({"method": "baseline"}, copies=False),
@@ -159,10 +162,19 @@ def with_graph(data: ClipGraph, options: dict[str, Any], **parts: Any) -> ClipGr
 
 def train(cell: Cell, recipe: Recipe, out: Path) -> None:
     """Train what is missing of a cell."""
-    arm = ARMS[cell.arm]
+    train_arm(ARMS[cell.arm], cell, recipe, out)
+
+
+def train_arm(arm: Arm, cell: Cell, recipe: Recipe, out: Path) -> None:
+    """Train what is missing of a cell, as an arm says; a share of no labels leaves all labels to the caller."""
     data = with_graph(clips(out, arm), arm.graph)
     backbone, _, width = cell.backbone.partition(":")
-    how = {"backbone": backbone, "width": float(width or 1), "seed": cell.seed, "label_fraction": cell.labels}
+    how = {
+        "backbone": backbone,
+        "width": float(width or 1),
+        "seed": cell.seed,
+        "label_fraction": cell.labels or 1.0,
+    }
     train_cell(data, recipe, cell.folder(out), **how, **arm.training)
 
 

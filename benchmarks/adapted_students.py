@@ -1,0 +1,173 @@
+"""Do students learn more from a teacher that is adapted to the target, and what if the target has no labels?
+
+    python benchmarks/adapted_students.py benchmarks/studies/nemo.toml --out runs/gain-nemo --labels 0 \
+        --backbones resnet9:0.25 --arms baseline "distil+regress, joint, 60 epochs" \
+        "distil+regress, joint, 60 epochs, CORAL"
+
+With `--labels 0`, training uses no label of the target: the student and the teacher's probe learn the labels of the
+recipe's first other corpus, and dev speakers alone have labels of the target. The embeddings are those of
+graph_gain.py, centred by speaker. In each fold, they are adapted, or the class probabilities of the probe are:
+
+- CORAL gives the embeddings of each other corpus the covariance of the target's training clips;
+- a learnt map tells emotions, but not corpora (for both, see teachers.py);
+- "correct and smooth" changes the class probabilities of the target's clips along the graph (Huang et al.,
+  "Combining label propagation and simple models out-performs graph neural networks", 2020).
+
+The other options are those of graph_gain.py. With the same `--out`, the report has the rows of both.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import graph_gain as gain
+import pandas as pd
+import torch
+from teachers import REACH, SMOOTH, Fold, coral, edges, mapped, spread
+from torch import Tensor
+
+import ser_graph as sg
+from ser_graph.corpora import leave_speakers_out, originals
+from ser_graph.downstream import Student, TrainingSettings, teacher, training
+from ser_graph.evaluation import uar
+from ser_graph.experiment import cross_validation
+from ser_graph.experiment.recipe import Recipe
+from ser_graph.graph import ClipGraph
+from ser_graph.graph.centring import centred
+
+STRENGTH = 1.0  # of the gradient that the map reverses
+
+View = Callable[[ClipGraph, Tensor, Tensor, TrainingSettings], ClipGraph]
+
+
+def target_of(data: ClipGraph) -> Tensor:
+    """[N] bool: the clips of the corpus that is tested."""
+    corpus = data.table["corpus"]
+    return torch.from_numpy((corpus == corpus[data.test_mask.numpy()].iloc[0]).to_numpy(copy=True))
+
+
+def without_target_labels(data: ClipGraph, source: str) -> ClipGraph:
+    """A fold whose training labels are those of another corpus, and no others."""
+    table, hidden = data.table, (target_of(data) & data.train_mask).numpy()
+    theirs = (table["corpus"] == source).to_numpy()
+    emotion = table["emotion"].mask(hidden).mask(theirs, table["other_emotion"])
+    table = table.assign(emotion=emotion).drop(columns="other_emotion")
+    return gain.with_graph(data, {"scope": "train"}, table=table)
+
+
+def fold_of(data: ClipGraph, seeds: Tensor, labelled: Tensor, emb: Tensor) -> Fold:
+    """The training clips of a graph as teachers.py knows them; the other corpora are the source."""
+    y = torch.where(labelled, data.y, data.other_y).where(torch.from_numpy(originals(data.table)) & seeds, -1)
+    target, none = target_of(data), torch.zeros_like(seeds)
+    masks = [(seeds & ~target), (seeds & target), none, none, y >= 0]
+    weight = torch.ones(len(y))
+    return Fold(emb.numpy(), y.numpy(), data.speaker.numpy(), *(mask.numpy() for mask in masks), weight.numpy())
+
+
+def by_coral(fold: Fold, corpus: Tensor) -> Tensor:
+    """[N, D]: each other corpus gets mean and covariance of the target's training clips."""
+    whole = fold.source
+    for code in corpus[torch.from_numpy(whole)].unique():
+        fold = coral(fold._replace(source=whole & (corpus == code).numpy()))
+    return torch.from_numpy(fold.emb)
+
+
+def by_map(fold: Fold, corpus: Tensor) -> Tensor:
+    """[N, 128]: a map whose corpora an adversary cannot tell."""
+    return torch.from_numpy(mapped(fold, corpus, STRENGTH))
+
+
+def in_adapted_space(
+    adapt: Callable[[Fold, Tensor], Tensor],
+    data: ClipGraph,
+    seeds: Tensor,
+    labelled: Tensor,
+    settings: TrainingSettings,
+) -> ClipGraph:
+    """As `training_view`, with adapted embeddings."""
+    fold = fold_of(data, seeds, labelled, teacher.teacher_embeddings(data, seeds, settings.center))
+    data = copy.copy(data)
+    data.emb = adapt(fold, torch.from_numpy(pd.factorize(data.table["corpus"])[0])).float()
+    return teacher.training_view(data, seeds, labelled, settings.replace(center="none"))
+
+
+def with_smoothed_labels(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:
+    """As `training_view`, with class probabilities of the target's clips that follow the graph.
+
+    Clips of dev are nodes without a label, and their labels choose how far labels reach. A copy has the
+    probabilities of its original.
+    """
+    view = teacher.training_view(data, seeds, labelled, settings)
+    rows = target_of(data) & (seeds | data.val_mask) & torch.from_numpy(originals(data.table))
+    table, known, dev, y = data.table[rows.numpy()], labelled[rows], data.val_mask[rows], data.y[rows]
+    emb = centred(data.emb[rows], table, settings.center).float()
+    said = teacher.probe_log_probs(emb, y.where(known, -1), torch.ones_like(known), len(data.emotions)).exp()
+    graph = edges(emb.numpy())
+    smoothed = [spread(SMOOTH, said, y, known, graph, reach) for reach in REACH]
+    best = max(smoothed, key=lambda one: uar(y[dev].tolist(), one[dev].argmax(1).tolist()))
+    shares = best.clamp_min(1e-6) / best.clamp_min(1e-6).sum(1, keepdim=True)
+    original = (
+        data.table["copy_of"].fillna(data.table.index.to_series()) if "copy_of" in data.table else data.table.index
+    )
+    place = torch.from_numpy(table.index.get_indexer(original))
+    ours = (place >= 0) & seeds
+    view.teacher_log_probs = view.teacher_log_probs.clone()
+    view.teacher_log_probs[ours] = shares.log()[place[ours]]
+    return view
+
+
+CORAL, MAP = partial(in_adapted_space, by_coral), partial(in_adapted_space, by_map)
+BEST_NAME, OTHERS_NAME = "distil+regress, joint, 60 epochs", "distil+regress, joint, 60 epochs, other labels"
+BEST, OTHERS = gain.ARMS[BEST_NAME], gain.ARMS[OTHERS_NAME]
+ARMS: dict[str, tuple[gain.Arm, View]] = {
+    f"{BEST_NAME}, CORAL": (BEST, CORAL),
+    f"{BEST_NAME}, map against corpus": (BEST, MAP),
+    f"{BEST_NAME}, {SMOOTH}": (BEST, with_smoothed_labels),
+    f"{OTHERS_NAME}, CORAL": (OTHERS, CORAL),
+    f"{OTHERS_NAME}, map against corpus": (OTHERS, MAP),
+}
+PLAIN: dict[str, tuple[gain.Arm, View]] = {  # without labels of the target
+    gain.BASELINE: (gain.Arm({"method": "baseline", "epochs": 60}, joint=True), teacher.training_view),
+    BEST_NAME: (BEST, teacher.training_view),
+}
+
+
+def train(cell: gain.Cell, recipe: Recipe, out: Path) -> None:
+    """Train what is missing of a cell."""
+    if cell.labels and cell.arm in PLAIN:
+        return gain.train(cell, recipe, out)
+    arm, view = {**PLAIN, **ARMS}[cell.arm]
+
+    def taught(data: ClipGraph, settings: TrainingSettings, **how: Any) -> Student:
+        fold = data if cell.labels else without_target_labels(data, recipe.other[0].corpus)
+        return sg.train(fold, settings, **how)
+
+    training.training_view, cross_validation.train = view, taught  # type: ignore[assignment]
+    try:
+        gain.train_arm(arm, cell, recipe, out)
+    finally:
+        training.training_view, cross_validation.train = teacher.training_view, sg.train
+
+
+def teacher_tables(recipe: Recipe, out: Path, labels: float) -> dict[str, pd.DataFrame]:
+    """As that of graph_gain.py; without labels of the target, the probe of the other corpus's labels."""
+    if labels:
+        return TEACHER_TABLES(recipe, out, labels)
+    data, parts = gain.clips(out, replace(BEST, copies=False)), []
+    for _, table in leave_speakers_out(data.table, gain.n_folds(recipe), dev=True, n_dev=recipe.dev_speakers):
+        fold = gain.with_graph(data, {"scope": "train"}, table=table)
+        hidden = without_target_labels(fold, recipe.other[0].corpus)
+        parts.append(sg.teacher_probe(hidden, center="speaker", split="test"))
+        parts[-1].attrs = {}
+    return {"linear probe, speaker centred": pd.concat(parts)}
+
+
+TEACHER_TABLES = gain.teacher_tables
+
+if __name__ == "__main__":
+    gain.ARMS.update({name: arm for name, (arm, _) in ARMS.items()})
+    gain.teacher_tables = teacher_tables  # type: ignore[assignment]
+    gain.main(str(__doc__), [*PLAIN, *ARMS], train)

@@ -1,0 +1,107 @@
+"""benchmarks/adapted_students.py: hidden labels, adapted spaces and smoothed labels of one fold."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import ser_graph as sg
+from ser_graph.downstream import TrainingSettings, labelled_nodes, teacher, training
+from ser_graph.downstream.labels import training_nodes
+
+SETTINGS = TrainingSettings(method="distil+regress", width=0.125, epochs=2, epoch_steps=3)
+
+
+@pytest.fixture(scope="module")
+def adapted(load_benchmark):
+    """benchmarks/adapted_students.py as a module."""
+    return load_benchmark("adapted_students")
+
+
+@pytest.fixture
+def joint(toy_graph):
+    """Half of the training clips are of another corpus, at another place in the teacher's space."""
+    theirs = (np.arange(120) % 2 == 1) & toy_graph.train_mask.numpy()
+    table = toy_graph.table
+    toy_graph.table = table.assign(
+        emotion=table["emotion"].mask(theirs),
+        other_emotion=table["emotion"].where(theirs),
+        corpus=np.where(theirs, "other", "target"),
+    )
+    toy_graph.emb[theirs] = 3 * toy_graph.emb[theirs] + 1
+    return toy_graph
+
+
+def view_of(make, data, **changes):
+    """What a training with this view would see."""
+    settings = SETTINGS.replace(center="none", **changes)
+    return make(data, training_nodes(data, "clean"), labelled_nodes(data, settings), settings)
+
+
+def test_the_target_is_the_corpus_of_the_test_clips(adapted, joint):
+    assert adapted.target_of(joint).tolist() == (joint.table["corpus"] == "target").tolist()
+
+
+def test_without_target_labels_the_other_corpus_teaches(adapted, joint):
+    hidden = adapted.without_target_labels(joint, "other")
+    theirs = (joint.table["corpus"] == "other").to_numpy()
+    assert hidden.emotions == joint.emotions
+    assert ((hidden.y >= 0) & hidden.train_mask).tolist() == theirs.tolist()
+    assert hidden.y[theirs].tolist() == joint.other_y[theirs].tolist()
+    tested = hidden.val_mask | hidden.test_mask
+    assert hidden.y[tested].tolist() == joint.y[tested].tolist()
+    assert (hidden.other_y == -1).all()
+
+
+def test_coral_brings_the_other_corpus_to_the_target(adapted, joint):
+    theirs, ours = (torch.from_numpy((joint.table["corpus"] == name).to_numpy()) for name in ("other", "target"))
+    ours &= joint.train_mask
+    before, after = (view_of(make, joint).teacher for make in (teacher.training_view, adapted.CORAL))
+
+    def apart(emb):
+        return float((emb[theirs].mean(0) - emb[ours].mean(0)).norm() / emb[ours].std())
+
+    assert apart(after) < 0.01 < 0.1 * apart(before)
+    assert (after[~joint.train_mask] == 0).all()
+
+
+def test_each_other_corpus_is_moved_by_itself(adapted, joint):
+    number = np.arange(120)
+    corpus = joint.table["corpus"].where((number % 4 != 1) | (joint.table["corpus"] == "target"), "third")
+    joint.table = joint.table.assign(corpus=corpus)
+    found = view_of(adapted.CORAL, joint).teacher
+    ours = found[joint.train_mask & torch.from_numpy((corpus == "target").to_numpy())]
+    for name in ("other", "third"):
+        theirs = found[torch.from_numpy((corpus == name).to_numpy())]
+        torch.testing.assert_close(theirs.mean(0), ours.mean(0), atol=1e-3, rtol=0)
+
+
+def test_smoothed_labels_are_probabilities_that_know_the_labels(adapted, joint):
+    plain, found = (
+        view_of(make, joint, label_fraction=0.5).teacher_log_probs
+        for make in (teacher.training_view, adapted.with_smoothed_labels)
+    )
+    ours = adapted.target_of(joint) & joint.train_mask
+    torch.testing.assert_close(found[ours].exp().sum(1), torch.ones(int(ours.sum())))
+    torch.testing.assert_close(found[~ours], plain[~ours], equal_nan=True)
+    assert not torch.equal(found[ours], plain[ours])
+    known = labelled_nodes(joint, label_fraction=0.5)
+    assert found[known].argmax(1).tolist() == joint.y[known].tolist()
+
+
+def test_a_copy_has_the_smoothed_label_of_its_original(adapted, joint):
+    table, files = joint.table, joint.table.index
+    ours = np.flatnonzero((adapted.target_of(joint) & joint.train_mask).numpy())
+    joint.table = table.assign(copy_of=np.where(np.arange(120) == ours[0], files[ours[3]], None))
+    found = view_of(adapted.with_smoothed_labels, joint).teacher_log_probs
+    assert torch.equal(found[ours[0]], found[ours[3]])
+
+
+@pytest.mark.parametrize("view", ["CORAL", "MAP", "with_smoothed_labels"])
+def test_a_training_with_an_adapted_teacher(adapted, joint, view, monkeypatch):
+    plain = sg.train(joint, SETTINGS, progress=False).info["history"][-1]
+    monkeypatch.setattr(training, "training_view", getattr(adapted, view))
+    one, two = (sg.train(joint, SETTINGS, progress=False).info["history"][-1] for _ in range(2))
+    assert math.isfinite(one["loss"]) and one["loss"] == two["loss"]
+    assert one["distil+regress_loss"] != plain["distil+regress_loss"]
