@@ -10,8 +10,8 @@ epochs of 100 steps, without any label. Then it learns the labels in one of two 
 - "probe": only the last layer learns, as a logistic regression on the outputs of `fc1`; dev chooses its
   regularisation.
 
-Both ways start from the same student, so one must not train beside the other (`--jobs 1`). The other options are those
-of graph_gain.py. With the same `--out`, the report has the rows of both.
+Both ways start from the same student, so one must not train beside the other (`--jobs 1`). The other options are
+those of graph_gain.py. With the same `--out`, the report has the rows of both.
 """
 
 from collections.abc import Callable
