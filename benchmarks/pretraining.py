@@ -3,7 +3,7 @@
     python benchmarks/pretraining.py benchmarks/studies/ased.toml --out runs/gain-ased --labels 0.1 \
         --backbones resnet9:0.25 --jobs 1
 
-In each fold, a student first learns to predict the teacher's embedding of all speech at hand (`regress`), for 200
+In each fold, a student first learns to predict the teacher's embedding of all speech at hand (`regress`), for 100
 epochs of 100 steps, without any label. Then it learns the labels in one of two ways:
 
 - "fine-tuned": all weights learn from labels alone, as the baseline does from random weights;
@@ -35,7 +35,7 @@ from ser_graph.experiment import cross_validation
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.graph import ClipGraph
 
-EPOCHS = 200
+EPOCHS = 100
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse regularisation of the probe
 
 Readout = Callable[[Student, ClipGraph, TrainingSettings], Student]
