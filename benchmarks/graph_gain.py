@@ -26,6 +26,7 @@ from cells import is_done, n_folds, nodes, predictions, side_by_side, table_uar,
 from matplotlib.figure import Figure
 
 import ser_graph as sg
+from ser_graph.common.files import atomic_file
 from ser_graph.common.settings import parse_changes
 from ser_graph.corpora import leave_speakers_out, originals
 from ser_graph.evaluation import gap_closed, label_propagation, teacher_probe
@@ -194,13 +195,17 @@ def seeds_of(arm: str, backbone: str, labels: float, out: Path) -> dict[int, Fol
     }
 
 
-def confusions(backbones: list[str], shares: list[float], out: Path) -> pd.DataFrame:
+CELL = ["backbone", "labels", "arm", "seed"]
+
+
+def confusions(backbones: list[str], shares: list[float], out: Path, only: pd.Index | None = None) -> pd.DataFrame:
     """How often each student said which emotion of each speaker's clips of which emotion.
 
-    UAR of test and dev, what dev chooses and intervals over speakers can all be had from these counts.
+    UAR of test and dev, what dev chooses and intervals over speakers can all be had from these counts. `only` names
+    the clips that are counted.
     """
     parts = [
-        said[["speaker", "emotion", "predicted"]].assign(
+        (said if only is None else said[said.index.isin(only)])[["speaker", "emotion", "predicted"]].assign(
             backbone=backbone, labels=labels, arm=arm, seed=seed, fold=fold, split=split
         )
         for backbone in backbones
@@ -210,8 +215,18 @@ def confusions(backbones: list[str], shares: list[float], out: Path) -> pd.DataF
         for fold, both in enumerate(folds)
         for split, said in both.items()
     ]
-    columns = ["backbone", "labels", "arm", "seed", "fold", "split", "speaker", "emotion", "predicted"]
+    columns = [*CELL, "fold", "split", "speaker", "emotion", "predicted"]
     return pd.concat(parts).value_counts(columns, sort=False).reset_index(name="clips")
+
+
+def add_counts(found: pd.DataFrame, file: Path) -> None:
+    """Add the counts of cells to a file, which may have others; cells that the file has stay as they are."""
+    if file.exists():
+        known = pd.read_csv(file, dtype={"speaker": str})
+        new = ~pd.MultiIndex.from_frame(found[CELL]).isin(pd.MultiIndex.from_frame(known[CELL]))
+        found = pd.concat([known, found[new]])
+    with atomic_file(file) as part:
+        found.to_csv(part, index=False, compression="xz" if file.suffix == ".xz" else None)
 
 
 def chosen_on_dev(found: dict[str, dict[int, Folds]]) -> tuple[dict[int, pd.DataFrame], list[str]]:
@@ -406,7 +421,10 @@ def main(description: str, arms: list[str], train: Callable[[Cell, Recipe, Path]
     parser.add_argument(
         "--beside", type=Path, nargs="+", default=[], help="folders of other studies, for the figure"
     )
-    parser.add_argument("--confusions", type=Path, help="CSV (.xz) to write what was said of each speaker to")
+    parser.add_argument(
+        "--confusions", type=Path, help="CSV (.xz) to which the counts of finished students are added"
+    )
+    parser.add_argument("--only", type=Path, help="CSV whose column file names the clips to count there")
     parser.add_argument("--report", action="store_true", help="train nothing, show what is there")
     arguments = parser.parse_args()
     recipe, out = load_recipe(arguments.recipe, parse_changes(arguments.changes)), arguments.out
@@ -422,7 +440,8 @@ def main(description: str, arms: list[str], train: Callable[[Cell, Recipe, Path]
     if not arguments.report:
         side_by_side(train, [(cell, recipe, out) for cell in cells], arguments.jobs)
     if arguments.confusions:
-        confusions(arguments.backbones, arguments.labels, out).to_csv(arguments.confusions, index=False)
+        only = None if arguments.only is None else pd.Index(pd.read_csv(arguments.only)["file"])
+        add_counts(confusions(arguments.backbones, arguments.labels, out, only), arguments.confusions)
     for backbone in arguments.backbones:
         for labels in arguments.labels:
             print(f"\n{report(recipe, out, backbone, labels)}")

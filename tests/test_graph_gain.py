@@ -73,6 +73,31 @@ def test_counts_give_the_same_uar_as_predictions(gain, stored):
         assert found[arm, 0] == found[arm, 1] == pytest.approx(sum(fold["test"] for fold in folds) / 20)
 
 
+def test_only_some_clips_are_counted(gain, stored):
+    out, _ = stored
+    names = pd.Index(["s0-1.wav", "s0-11.wav", "unheard.wav"])
+    counts = gain.confusions(["resnet9"], [1.0], out, names)
+    assert set(counts["speaker"]) == {"s0"}
+    assert counts["clips"].sum() == 3 * 2 * 2 * 2  # arms, seeds, dev of one fold and test of the other, clips
+
+
+def test_counts_of_new_cells_are_added(gain, stored, tmp_path):
+    out, _ = stored
+    found = gain.confusions(["resnet9"], [1.0], out)
+    file = tmp_path / "counts.csv.xz"
+    first = found[found["arm"] == "baseline"].assign(clips=7)
+    gain.add_counts(first, file)
+    gain.add_counts(found, file)
+    both = pd.read_csv(file)
+    assert (both.loc[both["arm"] == "baseline", "clips"] == 7).all()
+    expected = found[found["arm"] != "baseline"]
+    pd.testing.assert_frame_equal(
+        both[both["arm"] != "baseline"].reset_index(drop=True), expected.reset_index(drop=True)
+    )
+    gain.add_counts(found, file)
+    assert len(pd.read_csv(file)) == len(found)
+
+
 def test_the_figure_shows_what_was_trained_at_each_share(gain, tmp_path):
     table = pd.DataFrame({"arm": [gain.BASELINE, gain.PROBE], "uar": [0.4, 0.7], "sd": [0.01, np.nan]})
     table.to_csv(tmp_path / "table-resnet9-0.25-0.1.csv", index=False)
