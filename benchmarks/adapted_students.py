@@ -26,6 +26,7 @@ from typing import Any
 import graph_gain as gain
 import pandas as pd
 import torch
+from scipy.optimize import brentq
 from teachers import REACH, SMOOTH, Fold, coral, edges, mapped, spread
 from torch import Tensor
 
@@ -94,11 +95,22 @@ def in_adapted_space(
     return teacher.training_view(data, seeds, labelled, settings.replace(center="none"))
 
 
+def as_sure_as(scores: Tensor, other: Tensor) -> Tensor:
+    """Scores [n, K] to a power, as probabilities whose mean maximum is that of other probabilities."""
+    logs, wanted = scores.clamp_min(1e-6).log(), float(other.max(1).values.mean())
+
+    def too_sure(power: float) -> float:
+        return float((power * logs).softmax(1).max(1).values.mean()) - wanted
+
+    return (brentq(too_sure, 1e-3, 1e3, rtol=1e-6) * logs).softmax(1)
+
+
 def with_smoothed_labels(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:
     """As `training_view`, with class probabilities of the target's clips that follow the graph.
 
     Clips of dev are nodes without a label, and their labels choose how far labels reach. A copy has the
-    probabilities of its original.
+    probabilities of its original. The probabilities are as sure as the probe's, in the mean over the clips:
+    smoothing makes them flat, and a student learns little from flat ones.
     """
     view = teacher.training_view(data, seeds, labelled, settings)
     rows = target_of(data) & (seeds | data.val_mask) & torch.from_numpy(originals(data.table))
@@ -108,14 +120,14 @@ def with_smoothed_labels(data: ClipGraph, seeds: Tensor, labelled: Tensor, setti
     graph = edges(emb.numpy())
     smoothed = [spread(SMOOTH, said, y, known, graph, reach) for reach in REACH]
     best = max(smoothed, key=lambda one: uar(y[dev].tolist(), one[dev].argmax(1).tolist()))
-    shares = best.clamp_min(1e-6) / best.clamp_min(1e-6).sum(1, keepdim=True)
+    shares = as_sure_as(best, said)
     original = (
         data.table["copy_of"].fillna(data.table.index.to_series()) if "copy_of" in data.table else data.table.index
     )
     place = torch.from_numpy(table.index.get_indexer(original))
     ours = (place >= 0) & seeds
     view.teacher_log_probs = view.teacher_log_probs.clone()
-    view.teacher_log_probs[ours] = shares.log()[place[ours]]
+    view.teacher_log_probs[ours] = shares[place[ours]].log()
     return view
 
 

@@ -3,8 +3,8 @@
     python benchmarks/count_tables.py docs/confusions/ased.csv.xz --labels 0.1 [--backbone resnet9:0.25] \
         [--probe 83.5] [--base "baseline, 60 epochs"]
 
-`--probe` is the UAR of the best probe of the teacher, in %, for the column "gap closed". `graph_gain.py
---confusions` adds finished students to a file of counts, so that tables grow without the predictions of earlier ones.
+`--probe` is the UAR of the best probe of the teacher, in %, for the column "gap closed". `graph_gain.py` adds new
+students to the counts (`--confusions`), beside those whose predictions are gone.
 """
 
 import argparse

@@ -45,7 +45,7 @@ def test_the_target_is_the_corpus_of_the_test_clips(adapted, joint):
 
 def test_without_target_labels_the_other_corpus_teaches(adapted, joint):
     hidden = adapted.without_target_labels(joint, "other")
-    theirs = (joint.table["corpus"] == "other").to_numpy()
+    theirs = torch.tensor((joint.table["corpus"] == "other").tolist())
     assert hidden.emotions == joint.emotions
     assert ((hidden.y >= 0) & hidden.train_mask).tolist() == theirs.tolist()
     assert hidden.y[theirs].tolist() == joint.other_y[theirs].tolist()
@@ -88,6 +88,15 @@ def test_smoothed_labels_are_probabilities_that_know_the_labels(adapted, joint):
     assert not torch.equal(found[ours], plain[ours])
     known = labelled_nodes(joint, label_fraction=0.5)
     assert found[known].argmax(1).tolist() == joint.y[known].tolist()
+
+
+def test_flat_scores_become_as_sure_as_others(adapted):
+    scores = torch.tensor([[0.5, 0.4, 0.4], [0.2, 0.3, 0.0]])
+    other = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1]])
+    found = adapted.as_sure_as(scores, other)
+    torch.testing.assert_close(found.sum(1), torch.ones(2))
+    assert found.max(1).values.mean().item() == pytest.approx(0.8, abs=1e-4)
+    assert found.argsort(1).tolist()[1] == [2, 0, 1] and found[0, 1] == found[0, 2]
 
 
 def test_a_copy_has_the_smoothed_label_of_its_original(adapted, joint):
