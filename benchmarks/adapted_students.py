@@ -8,8 +8,8 @@ With `--labels 0`, training uses no label of the target: the student and the tea
 recipe's first other corpus, and dev speakers alone have labels of the target. The embeddings are those of
 graph_gain.py, centred by speaker. In each fold, they are adapted, or the class probabilities of the probe are:
 
-- CORAL gives the embeddings of each other corpus the covariance of the target's training clips;
-- a learnt map tells emotions, but not corpora (for both, see teachers.py);
+- CORAL brings each other corpus to the target, see `align_corpora`;
+- a learnt map tells emotions, but not corpora, see teachers.py;
 - "correct and smooth" changes the class probabilities of the target's clips along the graph (Huang et al.,
   "Combining label propagation and simple models out-performs graph neural networks", 2020).
 
@@ -19,7 +19,6 @@ The other options are those of graph_gain.py. With the same `--out`, the report 
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ import graph_gain as gain
 import pandas as pd
 import torch
 from scipy.optimize import brentq
-from teachers import REACH, SMOOTH, Fold, coral, edges, mapped, spread
+from teachers import REACH, SMOOTH, Fold, edges, mapped, spread
 from torch import Tensor
 
 import ser_graph as sg
@@ -37,6 +36,7 @@ from ser_graph.evaluation import uar
 from ser_graph.experiment import cross_validation
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.graph import ClipGraph
+from ser_graph.graph.alignment import align_corpora
 from ser_graph.graph.centring import centred
 
 STRENGTH = 1.0  # of the gradient that the map reverses
@@ -68,30 +68,19 @@ def fold_of(data: ClipGraph, seeds: Tensor, labelled: Tensor, emb: Tensor) -> Fo
     return Fold(emb.numpy(), y.numpy(), data.speaker.numpy(), *(mask.numpy() for mask in masks), weight.numpy())
 
 
-def by_coral(fold: Fold, corpus: Tensor) -> Tensor:
-    """[N, D]: each other corpus gets mean and covariance of the target's training clips."""
-    whole = fold.source
-    for code in corpus[torch.from_numpy(whole)].unique():
-        fold = coral(fold._replace(source=whole & (corpus == code).numpy()))
-    return torch.from_numpy(fold.emb)
-
-
-def by_map(fold: Fold, corpus: Tensor) -> Tensor:
-    """[N, 128]: a map whose corpora an adversary cannot tell."""
-    return torch.from_numpy(mapped(fold, corpus, STRENGTH))
-
-
-def in_adapted_space(
-    adapt: Callable[[Fold, Tensor], Tensor],
-    data: ClipGraph,
-    seeds: Tensor,
-    labelled: Tensor,
-    settings: TrainingSettings,
-) -> ClipGraph:
-    """As `training_view`, with adapted embeddings."""
-    fold = fold_of(data, seeds, labelled, teacher.teacher_embeddings(data, seeds, settings.center))
+def aligned(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:
+    """As `training_view`, with the other corpora brought to the target."""
     data = copy.copy(data)
-    data.emb = adapt(fold, torch.from_numpy(pd.factorize(data.table["corpus"])[0])).float()
+    data.emb = align_corpora(data, data.table["corpus"][target_of(data).numpy()].iloc[0], center=settings.center)
+    return teacher.training_view(data, seeds, labelled, settings.replace(center="none"))
+
+
+def mapped_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:
+    """As `training_view`, with embeddings [N, 128] by a map whose corpora an adversary cannot tell."""
+    fold = fold_of(data, seeds, labelled, teacher.teacher_embeddings(data, seeds, settings.center))
+    corpus = torch.from_numpy(pd.factorize(data.table["corpus"])[0])
+    data = copy.copy(data)
+    data.emb = torch.from_numpy(mapped(fold, corpus, STRENGTH)).float()
     return teacher.training_view(data, seeds, labelled, settings.replace(center="none"))
 
 
@@ -131,15 +120,14 @@ def with_smoothed_labels(data: ClipGraph, seeds: Tensor, labelled: Tensor, setti
     return view
 
 
-CORAL, MAP = partial(in_adapted_space, by_coral), partial(in_adapted_space, by_map)
 BEST_NAME, OTHERS_NAME = "distil+regress, joint, 60 epochs", "distil+regress, joint, 60 epochs, other labels"
 BEST, OTHERS = gain.ARMS[BEST_NAME], gain.ARMS[OTHERS_NAME]
 ARMS: dict[str, tuple[gain.Arm, View]] = {
-    f"{BEST_NAME}, CORAL": (BEST, CORAL),
-    f"{BEST_NAME}, map against corpus": (BEST, MAP),
+    f"{BEST_NAME}, CORAL": (BEST, aligned),
+    f"{BEST_NAME}, map against corpus": (BEST, mapped_view),
     f"{BEST_NAME}, {SMOOTH}": (BEST, with_smoothed_labels),
-    f"{OTHERS_NAME}, CORAL": (OTHERS, CORAL),
-    f"{OTHERS_NAME}, map against corpus": (OTHERS, MAP),
+    f"{OTHERS_NAME}, CORAL": (OTHERS, aligned),
+    f"{OTHERS_NAME}, map against corpus": (OTHERS, mapped_view),
 }
 PLAIN: dict[str, tuple[gain.Arm, View]] = {  # without labels of the target
     gain.BASELINE: (gain.Arm({"method": "baseline", "epochs": 60}, joint=True), teacher.training_view),

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
@@ -38,6 +37,7 @@ from ser_graph.experiment.clips import prepare_corpus, prepare_source
 from ser_graph.experiment.graph import prepare_upstream
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.experiment.recipe_files import load_recipe
+from ser_graph.graph import alignment
 from ser_graph.graph.building import assemble
 from ser_graph.graph.centring import centred
 from ser_graph.graph.neighbours import nearest_neighbours
@@ -114,16 +114,10 @@ def probe(fold: Fold) -> tuple[float, np.ndarray]:
 
 
 def coral(fold: Fold) -> Fold:
-    """Whiten the source, colour it like the target's training clips (Sun, Feng and Saenko 2016)."""
-    source, target, emb = fold.emb[fold.source], fold.emb[fold.train], fold.emb.copy()
-    emb[fold.source] = (source - source.mean(0)) @ root(source, -0.5) @ root(target, 0.5) + target.mean(0)
+    """Give the source mean and covariance of the target's training clips; see `alignment.coral`."""
+    emb = fold.emb.copy()
+    emb[fold.source] = alignment.coral(fold.emb[fold.source], fold.emb[fold.train])
     return fold._replace(emb=emb)
-
-
-def root(rows: np.ndarray, power: float) -> np.ndarray:
-    """A power of the covariance of rows, as Ledoit and Wolf estimate it."""
-    values, directions = np.linalg.eigh(ledoit_wolf(rows)[0])
-    return (directions * np.maximum(values, 1e-12 * values[-1]) ** power) @ directions.T
 
 
 def adversarial(fold: Fold, against: str) -> Iterator[Fold]:

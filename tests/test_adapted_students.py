@@ -55,9 +55,9 @@ def test_without_target_labels_the_other_corpus_teaches(adapted, joint):
 
 
 def test_coral_brings_the_other_corpus_to_the_target(adapted, joint):
-    theirs, ours = (torch.from_numpy((joint.table["corpus"] == name).to_numpy()) for name in ("other", "target"))
+    theirs, ours = (torch.tensor((joint.table["corpus"] == name).tolist()) for name in ("other", "target"))
     ours &= joint.train_mask
-    before, after = (view_of(make, joint).teacher for make in (teacher.training_view, adapted.CORAL))
+    before, after = (view_of(make, joint).teacher for make in (teacher.training_view, adapted.aligned))
 
     def apart(emb):
         return float((emb[theirs].mean(0) - emb[ours].mean(0)).norm() / emb[ours].std())
@@ -70,7 +70,7 @@ def test_each_other_corpus_is_moved_by_itself(adapted, joint):
     number = np.arange(120)
     corpus = joint.table["corpus"].where((number % 4 != 1) | (joint.table["corpus"] == "target"), "third")
     joint.table = joint.table.assign(corpus=corpus)
-    found = view_of(adapted.CORAL, joint).teacher
+    found = view_of(adapted.aligned, joint).teacher
     ours = found[joint.train_mask & torch.from_numpy((corpus == "target").to_numpy())]
     for name in ("other", "third"):
         theirs = found[torch.from_numpy((corpus == name).to_numpy())]
@@ -107,7 +107,7 @@ def test_a_copy_has_the_smoothed_label_of_its_original(adapted, joint):
     assert torch.equal(found[ours[0]], found[ours[3]])
 
 
-@pytest.mark.parametrize("view", ["CORAL", "MAP", "with_smoothed_labels"])
+@pytest.mark.parametrize("view", ["aligned", "mapped_view", "with_smoothed_labels"])
 def test_a_training_with_an_adapted_teacher(adapted, joint, view, monkeypatch):
     plain = sg.train(joint, SETTINGS, progress=False).info["history"][-1]
     monkeypatch.setattr(training, "training_view", getattr(adapted, view))
