@@ -77,6 +77,8 @@ def main() -> None:
     asked = parser.parse_args()
     counts = pd.read_csv(asked.counts, dtype={"speaker": str})
     own = counts[(counts["labels"] == asked.labels) & (counts["backbone"] == asked.backbone)]
+    if asked.base not in set(own["arm"]):
+        raise SystemExit(f"{asked.counts} has no counts of {asked.base}, {asked.backbone}, labels {asked.labels:g}")
     print(table(own, asked.probe, asked.base))
 
 

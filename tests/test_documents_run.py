@@ -126,6 +126,7 @@ def shortened(snippet: str) -> str:
         ("README.md", 0, "nsl {"),
         ("README.md", 1, "'uar'"),
         ("docs/few_labels.md", 0, "distil+regress {"),
+        ("docs/few_labels.md", 1, "predicted"),
         ("docs/audit.md", 0, ""),
         ("docs/scale.md", 0, ""),
     ],

@@ -10,7 +10,7 @@ import pytest
 from ser_graph.evaluation.significance import bootstrap_difference
 
 DOCS = Path(__file__).parents[1] / "docs"
-SHARES = {"all labels": 1.0, "a tenth of the labels": 0.1, "2 % of the labels": 0.02}
+SHARES = {"all labels": 1.0, "a tenth of the labels": 0.1, "2 % of the labels": 0.02, "no labels": 0.0}
 CORPORA = {
     "EMOVO": "emovo",
     "RAVDESS": "ravdess",
