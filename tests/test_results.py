@@ -18,6 +18,7 @@ CORPORA = {
     "ASED": "ased",
     "ASED without shortcuts": "ased-strict",
     "ASED at an eighth of the width": "ased-eighth",
+    "ASED at full width": "ased-full",
 }
 HEADING = re.compile(rf"^### (?P<corpus>{'|'.join(CORPORA)}), (?P<labels>{'|'.join(SHARES)})$")
 
