@@ -44,10 +44,14 @@ STRENGTH = 1.0  # of the gradient that the map reverses
 View = Callable[[ClipGraph, Tensor, Tensor, TrainingSettings], ClipGraph]
 
 
+def target_name(data: ClipGraph) -> str:
+    """The corpus that is tested."""
+    return data.table["corpus"][data.test_mask.numpy()].iloc[0]
+
+
 def target_of(data: ClipGraph) -> Tensor:
     """[N] bool: the clips of the corpus that is tested."""
-    corpus = data.table["corpus"]
-    return torch.from_numpy((corpus == corpus[data.test_mask.numpy()].iloc[0]).to_numpy(copy=True))
+    return torch.from_numpy((data.table["corpus"] == target_name(data)).to_numpy(copy=True))
 
 
 def without_target_labels(data: ClipGraph, source: str) -> ClipGraph:
@@ -71,7 +75,7 @@ def fold_of(data: ClipGraph, seeds: Tensor, labelled: Tensor, emb: Tensor) -> Fo
 def aligned(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:
     """As `training_view`, with the other corpora brought to the target."""
     data = copy.copy(data)
-    data.emb = align_corpora(data, data.table["corpus"][target_of(data).numpy()].iloc[0], center=settings.center)
+    data.emb = align_corpora(data, target_name(data), center=settings.center)
     return teacher.training_view(data, seeds, labelled, settings.replace(center="none"))
 
 

@@ -110,6 +110,19 @@ def toy_graph(_toy_graph: ClipGraph) -> ClipGraph:
     return copy.deepcopy(_toy_graph)
 
 
+@pytest.fixture
+def joint_graph(toy_graph: ClipGraph) -> ClipGraph:
+    """`toy_graph`, half of whose training clips are of another corpus, with labels that only a probe may learn."""
+    theirs = (np.arange(120) % 2 == 1) & toy_graph.train_mask.numpy()
+    emotion = toy_graph.table["emotion"]
+    toy_graph.table = toy_graph.table.assign(
+        emotion=emotion.mask(theirs),
+        other_emotion=emotion.where(theirs),
+        corpus=np.where(theirs, "other", "target"),
+    )
+    return toy_graph
+
+
 @pytest.fixture(scope="session")
 def _toy_graph() -> ClipGraph:
     """120 clips of 8 speakers with 3 emotions, which embeddings and spectrograms of 31 frames both show."""

@@ -3,7 +3,6 @@
 import math
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
@@ -19,15 +18,6 @@ def across(load_benchmark):
     return load_benchmark("across_voices")
 
 
-@pytest.fixture
-def joint(toy_graph):
-    """Half of the training clips are of another corpus."""
-    theirs = (np.arange(120) % 2 == 1) & toy_graph.train_mask.numpy()
-    emotion = toy_graph.table["emotion"]
-    toy_graph.table = toy_graph.table.assign(emotion=emotion.mask(theirs), other_emotion=emotion.where(theirs))
-    return toy_graph
-
-
 def step_of(fc1, logits=None):
     """A step that forwarded the first clips of a graph."""
     outputs = SimpleNamespace(fc1=fc1, logits=logits)
@@ -40,9 +30,9 @@ def test_a_reversed_gradient_has_the_other_sign(across):
     torch.testing.assert_close(values.grad, -across.STRENGTH * torch.tensor([3.0, 4.0]))
 
 
-def test_contrast_of_three_clips(across, joint):
+def test_contrast_of_three_clips(across, joint_graph):
     """Clips 0 and 3 are anger, one of the target and one of the other corpus; clip 1 is fear."""
-    term = across.Contrast(joint, TrainingSettings(width=0.25))
+    term = across.Contrast(joint_graph, TrainingSettings(width=0.25))
     fc1 = torch.randn(4, term.projection.in_features, generator=torch.Generator().manual_seed(0))
     step, batch = step_of(fc1)
     step.rows = torch.tensor([0, 1, 3])
@@ -53,19 +43,19 @@ def test_contrast_of_three_clips(across, joint):
     assert term.loss(step, batch).item() == pytest.approx(-across.STRENGTH * sum(shares) / 2, rel=1e-5)
 
 
-def test_only_labels_of_the_other_corpus_count(across, joint):
-    term = across.OtherLabels(joint, TrainingSettings(width=0.25))
+def test_only_labels_of_the_other_corpus_count(across, joint_graph):
+    term = across.OtherLabels(joint_graph, TrainingSettings(width=0.25))
     logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     step, batch = step_of(torch.zeros(4, 2), logits)
-    expected = torch.nn.functional.cross_entropy(logits[[1, 3]] / 2, joint.other_y[[1, 3]])
+    expected = torch.nn.functional.cross_entropy(logits[[1, 3]] / 2, joint_graph.other_y[[1, 3]])
     torch.testing.assert_close(term.loss(step, batch), 4 * expected)
 
 
 @pytest.mark.parametrize("term", TERMS)
 @pytest.mark.parametrize("teacher", [True, False])
-def test_a_training_with_a_further_term(across, joint, term, teacher, monkeypatch):
+def test_a_training_with_a_further_term(across, joint_graph, term, teacher, monkeypatch):
     monkeypatch.setattr(training, "make_method", across.with_term(getattr(across, term), teacher=teacher))
     how = {"method": "distil+regress", "width": 0.125, "epochs": 2, "epoch_steps": 3, "progress": False}
-    (one, two), again = (sg.train(joint, **how).info["history"] for _ in range(2))
+    (one, two), again = (sg.train(joint_graph, **how).info["history"] for _ in range(2))
     assert math.isfinite(two["loss"]) and two["loss"] == again[1]["loss"]
     assert two["distil+regress_loss"] != one["distil+regress_loss"]
