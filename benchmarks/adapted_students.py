@@ -8,7 +8,7 @@ With `--labels 0`, training uses no label of the target: the student and the tea
 recipe's first other corpus, and dev speakers alone have labels of the target. The embeddings are those of
 graph_gain.py, centred by speaker. In each fold, they are adapted, or the class probabilities of the probe are:
 
-- CORAL brings each other corpus to the target, see `align_corpora`;
+- CORAL brings each other corpus to the target, see `TrainingSettings.align`;
 - a learnt map tells emotions, but not corpora, see teachers.py;
 - "correct and smooth" changes the class probabilities of the target's clips along the graph (Huang et al.,
   "Combining label propagation and simple models out-performs graph neural networks", 2020).
@@ -36,7 +36,6 @@ from ser_graph.evaluation import uar
 from ser_graph.experiment import cross_validation
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.graph import ClipGraph
-from ser_graph.graph.alignment import align_corpora
 from ser_graph.graph.centring import centred
 
 STRENGTH = 1.0  # of the gradient that the map reverses
@@ -74,9 +73,7 @@ def fold_of(data: ClipGraph, seeds: Tensor, labelled: Tensor, emb: Tensor) -> Fo
 
 def aligned(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:
     """As `training_view`, with the other corpora brought to the target."""
-    data = copy.copy(data)
-    data.emb = align_corpora(data, target_name(data), center=settings.center)
-    return teacher.training_view(data, seeds, labelled, settings.replace(center="none"))
+    return teacher.training_view(data, seeds, labelled, settings.replace(align=target_name(data)))
 
 
 def mapped_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: TrainingSettings) -> ClipGraph:

@@ -35,7 +35,6 @@ from .graph import (
     EmotionGraph as EmotionGraph,
     GraphSettings as GraphSettings,
     NeighborLoader as NeighborLoader,
-    align_corpora as align_corpora,
     build_graph as build_graph,
     load_graph as load_graph,
     save_graph as save_graph,

@@ -22,7 +22,7 @@ def adapted(load_benchmark):
 @pytest.fixture
 def joint(joint_graph):
     """The other corpus is at another place in the teacher's space."""
-    theirs = (joint_graph.table["corpus"] == "other").to_numpy()
+    theirs = torch.tensor((joint_graph.table["corpus"] == "other").tolist())
     joint_graph.emb[theirs] = 3 * joint_graph.emb[theirs] + 1
     return joint_graph
 

@@ -29,7 +29,9 @@ ITALIAN = ("dis", "gio", "neu", "pau", "rab", "sor", "tri")
 RUN = (
     "students.seed=[0]",
     "students.backbone=['resnet9']",
-    "students.training={width=0.125, epochs=1, epoch_steps=1}",
+    "students.training.width=0.125",
+    "students.training.epochs=1",
+    "students.training.epoch_steps=1",
     "upstream.epochs=1",
     "graph.epsilon='none'",
     "features.n_samples=8000",
@@ -83,7 +85,11 @@ def place(tmp_path, monkeypatch):
         rows.append(
             {"file": file, "emotion": {3: "happy", 4: "sad", 5: "angry"}[emotion], "speaker": f"s{speaker}"}
         )
-    pd.DataFrame(rows).to_csv(tmp_path / "data/mine/labels.csv", index=False)
+    mine = pd.DataFrame(rows)
+    mine.to_csv(tmp_path / "data/mine/labels.csv", index=False)
+    tested = mine["speaker"].isin(["s6", "s7"])
+    mine = mine.assign(emotion=mine["emotion"].where(tested), split=tested.map({False: "train", True: "test"}))
+    mine.to_csv(tmp_path / "data/mine/tested.csv", index=False)
     upstream = Upstream.small()
     for part in (upstream.model, upstream.extractor):
         part.save_pretrained(tmp_path / "facebook" / "wav2vec2-base")

@@ -107,6 +107,13 @@ class TrainingSettings(Settings):
         "mean that is subtracted from the teacher's embeddings; the edges of the graph do not change",
         of=("graph", "regress", "distil"),
     )
+    align: str | None = setting(
+        None,
+        "method",
+        "corpus to which the teacher's embeddings of all other corpora are brought (CORAL), if it has no labels; "
+        "None moves none",
+        of=("graph", "regress", "distil"),
+    )
     teacher: Literal["probe", "gnn"] = setting(
         "probe",
         "method",

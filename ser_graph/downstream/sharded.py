@@ -524,6 +524,7 @@ def _check(settings: TrainingSettings, shards: GraphShards, group: Processes) ->
             "method nsl with strategy='memory_bank', layer fc1 or fc2 and all edges",
         ),
         ("distil" not in methods or settings.teacher == "probe", "teacher='probe'"),
+        (settings.align is None, "align=None"),
         (settings.transfer == "none", "transfer='none'"),
         (settings.keep == "last", "keep='last'"),
         (settings.label_fraction == 1 and settings.labelled_speakers is None, "all labels"),

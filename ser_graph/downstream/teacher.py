@@ -11,6 +11,7 @@ from ser_graph.downstream.gnn import gnn_log_probs
 from ser_graph.downstream.settings import TrainingSettings
 from ser_graph.errors import InputError
 from ser_graph.graph import ClipGraph
+from ser_graph.graph.alignment import aligned
 from ser_graph.graph.centring import centred
 from ser_graph.graph.estimators import TeacherProbe, fit_probe
 from ser_graph.graph.settings import Center
@@ -28,13 +29,11 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
     Returns:
         A shallow copy of the graph. `y` is -1 for clips whose label the training may not use. With `same_label`,
         only the edges between clips of the same label are left. For methods that need the teacher, the copy has
-        `teacher`, [N, D] float32 embeddings without the mean that `center` names, of unit variance, 0 for clips
-        that the training does not use; or `teacher_log_probs`, [N, K] float32, NaN for clips without probabilities
-        of the teacher.
+        `teacher`, [N, D] float32 embeddings, centred, aligned and of unit variance, 0 for clips that the training
+        does not use; or `teacher_log_probs`, [N, K] float32, NaN for clips without probabilities of the teacher.
 
     Raises:
-        InputError: embeddings without the mean that `center` names; or method distil with labels of fewer than two
-            classes.
+        InputError: clips that cannot be centred or aligned; or method distil with labels of fewer than two classes.
     """
     view = copy.copy(data)
     view.y = torch.where(labelled, data.y, -1)
@@ -46,7 +45,7 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
     if not methods - {"nsl"}:
         return view
     rows = torch.ones_like(seeds) if settings.transductive else seeds
-    teacher = teacher_embeddings(data, rows, settings.center)
+    teacher = teacher_embeddings(data, rows, settings.center, settings.align)
     if "distil" in methods:
         original = torch.from_numpy(originals(data.table))
         known = torch.where(original, view.y, -1)
@@ -65,14 +64,17 @@ def training_view(data: ClipGraph, seeds: Tensor, labelled: Tensor, settings: Tr
     return view
 
 
-def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center) -> Tensor:
-    """[N, D] float32: the embeddings of some clips, [N] bool, centred with these clips alone; zeros elsewhere."""
+def teacher_embeddings(data: ClipGraph, rows: Tensor, center: Center, align: str | None = None) -> Tensor:
+    """[N, D] float32: the embeddings of some clips, [N] bool, as they teach; zeros elsewhere.
+
+    They are centred and aligned with these clips alone; see `centred` and `aligned`.
+    """
     table = data.table[rows.numpy()]
     try:
         emb = centred(data.emb[rows], table, center)
     except InputError as error:
         raise InputError(f"Bad center {center!r}: {error}") from None
-    return _spread(emb.float(), rows)
+    return _spread(emb.float() if align is None else aligned(emb, table, align), rows)
 
 
 def unit_variance(emb: Tensor, rows: Tensor) -> Tensor:

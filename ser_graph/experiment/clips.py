@@ -28,6 +28,7 @@ from ser_graph.corpora.adapter import as_clip_table
 from ser_graph.corpora.checking import check_clips, usable_clips
 from ser_graph.errors import InputError, shorten
 from ser_graph.experiment.recipe import Corpus, Recipe
+from ser_graph.graph.alignment import check_align
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +122,13 @@ def check_labels(source: pd.DataFrame, target: pd.DataFrame) -> None:
             f"The source's emotions {sorted(known)} have nothing in common with the target's {sorted(asked)}; "
             "choose another source, or give its emotions the target's names: source.labels = {calm = 'neutral'}"
         )
+
+
+def check_aligned(recipe: Recipe, target: pd.DataFrame) -> None:
+    """Refuse students who align a corpus that is not in the clip table; clips of shards come later."""
+    for cell in recipe.training_settings():
+        if cell.align is not None and not recipe.shards:
+            check_align(target, cell.align)
 
 
 def check_tested(recipe: Recipe, source: pd.DataFrame | None, target: pd.DataFrame) -> None:

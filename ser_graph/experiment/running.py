@@ -16,7 +16,7 @@ from ser_graph.common.processes import call_alone, is_first
 from ser_graph.common.provenance import environment
 from ser_graph.downstream.transfer import check_transfer
 from ser_graph.errors import InputError, shorten
-from ser_graph.experiment.clips import check_labels, check_tested, prepare_source, target_tables
+from ser_graph.experiment.clips import check_aligned, check_labels, check_tested, prepare_source, target_tables
 from ser_graph.experiment.graph import prepare_clips_of_shards, prepare_graph, prepare_upstream
 from ser_graph.experiment.jobs import prepare_students
 from ser_graph.experiment.recipe import Recipe
@@ -100,6 +100,7 @@ def _run_stages(
     if source is not None:
         check_labels(source, target)
     check_tested(recipe, source, target)
+    check_aligned(recipe, target)
     _check_space(out, recipe, len(target), jobs=jobs)
     how: dict[str, Any] = {"device": device, "progress": progress}
     if (

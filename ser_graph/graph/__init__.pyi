@@ -1,4 +1,3 @@
-from .alignment import align_corpora as align_corpora
 from .building import build_graph as build_graph
 from .clip_graph import ClipGraph as ClipGraph
 from .dataset import EmotionGraph as EmotionGraph

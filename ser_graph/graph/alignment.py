@@ -1,54 +1,50 @@
 """Bring the embeddings of several corpora together, without labels: CORAL."""
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from ser_graph.errors import InputError, bad_value
-from ser_graph.graph.centring import centred
-from ser_graph.graph.clip_graph import ClipGraph, check_is_graph
-from ser_graph.graph.settings import Center
 
 
-def align_corpora(data: ClipGraph, target: str, *, center: Center = "speaker") -> Tensor:
-    """Embeddings in which every other corpus has the mean and the covariance of the target corpus.
-
-    No label is used. This helps if the labels are those of another corpus: a student of an unlabelled corpus then
-    learns more from them, see `docs/results.md`.
+def aligned(emb: Tensor, table: pd.DataFrame, target: str) -> Tensor:
+    """Give the embeddings of every other corpus the mean and the covariance of a target corpus. No label is used.
 
     Args:
-        data: a graph of several corpora, see `join_corpora`.
-        target: name of the corpus that does not move, in the column `corpus` of the clip table. Its training clips
-            give mean and covariance.
-        center: mean that is subtracted first, see `centred`; give the training ``center="none"`` afterwards.
+        emb: [N, D] embeddings.
+        table: their N clips, with the column `corpus` of `join_corpora`.
+        target: name of the corpus that does not move.
 
     Returns:
-        [N, D] float32, for ``data.emb``.
+        [N, D] float32.
 
     Raises:
-        InputError: a table of one corpus; an unknown target; a corpus with fewer than two clips to learn from; or
-            clips without a mean, see `centred`.
+        InputError: a table of one corpus; an unknown target; or a corpus with fewer than two clips.
 
     Examples:
-        >>> data.emb = align_corpora(data, target="mine")  # doctest: +SKIP
-        >>> student = train(data, method="distil+regress", center="none")  # doctest: +SKIP
+        >>> table = pd.DataFrame({"corpus": ["mine", "mine", "theirs", "theirs"]})
+        >>> aligned(torch.tensor([[1.0], [3.0], [30.0], [10.0]]), table, "mine")[:, 0]
+        tensor([1., 3., 3., 1.])
     """
-    check_is_graph(data)
-    names = data.table["corpus"].to_numpy(str) if "corpus" in data.table else np.array([])
-    if len(set(names)) < 2:
-        raise InputError("align_corpora needs a graph of several corpora; join clip tables with join_corpora")
-    if target not in names:
-        raise bad_value("target", target, sorted(set(names)))
-    emb = centred(data.emb, data.table, center).double().numpy()
-    learnt_from = {name: names == name for name in sorted(set(names))}
-    learnt_from[target] = learnt_from[target] & data.train_mask.numpy()
-    for name in [name for name, rows in learnt_from.items() if rows.sum() < 2]:
-        raise InputError(f"Corpus {name} has too few clips for a covariance, expected at least two")
-    aligned = emb.copy()
-    for name in set(learnt_from) - {target}:
-        aligned[names == name] = coral(emb[names == name], emb[learnt_from[target]])
-    return torch.from_numpy(aligned).float()
+    check_align(table, target)
+    names, found = table["corpus"].to_numpy(str), emb.double().numpy().copy()
+    rows = {name: found[names == name] for name in sorted(set(names))}
+    for name in [name for name, own in rows.items() if len(own) < 2]:
+        raise InputError(f"Bad align {target!r}: corpus {name} has one clip to train on, expected at least two")
+    for name in set(rows) - {target}:
+        found[names == name] = coral(rows[name], rows[target])
+    return torch.from_numpy(found).float()
+
+
+def check_align(table: pd.DataFrame, target: str) -> None:
+    """Refuse clips of one corpus, or without the target corpus."""
+    corpora = sorted(set(table["corpus"])) if "corpus" in table else []
+    if len(corpora) < 2:
+        raise InputError(f"Bad align {target!r}: it needs clips of several corpora; join tables with join_corpora")
+    if target not in corpora:
+        raise bad_value("align", target, corpora)
 
 
 def coral(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -230,6 +230,7 @@ def test_what_needs_the_whole_graph_is_refused(stored, tmp_path, monkeypatch):
         ({"method": "graph"}, "expected labels alone, or methods distil, regress or nsl"),
         ({"method": "nsl"}, "strategy='memory_bank'"),
         ({"method": "distil", "teacher": "gnn"}, "teacher='probe'"),
+        ({"method": "distil", "align": "mine"}, "expected align=None"),
         ({**NSL, "label_fraction": 0.5}, "expected all labels"),
         ({**NSL, "batch_size": 10}, "Bad batch_size 10, expected a multiple of the 4 shards"),
     ):

@@ -15,6 +15,7 @@ from ser_graph.downstream.teacher import (
     unit_variance,
 )
 from ser_graph.errors import InputError
+from ser_graph.graph.alignment import aligned
 from ser_graph.graph.estimators import fit_probe as fit_arrays
 
 
@@ -40,6 +41,30 @@ def test_centering_that_is_not_possible_names_its_setting(toy_graph):
     with pytest.raises(InputError, match=r"^Bad center 'speaker': ") as caught:
         teacher_embeddings(toy_graph, toy_graph.train_mask, "speaker")
     assert "\n" not in str(caught.value)
+
+
+def test_other_corpora_are_aligned_without_dev_test_and_labels(joint_graph):
+    rows, theirs = joint_graph.train_mask, torch.tensor(joint_graph.table["corpus"].eq("other").tolist())
+    found = teacher_embeddings(joint_graph, rows, "speaker", "target")
+    plain = teacher_embeddings(joint_graph, rows, "speaker")
+    np.testing.assert_allclose(found[rows], aligned(plain[rows], joint_graph.table[rows.numpy()], "target"))
+    assert torch.equal(found[~theirs], plain[~theirs]) and not torch.allclose(found[theirs], plain[theirs])
+    changed = copy.deepcopy(joint_graph)
+    changed.emb[~rows] = 7
+    changed.table = changed.table.assign(emotion=None, other_emotion=None)
+    assert torch.equal(teacher_embeddings(changed, rows, "speaker", "target"), found)
+
+
+@pytest.mark.parametrize("method", ["distil", "regress", "graph"])
+def test_alignment_reaches_what_a_method_is_told(joint_graph, method):
+    settings = TrainingSettings(method=method)
+    rows, labelled = joint_graph.train_mask, labelled_nodes(joint_graph, settings)
+    views = [training_view(joint_graph, rows, labelled, settings.replace(align=name)) for name in (None, "target")]
+    key = "teacher_log_probs" if method == "distil" else "teacher"
+    before, after = (view[key][rows] for view in views)
+    assert not torch.allclose(before, after)
+    with pytest.raises(InputError, match="Bad align 'emovo', expected one of"):
+        training_view(joint_graph, rows, labelled, settings.replace(align="emovo"))
 
 
 def test_unit_variance_keeps_the_shape_of_the_space(toy_graph):

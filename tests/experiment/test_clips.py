@@ -140,6 +140,21 @@ def test_several_targets_are_learnt_and_tested_together(corpora, toy_recipe, tmp
         toy_recipe(target=[])
 
 
+def test_an_alignment_that_cannot_be_is_found_before_the_long_work(corpora, toy_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "prepare_upstream", lambda *_, **__: pytest.fail("the long work began"))
+    students = {"method": ["regress"], "training": {"align": "synthetic"}}
+    alone = toy_recipe(students=students)
+    with pytest.raises(InputError, match="Bad align 'synthetic': it needs clips of several corpora"):
+        running.run(alone, tmp_path / "alone", progress=False)
+    shutil.copytree(corpora / "source", tmp_path / "more")
+    lent = [{"corpus": "synthetic", "root": str(tmp_path / "more")}]
+    with pytest.raises(pytest.fail.Exception, match="the long work began"):
+        running.run(toy_recipe(students=students, other=lent), tmp_path / "two", progress=False)
+    wrong = {**students, "training": {"align": "emovo"}}
+    with pytest.raises(InputError, match=r"Bad align 'emovo', expected one of \['synthetic', 'synthetic-2'\]"):
+        running.run(toy_recipe(students=wrong, other=lent), tmp_path / "wrong", progress=False)
+
+
 def test_a_source_without_an_emotion_of_the_target_is_refused(toy_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "prepare_upstream", lambda *_, **__: pytest.fail("the long work began"))
     recipe = toy_recipe(source__emotions=["anger", "fear"], target__emotions=["happiness", "sadness"])

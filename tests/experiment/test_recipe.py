@@ -207,6 +207,7 @@ OTHERS = {
     "same_label": True,
     "teacher": "gnn",
     "other_labels": 3.0,
+    "align": "emovo",
     "center": "none",
     "label_fraction": 0.1,
     "labelled_speakers": 2,
