@@ -58,8 +58,9 @@ def without_target_labels(data: ClipGraph, source: str) -> ClipGraph:
     table, hidden = data.table, (target_of(data) & data.train_mask).numpy()
     theirs = (table["corpus"] == source).to_numpy()
     emotion = table["emotion"].mask(hidden).mask(theirs, table["other_emotion"])
-    table = table.assign(emotion=emotion).drop(columns="other_emotion")
-    return gain.with_graph(data, {"scope": "train"}, table=table)
+    data = copy.copy(data)
+    data.table = table.assign(emotion=emotion).drop(columns="other_emotion")
+    return data
 
 
 def fold_of(data: ClipGraph, seeds: Tensor, labelled: Tensor, emb: Tensor) -> Fold:
