@@ -23,20 +23,20 @@ import numpy as np
 import pandas as pd
 import torch
 from cells import is_done, n_folds, nodes, predictions, side_by_side, table_uar, train_cell
+from count_tables import BASELINE, CHOSEN, choices, chosen_on_dev, numbers, words_of
 from matplotlib.figure import Figure
 
 import ser_graph as sg
 from ser_graph.common.files import atomic_file
 from ser_graph.common.settings import parse_changes
 from ser_graph.corpora import leave_speakers_out, originals
-from ser_graph.evaluation import gap_closed, label_propagation, teacher_probe
-from ser_graph.evaluation.significance import bootstrap_difference, holm
+from ser_graph.evaluation import label_propagation, teacher_probe
 from ser_graph.evaluation.tables import markdown_table
 from ser_graph.experiment.recipe import Recipe
 from ser_graph.experiment.recipe_files import load_recipe
 from ser_graph.graph import ClipGraph
 
-BASELINE, PROBE = "baseline", "teacher: linear probe, speaker centred"
+PROBE = "teacher: linear probe, speaker centred"
 
 
 @dataclass(frozen=True)
@@ -229,23 +229,6 @@ def add_counts(found: pd.DataFrame, file: Path) -> None:
         found.to_csv(part, index=False, compression="xz" if file.suffix == ".xz" else None)
 
 
-def chosen_on_dev(found: dict[str, dict[int, Folds]]) -> tuple[dict[int, pd.DataFrame], list[str]]:
-    """Each fold's test clips as the arm says that is best on this fold's dev, in the mean over the seeds.
-
-    The arms compared are those that run on the device and have all of the baseline's seeds.
-    """
-    seeds = sorted(found[BASELINE])
-    arms = [arm for arm in found if ARMS[arm].device and set(found[arm]) >= set(seeds)]
-    n = len(next(iter(found[BASELINE].values())))
-    names, tables = [], {seed: [] for seed in seeds}
-    for fold in range(n):
-        means = {arm: np.mean([table_uar(found[arm][seed][fold]["dev"]) for seed in seeds]) for arm in arms}
-        names.append(max(means, key=means.__getitem__))
-        for seed in seeds:
-            tables[seed].append(found[names[-1]][seed][fold]["test"])
-    return {seed: pd.concat(parts) for seed, parts in tables.items()}, names
-
-
 def graph_measures(arm: Arm, recipe: Recipe, out: Path) -> dict[str, float]:
     """Shares of edges that join one emotion and one speaker, and coverage, in the mean over the folds' graphs."""
     data = clips(out, arm)
@@ -285,86 +268,22 @@ def teachers_of(fold: ClipGraph, mask: torch.Tensor, *, joint: bool) -> dict[str
 
 def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:
     """The table of one backbone and share of labels, as Markdown; also written as CSV."""
-    found = {arm: seeds for arm in ARMS if (seeds := seeds_of(arm, backbone, labels, out))}
-    if BASELINE not in found:
+    if not seeds_of(BASELINE, backbone, labels, out):
         return "The baseline is not finished."
-    tests = {
-        arm: {seed: pd.concat([fold["test"] for fold in folds]) for seed, folds in seeds.items()}
-        for arm, seeds in found.items()
-    }
-    tests["chosen on dev"], names = chosen_on_dev(found)
-    teachers = teacher_tables(recipe, out, labels)
-    best = max(table_uar(said) for said in teachers.values() if "probe" in name_of(teachers, said))
-    base = {seed: table_uar(said) for seed, said in tests[BASELINE].items()}
-    rows = []
-    for arm, by_seed in tests.items():
-        seeds = sorted(set(by_seed) & set(base))
-        values = [table_uar(by_seed[seed]) for seed in seeds]
-        row: dict[str, Any] = {"arm": arm, "seeds": len(seeds), "uar": np.mean(values)}
-        row["sd"] = np.std(values, ddof=1) if len(values) > 1 else np.nan
-        if arm in found:
-            devs = [np.mean([table_uar(fold["dev"]) for fold in found[arm][seed]]) for seed in seeds]
-            row["dev"] = np.mean(devs)
-        if arm != BASELINE:
-            pairs = [[tests[BASELINE][seed] for seed in seeds], [by_seed[seed] for seed in seeds]]
-            difference = bootstrap_difference(*pairs)
-            row |= {"difference": difference.difference, "low": difference.low, "high": difference.high}
-            row |= {
-                "p": difference.p_value,
-                "gap": gap_closed(np.mean(values), np.mean([base[s] for s in seeds]), best),
-            }
+    counts = confusions([backbone], [labels], out)
+    chosen, names = chosen_on_dev(counts, [arm for arm in ARMS if ARMS[arm].device])
+    teachers = {name: table_uar(said) for name, said in teacher_tables(recipe, out, labels).items()}
+    best = max(value for name, value in teachers.items() if "probe" in name)
+    table = numbers(pd.concat([counts, chosen.assign(arm=CHOSEN)]), best)
+    for at, arm in table["arm"].items():
         if arm in ARMS and ARMS[arm].has_graph:
-            row |= graph_measures(ARMS[arm], recipe, out)
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    compared = table["arm"].isin(ARMS)  # what dev chose is one comparison, not one of many
-    table.loc[compared, "p_holm"] = holm(table.loc[compared, "p"])
-    known = pd.DataFrame([{"arm": f"teacher: {name}", "uar": table_uar(said)} for name, said in teachers.items()])
+            measures = graph_measures(ARMS[arm], recipe, out)
+            table.loc[at, list(measures)] = list(measures.values())
+    known = pd.DataFrame([{"arm": f"teacher: {name}", "uar": value} for name, value in teachers.items()])
     table = pd.concat([table, known], ignore_index=True)
     table.to_csv(out / f"table-{file_name(backbone)}-{labels:g}.csv", index=False)
-    picked = ", ".join(f"{name} in {names.count(name)} of {len(names)} folds" for name in dict.fromkeys(names))
     title = f"{recipe.name}: {backbone}, {labels:.0%} of the labels"
-    return f"{title}\n\n{markdown_table(words_of(table))}\n\nChosen on dev: {picked}."
-
-
-def name_of(tables: dict[str, pd.DataFrame], wanted: pd.DataFrame) -> str:
-    """The key of a table."""
-    return next(name for name, table in tables.items() if table is wanted)
-
-
-def words_of(table: pd.DataFrame) -> pd.DataFrame:
-    """The numbers as text, in %."""
-    percent = {
-        name: ["" if pd.isna(value) else f"{100 * value:.1f}" for value in table[name]]
-        for name in (
-            "dev",
-            "uar",
-            "sd",
-            "difference",
-            "low",
-            "high",
-            "gap",
-            "homophily",
-            "same_speaker",
-            "coverage",
-        )
-        if name in table
-    }
-    words = pd.DataFrame({"arm": table["arm"], **percent})
-    words["UAR, test"] = [
-        f"{value} ± {sd}" if sd else value for value, sd in zip(words["uar"], words["sd"], strict=True)
-    ]
-    words["difference [95 %]"] = [
-        f"{difference} [{low}, {high}]" if difference else ""
-        for difference, low, high in zip(words["difference"], words["low"], words["high"], strict=True)
-    ]
-    for name in ("p", "p_holm"):
-        words[name] = ["" if pd.isna(value) else f"{value:.3f}" for value in table[name]]
-    words["seeds"] = ["" if pd.isna(value) else f"{value:.0f}" for value in table["seeds"]]
-    columns = ["arm", "seeds", "dev", "UAR, test", "difference [95 %]", "p", "p_holm", "gap"]
-    return words[columns + [name for name in ("homophily", "same_speaker", "coverage") if name in words]].rename(
-        columns={"gap": "gap closed", "p_holm": "p, Holm", "dev": "UAR, dev"}
-    )
+    return f"{title}\n\n{markdown_table(words_of(table))}\n\n{choices(names)}"
 
 
 SHOWN = {

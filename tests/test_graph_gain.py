@@ -1,13 +1,15 @@
 """The benchmark of what the graph gains: what it chooses and counts, by hand, from made-up predictions."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from ser_graph.common.files import write_json
-from ser_graph.evaluation import uar
 
 PAPERS = "NSL (the paper's loss and graph)"
+ARMS = ("baseline", PAPERS, "transfer, add")
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +47,20 @@ def stored(gain, tmp_path):
     return tmp_path, right
 
 
-def test_dev_chooses_fold_by_fold_among_what_runs_on_a_device(gain, stored):
-    out, right = stored
-    found = {arm: gain.seeds_of(arm, "resnet9", 1.0, out) for arm in right}
-    tables, names = gain.chosen_on_dev(found)
-    assert names == ["baseline", PAPERS]  # the transfer baseline is best on dev, and needs the teacher
-    assert sorted(tables) == [0, 1]
-    for table in tables.values():
-        assert uar(table["emotion"], table["predicted"]) == pytest.approx((0.5 + 0.3) / 2)
-
-
-def test_an_arm_without_a_seed_of_the_baseline_is_not_chosen(gain, stored):
+def test_a_report_chooses_fold_by_fold_among_what_runs_on_a_device(gain, stored, monkeypatch):
+    """The transfer baseline is best on dev, and needs the teacher."""
     out, _ = stored
-    found = {arm: gain.seeds_of(arm, "resnet9", 1.0, out) for arm in ("baseline", PAPERS)}
-    del found[PAPERS][1]
-    assert gain.chosen_on_dev(found)[1] == ["baseline", "baseline"]
+    monkeypatch.setattr(gain, "teacher_tables", lambda *_: {"linear probe": said("s0", 10)})
+    monkeypatch.setattr(gain, "graph_measures", lambda *_: {"homophily": 0.5, "coverage": 1.0})
+    words = gain.report(SimpleNamespace(name="toy"), out, "resnet9", 1.0)
+    assert words.endswith(f"Chosen on dev: baseline in 1 of 2 folds, {PAPERS} in 1 of 2 folds.")
+    table = pd.read_csv(out / "table-resnet9-1.csv").set_index("arm")
+    assert list(table.index) == [*ARMS, "chosen on dev", "teacher: linear probe"]
+    assert table["uar"].tolist() == pytest.approx([0.45, 0.6, 1.0, 0.4, 1.0])
+    assert table["dev"].tolist()[:3] == pytest.approx([0.65, 0.7, 1.0])
+    assert table.loc[PAPERS, ["gap", "homophily"]].tolist() == pytest.approx([0.15 / 0.55, 0.5])
+    assert table["homophily"].isna().sum() == 4
+    assert gain.report(SimpleNamespace(name="toy"), out, "resnet9", 0.1) == "The baseline is not finished."
 
 
 def test_counts_give_the_same_uar_as_predictions(gain, stored):
