@@ -20,7 +20,7 @@ def path(toy_graph, tmp_path):
 def test_structures(toy_graph, path, tmp_path, trials, damaged):
     rng, whole = random.Random(0), path.read_bytes()
     state = torch.load(path, weights_only=True)
-    for number in range(60):
+    for number in trials.numbers(60):
         path.write_bytes(damaged(rng, whole)) if number % 3 == 0 else torch.save(changed(rng, state), path)
         student = trials(
             number, lambda: train(toy_graph, checkpoint=tmp_path, **HOW), most_bytes=MOST, naming=str(path)

@@ -21,7 +21,7 @@ def stored(formats):
 
 def test_metadata(stored, trials, mutated_json):
     rng = random.Random(0)
-    for number in range(600):
+    for number in trials.numbers(600):
         content = mutated_json(rng, stored).decode("utf-8", "replace")
         reader = lambda content=content: checked_metadata(content, "a.onnx")  # noqa: E731
         found = trials(f"{number} {content[:80]!r}", reader, most_bytes=MOST, naming="a.onnx")
@@ -32,7 +32,7 @@ def test_metadata(stored, trials, mutated_json):
 def test_files(formats, tmp_path, trials, damaged, capfd):
     rng, path = random.Random(1), tmp_path / "student.onnx"
     whole = (formats / "student.onnx").read_bytes()
-    for number in range(200):
+    for number in trials.numbers(200):
         path.write_bytes(damaged(rng, whole))
         model = trials(number, lambda: OnnxModel(path), most_bytes=MOST, naming=str(path))
         if model is not None:

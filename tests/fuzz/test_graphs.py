@@ -23,7 +23,7 @@ def folder(formats, tmp_path):
 def test_meta_json(folder, trials, mutated_json):
     rng, path = random.Random(0), folder / "meta.json"
     stored = json.loads(path.read_text("utf-8"))
-    for number in range(400):
+    for number in trials.numbers(400):
         path.write_bytes(content := mutated_json(rng, stored))
         data = trials(f"{number} {content[:80]!r}", lambda: load_graph(folder), most_bytes=MOST, naming=str(folder))
         if data is not None:
@@ -34,7 +34,7 @@ def test_meta_json(folder, trials, mutated_json):
 def test_other_files(folder, trials, damaged, name):
     rng, path = random.Random(1), folder / name
     whole = path.read_bytes()
-    for number in range(200):
+    for number in trials.numbers(200):
         # The sound of clips is not checked: damage the start, which tells what the file is.
         head = 130 if name == "x.npy" else len(whole)
         path.write_bytes(damaged(rng, whole[:head]) + whole[head:])
@@ -49,7 +49,7 @@ def test_spectrograms(folder, trials):
     """NaN anywhere in a file that is not the one that was checked; its mark may be anything."""
     rng, path = random.Random(3), folder / "x.npy"
     stored, whole = json.loads((folder / "meta.json").read_text("utf-8")), np.load(path)
-    for number in range(200):
+    for number in trials.numbers(200):
         x = whole.copy()
         is_odd = rng.random() < 0.5
         if is_odd:
@@ -67,7 +67,7 @@ def test_stage_json(tmp_path, trials, mutated_json):
     with stage.write() as part:
         (part / "sum.txt").write_text("3")
     stored = json.loads((stage.folder / MARK).read_text("utf-8"))
-    for number in range(300):
+    for number in trials.numbers(300):
         (stage.folder / MARK).write_bytes(content := mutated_json(rng, stored))
         name = f"{number} {content[:80]!r}"
         finished = trials(name, stage.is_finished, most_bytes=MOST, naming=str(stage.folder))

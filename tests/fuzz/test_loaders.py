@@ -45,7 +45,7 @@ NAMES = [
 @pytest.mark.filterwarnings("ignore")
 def test_arguments(formats, trials):
     rng, whole = random.Random(0), load_graph(formats / "graph")
-    for number in range(500):
+    for number in trials.numbers(500):
         given = {"num_neighbors": [2], "batch_size": 2}
         given |= {rng.choice(NAMES): rng.choice(ODD) for _ in range(rng.choice([1, 1, 2]))}
         data = whole.clone()

@@ -21,7 +21,7 @@ def values():
 
 def test_damaged_values(tmp_path, trials, mutated, values):
     rng, path = random.Random(0), tmp_path / "my.toml"
-    for number in range(400):
+    for number in trials.numbers(400):
         try:
             text = tomli_w.dumps(without_none(mutated(rng, values))).encode("utf-8", "replace")
         except (TypeError, AttributeError):  # not a table at the top
@@ -35,7 +35,7 @@ def test_damaged_values(tmp_path, trials, mutated, values):
 def test_damaged_text(tmp_path, trials, damaged, values):
     rng, path = random.Random(1), tmp_path / "my.toml"
     whole = tomli_w.dumps(values).encode()
-    for number in range(300):
+    for number in trials.numbers(300):
         path.write_bytes(odd_number(rng, whole) if number % 2 else damaged(rng, whole))
         recipe = trials(number, lambda: load_recipe(path), most_bytes=MOST, naming=str(path))
         if recipe is not None:
@@ -101,7 +101,7 @@ HEAD = 'name = "x"\nupstream.finetune = false\n[target]\ncorpus = "emovo"\nroot 
         (HEAD + "[students]\nseed = [-1]", "Bad seed -1"),
         (HEAD + f"[students]\nseed = [{'9' * 10_000}]", "a whole number has more than 63 bits"),
         (HEAD + f"[students]\nseed = [0x{'f' * 10_000}]", "a whole number has more than 63 bits"),
-        (HEAD + f"[students]\nseed = {list(range(200_000))}", "make 400,000 students"),
+        (HEAD + f"[students]\nseed = {list(range(20_000))}", "make 40,000 students"),
         (HEAD + f"[students]\nseed = {list(range(500))}\nalpha = {list(range(1, 401))}", "students"),
         (HEAD + "[students]\nalpha = [nan]", "students.alpha"),
         (HEAD + "x = " + "[" * 50_000, "nested"),

@@ -24,7 +24,7 @@ def test_sound_files(tmp_path, trials, damaged, kind):
     soundfile.write(path, noise, 16_000, **FORMATS[kind])
     whole = path.read_bytes()
     read_mono(path, 8_000)  # imports do not count
-    for number in range(200):
+    for number in trials.numbers(200):
         head = rng.choice([64, 64, 256, len(whole)])
         content = damaged(rng, whole[:head]) + whole[head:] if number else whole
         path.write_bytes(content)
@@ -54,7 +54,7 @@ def test_a_file_and_a_pipe_say_the_same(tmp_path, trials):
                 raise InputError("no sound")
             return samples
 
-    for number in range(300):
+    for number in trials.numbers(300):
         gains = rng.choice([[1], [1, -1], [1, -0.5], [0, 0]])
         soundfile.write(path, noise[:, None] * gains, 16_000, subtype=rng.choice(["PCM_16", "PCM_32", "FLOAT"]))
         whole = path.read_bytes()

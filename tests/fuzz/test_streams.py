@@ -21,7 +21,7 @@ def test_damaged_streams(trials, damaged):
     soundfile.write(file, np.random.default_rng(0).normal(0, 0.1, 3_200), 16_000, format="WAV")
     whole = file.getvalue()
     list(mono_stream(io.BytesIO(whole), None, 8_000))  # imports do not count
-    for number in range(500):
+    for number in trials.numbers(500):
         head = rng.choice([48, 48, len(whole)])
         content = damaged(rng, whole[:head]) + whole[head:]
         rate = rng.choice([None, None, 16_000, 8_000, 0, -1, 10**9, 2.5, "fast", float("nan")])

@@ -32,7 +32,7 @@ def test_model_json(folder, trials, mutated_json):
     stored = json.loads(path.read_text("utf-8"))
     expected = logits(load_student(folder))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(400):
+    for number in trials.numbers(400):
         path.write_bytes(content := mutated_json(rng, stored))
         student = trials(
             f"{number} {content[:80]!r}", lambda: load_student(folder), most_bytes=MOST, naming=str(folder)
@@ -51,7 +51,7 @@ def test_weights(folder, trials, damaged):
     rng, path = random.Random(1), folder / "model.safetensors"
     whole, tensors = path.read_bytes(), load_file(path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(200):
+    for number in trials.numbers(200):
         if number % 2:
             head = 8 + int.from_bytes(whole[:8], "little")
             path.write_bytes(

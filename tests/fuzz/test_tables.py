@@ -96,7 +96,7 @@ def check(trials, name, path, folder):
 @pytest.mark.parametrize("kind", ["csv", "tsv"])
 def test_odd_cells(folder, trials, kind):
     rng, path = random.Random(kind), folder / f"clips.{kind}"
-    for number in range(300):
+    for number in trials.numbers(300):
         separator = rng.choice("\t" if kind == "tsv" else ",,;\t|")
         path.write_text(as_csv(rows_of(rng), separator), rng.choice(["utf-8", "utf-8", "utf-8-sig"]))
         check(trials, f"{number} {separator!r}", path, folder)
@@ -104,14 +104,14 @@ def test_odd_cells(folder, trials, kind):
 
 def test_damaged_text(folder, trials, damaged):
     rng, path = random.Random(1), folder / "clips.csv"
-    for number in range(300):
+    for number in trials.numbers(300):
         path.write_bytes(damaged(rng, as_csv(rows_of(rng), rng.choice(",;")).encode()))
         check(trials, number, path, folder)
 
 
 def test_jsonl(folder, trials, mutated, damaged):
     rng, path = random.Random(2), folder / "clips.jsonl"
-    for number in range(300):
+    for number in trials.numbers(300):
         header, *rows = rows_of(rng)
         records = mutated(rng, [dict(zip(header, row, strict=True)) for row in rows])
         records = records if isinstance(records, list) else [records]
@@ -125,7 +125,7 @@ def test_jsonl(folder, trials, mutated, damaged):
 def test_frames(folder, trials, mutated):
     """Frames of Python objects, as in a notebook."""
     rng = random.Random(3)
-    for number in range(300):
+    for number in trials.numbers(300):
         header, *rows = rows_of(rng)
         records = mutated(rng, [dict(zip(header, row, strict=True)) for row in rows])
         try:

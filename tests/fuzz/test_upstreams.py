@@ -24,7 +24,7 @@ def test_json(stored, tmp_path, trials, mutated_json, name):
     rng, folder = random.Random(name), shutil.copytree(stored, tmp_path / "upstream")
     whole = json.loads((folder / name).read_text("utf-8"))
     expected = Upstream.from_pretrained(folder).n_params
-    for number in range(FILES[name]):
+    for number in trials.numbers(FILES[name]):
         (folder / name).write_bytes(content := mutated_json(rng, whole))
         upstream = trials(
             f"{number} {content[:80]!r}",
