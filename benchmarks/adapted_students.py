@@ -13,6 +13,8 @@ graph_gain.py, centred by speaker. In each fold, they are adapted, or the class 
 - "correct and smooth" changes the class probabilities of the target's clips along the graph (Huang et al.,
   "Combining label propagation and simple models out-performs graph neural networks", 2020).
 
+"Labels of two corpora": student and probe learn the labels of the target and those of the first other corpus.
+
 The other options are those of graph_gain.py. With the same `--out`, the report has the rows of both.
 """
 
@@ -31,7 +33,7 @@ from torch import Tensor
 
 import ser_graph as sg
 from ser_graph.corpora import leave_speakers_out, originals
-from ser_graph.downstream import Student, TrainingSettings, teacher, training
+from ser_graph.downstream import Student, TrainingSettings, labelled_nodes, teacher, training
 from ser_graph.evaluation import uar
 from ser_graph.experiment import cross_validation
 from ser_graph.experiment.recipe import Recipe
@@ -53,9 +55,12 @@ def target_of(data: ClipGraph) -> Tensor:
     return torch.from_numpy((data.table["corpus"] == target_name(data)).to_numpy(copy=True))
 
 
-def without_target_labels(data: ClipGraph, source: str) -> ClipGraph:
-    """A fold whose training labels are those of another corpus, and no others."""
-    table, hidden = data.table, (target_of(data) & data.train_mask).numpy()
+def with_source_labels(data: ClipGraph, source: str, labels: float) -> ClipGraph:
+    """A fold whose training labels are those of another corpus, and a share of the target's."""
+    table, known = data.table, torch.zeros_like(data.train_mask)
+    if labels:
+        known = labelled_nodes(data, label_fraction=labels)
+    hidden = (target_of(data) & data.train_mask & ~known).numpy()
     theirs = (table["corpus"] == source).to_numpy()
     emotion = table["emotion"].mask(hidden).mask(theirs, table["other_emotion"])
     data = copy.copy(data)
@@ -131,6 +136,11 @@ ARMS: dict[str, tuple[gain.Arm, View]] = {
     f"{OTHERS_NAME}, CORAL": (OTHERS, aligned),
     f"{OTHERS_NAME}, map against corpus": (OTHERS, mapped_view),
 }
+BOTH: dict[str, tuple[gain.Arm, View]] = {  # with labels of the target and of the recipe's first other corpus
+    "labels of two corpora": (gain.Arm({"method": "baseline", "epochs": 60}, joint=True), teacher.training_view),
+    f"{BEST_NAME}, labels of two corpora": (BEST, teacher.training_view),
+    f"{BEST_NAME}, labels of two corpora, CORAL": (BEST, aligned),
+}
 PLAIN: dict[str, tuple[gain.Arm, View]] = {  # without labels of the target
     gain.BASELINE: (gain.Arm({"method": "baseline", "epochs": 60}, joint=True), teacher.training_view),
     BEST_NAME: (BEST, teacher.training_view),
@@ -141,11 +151,13 @@ def train(cell: gain.Cell, recipe: Recipe, out: Path) -> None:
     """Train what is missing of a cell."""
     if cell.labels and cell.arm in PLAIN:
         return gain.train(cell, recipe, out)
-    arm, view = {**PLAIN, **ARMS}[cell.arm]
+    arm, view = {**PLAIN, **ARMS, **BOTH}[cell.arm]
 
     def taught(data: ClipGraph, settings: TrainingSettings, **how: Any) -> Student:
-        fold = data if cell.labels else without_target_labels(data, recipe.other[0].corpus)
-        return sg.train(fold, settings, **how)
+        if not cell.labels or cell.arm in BOTH:
+            data = with_source_labels(data, recipe.other[0].corpus, cell.labels)
+            settings = settings.replace(label_fraction=1.0)
+        return sg.train(data, settings, **how)
 
     training.training_view, cross_validation.train = view, taught  # type: ignore[assignment]
     try:
@@ -161,7 +173,7 @@ def teacher_tables(recipe: Recipe, out: Path, labels: float) -> dict[str, pd.Dat
     data, parts = gain.clips(out, replace(BEST, copies=False)), []
     for _, table in leave_speakers_out(data.table, gain.n_folds(recipe), dev=True, n_dev=recipe.dev_speakers):
         fold = gain.with_graph(data, {"scope": "train"}, table=table)
-        hidden = without_target_labels(fold, recipe.other[0].corpus)
+        hidden = with_source_labels(fold, recipe.other[0].corpus, 0.0)
         parts.append(sg.teacher_probe(hidden, center="speaker", split="test"))
         parts[-1].attrs = {}
     return {"linear probe, speaker centred": pd.concat(parts)}
@@ -170,6 +182,6 @@ def teacher_tables(recipe: Recipe, out: Path, labels: float) -> dict[str, pd.Dat
 TEACHER_TABLES = gain.teacher_tables
 
 if __name__ == "__main__":
-    gain.ARMS.update({name: arm for name, (arm, _) in ARMS.items()})
+    gain.ARMS.update({name: arm for name, (arm, _) in {**ARMS, **BOTH}.items()})
     gain.teacher_tables = teacher_tables  # type: ignore[assignment]
-    gain.main(str(__doc__), [*PLAIN, *ARMS], train)
+    gain.main(str(__doc__), [*PLAIN, *ARMS, *BOTH], train)

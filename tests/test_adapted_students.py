@@ -38,7 +38,7 @@ def test_the_target_is_the_corpus_of_the_test_clips(adapted, joint):
 
 
 def test_without_target_labels_the_other_corpus_teaches(adapted, joint):
-    hidden = adapted.without_target_labels(joint, "other")
+    hidden = adapted.with_source_labels(joint, "other", 0.0)
     theirs = torch.tensor((joint.table["corpus"] == "other").tolist())
     assert hidden.emotions == joint.emotions
     assert ((hidden.y >= 0) & hidden.train_mask).tolist() == theirs.tolist()
@@ -46,6 +46,17 @@ def test_without_target_labels_the_other_corpus_teaches(adapted, joint):
     tested = hidden.val_mask | hidden.test_mask
     assert hidden.y[tested].tolist() == joint.y[tested].tolist()
     assert (hidden.other_y == -1).all()
+
+
+def test_labels_of_two_corpora_are_a_share_of_the_targets_and_all_of_the_others(adapted, joint):
+    found = adapted.with_source_labels(joint, "other", 0.5)
+    theirs, ours = (torch.tensor((joint.table["corpus"] == name).tolist()) for name in ("other", "target"))
+    known = (found.y >= 0) & found.train_mask
+    assert torch.equal(known & ours, labelled_nodes(joint, label_fraction=0.5))
+    assert torch.equal(known & theirs, theirs & joint.train_mask)
+    assert torch.equal(labelled_nodes(found), known)
+    everything = adapted.with_source_labels(joint, "other", 1.0)
+    assert ((everything.y >= 0) == (joint.y >= 0) | theirs).all()
 
 
 def test_coral_brings_the_other_corpus_to_the_target(adapted, joint):
