@@ -110,7 +110,7 @@ class TrainingSettings(Settings):
     align: str | None = setting(
         None,
         "method",
-        "corpus to which the teacher's embeddings of all other corpora are brought (CORAL), if it has no labels; "
+        "a corpus without labels: the teacher's embeddings of other corpora get its mean and covariance (CORAL); "
         "None moves none",
         of=("graph", "regress", "distil"),
     )
