@@ -129,6 +129,7 @@ def with_smoothed_labels(data: ClipGraph, seeds: Tensor, labelled: Tensor, setti
 
 BEST_NAME, OTHERS_NAME = "distil+regress, joint, 60 epochs", "distil+regress, joint, 60 epochs, other labels"
 BEST, OTHERS = gain.ARMS[BEST_NAME], gain.ARMS[OTHERS_NAME]
+ALONE = gain.Arm({"method": "baseline", "epochs": 60}, joint=True)  # labels alone
 ARMS: dict[str, tuple[gain.Arm, View]] = {
     f"{BEST_NAME}, CORAL": (BEST, aligned),
     f"{BEST_NAME}, map against corpus": (BEST, mapped_view),
@@ -137,12 +138,12 @@ ARMS: dict[str, tuple[gain.Arm, View]] = {
     f"{OTHERS_NAME}, map against corpus": (OTHERS, mapped_view),
 }
 BOTH: dict[str, tuple[gain.Arm, View]] = {  # with labels of the target and of the recipe's first other corpus
-    "labels of two corpora": (gain.Arm({"method": "baseline", "epochs": 60}, joint=True), teacher.training_view),
+    "labels of two corpora": (ALONE, teacher.training_view),
     f"{BEST_NAME}, labels of two corpora": (BEST, teacher.training_view),
     f"{BEST_NAME}, labels of two corpora, CORAL": (BEST, aligned),
 }
 PLAIN: dict[str, tuple[gain.Arm, View]] = {  # without labels of the target
-    gain.BASELINE: (gain.Arm({"method": "baseline", "epochs": 60}, joint=True), teacher.training_view),
+    gain.BASELINE: (ALONE, teacher.training_view),
     BEST_NAME: (BEST, teacher.training_view),
 }
 

@@ -21,8 +21,13 @@ from ser_graph.evaluation.significance import holm
 from ser_graph.evaluation.tables import markdown_table
 
 BASELINE, CHOSEN = "baseline", "chosen on dev"
-SHOWN = {"dev": "UAR, dev", "uar": "UAR, test", "difference": "difference [95 %]", "p_holm": "p, Holm"}
-SHOWN |= {"gap": "gap closed"}
+HEADS = {
+    "dev": "UAR, dev",
+    "uar": "UAR, test",
+    "difference": "difference [95 %]",
+    "p_holm": "p, Holm",
+    "gap": "gap closed",
+}
 PERCENT = ["dev", "uar", "sd", "difference", "low", "high", "gap", "homophily", "same_speaker", "coverage"]
 
 
@@ -49,7 +54,8 @@ def chosen_on_dev(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Of each fold, the test counts of the arm that is best on this fold's dev, in the mean over the base's seeds.
 
-    Only those of `arms` are compared that have all of the base's seeds. The second result is their names.
+    The counts have the arm `CHOSEN`. Only those of `arms` are compared that have all of the base's seeds. The
+    second result is the names of the chosen arms.
     """
     seeds = set(counts.loc[counts["arm"] == base, "seed"])
     able = [arm for arm in dict.fromkeys(counts["arm"]) if seeds <= set(counts.loc[counts["arm"] == arm, "seed"])]
@@ -59,7 +65,7 @@ def chosen_on_dev(
         names.append(max(own, key=lambda arm: dev_uar(own[arm], seeds)))
         found.append(own[names[-1]])
     chosen = pd.concat(found)
-    return chosen[chosen["split"] == "test"], names
+    return chosen[chosen["split"] == "test"].assign(arm=CHOSEN), names
 
 
 def row(arm: str, own: pd.DataFrame, base: pd.DataFrame, probe: float | None) -> dict[str, Any] | None:
@@ -113,7 +119,7 @@ def words_of(table: pd.DataFrame) -> pd.DataFrame:
             words[name] = ["" if pd.isna(value) else f"{value:.3f}" for value in table[name]]
     order = ["arm", "seeds", "dev", "uar", "difference", "p", "p_holm", "gap"]
     order += ["homophily", "same_speaker", "coverage"]
-    return words[[name for name in order if name in words]].rename(columns=SHOWN)
+    return words[[name for name in order if name in words]].rename(columns=HEADS)
 
 
 def choices(names: list[str]) -> str:
@@ -135,7 +141,7 @@ def main() -> None:
     if asked.base not in set(own["arm"]):
         raise SystemExit(f"{asked.counts} has no counts of {asked.base}, {asked.backbone}, labels {asked.labels:g}")
     chosen, names = chosen_on_dev(own, set(own["arm"]), asked.base)
-    both = pd.concat([own, chosen.assign(arm=CHOSEN)])
+    both = pd.concat([own, chosen])
     probe = None if asked.probe is None else asked.probe / 100
     print(f"{markdown_table(words_of(numbers(both, probe, asked.base)))}\n\n{choices(names)}")
 

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 from cells import is_done, n_folds, nodes, predictions, side_by_side, table_uar, train_cell
-from count_tables import BASELINE, CHOSEN, choices, chosen_on_dev, numbers, words_of
+from count_tables import BASELINE, choices, chosen_on_dev, numbers, words_of
 from matplotlib.figure import Figure
 
 import ser_graph as sg
@@ -274,7 +274,7 @@ def report(recipe: Recipe, out: Path, backbone: str, labels: float) -> str:
     chosen, names = chosen_on_dev(counts, [arm for arm in ARMS if ARMS[arm].device])
     teachers = {name: table_uar(said) for name, said in teacher_tables(recipe, out, labels).items()}
     best = max(value for name, value in teachers.items() if "probe" in name)
-    table = numbers(pd.concat([counts, chosen.assign(arm=CHOSEN)]), best)
+    table = numbers(pd.concat([counts, chosen]), best)
     for at, arm in table["arm"].items():
         if arm in ARMS and ARMS[arm].has_graph:
             measures = graph_measures(ARMS[arm], recipe, out)

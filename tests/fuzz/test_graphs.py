@@ -34,7 +34,7 @@ def test_meta_json(folder, trials, mutated_json):
 def test_other_files(folder, trials, damaged, name):
     rng, path = random.Random(1), folder / name
     whole = path.read_bytes()
-    for number in trials.numbers(200):
+    for number in range(200):  # few of the first are readable
         # The sound of clips is not checked: damage the start, which tells what the file is.
         head = 130 if name == "x.npy" else len(whole)
         path.write_bytes(damaged(rng, whole[:head]) + whole[head:])
@@ -67,7 +67,7 @@ def test_stage_json(tmp_path, trials, mutated_json):
     with stage.write() as part:
         (part / "sum.txt").write_text("3")
     stored = json.loads((stage.folder / MARK).read_text("utf-8"))
-    for number in trials.numbers(300):
+    for number in range(300):  # few of the first are readable
         (stage.folder / MARK).write_bytes(content := mutated_json(rng, stored))
         name = f"{number} {content[:80]!r}"
         finished = trials(name, stage.is_finished, most_bytes=MOST, naming=str(stage.folder))

@@ -101,7 +101,7 @@ HEAD = 'name = "x"\nupstream.finetune = false\n[target]\ncorpus = "emovo"\nroot 
         (HEAD + "[students]\nseed = [-1]", "Bad seed -1"),
         (HEAD + f"[students]\nseed = [{'9' * 10_000}]", "a whole number has more than 63 bits"),
         (HEAD + f"[students]\nseed = [0x{'f' * 10_000}]", "a whole number has more than 63 bits"),
-        (HEAD + f"[students]\nseed = {list(range(20_000))}", "make 40,000 students"),
+        (HEAD + f"[students]\nseed = {list(range(200_000))}", "make 400,000 students"),
         (HEAD + f"[students]\nseed = {list(range(500))}\nalpha = {list(range(1, 401))}", "students"),
         (HEAD + "[students]\nalpha = [nan]", "students.alpha"),
         (HEAD + "x = " + "[" * 50_000, "nested"),
