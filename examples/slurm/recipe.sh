@@ -17,7 +17,8 @@ set -euo pipefail
 
 recipe=${1:?give a recipe: recipe.sh RECIPE RUN_FOLDER}
 out=${2:?give a run folder: recipe.sh RECIPE RUN_FOLDER}
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+first=${hosts%%$'\n'*} # no `| head -n 1`: it can end scontrol by a signal, and the script with it
 
 # One torchrun on each machine. PROCESSES is the number of processes of a machine: one for each GPU, or 1 on CPUs.
 srun --kill-on-bad-exit=1 python -m torch.distributed.run \

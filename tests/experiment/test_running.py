@@ -36,13 +36,13 @@ def test_results_hold_what_is_promised(finished):
             assert key in student
         shared = {"backbone": "resnet9", "n_neighbors": None, "layer": "fc2", "transfer": "none", "seed": 0}
         own = {"method": "nsl", "alpha": 0.1, "n_neighbors": 2} if student["alpha"] else {"method": "baseline"}
-        assert {**shared, "alpha": 0.0, **own, "further": {}}.items() <= student.items()
+        assert {**shared, "alpha": 0.0, **own, "further": {"width": 0.25}}.items() <= student.items()
         length = {"epochs": 2, "epoch_steps": 1, "batch_size": 16}
         assert student["training"] == {**length, "precision": "float32", "transductive": False}
-        assert student["n_params"] == 4_956_871
+        assert student["n_params"] == 311_479
         assert 0 <= student["uar"] <= 1
         assert student["latency_ms"] > 0
-        assert 19 < student["size_mb"] < 21
+        assert 1.2 < student["size_mb"] < 1.4
     for key in ("n_clips", "n_edges", "coverage", "homophily", "homophily_chance", "same_speaker", "recall"):
         assert key in results["graph"]
     assert results["synthetic"] and "synthetic" in results["title"]
@@ -94,11 +94,11 @@ def test_more_students_join_a_finished_run(finished, toy_recipe, a_copy):
     results = run(toy_recipe(**more), a_copy, progress=False)
     found = {row["name"]: row for row in results["students"]}
     assert set(found) == {
-        "resnet9-baseline-seed0",
-        "resnet9-nsl-n_neighbors=2-seed0",
-        "resnet9-nsl-alpha=5-n_neighbors=2-seed0",
-        "resnet9-regress-alpha=0.1-seed0",
-        "resnet9-regress-seed0",
+        "resnet9-baseline-width=0.25-seed0",
+        "resnet9-nsl-width=0.25-n_neighbors=2-seed0",
+        "resnet9-nsl-width=0.25-alpha=5-n_neighbors=2-seed0",
+        "resnet9-regress-width=0.25-alpha=0.1-seed0",
+        "resnet9-regress-width=0.25-seed0",
     }
     assert results["students"][:2] == finished[1]["students"]
     for name, row in found.items():
@@ -217,10 +217,10 @@ def test_a_toy_study_end_to_end(finished, toy_recipe, a_copy, tmp_path, monkeypa
     """Two alphas and two seeds, the same under protocol paper, and their report from the command line."""
     grid = {"students__alpha": [0.0, 0.1, 1.0], "students__seed": [0, 1]}
     grid["students__training"] = {**PAPER, "epochs": 2, "keep": "best"}
-    run(toy_recipe(**grid), a_copy, progress=False, jobs=2)
+    run(toy_recipe(**grid), a_copy, progress=False)
     paper = tmp_path / "paper"
     shutil.copytree(a_copy, paper, ignore=shutil.ignore_patterns("students", "graph", "results.json"))
-    run(toy_recipe(protocol="paper", **grid), paper, progress=False, jobs=2)
+    run(toy_recipe(protocol="paper", **grid), paper, progress=False)
 
     def report(*arguments):
         monkeypatch.setattr(sys, "argv", ["ser-graph", "report", *map(str, arguments)])
@@ -263,7 +263,7 @@ def test_a_run_with_copies(finished, toy_recipe, a_copy):
     results = run(toy_recipe(copies=1, **how), a_copy, progress=False)
     assert load_recipe(a_copy / "recipe.toml").copies == results["recipe"]["copies"] == 1
     names = [row["name"] for row in results["students"]]
-    assert names == ["resnet9-baseline-seed0", "resnet9-distil+regress-seed0"]
+    assert names == ["resnet9-baseline-width=0.25-seed0", "resnet9-distil+regress-width=0.25-seed0"]
     data = load_graph(a_copy / "graph")
     assert data.num_nodes == 126
     for name in ("n_clips", "n_edges", "coverage", "isolated", "n_in_scope", "components", "homophily"):
