@@ -19,6 +19,7 @@ CORPORA = {
     "ASED without shortcuts": "ased-strict",
     "ASED at an eighth of the width": "ased-eighth",
     "ASED at full width": "ased-full",
+    "ASED with CNN-6 at half width": "ased-cnn6",
 }
 HEADING = re.compile(rf"^### (?P<corpus>{'|'.join(CORPORA)}), (?P<labels>{'|'.join(SHARES)})$")
 
