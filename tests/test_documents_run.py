@@ -167,8 +167,11 @@ def commands(*pages: str) -> list[str]:
 def arguments_of(line: str) -> list[str]:
     """The command with fewer clips, smaller networks and shorter trainings."""
     _, name, *arguments = shlex.split(line)
-    if "--epochs" in arguments:
-        at = arguments.index("--epochs")
+    dropped = {"--epochs"}
+    if "paper" in arguments and name == "run":
+        dropped.add("--jobs")  # other tests start processes, which take longer than these students
+    for option in dropped.intersection(arguments):
+        at = arguments.index(option)
         del arguments[at : at + 2]
     if "--layer" in arguments:  # the model has two
         arguments += ["--layer", "1"]
@@ -178,8 +181,6 @@ def arguments_of(line: str) -> list[str]:
         arguments += ["--width", "0.25"]
     if "paper" in arguments and name == "run":  # one setting of each loss, on a corpus of 84 clips
         arguments += [part for change in PAPER for part in ("--set", change)]
-        at = arguments.index("--jobs")  # other tests start processes, which take longer than these students
-        del arguments[at : at + 2]
     return [name, *arguments, *SHORT.get(name, [])]
 
 
